@@ -1,0 +1,51 @@
+# `make` alone lists the commands.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3,11)<=sys.version_info[:2]<(3,13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup nightly test test-all check format bench repro clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "setup: Python 3.11 or 3.12 was not found; install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setup: environment in .venv with $$($(PYTHON) --version); about 2.7 GB, a few minutes the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@"$(BIN)/python" -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is missing
+	@test -f var/mlflow.db -a -f data/prompts.csv || "$(BIN)/python" -m flows.setup
+
+nightly: setup ## retrain once on the dataset, gate, register
+	@"$(BIN)/python" -m switchtender nightly
+
+test: setup ## every test that CI runs
+	@"$(BIN)/python" -m pytest -q -m "not heavy"
+
+test-all: setup ## the heavy suites too
+	@"$(BIN)/python" -m pytest -q
+
+check: setup ## format, lint, types, import contracts, dependencies
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/python" -m mypy
+	@"$(BIN)/lint-imports" --no-cache
+	@"$(BIN)/deptry" .
+
+format: setup ## rewrite the code in the house format
+	@"$(BIN)/ruff" format .
+	@"$(BIN)/ruff" check --fix .
+
+bench: setup ## wall time of a cold and of a no-op night, by stage
+	@"$(BIN)/python" -m benchmarks.night
+
+repro: setup ## the stages alone, without Prefect or MLflow
+	@"$(BIN)/python" -m dvc repro
+
+clean: ## remove what running made (not the environment)
+	rm -rf var

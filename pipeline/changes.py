@@ -1,0 +1,28 @@
+"""What differs between two versions of the dataset, by prompt id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.report_facts import DataChanges
+from pipeline.tables import read_table
+
+
+def compare(older: Path, newer: Path, against: str) -> DataChanges:
+    """Ids added, removed, and changed in text or agents; `against` names the older one.
+
+    Raises:
+        TableError: one of the tables cannot be read.
+    """
+    before, after = _rows(older), _rows(newer)
+    return DataChanges(
+        against,
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(key for key in before.keys() & after.keys() if before[key] != after[key])),
+    )
+
+
+def _rows(path: Path) -> dict[str, tuple[str, str]]:
+    frame = read_table(path, required=("prompt_id", "prompt", "agents"))
+    return {str(row.prompt_id): (str(row.prompt), str(row.agents)) for row in frame.itertuples()}

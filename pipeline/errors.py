@@ -1,0 +1,52 @@
+"""The exceptions that a user of Switchtender can meet, and the exit code of each.
+
+    SwitchtenderError             1  the work failed
+    ├── InputError                2  an argument, setting, file or table cannot be used
+    │   ├── ParamsError           2  params.yaml: unknown, missing or wrong key
+    │   └── TableError            2  a table is missing, unreadable or of the wrong shape
+    ├── GateNotPassed             3  the challenger was not registered
+    ├── VerificationFailed        4  bytes, a signature or a format differ from what was recorded
+    └── HeldByAnotherRun          5  another run holds the lock
+
+Each message says what went wrong, where, and what to do next, in one line.
+"""
+
+EXIT_DONE = 0
+
+
+class SwitchtenderError(Exception):
+    """The work could not be done."""
+
+    exit_code = 1
+
+
+class InputError(SwitchtenderError):
+    """Something that the user supplied cannot be used."""
+
+    exit_code = 2
+
+
+class ParamsError(InputError):
+    """A setting in params.yaml is unknown, missing or of the wrong type."""
+
+
+class TableError(InputError):
+    """A table is missing, unreadable, or lacks what it needs."""
+
+
+class GateNotPassed(SwitchtenderError):
+    """At least one gate failed or could not decide, so nothing was registered."""
+
+    exit_code = 3
+
+
+class VerificationFailed(SwitchtenderError):
+    """Bytes are not what was recorded."""
+
+    exit_code = 4
+
+
+class HeldByAnotherRun(SwitchtenderError):
+    """Another run holds the lock."""
+
+    exit_code = 5

@@ -1,0 +1,225 @@
+"""Stage `gate`: what a challenger must show before it is registered.
+
+Each gate gives a value, a limit, a verdict and a reason. Anything but `passed` closes the door: a gate that
+cannot decide does not pass. The stage itself succeeds and writes the verdict.
+
+Against the champion the test is paired: both are scored on the same resamples of the same prompts, and the lower
+one-sided bound of the difference must stay above minus the margin (a non-inferiority test).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from pipeline.agents import read_agents
+from pipeline.champion import Champion, Choices, read_champion
+from pipeline.determinism import RunParams
+from pipeline.metrics import Binary, Statistic, bootstrap, micro_f1, recall, resamples
+from pipeline.outcomes import label_matrix, split_agents
+from pipeline.params import Section, read
+from pipeline.stage import STAGES, Summary, run_stage
+from pipeline.tables import read_table, write_json
+
+NAME = "gate"
+PASSED, FAILED, UNDECIDABLE = "passed", "failed", "undecidable"
+
+
+class GateParams(Section):
+    """Floors, ceilings and margins."""
+
+    micro_f1: float = Field(ge=0, le=1)
+    macro_f1: float = Field(ge=0, le=1)
+    rare_recall: float = Field(ge=0, le=1)
+    rare_below: int = Field(ge=1)
+    rare_minimum: int = Field(ge=1)
+    calibration_error: float = Field(ge=0, le=1)
+    row_drop: float = Field(ge=0, le=1)
+    margin: float = Field(ge=0, le=1)
+    confidence: float = Field(gt=0.5, lt=1)
+    agent_margin: float = Field(ge=0, le=1)
+    agent_minimum: int = Field(ge=1)
+    rare_margin: float = Field(ge=0, le=1)
+    resamples: int = Field(ge=100)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's finding. `value` is None where nothing could be measured."""
+
+    gate: str
+    value: float | None
+    limit: float
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the gates look at, on the holdout's n prompts and c agents."""
+
+    truth: Binary
+    chosen: Binary
+    names: tuple[str, ...]
+    train_support: np.ndarray
+    metrics: dict[str, float]
+    train_rows: int
+    champion: Champion | None
+    champion_chosen: Binary | None
+
+
+def gate(params: GateParams, seed: int) -> Summary:
+    """Judge the challenger and write the verdict.
+
+    Raises:
+        InputError: champion/ says neither who the champion is nor that there is none.
+    """
+    results = judge(gather(), params, seed)
+    verdict = PASSED if all(result.verdict == PASSED for result in results) else FAILED
+    write_json({"verdict": verdict, "gates": [asdict(result) for result in results]}, STAGES / NAME / "verdict.json")
+    counts = {name: sum(result.verdict == name for result in results) for name in (PASSED, FAILED, UNDECIDABLE)}
+    return {"verdict": verdict, "gates": len(results), **{f"gates_{name}": count for name, count in counts.items()}}
+
+
+def gather() -> Evidence:
+    """Read the stages' outputs and the champion."""
+    names = tuple(agent.name for agent in read_agents())
+    train = read_table(STAGES / "label_noise" / "train.parquet")
+    rows = read_table(STAGES / "evaluate" / "predictions.parquet")
+    report = json.loads((STAGES / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
+    champion = read_champion()
+    return Evidence(
+        truth=_matrix(rows["agents"], names),
+        chosen=_matrix(rows["chosen"], names),
+        names=names,
+        train_support=_matrix(train["agents"], names).sum(axis=0),
+        metrics={metric: figure["value"] for metric, figure in report["systems"]["router"].items()},
+        train_rows=len(train),
+        champion=champion[0] if champion else None,
+        champion_chosen=_champion_chosen(champion[1], rows, names) if champion else None,
+    )
+
+
+def _matrix(cells: pd.Series, names: tuple[str, ...]) -> Binary:
+    return label_matrix([split_agents(str(cell)) for cell in cells], names) > 0.5
+
+
+def _champion_chosen(choices: Choices, rows: pd.DataFrame, names: tuple[str, ...]) -> Binary | None:
+    """Its choices row by row, or None where it has not answered one of today's holdout prompts."""
+    keys = list(zip(rows["prompt_id"], rows["text_sha256"], strict=True))
+    if any(key not in choices.by_row for key in keys):
+        return None
+    known = [tuple(name for name in choices.by_row[key] if name in names) for key in keys]
+    return label_matrix(known, names) > 0.5
+
+
+def judge(evidence: Evidence, params: GateParams, seed: int) -> list[GateResult]:
+    """Every gate's result, in a fixed order."""
+    metrics = evidence.metrics
+    return [
+        _floor("micro_f1", metrics["micro_f1"], params.micro_f1),
+        _floor("macro_f1", metrics["macro_f1"], params.macro_f1),
+        _rare_recall(evidence, params),
+        _ceiling("calibration_error", metrics["calibration_error"], params.calibration_error),
+        _row_count(evidence, params),
+        *against_champion(evidence, params, seed),
+    ]
+
+
+def _floor(name: str, value: float, limit: float) -> GateResult:
+    enough = value >= limit
+    return GateResult(
+        name, value, limit, PASSED if enough else FAILED, f"{'at least' if enough else 'below'} the floor"
+    )
+
+
+def _ceiling(name: str, value: float, limit: float) -> GateResult:
+    low = value <= limit
+    return GateResult(name, value, limit, PASSED if low else FAILED, f"{'at most' if low else 'above'} the ceiling")
+
+
+def _rare(evidence: Evidence, params: GateParams) -> np.ndarray:
+    return evidence.train_support < params.rare_below
+
+
+def _rare_recall(evidence: Evidence, params: GateParams) -> GateResult:
+    rare = _rare(evidence, params)
+    support = evidence.truth.sum(axis=0)
+    thin = [evidence.names[c] for c in np.flatnonzero(rare & (support < params.rare_minimum))]
+    if thin:
+        reason = f"fewer than {params.rare_minimum} holdout prompts of {', '.join(thin)}"
+        return GateResult("rare_recall", None, params.rare_recall, UNDECIDABLE, reason)
+    if not rare.any():
+        return GateResult("rare_recall", None, params.rare_recall, PASSED, "no agent is rare")
+    return _floor("rare_recall", recall(evidence.truth[:, rare], evidence.chosen[:, rare]), params.rare_recall)
+
+
+def _row_count(evidence: Evidence, params: GateParams) -> GateResult:
+    if evidence.champion is None:
+        return GateResult("row_count", float(evidence.train_rows), 0.0, PASSED, "there is no champion to compare with")
+    limit = (1 - params.row_drop) * evidence.champion.train_rows
+    enough = evidence.train_rows >= limit
+    reason = f"champion version {evidence.champion.version} learnt from {evidence.champion.train_rows} rows"
+    return GateResult("row_count", float(evidence.train_rows), limit, PASSED if enough else FAILED, reason)
+
+
+def against_champion(evidence: Evidence, params: GateParams, seed: int) -> list[GateResult]:
+    """Non-inferiority overall, for each agent with enough holdout prompts, and for the rare ones pooled."""
+    if evidence.champion is None:
+        return [GateResult("champion_micro_f1", None, -params.margin, PASSED, "there is no champion to compare with")]
+    if evidence.champion_chosen is None:
+        reason = f"champion version {evidence.champion.version} has not answered every prompt of this holdout"
+        return [GateResult("champion_micro_f1", None, -params.margin, UNDECIDABLE, reason)]
+    draws = resamples(len(evidence.truth), params.resamples, seed)
+    support = evidence.truth.sum(axis=0)
+    rare = _rare(evidence, params)
+    every = np.ones(len(support), dtype=np.bool_)
+    results = [_paired("champion_micro_f1", micro_f1, every, params.margin, evidence, params, draws)]
+    for column in np.flatnonzero((support >= params.agent_minimum) & ~rare):
+        name = f"champion_f1_{evidence.names[column]}"
+        one = np.arange(len(support)) == column
+        results.append(_paired(name, micro_f1, one, params.agent_margin, evidence, params, draws))
+    if rare.any():
+        results.append(_paired("champion_rare_recall", recall, rare, params.rare_margin, evidence, params, draws))
+    return results
+
+
+def _paired(
+    name: str,
+    statistic: Statistic,
+    columns: Binary,
+    margin: float,
+    evidence: Evidence,
+    params: GateParams,
+    draws: np.ndarray,
+) -> GateResult:
+    if evidence.champion_chosen is None:
+        raise ValueError("a paired test needs the champion's choices")
+    truth = evidence.truth[:, columns]
+    ours, theirs = evidence.chosen[:, columns], evidence.champion_chosen[:, columns]
+    bound = lower_bound(statistic, truth, ours, theirs, params.confidence, draws)
+    difference = statistic(truth, ours) - statistic(truth, theirs)
+    reason = f"difference {difference:+.3f}, {params.confidence:.0%} one-sided lower bound {bound:+.3f}"
+    return GateResult(name, round(bound, 6), -margin, PASSED if bound >= -margin else FAILED, reason)
+
+
+def lower_bound(
+    statistic: Statistic | Callable[[Binary, Binary], float],
+    truth: Binary,
+    ours: Binary,
+    theirs: Binary,
+    confidence: float,
+    draws: np.ndarray,
+) -> float:
+    """The one-sided lower bound of the paired difference, by percentile bootstrap over prompts."""
+    difference = bootstrap(statistic, truth, ours, draws) - bootstrap(statistic, truth, theirs, draws)
+    return float(np.quantile(difference, 1 - confidence))
+
+
+if __name__ == "__main__":
+    run_stage(NAME, lambda: gate(read(NAME, GateParams), read("run", RunParams).seed))

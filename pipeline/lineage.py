@@ -1,0 +1,62 @@
+"""Stage `lineage`: the fates of all stages joined, one row for every row that was ever in play.
+
+The key is (prompt_id, sha256 of the text). `fate` is the last stage's word that was not merely `kept`;
+`taught` says whether the row's text reached the training of the router.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.fates import HOLDOUT, KEPT, NO_SPLIT, REFUSED, read_fates
+from pipeline.stage import STAGES, Summary, run_stage
+from pipeline.tables import write_table
+
+NAME = "lineage"
+ORDER = ("validate", "split", "label_noise", "augment", "train", "evaluate")
+KEY = ["prompt_id", "text_sha256"]
+
+
+def lineage() -> Summary:
+    """Join the fates and write lineage.parquet."""
+    table = join_fates({stage: read_fates(stage) for stage in ORDER})
+    write_table(table, STAGES / NAME / "lineage.parquet")
+    counts = table["fate"].value_counts()
+    return {
+        "rows": len(table),
+        "taught": int(table["taught"].sum()),
+        **{str(k): int(counts[k]) for k in sorted(counts.index)},
+    }
+
+
+def join_fates(by_stage: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a key, in order of first appearance, from the fates of each stage in the order of the night."""
+    rows = pd.concat([frame.assign(stage=stage) for stage, frame in by_stage.items() if len(frame)], ignore_index=True)
+    taught = set(map(tuple, by_stage["train"][KEY].to_numpy()))
+    joined = [_joined(group) for _, group in rows.groupby(KEY, sort=False)]
+    table = pd.DataFrame(joined)
+    table["taught"] = [key in taught for key in map(tuple, table[KEY].to_numpy())]
+    return table
+
+
+def _joined(group: pd.DataFrame) -> dict[str, object]:
+    telling = group[group["fate"] != KEPT]
+    last = telling.iloc[-1] if len(telling) else group.iloc[-1]
+    split = [value for value in group["split"] if value != NO_SPLIT]
+    agents = [value for value in group["agents"] if value]
+    return {
+        "prompt_id": group["prompt_id"].iloc[0],
+        "text_sha256": group["text_sha256"].iloc[0],
+        "fate": last["fate"],
+        "stage": last["stage"],
+        "reason": last["reason"],
+        "split": split[-1] if split and last["fate"] != REFUSED else (HOLDOUT if HOLDOUT in split else NO_SPLIT),
+        "agents": agents[-1] if agents else "",
+        "parents": group["parents"].max(),
+        "method": group["method"].max(),
+        "line": int(group["line"].max()),
+    }
+
+
+if __name__ == "__main__":
+    run_stage(NAME, lineage)

@@ -1,0 +1,125 @@
+"""A scorer with its calibration, policy and costs: a complete router that can be saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.calibration import Calibration, fit_calibration
+from pipeline.errors import InputError, VerificationFailed
+from pipeline.folds import Folds
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.policies import BestPolicy, Policy, fit_subset_policy, policy_from_json
+from pipeline.routers.protocol import Predictions, Scorer
+from pipeline.tables import write_json
+
+FORMAT = 1
+DESCRIPTION = "router.json"
+
+
+class CalibratedRouter:
+    """Any scorer behind the router protocol.
+
+    Law: calibration and policy see held-out scores only; `predict` gives the same bytes after `save` and `load`.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.policy: Policy = BestPolicy()
+        self.calibration: Calibration | None = None
+        self.held_out: FloatMatrix | None = None
+        self._candidates: tuple[str, ...] = ()
+        self._costs = np.zeros(0, dtype=np.float32)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self._candidates
+
+    def fit(self, outcomes: Outcomes, folds: Folds) -> None:
+        """Learn, calibrate and choose thresholds.
+
+        Raises:
+            InputError: a single prompt, from which nothing can be held out.
+        """
+        if len(outcomes) < 2:
+            raise InputError("a router needs at least 2 prompts to learn from; add rows")
+        self._candidates = outcomes.candidates
+        with np.errstate(invalid="ignore"):
+            known = ~np.isnan(outcomes.cost)
+            total = np.where(known, outcomes.cost, 0.0).sum(axis=0)
+            self._costs = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan).astype(
+                np.float32
+            )
+        scores = self.scorer.cross_fit(outcomes, folds)
+        if outcomes.is_labels:
+            rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
+            labels = outcomes.quality[rows]
+            self.calibration = fit_calibration(scores[rows], labels, folds[rows])
+            self.held_out = np.full(scores.shape, np.nan, dtype=np.float32)
+            self.held_out[rows] = self.calibration.probabilities(scores[rows])
+            self.policy = fit_subset_policy(self.held_out[rows], labels)
+        else:
+            self.held_out = np.clip(scores, 0.0, 1.0)
+        self.scorer.fit(outcomes)
+
+    def predict(self, prompts: Sequence[str]) -> Predictions:
+        """Quality, cost and choice for each prompt, in the order given."""
+        if not prompts:
+            empty = np.zeros((0, len(self._candidates)), dtype=np.float32)
+            return Predictions(self._candidates, empty, empty, empty.astype(np.bool_))
+        scores = self.scorer.scores(prompts)
+        quality = self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
+        cost = np.tile(self._costs, (len(prompts), 1))
+        return Predictions(self._candidates, quality, cost, self.policy.choose(quality))
+
+    def save(self, folder: Path) -> None:
+        """Write the router's folder: router.json and the scorer's own files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scorer.save(folder)
+        description = {
+            "format": FORMAT,
+            "system": self.scorer.name,
+            "candidates": list(self._candidates),
+            "costs": [None if np.isnan(c) else round(float(c), 9) for c in self._costs],
+            "calibration": self.calibration.to_json() if self.calibration else None,
+            "policy": self.policy.to_json(),
+        }
+        write_json(description, folder / DESCRIPTION)
+
+
+def load_router(folder: Path, scorers: dict[str, Callable[[], Scorer]]) -> CalibratedRouter:
+    """Load a saved router; `scorers` makes an empty scorer for each system's name.
+
+    Raises:
+        InputError: the folder holds no router, or one of a system that this release does not know.
+        VerificationFailed: it was written in a format that this release does not read.
+    """
+    description = _description(folder)
+    if description.get("format") != FORMAT:
+        found = description.get("format")
+        raise VerificationFailed(
+            f"{folder}: router format {found}, this release reads {FORMAT}; use a matching release"
+        )
+    system = str(description["system"])
+    if system not in scorers:
+        raise InputError(f"{folder} holds a '{system}' router; known are {', '.join(scorers)}")
+    router = CalibratedRouter(scorers[system]())
+    router.scorer.load(folder)
+    router._candidates = tuple(description["candidates"])
+    router._costs = np.array([np.nan if c is None else c for c in description["costs"]], dtype=np.float32)
+    if description["calibration"] is not None:
+        router.calibration = Calibration.from_json(description["calibration"])
+    router.policy = policy_from_json(description["policy"])
+    return router
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing or broken); make one with fit") from error
+    return value

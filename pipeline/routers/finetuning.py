@@ -1,0 +1,207 @@
+"""Fine-tuning an encoder with one output a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from pipeline.outcomes import FloatMatrix
+from pipeline.params import Section
+from pipeline.routers.encoder import Encoder, by_length
+
+Progress = Callable[[str], None]
+"""Called once a step with a short description of where the training is."""
+
+
+class FinetuningParams(Section):
+    """How an encoder is fine-tuned."""
+
+    encoder: str = "minilm"
+    max_tokens: int = Field(default=128, ge=8, le=4096)
+    epochs: int = Field(default=10, ge=1)
+    max_steps: int = Field(default=2500, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=4e-4, gt=0)
+    layer_decay: float = Field(default=0.8, gt=0, le=1)
+    head_learning_rate: float = Field(default=5e-3, gt=0)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    encoder_dropout: float = Field(default=0.1, ge=0, lt=1)
+    pos_weight_power: float = Field(default=0.5, ge=0, le=1)
+    patience: int = Field(default=2, ge=1)
+    folds: int = Field(default=3, ge=2)
+    scale: float = Field(default=20.0, gt=0)
+
+
+class Network(torch.nn.Module):
+    """Encoder, mean pooling to a unit vector, scale, dropout, and one linear output a candidate.
+
+    The scale lets a unit vector reach confident logits; without it the head has to grow for many epochs.
+    """
+
+    def __init__(self, encoder: Encoder, outputs: int, dropout: float, scale: float) -> None:
+        super().__init__()
+        self.body = encoder.model
+        self.encoder = encoder
+        self.dropout = torch.nn.Dropout(dropout)
+        self.head = torch.nn.Linear(encoder.width, outputs)
+        self.scale = scale
+        torch.nn.init.normal_(self.head.weight, std=0.02)
+
+    def forward(self, tokens: Sequence[list[int]]) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.dropout(self.encoder.pooled(tokens) * self.scale))
+        return logits
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out part that is scored after every epoch: token ids and labels [n, c]."""
+
+    tokens: Sequence[list[int]]
+    labels: FloatMatrix
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and, where a part was held out, its loss and logits [n, c] after each epoch."""
+
+    network: Network
+    losses: list[float]
+    logits: list[FloatMatrix]
+
+
+def new_network(params: FinetuningParams, outputs: int) -> Network:
+    """A network with the encoder's published weights and a fresh head.
+
+    Raises:
+        InputError: the encoder cannot be loaded.
+    """
+    dropout = params.encoder_dropout
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+    encoder = Encoder.load(params.encoder, params.max_tokens)
+    for name in names:
+        if hasattr(encoder.model.config, name):
+            setattr(encoder.model.config, name, dropout)
+    for module in encoder.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+    return Network(encoder, outputs, params.dropout, params.scale)
+
+
+def planned_epochs(rows: int, params: FinetuningParams) -> int:
+    """The epochs that the step budget allows, at least one."""
+    steps = -(-rows // params.batch_size)
+    return max(1, min(params.epochs, params.max_steps // steps))
+
+
+def finetune(
+    prompts: Sequence[str],
+    labels: FloatMatrix,
+    params: FinetuningParams,
+    seed: int,
+    *,
+    held_out: HeldOut | None = None,
+    stop_after: int | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train on prompts and labels float32 [n, c].
+
+    The loss is binary cross-entropy with positives weighted by (negatives / positives) ** pos_weight_power;
+    learning rates fall by `layer_decay` a layer towards the input (Howard and Ruder, 2018), warm up, then
+    decay linearly over the planned epochs. Word embeddings stay as they are: a few hundred prompts touch a
+    sliver of them. With `held_out`, training stops when its loss has not improved for `patience` epochs;
+    `stop_after` ends after that many epochs of the same schedule.
+    """
+    torch.manual_seed(seed)
+    network = new_network(params, labels.shape[1])
+    prior = np.clip(labels.mean(axis=0), 1e-3, 1 - 1e-3)
+    network.head.bias.data = torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32))
+    epochs = planned_epochs(len(prompts), params)
+    optimizer, scheduler = _optimizer(network, params, epochs * -(-len(prompts) // params.batch_size))
+    tokens = network.encoder.tokenize(prompts)
+    generator = torch.Generator().manual_seed(seed)
+    result = Trained(network, [], [])
+    for epoch in range(min(epochs, stop_after or epochs)):
+        network.train()
+        for batch in _batches(tokens, params.batch_size, generator):
+            truth = torch.from_numpy(labels[batch])
+            loss = binary_cross_entropy_with_logits(
+                network([tokens[i] for i in batch]), truth, pos_weight=_pos_weight(labels, params), reduction="none"
+            )
+            optimizer.zero_grad()
+            loss.sum(dim=1).mean().backward()
+            optimizer.step()
+            scheduler.step()
+            if progress:
+                progress(f"epoch {epoch + 1}/{epochs}")
+        if held_out and _no_longer_improves(result, held_out, params.patience):
+            break
+    network.eval()
+    return result
+
+
+def _no_longer_improves(result: Trained, held_out: HeldOut, patience: int) -> bool:
+    logits = infer(result.network, held_out.tokens)
+    result.logits.append(logits)
+    loss = np.logaddexp(0.0, logits) - held_out.labels * logits
+    result.losses.append(float(loss.mean()))
+    return len(result.losses) - 1 - int(np.argmin(result.losses)) >= patience
+
+
+@torch.no_grad()
+def infer(network: Network, tokens: Sequence[list[int]], batch_size: int = 32) -> FloatMatrix:
+    """Logits float32 [n, c] in the order given, with dropout off."""
+    network.eval()
+    logits = np.zeros((len(tokens), network.head.out_features), dtype=np.float32)
+    for batch in by_length(tokens, batch_size):
+        logits[batch] = network([tokens[i] for i in batch]).numpy()
+    return logits
+
+
+def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
+    positives = np.maximum(labels.sum(axis=0), 1.0)
+    return torch.from_numpy(
+        (((len(labels) - positives) / positives).clip(min=1.0) ** params.pos_weight_power).astype(np.float32)
+    )
+
+
+def _optimizer(
+    network: Network, params: FinetuningParams, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    layers = _layers(network.body)
+    for parameter in network.body.parameters():
+        parameter.requires_grad_(False)
+    groups = [{"params": list(network.head.parameters()), "lr": params.head_learning_rate}]
+    for depth, layer in enumerate(reversed(layers)):
+        layer.requires_grad_(True)
+        groups.append({"params": list(layer.parameters()), "lr": params.learning_rate * params.layer_decay**depth})
+    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
+    warmup = max(1, int(params.warmup_share * steps))
+
+    def factor(step: int) -> float:
+        return min((step + 1) / warmup, max(0.0, (steps - step) / max(1, steps - warmup)))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def _layers(body: torch.nn.Module) -> list[torch.nn.Module]:
+    """The transformer's blocks, input side first: the longest list of modules in it (BERT, RoBERTa, DistilBERT, DeBERTa)."""
+    lists = [module for module in body.modules() if isinstance(module, torch.nn.ModuleList)]
+    return list(max(lists, key=len)) if lists else [body]
+
+
+def _batches(tokens: Sequence[list[int]], size: int, generator: torch.Generator) -> Iterator[list[int]]:
+    """Shuffled batches of like length: shuffle, sort within windows of eight batches, shuffle the batches."""
+    order = torch.randperm(len(tokens), generator=generator).tolist()
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * 8):
+        window = sorted(order[start : start + size * 8], key=lambda row: len(tokens[row]))
+        batches += [window[i : i + size] for i in range(0, len(window), size)]
+    for number in torch.randperm(len(batches), generator=generator).tolist():
+        yield batches[number]

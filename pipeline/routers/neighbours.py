@@ -1,0 +1,88 @@
+"""`knn`: what the nearest training prompts needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pipeline.folds import Folds
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.embedding import FrozenEmbedding
+
+TENSORS = "knn.safetensors"
+COUNTS = (5, 10, 20, 50, 100)
+_SHARPNESS = 10.0
+_BLOCK = 2048
+
+
+class NeighboursScorer:
+    """Mean quality of the k nearest training prompts by cosine, weighted by exp(10 x cosine)."""
+
+    name: ClassVar[str] = "knn"
+
+    def __init__(self, embedding: FrozenEmbedding) -> None:
+        self.embedding = embedding
+        self.count = COUNTS[1]
+        self._vectors = np.zeros((0, 0), dtype=np.float32)
+        self._quality = np.zeros((0, 0), dtype=np.float32)
+        self._is_labels = True
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        vectors = self.embedding.embed(outcomes.prompts)
+        self._is_labels = outcomes.is_labels
+
+        def fit_and_score(count: int, train: Any, held_out: Any) -> FloatMatrix:
+            return self._score(vectors[held_out], vectors[train], outcomes.quality[train], count)
+
+        counts = [count for count in COUNTS if count < len(outcomes)] or [1]
+        self.count, scores = cross_fit(outcomes, folds, counts, fit_and_score)
+        return scores
+
+    def fit(self, outcomes: Outcomes) -> None:
+        self._vectors = self.embedding.embed(outcomes.prompts)
+        self._quality = outcomes.quality
+        self._is_labels = outcomes.is_labels
+
+    def scores(self, prompts: Sequence[str]) -> FloatMatrix:
+        return self._score(self.embedding.embed(prompts), self._vectors, self._quality, self.count)
+
+    def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
+        blocks = [self._block(queries[i : i + _BLOCK], known, quality, count) for i in range(0, len(queries), _BLOCK)]
+        mean = np.concatenate(blocks)
+        if not self._is_labels:
+            return mean
+        clipped = np.clip(mean, 0.01, 0.99)
+        return np.log(clipped / (1 - clipped)).astype(np.float32)
+
+    @staticmethod
+    def _block(queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
+        cosine = queries @ known.T
+        count = min(count, len(known))
+        nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+        weight = np.exp(_SHARPNESS * np.take_along_axis(cosine, nearest, axis=1))[:, :, None]
+        values = quality[nearest]
+        tried = ~np.isnan(values)
+        overall = np.nan_to_num(np.nanmean(quality, axis=0), nan=0.5)
+        total = (weight * tried).sum(axis=1)
+        mean = (weight * np.nan_to_num(values)).sum(axis=1) / np.maximum(total, 1e-9)
+        return np.where(total > 0, mean, overall).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        tensors = {
+            "vectors": self._vectors,
+            "quality": self._quality,
+            "settings": np.array([self.count, self._is_labels]),
+        }
+        save_file(tensors, folder / TENSORS)
+        self.embedding.save(folder)
+
+    def load(self, folder: Path) -> None:
+        tensors = load_file(folder / TENSORS)
+        self._vectors, self._quality = tensors["vectors"], tensors["quality"]
+        self.count, self._is_labels = int(tensors["settings"][0]), bool(tensors["settings"][1])
+        self.embedding = FrozenEmbedding.load(folder)

@@ -1,0 +1,83 @@
+"""The one protocol behind which every routing system lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.outcomes import FloatMatrix, Outcomes
+
+Folds = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a router expects of n prompts and c candidates, and what its policy chose.
+
+    `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float32 [n, c] in USD, NaN where unknown;
+    `chosen` is bool [n, c].
+    """
+
+    candidates: tuple[str, ...]
+    quality: FloatMatrix
+    cost: FloatMatrix
+    chosen: npt.NDArray[np.bool_]
+
+    def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
+        """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
+        n, c = self.quality.shape
+        return pd.DataFrame(
+            {
+                "prompt_id": np.repeat(np.asarray(prompt_ids, dtype=object), c),
+                "candidate": np.tile(np.asarray(self.candidates, dtype=object), n),
+                "score": self.quality.reshape(-1).astype(np.float64).round(6),
+                "cost": self.cost.reshape(-1).astype(np.float64).round(9),
+                "chosen": self.chosen.reshape(-1).astype(np.int64),
+            }
+        )
+
+
+class Router(Protocol):
+    """Fits outcomes, predicts quality and cost, and lives in a folder of safetensors and JSON."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]: ...
+
+    def fit(self, outcomes: Outcomes, folds: Folds) -> None:
+        """Learn from outcomes. `folds` gives each row's fold (0, 1, ...), or -1: never held out.
+
+        Calibration and thresholds come from predictions of held-out folds only.
+        """
+
+    def predict(self, prompts: Sequence[str]) -> Predictions: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+class Scorer(Protocol):
+    """What differs from one routing system to the next: prompts in, one score a candidate out.
+
+    On labels a score is a logit; on graded outcomes it is an expected quality.
+    """
+
+    name: ClassVar[str]
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        """Scores of each row from a fit that did not see its fold, NaN for rows of fold -1.
+
+        What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
+        """
+
+    def fit(self, outcomes: Outcomes) -> None: ...
+
+    def scores(self, prompts: Sequence[str]) -> FloatMatrix: ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...

@@ -1,0 +1,47 @@
+"""The routing systems behind one protocol. To add one: a module with a scorer, and a line in SYSTEMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.routers.calibrated import CalibratedRouter, load_router
+from pipeline.routers.classifier import ClassifierScorer
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.finetuning import FinetuningParams, Progress
+from pipeline.routers.lexical import LexicalScorer
+from pipeline.routers.linear import LinearScorer
+from pipeline.routers.neighbours import NeighboursScorer
+from pipeline.routers.protocol import Scorer
+
+Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
+
+SYSTEMS: dict[str, Maker] = {
+    "classifier": lambda params, seed, progress: ClassifierScorer(params, seed, progress),
+    "linear": lambda params, seed, progress: LinearScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
+    "knn": lambda params, seed, progress: NeighboursScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
+    "tfidf": lambda params, seed, progress: LexicalScorer(),
+}
+
+
+def new_router(system: str, params: FinetuningParams, seed: int, progress: Progress | None = None) -> CalibratedRouter:
+    """An unfitted router of one system.
+
+    Raises:
+        InputError: the system is unknown.
+    """
+    if system not in SYSTEMS:
+        raise InputError(f"unknown router '{system}'; known are {', '.join(SYSTEMS)}")
+    return CalibratedRouter(SYSTEMS[system](params, seed, progress))
+
+
+def open_router(folder: Path) -> CalibratedRouter:
+    """Load a saved router of any known system.
+
+    Raises:
+        InputError: the folder holds no router of a known system.
+        VerificationFailed: it was written in a format that this release does not read.
+    """
+    blank = FinetuningParams()
+    return load_router(folder, {name: lambda make=make: make(blank, 0, None) for name, make in SYSTEMS.items()})  # type: ignore[misc]

@@ -1,0 +1,68 @@
+"""`status`, `route` and `doctor`: they read and change nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.project import find_project
+from pipeline.errors import InputError, SwitchtenderError
+from switchtender.show import print_json, print_table, say
+
+
+def print_status(as_json: bool) -> None:
+    """Aliases, the last night, its gates and metrics."""
+    from flows.status import status_of
+
+    facts = status_of(find_project())
+    if as_json:
+        print_json(facts)
+        return
+    rows = [[v["alias"], v["version"], v["micro_f1"], v["run_key"]] for v in facts["versions"]]
+    print_table(f"Versions of {facts['model']}", ["alias", "version", "micro-F1", "run key"], rows)
+    last = facts["last_night"]
+    if last is None:
+        say("No night has finished yet; run 'make nightly'.")
+        return
+    rows = [[g["gate"], g["value"], g["limit"], g["verdict"]] for g in last["gates"]]
+    print_table(f"Gates of {last['run_key']}", ["gate", "value", "limit", "verdict"], rows)
+    say(f"report  {last['report']}")
+
+
+def print_route(prompt: str, as_json: bool, version: str, folder: Path | None) -> None:
+    """The agents of one prompt."""
+    from pipeline.routers.systems import open_router
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        raise InputError("the prompt is empty; write what a person would ask")
+    source: dict[str, Any] = {"version": None, "run_key": None}
+    if folder is None:
+        from flows.status import router_at
+
+        folder, source = router_at(find_project(), version)
+    predictions = open_router(folder).predict([text])
+    ranked = sorted(
+        zip(predictions.candidates, predictions.quality[0], predictions.chosen[0], strict=True), key=lambda r: -r[1]
+    )
+    if as_json:
+        scores = {name: round(float(score), 6) for name, score, _ in ranked}
+        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **source})
+        return
+    rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
+    print_table(f"version {source['version']}" if source["version"] else str(folder), ["", "agent", "score"], rows)
+
+
+def print_doctor(as_json: bool) -> None:
+    """Every check with what it found and how to mend it; fails where one is missing."""
+    from flows.doctor import checks
+
+    found = checks(find_project())
+    if as_json:
+        print_json([check.__dict__ for check in found])
+    else:
+        print_table("doctor", ["check", "state", "found", "mend"], [[c.check, c.state, c.found, c.mend] for c in found])
+    missing = [check.check for check in found if check.state != "ok"]
+    if missing:
+        raise SwitchtenderError(f"not ready: {', '.join(missing)}")
