@@ -78,7 +78,8 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         if older is not None:
             snapshot.carry_over(clone_of(project, older.key), clone)
     found = _registry(project).champion()
-    write_champion(*(found or (None, None)), folder=clone / "champion")
+    champion, choices = found or (None, None)
+    write_champion(champion, choices, clone / "champion")
     return run
 
 

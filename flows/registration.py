@@ -145,7 +145,7 @@ def _log_model(night: Night) -> None:
         name="model",
         python_model=str(night.clone / MODEL_FILE),
         artifacts={"router": str(night.stages / "train" / "router")},
-        signature=ModelSignature(Schema([ColSpec("string", "prompt")]), Schema(outputs)),  # type: ignore[no-untyped-call]
+        signature=ModelSignature(Schema([ColSpec("string", "prompt")]), Schema(outputs)),
         input_example=pd.DataFrame({"prompt": ["Put this into Czech and mail it to Jana."]}),
         pip_requirements=pinned_requirements(),
     )

@@ -192,7 +192,7 @@ def _fate(draft: Draft, number: int, reason: str, train: pd.DataFrame) -> Fate:
 def _row(draft: Draft, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
     parent = train.iloc[draft.parents[0]]
     return {
-        **parent.to_dict(),
+        **{str(name): value for name, value in parent.items()},
         "prompt_id": fate.prompt_id,
         "prompt": draft.prompt,
         "agents": fate.agents,

@@ -28,7 +28,8 @@ _POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'no
 base-uri 'none'; form-action 'none'">"""
 _STYLE = """<style>
 body { font-family: system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; line-height: 1.45 }
-table { border-collapse: collapse; width: 100% } td, th { border: 1px solid #ccc; padding: .35rem .6rem; text-align: left }
+table { border-collapse: collapse; width: 100% }
+td, th { border: 1px solid #ccc; padding: .35rem .6rem; text-align: left }
 .alert { background: #eef1f4; padding: .5rem .8rem; margin-top: 1rem } .badge { background: #dde3ea; padding: 0 .3rem }
 .fa-check-circle::before { content: "\\2713"; color: #187a3c } .fa-times::before { content: "\\2717"; color: #b3261e }
 .fa-exclamation-triangle::before { content: "!"; color: #b3261e } .modal, .popover, .cooltip > .top { display: none }
@@ -72,7 +73,8 @@ def _first_page(folder: Path) -> str:
     return "\n".join([
         "<!DOCTYPE html>", f'<html lang="en"><head>{_POLICY}<meta charset="UTF-8"><title>Data Docs</title>',
         f"{_STYLE}</head><body>",
-        "<h1>Data Docs</h1>", "<table><tr><th>Table</th><th>Verdict</th><th>Rules</th></tr>", *rows, "</table></body></html>", "",
+        "<h1>Data Docs</h1>", "<table><tr><th>Table</th><th>Verdict</th><th>Rules</th></tr>", *rows,
+        "</table></body></html>", "",
     ])  # fmt: skip
 
 

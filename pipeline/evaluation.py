@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, pin
-from pipeline.fates import HOLDOUT, KEPT, fate_of, write_fates
+from pipeline.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.metrics import (
     HEADLINE,
     Binary,
@@ -83,9 +83,7 @@ def evaluate(params: EvaluationParams, run: RunParams) -> Summary:
     draw_all(
         truth.quality > 0.5, systems["router"].probability, systems["router"].chosen, names, STAGES / NAME / "plots"
     )
-    write_fates(
-        NAME, [fate_of(r.prompt_id, r.prompt, KEPT, split=HOLDOUT, agents=r.agents) for r in holdout.itertuples()]
-    )
+    write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT))
     return _summary(report)
 
 

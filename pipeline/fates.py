@@ -40,6 +40,17 @@ def fate_of(prompt_id: str, prompt: str, fate: str, **facts: str | int) -> Fate:
     return Fate(prompt_id, sha256_text(prompt), fate, **facts)  # type: ignore[arg-type]
 
 
+def fates_of_rows(rows: pd.DataFrame, fate: str, split: str) -> list[Fate]:
+    """One fate for every row of a table with `prompt_id, prompt, agents` and, where it has them, `parents, method`."""
+    named = [name for name in ("agents", "parents", "method") if name in rows.columns]
+    return [
+        fate_of(
+            str(row["prompt_id"]), str(row["prompt"]), fate, split=split, **{name: str(row[name]) for name in named}
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
 def write_fates(stage: str, fates: Iterable[Fate], folder: Path = FATES) -> None:
     """Write one stage's fates, in the order given, to `<folder>/<stage>.parquet`."""
     columns = list(Fate.__dataclass_fields__)

@@ -72,7 +72,7 @@ def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str])
 def _with_nearest(
     table: pd.DataFrame, name: str, vectors: FloatMatrix, rows: BoolVector, others: BoolVector | None = None
 ) -> pd.DataFrame:
-    """Fill `name` for `rows` with the cosine to the nearest of `others`, by default to the nearest earlier of `rows`."""
+    """Fill `name` for `rows` with the cosine to the nearest of `others`, by default the nearest earlier of `rows`."""
     own = np.flatnonzero(rows)
     among = own if others is None else np.flatnonzero(others)
     found, cosines = nearest(vectors[own], vectors[among], earlier_only=others is None)

@@ -167,12 +167,17 @@ def choose_quarantined(
     support = dict(zip(names, counts, strict=True))
     taken: dict[str, int] = dict.fromkeys(names, 0)
     chosen = []
-    for row in suspects.itertuples():
-        involved = split_agents(str(row.agents))
-        rare = any(support[name] < params.rare_below for name in {*involved, *split_agents(str(row.suggested))})
+    for row in suspects.to_dict("records"):
+        involved = split_agents(str(row["agents"]))
+        rare = any(support[name] < params.rare_below for name in {*involved, *split_agents(str(row["suggested"]))})
         full = any(taken[name] + 1 > params.max_share_per_agent * support[name] for name in involved)
-        if float(row.quality) < params.quarantine_below and row.review not in (KEEP, RELABEL) and not rare and not full:
-            chosen.append(str(row.prompt_id))
+        if (
+            float(row["quality"]) < params.quarantine_below
+            and row["review"] not in (KEEP, RELABEL)
+            and not rare
+            and not full
+        ):
+            chosen.append(str(row["prompt_id"]))
             for name in involved:
                 taken[name] += 1
     return chosen

@@ -163,7 +163,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
 
 
 def _folds(frame: pd.DataFrame) -> npt.NDArray[np.int64] | None:
-    return frame["fold"].astype(int).to_numpy(dtype=np.int64) if "fold" in frame.columns else None
+    return np.asarray(frame["fold"].astype(int), dtype=np.int64) if "fold" in frame.columns else None
 
 
 def _check_prompts(frame: pd.DataFrame, path: Path) -> None:

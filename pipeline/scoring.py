@@ -74,7 +74,7 @@ def score(predictions: Predictions, outcomes: Outcomes) -> dict[str, Any]:
     return _labels(predictions, outcomes, draws) if outcomes.is_labels else _graded(predictions, outcomes, draws)
 
 
-def _figure(value: float, values: Any) -> dict[str, float]:
+def _figure(value: Any, values: Any) -> dict[str, float]:
     low, high = interval(values)
     return {"value": round(float(value), 6), "low": round(low, 6), "high": round(high, 6)}
 

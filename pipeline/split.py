@@ -17,7 +17,7 @@ from pydantic import Field
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams
 from pipeline.errors import InputError
-from pipeline.fates import HOLDOUT, KEPT, TRAIN, fate_of, write_fates
+from pipeline.fates import HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.folds import make_folds
 from pipeline.outcomes import label_matrix, split_agents
 from pipeline.params import Section, read
@@ -55,7 +55,9 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
 
 def holdout_version(rows: pd.DataFrame) -> str:
     """Names a holdout by its content: sha256 over id, text and labels of each row, in id order."""
-    lines = sorted(f"{r.prompt_id}\0{sha256_text(r.prompt)}\0{r.agents}\n" for r in rows.itertuples())
+    lines = sorted(
+        f"{row['prompt_id']}\0{sha256_text(str(row['prompt']))}\0{row['agents']}\n" for row in rows.to_dict("records")
+    )
     return sha256_text("".join(lines))
 
 
@@ -75,15 +77,7 @@ def split(params: SplitParams, seed: int) -> Summary:
     train = train.assign(fold=make_folds(labels, params.folds, seed))
     write_table(train, STAGES / NAME / "train.parquet")
     write_table(holdout, STAGES / NAME / "holdout.parquet")
-    parts = [(TRAIN, train), (HOLDOUT, holdout)]
-    write_fates(
-        NAME,
-        [
-            fate_of(r.prompt_id, r.prompt, KEPT, split=part, agents=r.agents)
-            for part, rows in parts
-            for r in rows.itertuples()
-        ],
-    )
+    write_fates(NAME, fates_of_rows(train, KEPT, TRAIN) + fates_of_rows(holdout, KEPT, HOLDOUT))
     return {"train": len(train), "holdout": len(holdout), "holdout_version": holdout_version(holdout)}
 
 

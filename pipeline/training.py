@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, fingerprint, pin
-from pipeline.fates import KEPT, TRAIN, fate_of, write_fates
+from pipeline.fates import KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.metrics import macro_f1, micro_f1
 from pipeline.outcomes import Outcomes, from_labels
 from pipeline.params import read
@@ -56,13 +56,7 @@ def train(params: TrainParams, run: RunParams) -> Summary:
     router.save(STAGES / NAME / "router")
     write_table(_held_out_table(rows, router), STAGES / NAME / "held_out.parquet")
     write_json(fingerprint(run.threads), STAGES / NAME / "environment.json")
-    write_fates(
-        NAME,
-        [
-            fate_of(r.prompt_id, r.prompt, KEPT, split=TRAIN, agents=r.agents, parents=r.parents, method=r.method)
-            for r in rows.itertuples()
-        ],
-    )
+    write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN))
     return _summary(router, outcomes)
 
 

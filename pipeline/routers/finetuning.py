@@ -135,7 +135,7 @@ def finetune(
                 network([tokens[i] for i in batch]), truth, pos_weight=_pos_weight(labels, params), reduction="none"
             )
             optimizer.zero_grad()
-            loss.sum(dim=1).mean().backward()
+            torch.autograd.backward(loss.sum(dim=1).mean())
             optimizer.step()
             scheduler.step()
             if progress:
@@ -193,7 +193,7 @@ def _optimizer(
 def _layers(body: torch.nn.Module) -> list[torch.nn.Module]:
     """The transformer's blocks, input side first: the longest list of modules in it (BERT, RoBERTa, DistilBERT, DeBERTa)."""
     lists = [module for module in body.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=len)) if lists else [body]
+    return list(max(lists, key=lambda modules: sum(1 for _ in modules))) if lists else [body]
 
 
 def _batches(tokens: Sequence[list[int]], size: int, generator: torch.Generator) -> Iterator[list[int]]:

@@ -57,7 +57,7 @@ class NeighboursScorer:
         if not self._is_labels:
             return mean
         clipped = np.clip(mean, 0.01, 0.99)
-        return np.log(clipped / (1 - clipped)).astype(np.float32)
+        return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)
 
     @staticmethod
     def _block(queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
@@ -70,7 +70,7 @@ class NeighboursScorer:
         overall = np.nan_to_num(np.nanmean(quality, axis=0), nan=0.5)
         total = (weight * tried).sum(axis=1)
         mean = (weight * np.nan_to_num(values)).sum(axis=1) / np.maximum(total, 1e-9)
-        return np.where(total > 0, mean, overall).astype(np.float32)
+        return np.asarray(np.where(total > 0, mean, overall), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         tensors = {
