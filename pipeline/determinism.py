@@ -22,7 +22,7 @@ class RunParams(Section):
 
 
 def pin(seed: int, threads: int) -> None:
-    """Seed every generator and fix the number of threads (another number gives other bytes)."""
+    """Seed every generator and fix the threads: torch's as asked (another number gives other bytes), BLAS's to one."""
     import threadpoolctl
     import torch
 
@@ -31,8 +31,9 @@ def pin(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; nothing of ours reads such memory
-    threadpoolctl.threadpool_limits(limits=threads)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time
+    # NumPy's small products are several times slower on two threads than on one.
+    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 
 def fingerprint(threads: int) -> dict[str, str | int]:

@@ -40,12 +40,18 @@ def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str,
     """The latest decision on each prompt id, by line order; `names` are the known agents.
 
     Raises:
-        TableError: a column is missing, a decision is unknown, or a relabelling names no or an unknown agent.
+        TableError: the file or a column is missing, a decision is unknown, or a relabelling names no or an unknown agent.
     """
-    if path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) <= 1:
+    if path.is_file() and _is_header_only(path.read_bytes()):
         return {}
     frame = read_table(path, required=COLUMNS)
     return {str(row.prompt_id): _review(row, names, path) for row in frame.itertuples()}
+
+
+def _is_header_only(content: bytes) -> bool:
+    """Whether the one line is the header: a lone decision whose header is lost must not pass as none."""
+    lines = content.decode("utf-8-sig", "replace").splitlines()
+    return len(lines) == 1 and set(COLUMNS) <= set(lines[0].split(","))
 
 
 def _review(row: object, names: tuple[str, ...], path: Path) -> Review:

@@ -98,7 +98,7 @@ def read_outcomes(
         TableError: see `read_table`; also a duplicate id, an empty prompt, an unknown or repeated candidate,
             a quality outside 0..1 or a negative cost, each with its line.
     """
-    frame = read_table(path, required=("prompt_id", "prompt"))
+    frame = _with_whole_folds(read_table(path, required=("prompt_id", "prompt")), path)
     if "agents" in frame.columns:
         return _read_labels(frame, path, candidates, costs)
     if "candidate" in frame.columns and "quality" in frame.columns:
@@ -140,6 +140,8 @@ def _read_labels(
 
 def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | None) -> Outcomes:
     _check_prompts(frame, path)
+    no_candidate = frame["candidate"].isna() | (frame["candidate"].astype(str).str.strip() == "")
+    _refuse(frame, no_candidate, path, "the candidate is empty")
     frame = frame.assign(
         prompt_id=frame["prompt_id"].astype(str),
         candidate=frame["candidate"].astype(str),
@@ -166,9 +168,18 @@ def _folds(frame: pd.DataFrame) -> npt.NDArray[np.int64] | None:
     return np.asarray(frame["fold"].astype(int), dtype=np.int64) if "fold" in frame.columns else None
 
 
+def _with_whole_folds(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if "fold" not in frame.columns:
+        return frame
+    folds = _numbers(frame, "fold", path, low=-1, high=np.iinfo(np.int32).max)
+    _refuse(frame, folds.isna() | (folds % 1 != 0), path, "fold is not a whole number")
+    return frame.assign(fold=folds.astype(int))
+
+
 def _check_prompts(frame: pd.DataFrame, path: Path) -> None:
     empty = frame["prompt"].isna() | (frame["prompt"].astype(str).str.strip() == "")
     _refuse(frame, empty, path, "the prompt is empty")
+    _refuse(frame, ~frame["prompt"].map(lambda value: isinstance(value, str)), path, "the prompt is not text")
     no_id = frame["prompt_id"].isna() | (frame["prompt_id"].astype(str).str.strip() == "")
     _refuse(frame, no_id, path, "the prompt_id is empty")
 

@@ -37,6 +37,8 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; run from the project's root, or restore it with git checkout") from error
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ParamsError(f"{path} is not valid YAML ({reason}); mend that line") from error

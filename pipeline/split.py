@@ -16,7 +16,7 @@ from pydantic import Field
 
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams
-from pipeline.errors import InputError
+from pipeline.errors import InputError, SwitchtenderError
 from pipeline.fates import HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.folds import make_folds
 from pipeline.outcomes import label_matrix, split_agents
@@ -44,7 +44,7 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is missing or unreadable; restore it with git checkout") from error
     ids = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if len(set(ids)) < len(ids):
@@ -101,6 +101,11 @@ def draw_holdout(rows: pd.DataFrame, names: list[str], params: SplitParams, seed
 
 
 def _draw() -> None:
+    """Draw the holdout once.
+
+    Raises:
+        InputError: there is one already, or no draw gives every agent enough prompts.
+    """
     if HOLDOUT_FILE.exists():
         raise InputError(f"{HOLDOUT_FILE} exists and is frozen; a new holdout is a decision: remove the file first")
     params, run = read("split", SplitParams), read("run", RunParams)
@@ -113,6 +118,10 @@ def _draw() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["draw"]:
-        _draw()
+        try:
+            _draw()
+        except SwitchtenderError as error:
+            print(f"{NAME}: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
     else:
         run_stage(NAME, lambda: split(read("split", SplitParams), read("run", RunParams).seed))

@@ -6,6 +6,7 @@ it began, so that a message can name it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -35,18 +36,20 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
         ".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl
     }  # fmt: skip
     reader = readers.get(path.suffix.lower())
-    if path.is_dir():
-        raise TableError(f"{path} is a directory; name a .csv, .parquet or .jsonl file in it")
-    if reader is None:
-        raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
     try:
+        if path.is_dir():
+            raise TableError(f"{path} is a directory; name a .csv, .parquet or .jsonl file in it")
+        if reader is None:
+            raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
         frame = reader(path)
     except FileNotFoundError as error:
         raise TableError(f"{path} does not exist; check the path") from error
     except PermissionError as error:
         raise TableError(f"{path} may not be read by this user; check its permissions") from error
+    except OSError as error:
+        raise TableError(f"{path} cannot be read ({error.strerror or _one_line(error)}); check the path") from error
     except UnicodeDecodeError as error:
-        raise TableError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise TableError(f"{path}, line {_undecodable_line(path)}: not UTF-8; save the file as UTF-8") from error
     missing = [name for name in required if name not in frame.columns]
     if missing:
         found = ", ".join(name for name in frame.columns if name != LINE) or "none"
@@ -56,11 +59,22 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
     return frame
 
 
+def _undecodable_line(path: Path) -> int:
+    """The first line that is not UTF-8; the decoder itself counts from the start of a block, not of the file."""
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return content.count(b"\n", 0, error.start) + 1
+    return 1
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
     rows: list[list[str]] = []
     lines: list[int] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
+        start = 1
         try:
             header = next(reader, None)
             if header is None:
@@ -76,7 +90,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                     lines.append(start)
                 start = reader.line_num + 1
         except csv.Error as error:
-            raise TableError(f"{path}, line {reader.line_num}: {error}; mend the quoting there") from error
+            raise TableError(f"{path}, line {start}: {error}; mend the quoting there") from error
     frame = pd.DataFrame(rows, columns=pd.Index(_unique(header, path)), dtype=object)
     return frame.assign(**{LINE: lines})
 
@@ -96,8 +110,8 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
                 continue
             try:
                 row = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise TableError(f"{path}, line {number}: not JSON ({error.msg}); mend that line") from error
+            except (ValueError, RecursionError) as error:
+                raise TableError(f"{path}, line {number}: not JSON ({_one_line(error)}); mend that line") from error
             if not isinstance(row, dict):
                 raise TableError(f"{path}, line {number}: not a JSON object; write one object a line")
             rows.append({**row, LINE: number})
@@ -161,17 +175,19 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         TableError: the place is a directory or cannot be written.
     """
-    if path.is_dir():
-        raise TableError(f"{path} is a directory; name a file in it")
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        if path.is_dir():
+            raise TableError(f"{path} is a directory; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         os.replace(partial, path)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise TableError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+    except OSError as error:
+        raise TableError(
+            f"{path} cannot be written ({error.strerror or _one_line(error)}); choose another place"
+        ) from error
     finally:
-        if path.parent.is_dir():
+        with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 

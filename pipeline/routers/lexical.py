@@ -18,7 +18,8 @@ from pipeline.tables import write_json
 
 TENSORS = "tfidf.safetensors"
 VOCABULARY = "tfidf.json"
-SETTINGS = tuple((penalty, balanced) for penalty in (1.0, 10.0, 100.0) for balanced in (True, False))
+SETTINGS = ((3.0, True), (30.0, True), (300.0, True), (30.0, False))
+"""(inverse penalty, class-balanced) pairs that are tried on held-out folds."""
 
 
 class LexicalScorer:
@@ -27,7 +28,7 @@ class LexicalScorer:
     name: ClassVar[str] = "tfidf"
 
     def __init__(self) -> None:
-        self.setting = SETTINGS[2]
+        self.setting = SETTINGS[1]
         self._vectorizer: Any = None
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)

@@ -1,0 +1,51 @@
+"""Fixtures that several suites share; each is made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sandbox import Sandbox, copy_project, make_tiny
+
+from pipeline.routers.calibrated import CalibratedRouter
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random DistilBERT of two thin layers with the bundled tokenizer: real loading code, no download."""
+    import torch
+    from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
+
+    from pipeline.routers.encoder import locate
+
+    folder = tmp_path_factory.mktemp("encoder") / "tiny"
+    tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])
+    torch.manual_seed(0)
+    config = DistilBertConfig(vocab_size=len(tokenizer), dim=32, n_layers=2, n_heads=2, hidden_dim=64)
+    DistilBertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+    """A project whose nights take under a minute, in a path with a space, on a detached HEAD."""
+    sandbox = copy_project(tmp_path_factory.mktemp("tiny") / "a project")
+    make_tiny(sandbox, tiny_encoder)
+    return sandbox
+
+
+@pytest.fixture(scope="session")
+def full_night(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """A project as shipped after its first night: the one full training of the test run."""
+    sandbox = copy_project(tmp_path_factory.mktemp("full") / "project")
+    assert sandbox.night()["verdict"] == "passed"
+    return sandbox
+
+
+@pytest.fixture(scope="session")
+def trained_router(full_night: Sandbox) -> CalibratedRouter:
+    """The router of the full night."""
+    from pipeline.routers.systems import open_router
+
+    return open_router(next(full_night.root.glob("var/runs/*/clone/var/stages/train/router")))

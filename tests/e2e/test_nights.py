@@ -1,0 +1,192 @@
+"""Nights on the real tools, one after another in one project, as a team lives through them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from sandbox import Sandbox
+
+from pipeline.tables import sha256_file
+
+STAGES = ["validate", "split", "label_noise", "augment", "train", "evaluate", "gate", "lineage"]
+
+
+def relabel(project: Sandbox, agents: str, position: int = 0) -> str:
+    """Give one training row another label; returns its id."""
+    path = project.root / "data" / "prompts.csv"
+    held_out = set((project.root / "data" / "holdout.txt").read_text().split())
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    row = [row for row in rows if row["prompt_id"] not in held_out and row["agents"] != agents][position]
+    row["agents"] = agents
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return row["prompt_id"]
+
+
+@pytest.fixture(scope="module")
+def first(tiny_project: Sandbox) -> dict[str, Any]:
+    return tiny_project.night()
+
+
+def clone_of(project: Sandbox, night: dict[str, Any]) -> Path:
+    return project.root / "var" / "runs" / night["run_key"] / "clone"
+
+
+def test_the_first_night_registers_a_gated_version(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    assert first["new"]
+    assert first["verdict"] == "passed"
+    assert first["version"] == "1"
+    assert all(gate["verdict"] == "passed" for gate in first["gates"])
+    assert (tiny_project.root / first["report"]).is_file()
+    assert (tiny_project.root / first["data_docs"]).is_file()
+
+
+def test_status_tells_version_aliases_gates_metrics_and_run_key(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    status = json.loads(tiny_project.run("status", "--json").stdout)
+    champion = status["versions"][0]
+    assert champion["alias"] == "champion"
+    assert champion["version"] == "1"
+    assert champion["aliases"] == ["challenger", "champion"]
+    assert champion["run_key"] == first["run_key"] == status["last_night"]["run_key"]
+    assert status["last_night"]["gates"] == first["gates"]
+    assert 0 <= status["last_night"]["metrics"]["micro_f1"]["low"] <= 1
+
+
+def test_every_task_run_of_the_night_is_in_prefects_database(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    with sqlite3.connect(tiny_project.root / "var" / "prefect" / "prefect.db") as database:
+        query = "select t.name, t.state_type from task_run t join flow_run f on t.flow_run_id = f.id where f.name = ?"
+        found = dict(database.execute(query, (first["run_key"],)).fetchall())
+        artifacts = [key for (key,) in database.execute("select key from artifact where type = 'markdown'")]
+    assert {name.split("-")[0]: state for name, state in found.items()} == dict.fromkeys(STAGES, "COMPLETED")
+    assert {key.replace("-", "_") for key in artifacts} >= set(STAGES)
+
+
+def test_what_was_trained_is_a_commit_that_the_main_repository_keeps(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    ref = f"refs/switchtender/runs/{first['run_key']}"
+    assert tiny_project.git("rev-parse", ref) == first["commit"]
+    lock = yaml.safe_load(tiny_project.git("show", f"{ref}:dvc.lock"))
+    assert list(lock["stages"]) == STAGES
+    assert tiny_project.git("status", "--porcelain") == ""
+
+
+def test_the_mlflow_run_carries_our_digests_and_reports(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    version = tiny_project.versions()[0]
+    client = mlflow.MlflowClient(f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
+    run = client.get_run(version.run_id)
+    digests = {i.dataset.name: {t.key: t.value for t in i.tags}["sha256"] for i in run.inputs.dataset_inputs}
+    assert digests["data/prompts.csv"] == sha256_file(tiny_project.root / "data" / "prompts.csv")
+    logged = {item.path for folder in ("reports", "lineage") for item in client.list_artifacts(version.run_id, folder)}
+    assert {"reports/report.html", "lineage/lineage.parquet"} <= logged
+    assert run.data.metrics["evaluate.micro_f1"] >= 0
+    assert version.tags["router_sha256"] == json.loads(
+        (clone_of(tiny_project, first) / "var/stages/train/summary.json").read_text()
+    )["router_sha256"]
+
+
+def test_the_registered_model_answers_as_the_command_does(
+    tiny_project: Sandbox, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "Translate this contract into German and email it to Ana"
+    routed = json.loads(tiny_project.run("route", prompt, "--json").stdout)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model("models:/agent-router@champion")
+    row = model.predict(pd.DataFrame({"prompt": [prompt]})).iloc[0]
+    assert set(row["agents"].split("|")) == set(routed["agents"])
+    assert {name: round(row[name], 6) for name in routed["scores"]} == routed["scores"]
+
+
+def test_a_second_night_does_nothing(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    again = tiny_project.night()
+    assert not again["new"]
+    assert again["run_key"] == first["run_key"]
+    assert len(tiny_project.versions()) == 1
+    assert len(list((tiny_project.root / "var" / "runs").iterdir())) == 1
+
+
+def test_the_stages_alone_give_the_same_hashes(
+    tiny_project: Sandbox, first: dict[str, Any], tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    alone = Sandbox(tmp_path / "alone")
+    tiny_project.git("clone", "--quiet", str(tiny_project.root), str(alone.root))
+    subprocess.run([sys.executable, "-m", "flows.setup"], cwd=alone.root, env=alone.env(), check=True)
+    env = alone.env() | {"PATH": f"{Path(sys.executable).parent}:{alone.env()['PATH']}"}
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=alone.root, env=env, check=True)
+    ours = yaml.safe_load((alone.root / "dvc.lock").read_text())["stages"]
+    theirs = yaml.safe_load((clone_of(tiny_project, first) / "dvc.lock").read_text())["stages"]
+    assert {stage: ours[stage]["outs"] for stage in STAGES} == {stage: theirs[stage]["outs"] for stage in STAGES}
+
+
+@pytest.fixture(scope="module")
+def second(tiny_project: Sandbox, first: dict[str, Any]) -> dict[str, Any]:
+    changed = relabel(tiny_project, "finance")
+    return {**tiny_project.night(), "changed": changed}
+
+
+def test_a_changed_row_retrains_and_challenges(tiny_project: Sandbox, second: dict[str, Any]) -> None:
+    assert second["new"]
+    assert second["version"] == "2"
+    one, two = tiny_project.versions()
+    assert one.tags["router_sha256"] != two.tags["router_sha256"]
+    status = json.loads(tiny_project.run("status", "--json").stdout)
+    assert {v["alias"]: v["version"] for v in status["versions"]} == {"champion": "1", "challenger": "2"}
+
+
+def test_the_gates_compared_with_the_champion(second: dict[str, Any]) -> None:
+    names = {gate["gate"] for gate in second["gates"]}
+    assert {"champion_micro_f1", "champion_rare_recall", "champion_f1_coding"} <= names
+    assert all(gate["value"] is not None for gate in second["gates"] if gate["gate"].startswith("champion"))
+
+
+def test_the_report_names_the_changed_row_and_the_uncommitted_file(tiny_project: Sandbox, second: dict[str, Any]) -> None:
+    page = (tiny_project.root / second["report"]).read_text()
+    assert second["changed"] in page
+    assert "data/prompts.csv" in page
+
+
+def test_a_broken_gate_stops_registration(tiny_project: Sandbox, second: dict[str, Any]) -> None:
+    tiny_project.set_params(gate__micro_f1=0.999)
+    night = tiny_project.night(expect=3)
+    assert night["verdict"] == "failed"
+    assert night["version"] is None
+    assert len(tiny_project.versions()) == 2
+    again = tiny_project.run("nightly")
+    assert again.returncode == 3
+    assert "nothing new since" in again.stderr
+    assert "micro_f1" in again.stderr
+    tiny_project.set_params(gate__micro_f1=0.0)
+
+
+def test_two_nights_at_once_make_one_version(tiny_project: Sandbox, second: dict[str, Any]) -> None:
+    before = len(tiny_project.versions())
+    relabel(tiny_project, "travel", position=1)
+    nights = [tiny_project.start("nightly", "--json") for _ in range(2)]
+    ends = [night.communicate() for night in nights]
+    codes = [night.returncode for night in nights]
+    assert sorted(codes) == [0, 5], ends
+    assert "held by nightly (process" in ends[codes.index(5)][1]
+    assert len(tiny_project.versions()) == before + 1
+
+
+def test_uncommitted_code_is_refused(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    path = tiny_project.root / "pipeline" / "metrics.py"
+    code = path.read_text()
+    path.write_text(code + "\n# a change\n")
+    done = tiny_project.run("nightly")
+    path.write_text(code)
+    assert done.returncode == 2
+    assert "pipeline/metrics.py is changed and not committed" in done.stderr

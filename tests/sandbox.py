@@ -1,0 +1,99 @@
+"""A copy of the project in which a test may run nights, as a user would: same environment, its own var."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A project in its own folder and git repository, with no git identity configured."""
+
+    root: Path
+
+    def env(self) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "GIT_", "DVC_"))}
+        return clean | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": str(self.root)}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `switchtender` with arguments."""
+        command = [sys.executable, "-m", "switchtender", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `switchtender` to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(list(arguments), process.returncode, out, err)
+
+    def night(self, expect: int = 0) -> dict[str, Any]:
+        """Run a night and return what it printed as JSON."""
+        done = self.run("nightly", "--json")
+        assert done.returncode == expect, done.stderr[-3000:]
+        value: dict[str, Any] = json.loads(done.stdout)
+        return value
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@localhost", *arguments],
+            cwd=self.root, env=self.env(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def set_params(self, **changes: Any) -> None:
+        """Change settings, written `section__key=value`."""
+        path = self.root / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        for name, value in changes.items():
+            section, key = name.split("__")
+            params[section][key] = value
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def versions(self) -> list[Any]:
+        """Every registered version, oldest first."""
+        import mlflow
+
+        client = mlflow.MlflowClient(f"sqlite:///{self.root / 'var' / 'mlflow.db'}")
+        return sorted(client.search_model_versions("name = 'agent-router'"), key=lambda found: int(found.version))
+
+
+def copy_project(folder: Path) -> Sandbox:
+    """The project's files as they are now (committed or not), in a new repository of one commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    sandbox = Sandbox(folder)
+    sandbox.git("init", "--quiet")
+    sandbox.git("add", "-A")
+    sandbox.git("commit", "--quiet", "-m", "the project")
+    sandbox.git("checkout", "--quiet", "--detach")
+    subprocess.run([sys.executable, "-m", "flows.setup"], cwd=folder, env=sandbox.env(), check=True)
+    return sandbox
+
+
+def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
+    """The same code on a small random encoder, one epoch, with gates wide open: a night in under a minute."""
+    sandbox.set_params(
+        train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32, evaluate__resamples=100,
+        gate__micro_f1=0.0, gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,
+        gate__agent_margin=1.0, gate__rare_margin=1.0, gate__resamples=100,
+    )  # fmt: skip
+    sandbox.git("add", "-A")
+    sandbox.git("commit", "--quiet", "-m", "tiny profile")
