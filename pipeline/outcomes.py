@@ -124,7 +124,7 @@ def _read_labels(
 ) -> Outcomes:
     _check_prompts(frame, path)
     _check_ids(frame, path)
-    frame = frame.assign(agents=frame["agents"].fillna("").astype(str))
+    frame = frame.assign(agents=frame["agents"].astype(object).fillna("").astype(str))
     labels = [split_agents(text) for text in frame["agents"]]
     names = tuple(candidates) if candidates else tuple(sorted({name for row in labels for name in row}))
     for line, row in zip(frame[LINE], labels, strict=True):
@@ -179,7 +179,8 @@ def _with_whole_folds(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _check_prompts(frame: pd.DataFrame, path: Path) -> None:
     empty = frame["prompt"].isna() | (frame["prompt"].astype(str).str.strip() == "")
     _refuse(frame, empty, path, "the prompt is empty")
-    _refuse(frame, ~frame["prompt"].map(lambda value: isinstance(value, str)), path, "the prompt is not text")
+    is_text = np.array([isinstance(value, str) for value in frame["prompt"]], dtype=np.bool_)
+    _refuse(frame, pd.Series(~is_text, frame.index), path, "the prompt is not text")
     no_id = frame["prompt_id"].isna() | (frame["prompt_id"].astype(str).str.strip() == "")
     _refuse(frame, no_id, path, "the prompt_id is empty")
 

@@ -111,7 +111,8 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
             try:
                 row = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise TableError(f"{path}, line {number}: not JSON ({_one_line(error)}); mend that line") from error
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else _one_line(error)
+                raise TableError(f"{path}, line {number}: not JSON ({reason}); mend that line") from error
             if not isinstance(row, dict):
                 raise TableError(f"{path}, line {number}: not a JSON object; write one object a line")
             rows.append({**row, LINE: number})
