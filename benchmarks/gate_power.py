@@ -1,8 +1,7 @@
 """How often the gates against the champion open: `python -m benchmarks.gate_power` prints the pass rates.
 
-Pairs of routers are simulated on the labels of the shipped holdout. Each misses and adds cells at rates that give
-a chosen F1 for every agent; a share of the draws is common to both, so that equal ones differ on as many prompts
-as two seeds of one training do.
+Routers are simulated on the labels of the shipped holdout: each errs in cells at a rate that gives a chosen F1 for
+every agent, and shares most draws with the other, so that equal ones differ as two seeds of one training do.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +23,8 @@ from pipeline.split import read_holdout
 from pipeline.tables import read_table
 
 Floats = npt.NDArray[np.float64]
+Pair = tuple[Binary, Binary]
+"""What challenger and champion chose: bool [n, c] each."""
 CHAMPION_F1 = 0.85
 SHARED = 0.8
 """Share of the cells in which the draw is common to both; equal ones then differ on about a sixth of the prompts."""
@@ -39,13 +39,6 @@ class Holdout:
     train_support: npt.NDArray[np.int64]
 
 
-class Pair(NamedTuple):
-    """What challenger (`ours`) and champion (`theirs`) chose: bool [n, c] each."""
-
-    ours: Binary
-    theirs: Binary
-
-
 def shipped_holdout() -> Holdout:
     """The labels of data/prompts.csv, in train and in the holdout."""
     names = tuple(agent.name for agent in read_agents())
@@ -56,7 +49,7 @@ def shipped_holdout() -> Holdout:
 
 
 def challengers(holdout: Holdout, count: int) -> dict[str, list[Pair]]:
-    """Each kind of challenger, `count` times beside a champion; the smallest agent is the smallest judged alone."""
+    """Each kind, `count` times beside a champion; the smallest agent is the smallest of those judged alone."""
     shipped, level = read(NAME, GateParams), np.full(len(holdout.names), CHAMPION_F1)
     support, rare = holdout.truth.sum(axis=0), holdout.train_support < shipped.rare_below
     judged = np.where(rare | (support < shipped.agent_minimum), len(holdout.truth), support)
@@ -73,13 +66,12 @@ def challengers(holdout: Holdout, count: int) -> dict[str, list[Pair]]:
 def simulate(holdout: Holdout, f1: Floats, count: int, shared: float = SHARED, seed: int = 0) -> list[Pair]:
     """Pairs in which the challenger's expected precision and recall of each agent is `f1` [c]."""
     random = np.random.default_rng(seed)
-    theirs_wrong = _error_rates(holdout.truth, np.full_like(f1, CHAMPION_F1))
-    ours_wrong = _error_rates(holdout.truth, f1)
+    theirs_wrong, ours_wrong = (_error_rates(holdout.truth, level) for level in (np.full_like(f1, CHAMPION_F1), f1))
     pairs = []
     for _ in range(count):
         first, fresh, coin = random.random((3, *holdout.truth.shape))
         second = np.where(coin < shared, first, fresh)
-        pairs.append(Pair(holdout.truth ^ (second < ours_wrong), holdout.truth ^ (first < theirs_wrong)))
+        pairs.append((holdout.truth ^ (second < ours_wrong), holdout.truth ^ (first < theirs_wrong)))
     return pairs
 
 
@@ -91,14 +83,13 @@ def _error_rates(truth: Binary, f1: Floats) -> Floats:
 
 def disagreement(pairs: Sequence[Pair]) -> float:
     """Mean share of prompts for which the two choose different subsets."""
-    return float(np.mean([(pair.ours != pair.theirs).any(axis=1).mean() for pair in pairs]))
+    return float(np.mean([(ours != theirs).any(axis=1).mean() for ours, theirs in pairs]))
 
 
 def bounds(holdout: Holdout, pair: Pair, params: GateParams, seed: int) -> dict[str, tuple[float, float]]:
     """Lower bound and limit of each gate against the champion: `pipeline.gates.against_champion`, vectorised."""
-    truth, rows = holdout.truth, len(holdout.truth)
-    draws = resamples(rows, params.resamples, seed)
-    times = np.stack([np.bincount(draw, minlength=rows) for draw in draws]).astype(np.float64)
+    truth, draws = holdout.truth, resamples(len(holdout.truth), params.resamples, seed)
+    times = np.stack([np.bincount(draw, minlength=len(truth)) for draw in draws]).astype(np.float64)
     rare = holdout.train_support < params.rare_below
     actual = times @ truth.astype(np.float64)
 
@@ -109,7 +100,7 @@ def bounds(holdout: Holdout, pair: Pair, params: GateParams, seed: int) -> dict[
         recall = _ratio(both[:, rare].sum(axis=1), actual[:, rare].sum(axis=1))
         return np.column_stack([micro, _ratio(2 * both, total), recall])
 
-    lower = np.quantile(scores(pair.ours) - scores(pair.theirs), 1 - params.confidence, axis=0)
+    lower = np.quantile(scores(pair[0]) - scores(pair[1]), 1 - params.confidence, axis=0)
     judged = np.flatnonzero((truth.sum(axis=0) >= params.agent_minimum) & ~rare)
     found = {"champion_micro_f1": (float(lower[0]), -params.margin)}
     found |= {f"champion_f1_{holdout.names[c]}": (float(lower[1 + c]), -params.agent_margin) for c in judged}
@@ -122,14 +113,13 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 def pass_rates(holdout: Holdout, pairs: Sequence[Pair], params: GateParams) -> dict[str, float]:
     """Share of pairs that pass: `overall`, the `agents` together, `rare` pooled, and `all` of them."""
-    opened: dict[str, list[bool]] = {"overall": [], "agents": [], "rare": [], "all": []}
+    rows = []
     for seed, pair in enumerate(pairs):
         passed = {name: bound >= limit for name, (bound, limit) in bounds(holdout, pair, params, seed).items()}
-        opened["overall"].append(passed["champion_micro_f1"])
-        opened["agents"].append(all(ok for name, ok in passed.items() if name.startswith("champion_f1_")))
-        opened["rare"].append(passed.get("champion_rare_recall", True))
-        opened["all"].append(all(passed.values()))
-    return {name: float(np.mean(values)) for name, values in opened.items()}
+        agents = all(ok for name, ok in passed.items() if name.startswith("champion_f1_"))
+        rare = passed.get("champion_rare_recall", True)
+        rows.append((passed["champion_micro_f1"], agents, rare, all(passed.values())))
+    return dict(zip(("overall", "agents", "rare", "all"), np.mean(rows, axis=0).tolist(), strict=True))
 
 
 def settings(shipped: GateParams) -> dict[str, GateParams]:
@@ -145,11 +135,9 @@ def main(count: int = 500) -> None:
     """Print the pass rates for each setting and challenger as a Markdown table."""
     holdout = shipped_holdout()
     found = challengers(holdout, count)
-    shares = ", ".join(f"{name} {disagreement(pairs):.0%}" for name, pairs in found.items())
-    print(
-        f"{count} pairs each; share of prompts on which they differ: {shares}\n\nIn percent: overall / agents / rare / all"
-    )
-    print(f"| setting | {' | '.join(found)} |\n|---|{'---|' * len(found)}")
+    print(f"{count} pairs each; in percent: overall / agents / rare / all\n\n| setting | {' | '.join(found)} |")
+    print(f"|---|{'---|' * len(found)}")
+    print(f"| prompts answered unlike | {' | '.join(f'{disagreement(pairs):.0%}' for pairs in found.values())} |")
     for name, params in settings(read(NAME, GateParams).model_copy(update={"resamples": 500})).items():
         rates = [pass_rates(holdout, pairs, params) for pairs in found.values()]
         cells = [" / ".join(f"{100 * rate:.0f}" for rate in row.values()) for row in rates]

@@ -16,6 +16,8 @@ from pipeline.outcomes import FloatMatrix
 Matrix = npt.NDArray[np.float64]
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
 _OFFSET_PENALTY = 2.0
+_SLOPE_PENALTY = 2.0
+"""Keeps the slope finite where the held-out scores separate perfectly."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def _platt(scores: Matrix, labels: Matrix) -> tuple[float, Matrix]:
         gradient = np.concatenate(
             [[slope * np.sum(error * scores), np.sum(error)], error.sum(axis=0) + 2 * _OFFSET_PENALTY * spread]
         )
-        return value + _OFFSET_PENALTY * float(spread @ spread), gradient
+        gradient[0] += 2 * _SLOPE_PENALTY * theta[0]
+        penalty = _OFFSET_PENALTY * float(spread @ spread) + _SLOPE_PENALTY * float(theta[0] ** 2)
+        return value + penalty, gradient
 
     best = minimize(loss, np.zeros(count + 2), jac=True, method="L-BFGS-B").x
     return float(np.exp(best[0])), best[1] + best[2:]

@@ -30,8 +30,8 @@ from pipeline.metrics import (
 from pipeline.outcomes import FloatMatrix, Outcomes, from_labels
 from pipeline.params import Section, read
 from pipeline.pictures import draw_all
-from pipeline.routers.finetuning import FinetuningParams
 from pipeline.routers.protocol import Predictions
+from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
 from pipeline.split import holdout_version
 from pipeline.stage import STAGES, Summary, run_stage

@@ -12,8 +12,8 @@ from pipeline.errors import InputError
 from pipeline.folds import Folds, inner_folds, make_folds
 from pipeline.outcomes import Outcomes
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.finetuning import FinetuningParams, Progress
 from pipeline.routers.protocol import Predictions
+from pipeline.routers.settings import FinetuningParams, Progress
 from pipeline.routers.systems import new_router
 
 

@@ -1,14 +1,15 @@
 """Stage `lineage`: the fates of all stages joined, one row for every row that was ever in play.
 
-The key is (prompt_id, sha256 of the text). `fate` is the last stage's word that was not merely `kept`;
-`taught` says whether the row's text reached the training of the router.
+The key is (prompt_id, sha256 of the text); a row that `validate` put aside stands alone, by its line, since it may
+repeat a row that went on. `fate` is the last stage's word that was not merely `kept`; `taught` says whether the
+row's text reached the training of the router.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.fates import HOLDOUT, KEPT, NO_SPLIT, REFUSED, read_fates
+from pipeline.fates import HOLDOUT, KEPT, NO_SPLIT, QUARANTINED, REFUSED, read_fates
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import write_table
 
@@ -30,13 +31,11 @@ def lineage() -> Summary:
 
 
 def join_fates(by_stage: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a key, in order of first appearance, from the fates of each stage in the order of the night."""
+    """One row a key or quarantined line, in order of first appearance, from the fates of each stage in the order of the night."""
     rows = pd.concat([frame.assign(stage=stage) for stage, frame in by_stage.items() if len(frame)], ignore_index=True)
-    taught = set(map(tuple, by_stage["train"][KEY].to_numpy()))
-    joined = [_joined(group) for _, group in rows.groupby(KEY, sort=False)]
-    table = pd.DataFrame(joined)
-    table["taught"] = [key in taught for key in map(tuple, table[KEY].to_numpy())]
-    return table
+    put_aside = (rows["stage"] == "validate") & (rows["fate"] == QUARANTINED)
+    rows["alone"] = rows["line"].where(put_aside, 0)
+    return pd.DataFrame([_joined(group) for _, group in rows.groupby([*KEY, "alone"], sort=False)])
 
 
 def _joined(group: pd.DataFrame) -> dict[str, object]:
@@ -55,6 +54,7 @@ def _joined(group: pd.DataFrame) -> dict[str, object]:
         "parents": group["parents"].max(),
         "method": group["method"].max(),
         "line": int(group["line"].max()),
+        "taught": "train" in set(group["stage"]),
     }
 
 

@@ -16,7 +16,7 @@ from pipeline.outcomes import Outcomes, from_labels
 from pipeline.params import read
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
-from pipeline.routers.finetuning import FinetuningParams
+from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router
 from pipeline.stage import STAGES, Summary, run_stage, shows_progress
 from pipeline.tables import read_table, sha256_folder, write_json, write_table

@@ -87,7 +87,7 @@ def _read(table: Path, agents: Path | None) -> Any:
 
 def _finetuning(params: Path | None) -> Any:
     from pipeline.params import read
-    from pipeline.routers.finetuning import FinetuningParams
+    from pipeline.routers.settings import FinetuningParams
     from pipeline.training import TrainParams
 
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()

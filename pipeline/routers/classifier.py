@@ -18,15 +18,14 @@ from pipeline.folds import Folds, Rows, parts
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.encoder import Encoder
 from pipeline.routers.finetuning import (
-    FinetuningParams,
     HeldOut,
     Network,
-    Progress,
     Trained,
     finetune,
     infer,
     planned_epochs,
 )
+from pipeline.routers.settings import FinetuningParams, Progress
 from pipeline.tables import write_json
 
 HEAD = "head.safetensors"

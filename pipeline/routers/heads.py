@@ -38,7 +38,8 @@ def fit_heads(
         if len(values) == 0 or np.ptp(values) == 0.0:
             level = float(values[0]) if len(values) else 0.5
             weights[c], biases[c] = 0.0, _logit(level) if outcomes.is_labels else level
-    return weights.astype(np.float32), biases.astype(np.float32)
+    # safetensors writes the buffer as it lies, so the rows have to lie in order.
+    return np.ascontiguousarray(weights, dtype=np.float32), np.ascontiguousarray(biases, dtype=np.float32)
 
 
 def _cell_weights(target: Matrix, known: Any, balanced: bool) -> Matrix:

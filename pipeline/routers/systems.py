@@ -7,18 +7,25 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.routers.calibrated import CalibratedRouter, load_router
-from pipeline.routers.classifier import ClassifierScorer
 from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.finetuning import FinetuningParams, Progress
 from pipeline.routers.lexical import LexicalScorer
 from pipeline.routers.linear import LinearScorer
 from pipeline.routers.neighbours import NeighboursScorer
 from pipeline.routers.protocol import Scorer
+from pipeline.routers.settings import FinetuningParams, Progress
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 
+
+def _classifier(params: FinetuningParams, seed: int, progress: Progress | None) -> Scorer:
+    """Imported late: a table of words needs no torch."""
+    from pipeline.routers.classifier import ClassifierScorer as Classifier
+
+    return Classifier(params, seed, progress)
+
+
 SYSTEMS: dict[str, Maker] = {
-    "classifier": lambda params, seed, progress: ClassifierScorer(params, seed, progress),
+    "classifier": _classifier,
     "linear": lambda params, seed, progress: LinearScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
     "knn": lambda params, seed, progress: NeighboursScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
     "tfidf": lambda params, seed, progress: LexicalScorer(),

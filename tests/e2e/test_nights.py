@@ -8,12 +8,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 import pytest
 import yaml
 from sandbox import Sandbox
 
+import mlflow
 from pipeline.tables import sha256_file
 
 STAGES = ["validate", "split", "label_noise", "augment", "train", "evaluate", "gate", "lineage"]
@@ -72,7 +72,9 @@ def test_every_task_run_of_the_night_is_in_prefects_database(tiny_project: Sandb
     assert {key.replace("-", "_") for key in artifacts} >= set(STAGES)
 
 
-def test_what_was_trained_is_a_commit_that_the_main_repository_keeps(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+def test_what_was_trained_is_a_commit_that_the_main_repository_keeps(
+    tiny_project: Sandbox, first: dict[str, Any]
+) -> None:
     ref = f"refs/switchtender/runs/{first['run_key']}"
     assert tiny_project.git("rev-parse", ref) == first["commit"]
     lock = yaml.safe_load(tiny_project.git("show", f"{ref}:dvc.lock"))
@@ -89,9 +91,10 @@ def test_the_mlflow_run_carries_our_digests_and_reports(tiny_project: Sandbox, f
     logged = {item.path for folder in ("reports", "lineage") for item in client.list_artifacts(version.run_id, folder)}
     assert {"reports/report.html", "lineage/lineage.parquet"} <= logged
     assert run.data.metrics["evaluate.micro_f1"] >= 0
-    assert version.tags["router_sha256"] == json.loads(
-        (clone_of(tiny_project, first) / "var/stages/train/summary.json").read_text()
-    )["router_sha256"]
+    assert (
+        version.tags["router_sha256"]
+        == json.loads((clone_of(tiny_project, first) / "var/stages/train/summary.json").read_text())["router_sha256"]
+    )
 
 
 def test_the_registered_model_answers_as_the_command_does(
@@ -115,9 +118,7 @@ def test_a_second_night_does_nothing(tiny_project: Sandbox, first: dict[str, Any
     assert len(list((tiny_project.root / "var" / "runs").iterdir())) == 1
 
 
-def test_the_stages_alone_give_the_same_hashes(
-    tiny_project: Sandbox, first: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_stages_alone_give_the_same_hashes(tiny_project: Sandbox, first: dict[str, Any], tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -152,7 +153,9 @@ def test_the_gates_compared_with_the_champion(second: dict[str, Any]) -> None:
     assert all(gate["value"] is not None for gate in second["gates"] if gate["gate"].startswith("champion"))
 
 
-def test_the_report_names_the_changed_row_and_the_uncommitted_file(tiny_project: Sandbox, second: dict[str, Any]) -> None:
+def test_the_report_names_the_changed_row_and_the_uncommitted_file(
+    tiny_project: Sandbox, second: dict[str, Any]
+) -> None:
     page = (tiny_project.root / second["report"]).read_text()
     assert second["changed"] in page
     assert "data/prompts.csv" in page
