@@ -8,6 +8,7 @@ import pytest
 from sandbox import Sandbox, copy_project, make_tiny
 
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.embedding import FrozenEmbedding
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,12 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     DistilBertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> FrozenEmbedding:
+    """The bundled encoder, which remembers each text from test to test."""
+    return FrozenEmbedding("minilm", 256)
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Night
             module = stage["cmd"].removeprefix("python -m ")
             patch.setattr(sys, "argv", [module])
             patch.delitem(sys.modules, module, raising=False)
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     return night
 
 

@@ -15,7 +15,7 @@ from pipeline.agents import AGENTS_FILE, read_agents
 from pipeline.champion import CHAMPION, Champion, Choices, write_champion
 from pipeline.errors import InputError, TableError
 from pipeline.gates import FAILED, PASSED, UNDECIDABLE, Evidence, GateParams, GateResult, gate, gather, judge
-from pipeline.metrics import Binary, micro_f1, recall
+from pipeline.metrics import Binary, recall
 from pipeline.tables import sha256_text, write_json, write_table
 
 PARAMS = GateParams(
@@ -116,9 +116,8 @@ def test_the_row_count_may_fall_by_the_share_allowed_and_no_further() -> None:
 
 
 def test_the_overall_gate_fails_a_challenger_worse_than_the_margin() -> None:
-    worse = (
-        np.roll(_truth(), 1, axis=1) & (np.arange(60) % 6 == 0)[:, None] | _truth() & (np.arange(60) % 6 > 0)[:, None]
-    )
+    every_sixth = np.arange(60)[:, None] % 6 == 0
+    worse = np.where(every_sixth, np.roll(_truth(), 1, axis=1), _truth())
     results = _judge(_evidence(worse, champion=_truth()))
     assert results["champion_micro_f1"].verdict == FAILED
     assert results["champion_micro_f1"].limit == -0.03
@@ -169,7 +168,6 @@ def test_the_bound_falls_as_confidence_rises() -> None:
         for level in (0.6, 0.8, 0.95)
     ]
     assert at[0] > at[1] > at[2]
-    assert at[0] < micro_f1(_truth(), _without(0, 3)) - micro_f1(_truth(), _without(1, 3)) + 0.01
 
 
 @pytest.fixture
