@@ -104,5 +104,5 @@ def _runs(project: Project) -> Check:
     except SwitchtenderError as error:
         return _check("runs", False, str(error)[:60], "move that folder away")
     unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
-    return _check("runs", not unfinished, f"{len(found)} runs" + (f", unfinished: {unfinished[-1]}" if unfinished else ""),
-                  "switchtender nightly resumes it")  # fmt: skip
+    left = f", unfinished: {unfinished[-1]}" if unfinished else ""
+    return _check("runs", not unfinished, f"{len(found)} runs{left}", "switchtender nightly resumes it")

@@ -17,11 +17,13 @@ from pydantic import Field
 
 from flows import runs, snapshot
 from flows.lock import held
-from flows.project import Project
+from flows.processes import end_marked
+from flows.project import NIGHT_MARK, Project
 from flows.registration import Night, log_report, register
 from flows.registry import RegisterParams, Registry
 from flows.runs import FINISHED, Run, clone_of
 from pipeline.champion import write_champion
+from pipeline.errors import SwitchtenderError
 from pipeline.params import Section, read
 
 FLOW = "nightly"
@@ -60,6 +62,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
         if before is not None and before.identity == identity and project.mlflow_database.exists():
             return Outcome(before, new=False)
         params = read(FLOW, NightlyParams, project.root / "params.yaml")
+        end_marked(NIGHT_MARK, str(project.root))
         run, resumed = runs.open_run(project, FLOW, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
         return Outcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
@@ -96,7 +99,12 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
     with serving(project):
         from flows.nightly_flow import run_flow
 
-        timings = run_flow(project, run, params, tell, echo)
+        try:
+            timings = run_flow(project, run, params, tell, echo)
+        except SwitchtenderError as error:
+            report = _report(project, run, before, (), stopped=str(error))
+            tell(f"stopped; report {report.relative_to(project.root)}")
+            raise
     run = runs.save(project, replace(run, timings=timings))
     clone = clone_of(project, run.key)
     verdict: dict[str, Any] = json.loads((clone / "var/stages/gate/verdict.json").read_text(encoding="utf-8"))
@@ -117,7 +125,9 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
     )
 
 
-def _report(project: Project, run: Run, before: Run | None, aliases: tuple[str, ...]) -> Path:
+def _report(
+    project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
+) -> Path:
     from pipeline.changes import compare
     from pipeline.report import build_report
     from pipeline.report_facts import StageTime, collect
@@ -129,6 +139,7 @@ def _report(project: Project, run: Run, before: Run | None, aliases: tuple[str, 
         run.key,
         version=run.version or None,
         alias=", ".join(aliases) or None,
+        stopped=stopped,
         ended=runs.now(),
         timings=tuple(StageTime(*timing) for timing in run.timings),
         changes=compare(older, clone / snapshot.DATASET, before.key) if before and older and older.is_file() else None,

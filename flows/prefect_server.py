@@ -51,7 +51,7 @@ def _start(project: Project, address: str) -> subprocess.Popen[bytes]:
     with (project.prefect_home / "server.log").open("wb") as log:
         return subprocess.Popen(
             command,
-            env=project.environment(),
+            env=project.night_environment(),
             cwd=project.root,
             stdin=subprocess.DEVNULL,
             stdout=log,

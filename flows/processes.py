@@ -89,6 +89,28 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def end_marked(name: str, value: str) -> int:
+    """End every process in whose environment `name` is `value`; returns how many there were.
+
+    They are what a killed night left behind: they would go on writing into its clone.
+    """
+    import psutil
+
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                process.terminate()
+                left.append(process)
+        except (psutil.Error, OSError):
+            continue
+    _, alive = psutil.wait_procs(left, timeout=_GRACE_SECONDS)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    return len(left)
+
+
 def _group_alive(group: int) -> bool:
     import psutil
 

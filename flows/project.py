@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
+NIGHT_MARK = "SWITCHTENDER_NIGHT"
 MARKS = ("params.yaml", "dvc.yaml")
 
 
@@ -59,6 +60,10 @@ class Project:
         """Environment variables for child processes and for libraries that are imported later."""
         chosen = {name: os.environ[name] for name in OVERRIDABLE if name in os.environ}
         return {**os.environ, **self._defaults(), **chosen}
+
+    def night_environment(self) -> dict[str, str]:
+        """The environment of a night's children, marked so that those of a killed night can be found and ended."""
+        return self.environment() | {NIGHT_MARK: str(self.root)}
 
     def _defaults(self) -> dict[str, str]:
         return {

@@ -152,7 +152,7 @@ def _shared_dvc(project: Project) -> str:
 
 
 def record(project: Project, key: str, clone: Path) -> str:
-    """Commit what was trained (data, params, champion, dvc.lock) in the clone; keep the commit in the main repository."""
+    """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
     _dvc(project, clone, "push", "--quiet")
     git(clone, "add", "-A")
     git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")

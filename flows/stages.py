@@ -51,7 +51,7 @@ def run_stage(project: Project, clone: Path, stage: str, timeout: float, echo: b
         InputError: what the user supplied cannot be used; the message is the stage's own line.
         StageFailed: anything else.
     """
-    environment = project.environment() | ({"SWITCHTENDER_PROGRESS": "always"} if echo else {})
+    environment = project.night_environment() | ({"SWITCHTENDER_PROGRESS": "always"} if echo else {})
     done = run(
         [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
         cwd=clone,

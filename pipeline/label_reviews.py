@@ -40,7 +40,7 @@ def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str,
     """The latest decision on each prompt id, by line order; `names` are the known agents.
 
     Raises:
-        TableError: the file or a column is missing, a decision is unknown, or a relabelling names no or an unknown agent.
+        TableError: the file or a column is missing, a decision is unknown, or a relabelling names no known agent.
     """
     if path.is_file() and _is_header_only(path.read_bytes()):
         return {}

@@ -31,7 +31,7 @@ def lineage() -> Summary:
 
 
 def join_fates(by_stage: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a key or quarantined line, in order of first appearance, from the fates of each stage in the order of the night."""
+    """One row a key or quarantined line, in order of first appearance, from each stage's fates in the night's order."""
     rows = pd.concat([frame.assign(stage=stage) for stage, frame in by_stage.items() if len(frame)], ignore_index=True)
     put_aside = (rows["stage"] == "validate") & (rows["fate"] == QUARANTINED)
     rows["alone"] = rows["line"].where(put_aside, 0)

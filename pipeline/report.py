@@ -35,22 +35,22 @@ CAPTIONS = {
     "per_agent": (
         "Agent by agent",
         (
-            "Pale bars are F1, the upright mark is precision, the dot recall. In brackets, how many prompts of the holdout "
-            "ask for the agent: with few, one prompt moves the bar far."
+            "Pale bars are F1, the upright mark is precision, the dot recall. In brackets, how many prompts of the "
+            "holdout ask for the agent: with few, one prompt moves the bar far."
         ),
     ),
     "precision_recall": (
         "Precision and recall",
         (
-            "The line is what one threshold for all agents would give. The orange dot is the router with its own threshold "
-            "for each agent. Grey lines join points of equal F1."
+            "The line is what one threshold for all agents would give. The orange dot is the router with its own "
+            "threshold for each agent. Grey lines join points of equal F1."
         ),
     ),
     "reliability": (
         "Can the probabilities be believed?",
         (
-            "Left: points on the dashed line keep their promise; below it the router is too sure. Right: the gap in each "
-            "tenth of all prompt and agent pairs, which average to the calibration error."
+            "Left: points on the dashed line keep their promise; below it the router is too sure. Right: the gap in "
+            "each tenth of all prompt and agent pairs, which average to the calibration error."
         ),
     ),
     "cooccurrence": (

@@ -182,7 +182,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             raise TableError(f"{path} is a directory; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         raise TableError(
             f"{path} cannot be written ({error.strerror or _one_line(error)}); choose another place"

@@ -84,6 +84,6 @@ def _print_plan(project: Project, as_json: bool) -> None:
         print_json(facts)
     else:
         say(
-            f"A night would {'retrain' if new else 'do nothing: nothing is new'}; last finished: {facts['last_finished']}."
+            f"A night would {'retrain' if new else 'do nothing, nothing is new'}; last finished: {facts['last_finished']}"
         )
         say(f"Uncommitted data it would take along: {', '.join(snapshot.uncommitted_data(project)) or 'none'}.")

@@ -25,7 +25,7 @@ def fit_table(
     refuse_existing(out)
     outcomes = _read(table, agents)
     pin(seed, threads)
-    with _progress(system) as advance:
+    with _Progress(system) as advance:
         router = fit_router(system, outcomes, _finetuning(params), seed, advance)
     save_whole(router, out)
     facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
@@ -70,7 +70,7 @@ def crossval_table(
     outcomes = _read(table, agents)
     pin(seed, threads)
     parts = outer_folds(outcomes, folds, seed)
-    with _progress(system) as advance:
+    with _Progress(system) as advance:
         predictions = crossvalidate(system, outcomes, parts, _finetuning(None), seed, advance)
     _show({"router": system, "folds": len(set(parts.tolist())), **score(predictions, outcomes)}, as_json)
 
@@ -93,15 +93,15 @@ def _finetuning(params: Path | None) -> Any:
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()
 
 
-class _progress:
+class _Progress:
     """A bar that counts training steps, on a terminal only."""
 
     def __init__(self, system: str) -> None:
         from tqdm import tqdm
 
-        from pipeline.stage import shows_progress
+        from pipeline.stage import shows_Progress
 
-        self.bar = tqdm(desc=system, unit="step", disable=not shows_progress(), leave=False)
+        self.bar = tqdm(desc=system, unit="step", disable=not shows_Progress(), leave=False)
 
     def __enter__(self) -> Any:
         def advance(where: str) -> None:

@@ -166,7 +166,7 @@ def _optimizer(
 
 
 def _layers(body: torch.nn.Module) -> list[torch.nn.Module]:
-    """The transformer's blocks, input side first: the longest list of modules in it (BERT, RoBERTa, DistilBERT, DeBERTa)."""
+    """The transformer's blocks, input side first: the longest list of modules (BERT, RoBERTa, DistilBERT, DeBERTa)."""
     lists = [module for module in body.modules() if isinstance(module, torch.nn.ModuleList)]
     return list(max(lists, key=lambda modules: sum(1 for _ in modules))) if lists else [body]
 

@@ -161,7 +161,8 @@ def test_a_place_that_cannot_be_written_is_said(prompts: Path) -> None:
 
 
 def test_no_verb_imports_a_heavy_library_before_it_needs_one() -> None:
-    code = "import sys, switchtender.__main__; print([m for m in ('torch','mlflow','prefect','pandas','great_expectations','transformers') if m in sys.modules])"
+    heavy = "torch mlflow prefect pandas great_expectations transformers".split()
+    code = f"import sys, switchtender.__main__; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

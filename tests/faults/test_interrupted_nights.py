@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sandbox import Sandbox, copy_project, make_tiny
+
+from flows.project import NIGHT_MARK
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def test_bad_data_stops_the_night_before_anything_trains(project: Sandbox) -> No
     clone = next(project.root.glob("var/runs/*/clone"))
     assert (clone / "var" / "stages" / "validate" / "quarantine.csv").read_text().count("no_such_agent") > 10
     assert not (clone / "var" / "stages" / "train").exists()
+    assert "no_such_agent" in (clone.parent / "report.html").read_text()
     path.write_text(good)
 
 
@@ -49,3 +53,13 @@ def test_a_killed_night_is_resumed_under_the_same_key(project: Sandbox) -> None:
     assert resumed["run_key"] == records(project)[1]["key"]
     assert [record["state"] for record in records(project)] == ["abandoned", "finished"]
     assert len(project.versions()) == 1
+
+
+def test_nothing_of_a_killed_night_is_alive_after_the_next(project: Sandbox) -> None:
+    left = []
+    for process in psutil.process_iter():
+        try:
+            left += [process.cmdline()] if process.environ().get(NIGHT_MARK) == str(project.root) else []
+        except (psutil.Error, OSError):
+            continue
+    assert left == []
