@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.agents import read_agents
 from pipeline.gates import NAME, GateParams
+from pipeline.holdout import read_holdout
 from pipeline.metrics import Binary, resamples
 from pipeline.outcomes import label_matrix, split_agents
 from pipeline.params import read
-from pipeline.split import read_holdout
 from pipeline.tables import read_table
 
 Floats = npt.NDArray[np.float64]

@@ -22,8 +22,9 @@ from flows.project import NIGHT_MARK, Project
 from flows.registration import Night, log_report, register
 from flows.registry import RegisterParams, Registry
 from flows.runs import FINISHED, Run, clone_of
-from pipeline.champion import write_champion
+from pipeline.champion import Choices, write_champion
 from pipeline.errors import SwitchtenderError
+from pipeline.holdout import HOLDOUT_FILE
 from pipeline.params import Section, read
 
 FLOW = "nightly"
@@ -82,8 +83,21 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
             snapshot.carry_over(clone_of(project, older.key), clone)
     found = _registry(project).champion()
     champion, choices = found or (None, None)
+    if champion and choices:
+        choices = _rescored(project, champion.version, choices, clone)
     write_champion(champion, choices, clone / "champion")
     return run
+
+
+def _rescored(project: Project, version: str, choices: Choices, clone: Path) -> Choices:
+    """The champion's choices, with those on holdout prompts that it has not met."""
+    from pipeline.rescoring import answer, unanswered
+
+    missing = unanswered(choices, clone / snapshot.DATASET, clone / HOLDOUT_FILE)
+    if not missing:
+        return choices
+    registry = _registry(project)
+    return answer(choices, missing, registry.router_folder(registry.version(version)))
 
 
 def _registry(project: Project) -> Registry:

@@ -16,6 +16,7 @@ from pydantic import Field
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, pin
 from pipeline.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
+from pipeline.holdout import holdout_version
 from pipeline.metrics import (
     HEADLINE,
     Binary,
@@ -33,7 +34,6 @@ from pipeline.pictures import draw_all
 from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
-from pipeline.split import holdout_version
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import read_table, sha256_text, write_json, write_table
 

@@ -43,6 +43,8 @@ def make_folds(quality: FloatMatrix, count: int, seed: int) -> Folds:
     if min(count, rows) < 2:
         return folds
     best = (np.nan_to_num(quality, nan=0.0) > 0.5).astype(int)
+    if best.shape[1] == 1:  # the stratifier takes a single column for a class, not a label
+        best = np.hstack([best, 1 - best])
     splitter = MultilabelStratifiedKFold(min(count, rows), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

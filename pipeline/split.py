@@ -19,12 +19,12 @@ from pipeline.determinism import RunParams
 from pipeline.errors import InputError, SwitchtenderError
 from pipeline.fates import HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.folds import make_folds
+from pipeline.holdout import HOLDOUT_FILE, holdout_version, read_holdout
 from pipeline.outcomes import label_matrix, split_agents
 from pipeline.params import Section, read
 from pipeline.stage import STAGES, Summary, run_stage
-from pipeline.tables import read_table, sha256_text, write_table, write_text
+from pipeline.tables import read_table, write_table, write_text
 
-HOLDOUT_FILE = Path("data/holdout.txt")
 NAME = "split"
 
 
@@ -34,31 +34,6 @@ class SplitParams(Section):
     folds: int = Field(ge=2)
     holdout_share: float = Field(gt=0, lt=1)
     holdout_minimum: int = Field(ge=1)
-
-
-def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
-    """The ids of the holdout, in file order; lines that begin with # are comments.
-
-    Raises:
-        InputError: the file is missing or names an id twice.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is missing or unreadable; restore it with git checkout") from error
-    ids = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-    if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise InputError(f"{path} names {twice} twice; remove one line")
-    return ids
-
-
-def holdout_version(rows: pd.DataFrame) -> str:
-    """Names a holdout by its content: sha256 over id, text and labels of each row, in id order."""
-    lines = sorted(
-        f"{row['prompt_id']}\0{sha256_text(str(row['prompt']))}\0{row['agents']}\n" for row in rows.to_dict("records")
-    )
-    return sha256_text("".join(lines))
 
 
 def split(params: SplitParams, seed: int) -> Summary:

@@ -19,9 +19,9 @@ from pipeline.agents import read_agents
 from pipeline.errors import InputError
 from pipeline.expectations import CRITICAL, ROW, SUITES, Judge, Judgement, Rule, Suite, read_suites
 from pipeline.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
+from pipeline.holdout import read_holdout
 from pipeline.near_duplicates import embed_for_comparison
 from pipeline.params import Section, read
-from pipeline.split import read_holdout
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import LINE, read_table, write_json, write_table
 

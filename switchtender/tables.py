@@ -99,9 +99,9 @@ class _Progress:
     def __init__(self, system: str) -> None:
         from tqdm import tqdm
 
-        from pipeline.stage import shows_Progress
+        from pipeline.stage import shows_progress
 
-        self.bar = tqdm(desc=system, unit="step", disable=not shows_Progress(), leave=False)
+        self.bar = tqdm(desc=system, unit="step", disable=not shows_progress(), leave=False)
 
     def __enter__(self) -> Any:
         def advance(where: str) -> None:

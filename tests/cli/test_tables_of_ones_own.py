@@ -161,7 +161,7 @@ def test_a_place_that_cannot_be_written_is_said(prompts: Path) -> None:
 
 
 def test_no_verb_imports_a_heavy_library_before_it_needs_one() -> None:
-    heavy = "torch mlflow prefect pandas great_expectations transformers".split()
+    heavy = ["torch", "mlflow", "prefect", "pandas", "great_expectations", "transformers"]
     code = f"import sys, switchtender.__main__; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

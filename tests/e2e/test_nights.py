@@ -193,3 +193,21 @@ def test_uncommitted_code_is_refused(tiny_project: Sandbox, first: dict[str, Any
     path.write_text(code)
     assert done.returncode == 2
     assert "pipeline/metrics.py is changed and not committed" in done.stderr
+
+
+def test_a_reworded_holdout_prompt_is_asked_of_the_champion_again(
+    tiny_project: Sandbox, second: dict[str, Any]
+) -> None:
+    path = tiny_project.root / "data" / "prompts.csv"
+    text = path.read_text()
+    held_out = next(r for r in csv.DictReader(text.splitlines()) if r["prompt_id"] == holdout_ids(tiny_project)[0])
+    first_words = held_out["prompt"].split("\n")[0][:30]
+    path.write_text(text.replace(first_words, "Well then. " + first_words, 1))
+    night = tiny_project.night()
+    compared = next(gate for gate in night["gates"] if gate["gate"] == "champion_micro_f1")
+    assert compared["verdict"] == "passed"
+    assert compared["value"] is not None
+
+
+def holdout_ids(project: Sandbox) -> list[str]:
+    return [line for line in (project.root / "data" / "holdout.txt").read_text().split("\n")[1:] if line]

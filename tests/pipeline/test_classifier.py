@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,15 @@ fit_tiny(sys.argv[1]).save(Path(sys.argv[2]))
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """A second thread only costs time on layers this thin."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def table(rows: int = 24) -> Outcomes:
     """Prompts about a loop (coding), a mail (email), or both."""
     quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
@@ -59,8 +68,8 @@ def test_two_processes_give_byte_identical_weights(tiny_encoder: Path, tmp_path:
     folders = [tmp_path / "one", tmp_path / "two"]
     path = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     code = f"import sys; sys.path[:0] = {path!r}\n{FIT}"
-    for folder in folders:
-        subprocess.run([sys.executable, "-c", code, str(tiny_encoder), str(folder)], check=True)
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tiny_encoder), str(folder)]) for folder in folders]
+    assert [process.wait() for process in running] == [0, 0]
     assert sha256_folder(folders[0]) == sha256_folder(folders[1])
     other = fit_tiny(str(tiny_encoder), learning_rate=5e-4)
     other.save(tmp_path / "other")
@@ -101,7 +110,7 @@ def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, 
     assert not any("embeddings" in key for key in changed)
 
 
-def test_uncased_dropout_settings_reach_every_architecture(tiny_encoder: Path) -> None:
+def test_dropout_settings_reach_every_architecture(tiny_encoder: Path) -> None:
     network = new_network(_params(tiny_encoder, encoder_dropout=0.0, dropout=0.3), outputs=2)
     rates = {module.p for module in network.body.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.0}

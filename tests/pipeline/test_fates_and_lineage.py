@@ -26,9 +26,9 @@ from pipeline.fates import (
     read_fates,
     write_fates,
 )
+from pipeline.holdout import read_holdout
 from pipeline.label_reviews import COLUMNS
 from pipeline.lineage import ORDER, join_fates
-from pipeline.split import read_holdout
 from pipeline.tables import read_table, sha256_text, write_table
 
 ROOT = Path(__file__).parents[2]

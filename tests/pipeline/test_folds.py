@@ -35,6 +35,13 @@ def test_each_fold_has_its_share_of_a_rare_candidate() -> None:
     assert [int(quality[folds == fold, 2].sum()) for fold in range(6)] == [2] * 6
 
 
+@pytest.mark.parametrize("share", [0.25, 0.0, 1.0])
+def test_a_single_candidate_is_stratified_as_well(share: float) -> None:
+    quality = (np.arange(40) < 40 * share).astype(np.float32)[:, None]
+    folds = make_folds(quality, 5, seed=1)
+    assert [int(quality[folds == fold].sum()) for fold in range(5)] == [int(8 * share)] * 5
+
+
 def test_the_same_seed_gives_the_same_folds() -> None:
     quality = _labels(60, (0.5, 0.2))
     assert (make_folds(quality, 3, seed=1) == make_folds(quality, 3, seed=1)).all()

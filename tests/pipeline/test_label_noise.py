@@ -16,11 +16,11 @@ from pipeline import label_noise
 from pipeline.agents import read_agents
 from pipeline.fates import EXCLUDED, FLAGGED, KEPT, QUARANTINED, RELABELLED, read_fates
 from pipeline.folds import make_folds
+from pipeline.holdout import read_holdout
 from pipeline.label_noise import LabelNoiseParams, choose_quarantined, out_of_fold_probabilities, rank_suspects
 from pipeline.label_reviews import COLUMNS
 from pipeline.outcomes import FloatMatrix, label_matrix, split_agents
 from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.split import read_holdout
 from pipeline.tables import read_table, sha256_text, write_table
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,9 @@ import yaml
 from pipeline.agents import read_agents
 from pipeline.errors import InputError
 from pipeline.fates import HOLDOUT, TRAIN, read_fates
+from pipeline.holdout import HOLDOUT_FILE, holdout_version, read_holdout
 from pipeline.outcomes import label_matrix, split_agents
-from pipeline.split import HOLDOUT_FILE, SplitParams, draw_holdout, holdout_version, read_holdout, split
+from pipeline.split import SplitParams, draw_holdout, split
 from pipeline.tables import read_table, sha256_file, write_table
 
 ROOT = Path(__file__).parents[2]

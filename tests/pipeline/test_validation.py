@@ -19,9 +19,9 @@ from pipeline.agents import read_agents
 from pipeline.errors import InputError, TableError
 from pipeline.expectations import CRITICAL, ROW, Judge, read_suites
 from pipeline.fates import KEPT, QUARANTINED, read_fates
+from pipeline.holdout import read_holdout
 from pipeline.outcomes import FloatMatrix
 from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.split import read_holdout
 from pipeline.tables import read_table
 from pipeline.validation import DOCS, OUT, PROMPTS, Hearing, ValidationParams, hear, validate
 
