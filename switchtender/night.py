@@ -83,7 +83,6 @@ def _print_plan(project: Project, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        say(
-            f"A night would {'retrain' if new else 'do nothing, nothing is new'}; last finished: {facts['last_finished']}"
-        )
+        plan = "retrain" if new else "do nothing: nothing is new"
+        say(f"A night would {plan}; last finished: {facts['last_finished']}.")
         say(f"Uncommitted data it would take along: {', '.join(snapshot.uncommitted_data(project)) or 'none'}.")
