@@ -75,7 +75,7 @@ class NeighboursScorer:
     def save(self, folder: Path) -> None:
         tensors = {
             "vectors": self._vectors,
-            "quality": self._quality,
+            "quality": np.ascontiguousarray(self._quality),  # safetensors writes other layouts wrongly
             "settings": np.array([self.count, self._is_labels]),
         }
         save_file(tensors, folder / TENSORS)

@@ -95,7 +95,7 @@ BAD = {
     "a duplicate id": (b"prompt_id,prompt,agents\na,one,x\na,two,y\n", "line 3"),
     "an empty file": (b"", "is empty"),
     "a header alone": (b"prompt_id,prompt,agents\n", "has no rows"),
-    "another encoding": ("prompt_id,prompt,agents\na,für,x\n".encode("latin-1"), "is not UTF-8"),
+    "another encoding": ("prompt_id,prompt,agents\na,für,x\n".encode("latin-1"), "not UTF-8"),
     "an empty prompt": (b"prompt_id,prompt,agents\na,,x\nb,two,y\n", "line 2"),
     "an agent twice": (b"prompt_id,prompt,agents\na,one,x|x\nb,two,y\n", "named twice"),
     "a ragged row": (b"prompt_id,prompt,agents\na,one,two,x\n", "line 2"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.routers.finetuning import FinetuningParams, HeldOut, finetune, new
 from pipeline.routers.systems import open_router
 from pipeline.tables import sha256_folder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("coding", "email")
 FIT = """
 import sys
@@ -31,15 +32,6 @@ from test_classifier import fit_tiny
 pin(7, 2)
 fit_tiny(sys.argv[1]).save(Path(sys.argv[2]))
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """A second thread only costs time on layers this thin."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def table(rows: int = 24) -> Outcomes:

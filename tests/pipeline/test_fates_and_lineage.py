@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,33 @@ ROOT = Path(__file__).parents[2]
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
+class Reads:
+    """Files under a folder that are opened for reading while it listens (an audit hook cannot be taken out)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.listening, self.seen = root, False, set[str]()
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.listening or event != "open" or not isinstance(arguments[0], str):
+            return
+        path = Path(os.path.abspath(arguments[0]))  # noqa: PTH100 (resolving opens nothing, and neither does this)
+        if path.is_relative_to(self.root) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            self.seen.add(path.relative_to(self.root).as_posix())
+
+    @contextmanager
+    def of(self) -> Iterator[set[str]]:
+        self.seen, self.listening = set(), True
+        yield self.seen
+        self.listening = False
+
+
 class Night:
     """A project after its stages ran, and what was done to its rows beforehand."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.reads: dict[str, set[str]] = {}
         holdout = read_holdout(ROOT / "data/holdout.txt")
         rows = read_table(ROOT / "data/prompts.csv").drop(columns="line")
         train = rows.index[~rows["prompt_id"].isin(holdout) & (rows["agents"] == "coding")]
@@ -75,13 +100,15 @@ def night(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Night
     """All stages as dvc.yaml runs them, in this process, on the quickest router and a random encoder."""
     night = Night(tmp_path_factory.mktemp("night"))
     night.prepare(tiny_encoder)
+    reads = Reads(night.root)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(night.root)
-        for stage in DVC.values():
+        for name, stage in DVC.items():
             module = stage["cmd"].removeprefix("python -m ")
             patch.setattr(sys, "argv", [module])
             patch.delitem(sys.modules, module, raising=False)
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            with reads.of() as night.reads[name]:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
     return night
 
 
@@ -180,6 +207,14 @@ def test_every_file_that_a_stage_writes_is_listed_in_dvc_yaml(night: Night) -> N
     written = [path.relative_to(night.root) for path in stages.rglob("*") if path.is_file()]
     assert [path for path in written if not any(path.is_relative_to(out) for out in listed)] == []
     assert [out for out in listed if not (night.root / out).exists()] == []
+
+
+@pytest.mark.parametrize("name", DVC)
+def test_a_stage_reads_no_file_that_dvc_yaml_does_not_name(name: str, night: Night) -> None:
+    own = ["params.yaml", "var/gx", "var/reports", *DVC[name]["outs"], *DVC[name]["metrics"]]
+    named = [*DVC[name]["deps"], *own]
+    assert night.reads[name]
+    assert [read for read in night.reads[name] if not any(Path(read).is_relative_to(path) for path in named)] == []
 
 
 # --- The join by itself.

@@ -19,6 +19,7 @@ from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
 from pipeline.routers.finetuning import FinetuningParams
 from pipeline.routers.systems import SYSTEMS, new_router, open_router
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("coding", "email", "travel")
 WORDS = ("loop stack compile function", "mail inbox reply letter", "train hotel ferry luggage")
 NEW = ("the compile loop", "reply to the mail about the ferry", "Grüße, 東京 \U0001f600", "x", "ferry " * 400)
@@ -134,18 +135,19 @@ def test_planted_words_are_learnt(system: str) -> None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_calibration_never_sees_a_row_that_was_learnt_from(system: str, params: FinetuningParams) -> None:
+def test_a_held_out_score_does_not_depend_on_the_rows_own_label(system: str, params: FinetuningParams) -> None:
     outcomes = _labels()
     folds = make_folds(outcomes.quality, 3, seed=1)
-    whole, flipped = new_router(system, params, 1), new_router(system, params, 1)
-    whole.fit(outcomes, folds)
-    row = 4
-    quality = outcomes.quality.copy()
-    quality[row] = 1 - quality[row]
-    before = whole.scorer.cross_fit(outcomes, folds)
-    after = flipped.scorer.cross_fit(replace(outcomes, quality=quality), folds)
-    if _tuned(whole) == _tuned(flipped):
-        assert before[row].tobytes() == after[row].tobytes()
+    first = new_router(system, params, 1)
+    before = first.scorer.cross_fit(outcomes, folds)
+    for row in range(len(outcomes)):
+        quality = outcomes.quality.copy()
+        quality[row, 0] = 1 - quality[row, 0]
+        second = new_router(system, params, 1)
+        after = second.scorer.cross_fit(replace(outcomes, quality=quality), folds)
+        if _tuned(second) == _tuned(first):  # else every label, this one too, has had a say in the setting
+            break
+    assert before[row].tobytes() == after[row].tobytes()
     assert (before[folds != folds[row]] != after[folds != folds[row]]).any()
 
 

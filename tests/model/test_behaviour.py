@@ -1,0 +1,135 @@
+"""How the trained router behaves: obvious prompts, changes that must not matter, and changes that must.
+
+None of these prompts is in the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.routers.calibrated import CalibratedRouter
+
+Choose = Callable[[str], frozenset[str]]
+
+OBVIOUS = {
+    "coding": "My Python function raises IndexError when the list is empty, here is the code, please fix the bug.",
+    "email": "Write a friendly reply to Mrs Okafor's email and tell her the parcel left this morning.",
+    "web_research": "Search online for the latest reviews of folding electric bikes, with links to the sources.",
+    "summarizing": "Give me the key points of these meeting minutes in five bullets.",
+    "data_analysis": "Here is a CSV of daily visitors. Plot the trend and tell me if weekends differ from weekdays.",
+    "calendar": "Move my dentist appointment to Thursday at 3 pm and remind me an hour before.",
+    "translation": "Translate this paragraph from English into Portuguese.",
+    "document_qa": "According to the attached PDF manual, what is the maximum load of the lift?",
+    "sql": "Write a SQL query that joins orders and customers and returns the ten largest orders of each month.",
+    "creative_writing": "Write a short bedtime story about a hedgehog who wants to be a lighthouse keeper.",
+}
+
+ORDINARY = (
+    *OBVIOUS.values(),
+    "Which trains get me from Ghent to Lyon by Saturday noon, and where could I sleep near the station?",
+    "Should I pay off the car loan early or put the money into my pension?",
+    "Order 88121 arrived with a cracked lid, I want my money back.",
+    "Nginx answers 502 since the last deployment, the container keeps restarting on the staging cluster.",
+    "Find the latest opening hours of the ferry museum and put a visit into my diary for Sunday.",
+    "Turn the notes below into three sentences and send them to Priya by mail.",
+    "Solve x squared minus seven x plus ten equals zero and show each step.",
+    "Put this letter into Finnish and keep the tone formal.",
+    "The query below takes 40 seconds, which index does the table need?",
+    "Think of a slogan for a bakery that only opens at night.",
+)
+
+ADDED = (
+    ("Translate this paragraph from English into Portuguese.", "Then email it to Tomas.", "email"),
+    ("Give me the key points of these meeting minutes.", "Also translate them into Spanish.", "translation"),
+    ("Write a SQL query that counts last month's orders by shop.", "And email the result to Dana.", "email"),
+    ("Reply to Mrs Okafor's email about the parcel.", "And book a meeting with her on Friday at 10.", "calendar"),
+    ("Fix the bug in the Python function below.", "Then write an email to the team about the fix.", "email"),
+    ("Find the newest reviews of electric cargo bikes online.", "Then summarize them in five lines.", "summarizing"),
+    (
+        "According to the attached PDF manual, what is the maximum load of the lift?",
+        "Translate the answer into Polish.",
+        "translation",
+    ),
+    (
+        "Write a short bedtime story about a hedgehog.",
+        "And put a reminder in my calendar to read it on Sunday.",
+        "calendar",
+    ),
+    (
+        "Move my dentist appointment to Thursday at 3 pm.",
+        "And look up online whether the car park there is open.",
+        "web_research",
+    ),
+    ("Plot the trend in this CSV of daily visitors.", "And write the Python script that does it.", "coding"),
+    ("Which trains get me from Ghent to Lyon by Saturday noon?", "Block the trip in my calendar too.", "calendar"),
+    ("Put this letter into Finnish.", "And write a two-line poem to go on its envelope.", "creative_writing"),
+    ("Think of a slogan for a bakery that only opens at night.", "And translate it into German.", "translation"),
+    ("Which index does the query below need?", "And search the web for how other databases do it.", "web_research"),
+    ("Nginx answers 502 since the last deployment.", "And mail the on-call team what happened.", "email"),
+)
+
+REFUSED = (
+    ("Translate this paragraph from English into Portuguese.", "No need to email it.", "email"),
+    ("Give me the key points of these meeting minutes.", "No need to translate them.", "translation"),
+    ("Write a SQL query that counts last month's orders.", "No need to explain the trend.", "data_analysis"),
+    ("Fix the bug in the Python function below.", "No need to search the web for it.", "web_research"),
+    ("Reply to Mrs Okafor's email about the parcel.", "No need to put anything in my calendar.", "calendar"),
+)
+
+
+@pytest.fixture(scope="module")
+def choose(trained_router: CalibratedRouter) -> Choose:
+    def agents(prompt: str) -> frozenset[str]:
+        row = trained_router.predict([prompt]).chosen[0]
+        return frozenset(name for name, hit in zip(trained_router.candidates, row, strict=True) if hit)
+
+    return agents
+
+
+@pytest.mark.parametrize("agent", OBVIOUS)
+def test_an_obvious_prompt_goes_to_its_agent(agent: str, choose: Choose) -> None:
+    assert agent in choose(OBVIOUS[agent])
+
+
+def _with_typos(prompt: str) -> str:
+    """Every fourth word of five letters or more has two inner letters swapped."""
+    words = prompt.split(" ")
+    long = [i for i, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
+    for i in long[::4]:
+        words[i] = words[i][0] + words[i][2] + words[i][1] + words[i][3:]
+    return " ".join(words)
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "typos": _with_typos,
+    "upper case": str.upper,
+    "politeness": lambda prompt: f"{prompt[:-1]}, please{prompt[-1]}",
+    "space at the end": lambda prompt: f"{prompt}  \n\n",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_does_not_matter_leaves_the_choice_alone(change: str, choose: Choose) -> None:
+    pairs = [(prompt, CHANGES[change](prompt)) for prompt in ORDINARY]
+    assert all(before != after for before, after in pairs)
+    moved = [before for before, after in pairs if choose(before) != choose(after)]
+    assert len(moved) <= 0.15 * len(pairs), moved
+
+
+def test_a_second_request_adds_its_agent(choose: Choose) -> None:
+    added = [agent in choose(f"{prompt} {more}") for prompt, more, agent in ADDED]
+    missed = [f"{prompt} {more}" for (prompt, more, _), hit in zip(ADDED, added, strict=True) if not hit]
+    assert sum(added) >= 0.8 * len(ADDED), missed
+    before = [agent in choose(prompt) for prompt, _, agent in ADDED]
+    assert sum(before) <= 0.2 * len(ADDED)
+
+
+def test_known_weaknesses_are_reported(choose: Choose, record_property: Callable[[str, object], None]) -> None:
+    """Only their size is written down: what is refused is often chosen all the same, and small talk distracts."""
+    refused = sum(agent not in choose(f"{prompt} {refusal}") for prompt, refusal, agent in REFUSED)
+    greeted = sum(choose(f"Hello, could you please help me? {p} Thank you!") == choose(p) for p in ORDINARY)
+    for name, count, total in (("refusals", refused, len(REFUSED)), ("greetings", greeted, len(ORDINARY))):
+        record_property(name, f"{count} of {total}")
+        print(f"{name} understood: {count} of {total}")
