@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from threadpoolctl import threadpool_limits
 
 from pipeline import augmentation
 from pipeline.agents import read_agents
@@ -33,9 +32,9 @@ OUT = Path("var/stages/augment/train.parquet")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick(minilm: FrozenEmbedding) -> Iterator[None]:
-    """One BLAS thread: on matrices this small two are ten times slower where another process is busy."""
-    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, "blas"):
+def _quick(minilm: FrozenEmbedding, one_thread: None) -> Iterator[None]:
+    """What takes seconds is computed once, by the real thing."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(augmentation, "FrozenEmbedding", lambda *_: minilm)
         yield
 

@@ -49,7 +49,7 @@ class Reads:
         if not self.listening or event != "open" or not isinstance(arguments[0], str):
             return
         path = Path(os.path.abspath(arguments[0]))  # noqa: PTH100 (resolving opens nothing, and neither does this)
-        if path.is_relative_to(self.root) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        if path.is_relative_to(self.root) and path.is_file() and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
             self.seen.add(path.relative_to(self.root).as_posix())
 
     @contextmanager
