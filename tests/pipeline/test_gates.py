@@ -15,7 +15,7 @@ from pipeline.agents import AGENTS_FILE, read_agents
 from pipeline.champion import CHAMPION, Champion, Choices, write_champion
 from pipeline.errors import InputError, TableError
 from pipeline.gates import FAILED, PASSED, UNDECIDABLE, Evidence, GateParams, GateResult, gate, gather, judge
-from pipeline.metrics import Binary, recall
+from pipeline.metrics import Binary, micro_f1, recall
 from pipeline.tables import sha256_text, write_json, write_table
 
 PARAMS = GateParams(
@@ -126,6 +126,13 @@ def test_the_overall_gate_fails_a_challenger_worse_than_the_margin() -> None:
     assert (swapped["champion_micro_f1"].value or 0) > 0
 
 
+def test_a_difference_within_the_margin_is_not_enough_when_its_bound_is_not() -> None:
+    result = _judge(_evidence(_without(0, 3), champion=_truth()))["champion_micro_f1"]
+    difference = micro_f1(_truth(), _without(0, 3)) - 1
+    assert (result.value or 0) < -0.03 < difference < 0
+    assert result.verdict == FAILED
+
+
 def test_errors_that_both_make_cost_the_challenger_nothing() -> None:
     bad = _without(0, 15)
     assert _judge(_evidence(bad, champion=bad))["champion_micro_f1"].value == 0.0
@@ -140,6 +147,12 @@ def test_an_agent_that_breaks_fails_its_own_gate() -> None:
 def test_an_agent_with_few_holdout_prompts_has_no_gate_of_its_own() -> None:
     fewer = PARAMS.model_copy(update={"agent_minimum": 21})
     assert not [name for name in _judge(_evidence(champion=_truth()), fewer) if name.startswith("champion_f1_")]
+
+
+def test_a_rare_agent_has_no_gate_of_its_own_however_many_holdout_prompts_it_has() -> None:
+    all_of_them = PARAMS.model_copy(update={"agent_minimum": 1})
+    gates = {name for name in _judge(_evidence(champion=_truth()), all_of_them) if name.startswith("champion_f1_")}
+    assert gates == {"champion_f1_coding", "champion_f1_email", "champion_f1_travel"}
 
 
 def test_rare_agents_that_break_fail_their_pooled_gate() -> None:

@@ -134,6 +134,17 @@ def test_planted_words_are_learnt(system: str) -> None:
     assert ((found.quality > 0.5) == (new.quality > 0.5)).mean() > 0.9
 
 
+@pytest.mark.parametrize("system", ["linear", "knn", "tfidf"])
+def test_what_was_not_tried_does_not_count_as_bad(system: str) -> None:
+    outcomes = _graded()
+    quality = np.where(np.isnan(outcomes.quality), np.nan, np.float32(0.9) + 0.05 * (outcomes.quality > 0.6))
+    quality[:, 2] = np.nan
+    router = fit_router(system, replace(outcomes, quality=quality.astype(np.float32)), FinetuningParams(), seed=1)
+    found = router.predict(_labels(9, seed=7).prompts).quality
+    assert found[:, :2] == pytest.approx(0.92, abs=0.05)
+    assert found[:, 2] == pytest.approx(0.5, abs=0.01)
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_held_out_score_does_not_depend_on_the_rows_own_label(system: str, params: FinetuningParams) -> None:
     outcomes = _labels()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import TableError
@@ -140,6 +140,7 @@ def test_each_row_remembers_the_line_on_which_it_began(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("a\rb", "c")], ".csv")
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5), st.sampled_from([".csv", ".jsonl", ".parquet"]))
 def test_any_text_comes_back_as_it_was_written(tmp_path: Path, rows: list[tuple[str, str]], ending: str) -> None:
     path = tmp_path / f"rows{ending}"
