@@ -68,6 +68,15 @@ def test_two_processes_give_byte_identical_weights(tiny_encoder: Path, tmp_path:
     assert sha256_folder(tmp_path / "other") != sha256_folder(folders[0])
 
 
+def test_what_ran_before_in_the_process_does_not_matter(tiny_encoder: Path) -> None:
+    torch.manual_seed(1)
+    first = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    torch.manual_seed(2)
+    torch.rand(5)
+    second = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    assert first.quality.tobytes() == second.quality.tobytes()
+
+
 def _architectures() -> dict[str, Callable[[int], Any]]:
     from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
