@@ -19,7 +19,10 @@ _GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended: its exit code (TIMED_OUT where it was ended by us), output and seconds."""
+    """How a command ended: its exit code (TIMED_OUT where it was ended by us), seconds, and what it wrote.
+
+    `output` is all of stdout, then all of stderr: mixed as they came, the two would break each other's lines.
+    """
 
     code: int
     output: str
@@ -43,8 +46,9 @@ def run(
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    collected: list[bytes] = []
-    readers = [_reader(process.stdout, collected, echo=False), _reader(process.stderr, collected, echo=echo)]
+    out: list[bytes] = []
+    err: list[bytes] = []
+    readers = [_reader(process.stdout, out, echo=False), _reader(process.stderr, err, echo=echo)]
     try:
         code = process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -53,7 +57,7 @@ def run(
         end_group(process)
         for reader in readers:
             reader.join(_GRACE_SECONDS)
-    output = b"".join(collected).decode("utf-8", errors="replace")
+    output = b"".join([*out, b"\n", *err]).decode("utf-8", errors="replace")
     return Finished(code, output, time.monotonic() - started)
 
 
