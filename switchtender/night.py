@@ -74,10 +74,11 @@ def _print_plan(project: Project, as_json: bool) -> None:
     identity = snapshot.identify(project)
     before = runs.latest_finished(project)
     new = before is None or before.identity != identity.digest
+    uncommitted = snapshot.uncommitted_data(project)
     facts = {
         "would_run": new,
         "last_finished": before.key if before else None,
-        "uncommitted": snapshot.uncommitted_data(project),
+        "uncommitted": uncommitted,
         "identity": identity.digest,
     }
     if as_json:
@@ -85,4 +86,4 @@ def _print_plan(project: Project, as_json: bool) -> None:
     else:
         plan = "retrain" if new else "do nothing: nothing is new"
         say(f"A night would {plan}; last finished: {facts['last_finished']}.")
-        say(f"Uncommitted data it would take along: {', '.join(snapshot.uncommitted_data(project)) or 'none'}.")
+        say(f"Uncommitted data it would take along: {', '.join(uncommitted) or 'none'}.")

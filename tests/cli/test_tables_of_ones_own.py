@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,7 +149,6 @@ def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
     assert "unknown agent 'sales'" in done.stderr
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 def test_a_place_that_cannot_be_written_is_said(prompts: Path) -> None:
     folder = prompts.parent
     command("fit", prompts, "--router", "tfidf", "--out", "router", cwd=folder)
