@@ -1,7 +1,8 @@
 """Stage `label_noise`: people's decisions applied, then the labels that look wrong, ranked with evidence.
 
-Suspects come from cleanlab's multi-label scores (self-confidence, exponential moving average over agents;
-Thyagarajan et al., 2022) on out-of-fold probabilities of a class-balanced linear head on frozen embeddings.
+Suspects come from cleanlab's multi-label scores (self-confidence of each agent; Thyagarajan et al., 2022) on
+out-of-fold probabilities of class-balanced linear heads, one set on frozen embeddings and one on weighted words.
+A row's score is the margin between the agents given and the likeliest one not given (docs/results/label-noise.md).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, pin
@@ -22,12 +23,14 @@ from pipeline.params import Section, read
 from pipeline.routers.crossfit import cross_fit
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import apply_heads, fit_heads
+from pipeline.routers.lexical import new_vectorizer
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import read_table, write_table
 
 NAME = "label_noise"
 _MAX_TOKENS = 256
-_INVERSE_PENALTY = 1.0
+_EMBEDDING_PENALTY, _WORDS_PENALTY = 10.0, 30.0
+_CERTAIN = 1e-9
 
 
 class LabelNoiseParams(Section):
@@ -95,15 +98,21 @@ def apply_reviews(rows: pd.DataFrame, reviews: dict[str, Review], split: str) ->
 
 
 def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], encoder: str) -> FloatMatrix:
-    """float32 [n, c]: each row scored by heads that did not see its fold."""
+    """float32 [n, c]: each row scored by heads that did not see its fold; the mean logit of meaning and of words."""
     outcomes = from_labels(train, names)
     vectors = FrozenEmbedding(encoder, _MAX_TOKENS).embed(outcomes.prompts)
 
-    def fit_and_score(penalty: float, fitted: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
-        heads = fit_heads(vectors[fitted], outcomes.rows(fitted), penalty, balanced=True)
-        return apply_heads(vectors[held_out], *heads)
+    def fit_and_score(penalties: tuple[float, float], fitted: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
+        inside, outside = outcomes.rows(fitted), outcomes.rows(held_out)
+        words = new_vectorizer()
+        counted = words.fit_transform(inside.prompts)
+        by_meaning = fit_heads(vectors[fitted], inside, penalties[0], balanced=True)
+        by_words = fit_heads(counted, inside, penalties[1], balanced=True)
+        scores = apply_heads(vectors[held_out], *by_meaning) + apply_heads(words.transform(outside.prompts), *by_words)
+        return np.asarray(scores / 2, dtype=np.float32)
 
-    _, scores = cross_fit(outcomes, train["fold"].to_numpy(), [_INVERSE_PENALTY], fit_and_score)
+    penalties = [(_EMBEDDING_PENALTY, _WORDS_PENALTY)]
+    _, scores = cross_fit(outcomes, train["fold"].to_numpy(), penalties, fit_and_score)
     return np.asarray(expit(scores), dtype=np.float32)
 
 
@@ -119,11 +128,12 @@ def rank_suspects(
 
     labels = [split_agents(text) for text in train["agents"]]
     class_ids = [[names.index(name) for name in row] for row in labels]
+    given = label_matrix(labels, names) > 0.5
     quality = get_label_quality_scores(
         class_ids,
         probabilities.astype(np.float64),
         method="self_confidence",
-        aggregator_kwargs={"method": "exponential_moving_average", "alpha": 0.8},
+        aggregator_kwargs={"method": lambda scores, axis: _margin(scores, given)},
     )
     order = np.lexsort((train["prompt_id"].to_numpy(), quality))[: params.suspects]
     rows = [
@@ -141,12 +151,25 @@ def rank_suspects(
     return pd.DataFrame(rows)
 
 
+def _margin(confidence: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Quality [n] in 0..1 from each agent's self-confidence [n, c]: mean logit of the given, least of the others.
+
+    The mean, so that a prompt of several agents is not suspect merely for having more that may be unlikely.
+    """
+    logits = logit(np.clip(confidence, _CERTAIN, 1 - _CERTAIN))
+    right = np.where(given, logits, 0.0).sum(axis=1) / np.maximum(given.sum(axis=1), 1)
+    others = np.where(given, np.inf, logits).min(axis=1)
+    return np.asarray(expit(right + np.where(np.isfinite(others), others, 0.0)))
+
+
 def _evidence(label: tuple[str, ...], probability: FloatMatrix, names: tuple[str, ...]) -> dict[str, str]:
-    """Doubted: given but unlikely. Missing: likely but not given. Each `agent probability`, strongest first."""
+    """Doubted: given but unlikely. Missing: the likeliest that is not given, and all others that are likely.
+
+    Each as `agent probability`, strongest first.
+    """
     doubted = sorted((float(probability[names.index(n)]), n) for n in label if probability[names.index(n)] < 0.5)
-    missing = sorted(
-        ((float(p), n) for p, n in zip(probability, names, strict=True) if n not in label and p >= 0.5), reverse=True
-    )
+    others = sorted(((float(p), n) for p, n in zip(probability, names, strict=True) if n not in label), reverse=True)
+    missing = others[:1] + [(p, n) for p, n in others[1:] if p >= 0.5]
     return {
         "doubted": ", ".join(f"{name} {p:.2f}" for p, name in doubted),
         "missing": ", ".join(f"{name} {p:.2f}" for p, name in missing),

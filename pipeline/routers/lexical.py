@@ -36,7 +36,7 @@ class LexicalScorer:
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
-            vectorizer = _vectorizer()
+            vectorizer = new_vectorizer()
             heads = fit_heads(vectorizer.fit_transform(inside.prompts), inside, *setting)
             return apply_heads(vectorizer.transform(outcomes.rows(held_out).prompts), *heads)
 
@@ -44,7 +44,7 @@ class LexicalScorer:
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:
-        self._vectorizer = _vectorizer()
+        self._vectorizer = new_vectorizer()
         features = self._vectorizer.fit_transform(outcomes.prompts)
         self._weights, self._biases = fit_heads(features, outcomes, *self.setting)
 
@@ -61,11 +61,11 @@ class LexicalScorer:
         tensors = load_file(folder / TENSORS)
         self._weights, self._biases = tensors["weights"], tensors["biases"]
         words = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        self._vectorizer = _vectorizer(vocabulary={word: i for i, word in enumerate(words)})
+        self._vectorizer = new_vectorizer(vocabulary={word: i for i, word in enumerate(words)})
         self._vectorizer.idf_ = tensors["idf"]
 
 
-def _vectorizer(vocabulary: dict[str, int] | None = None) -> Any:
+def new_vectorizer(vocabulary: dict[str, int] | None = None) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(

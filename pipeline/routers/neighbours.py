@@ -67,7 +67,8 @@ class NeighboursScorer:
         weight = np.exp(_SHARPNESS * np.take_along_axis(cosine, nearest, axis=1))[:, :, None]
         values = quality[nearest]
         tried = ~np.isnan(values)
-        overall = np.nan_to_num(np.nanmean(quality, axis=0), nan=0.5)
+        times = (~np.isnan(quality)).sum(axis=0)
+        overall = np.where(times > 0, np.nansum(quality, axis=0) / np.maximum(times, 1), 0.5)
         total = (weight * tried).sum(axis=1)
         mean = (weight * np.nan_to_num(values)).sum(axis=1) / np.maximum(total, 1e-9)
         return np.asarray(np.where(total > 0, mean, overall), dtype=np.float32)

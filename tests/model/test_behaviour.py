@@ -94,9 +94,9 @@ def test_an_obvious_prompt_goes_to_its_agent(agent: str, choose: Choose) -> None
 
 
 def _with_typos(prompt: str) -> str:
-    """Every fourth word of five letters or more has two inner letters swapped."""
+    """Every fourth word of five letters or more has two unlike inner letters swapped."""
     words = prompt.split(" ")
-    long = [i for i, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
+    long = [i for i, word in enumerate(words) if len(word) >= 5 and word.isalpha() and word[1] != word[2]]
     for i in long[::4]:
         words[i] = words[i][0] + words[i][2] + words[i][1] + words[i][3:]
     return " ".join(words)

@@ -105,10 +105,21 @@ def found(train: pd.DataFrame) -> list[tuple[Planted, pd.DataFrame]]:
 
 
 def test_planted_label_errors_are_among_the_top_suspects(found: list[tuple[Planted, pd.DataFrame]]) -> None:
-    """Drawn blindly, also from prompts that the model never understood; measured: 6 to 10, on average 8 of 10."""
+    """Drawn blindly, also from prompts that no head understands: all ten in most draws, never fewer than eight."""
     caught = [int(suspects["prompt_id"].head(TOP).isin(planted.truth).sum()) for planted, suspects in found]
-    assert min(caught) >= 6, caught
-    assert np.mean(caught) >= 8, caught
+    assert caught[0] == 10, caught
+    assert min(caught) >= 8, caught
+    assert np.mean(caught) >= 9.25, caught
+    assert sum(count == 10 for count in caught) > len(caught) / 2, caught
+
+
+def test_a_row_is_no_more_suspect_for_having_several_agents() -> None:
+    """Three credible agents of which one is somewhat unlikely stand above one agent as unlikely."""
+    rows = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["x", "y"], "agents": [NAMES[0], "|".join(NAMES[:3])]})
+    probability = np.full((2, len(NAMES)), 0.1, dtype=np.float32)
+    probability[0, 0], probability[1, :3] = 0.4, (0.4, 0.9, 0.9)
+    ranked = rank_suspects(rows, probability, NAMES, {}, PARAMS)
+    assert ranked["prompt_id"].tolist() == ["a", "b"]
 
 
 def test_a_planted_error_comes_with_its_evidence(found: list[tuple[Planted, pd.DataFrame]]) -> None:
