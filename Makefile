@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is missing
-	@test -f var/mlflow.db -a -f data/prompts.csv || "$(BIN)/python" -m flows.setup
+	@test -f var/mlflow.db -a -f var/keys/signing.pem -a -f data/prompts.csv || "$(BIN)/python" -m flows.setup
 
 nightly: setup ## retrain once on the dataset, gate, register
 	@"$(BIN)/python" -m switchtender nightly

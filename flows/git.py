@@ -1,4 +1,4 @@
-"""The few git commands that a night needs; they work without a configured name, on a detached HEAD too."""
+"""Running git; it work without a configured name, on a detached HEAD too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ IDENTITY = {
 }
 
 
-def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None, strip: bool = True) -> str:
+def git(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, strip: bool = True, stdin: str = ""
+) -> str:
     """Run git in a folder and return what it printed.
 
     Raises:
@@ -27,7 +29,9 @@ def git(folder: Path, *arguments: str, env: Mapping[str, str] | None = None, str
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         environment.pop(name, None)
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True, input=stdin.encode()
+        )
     except FileNotFoundError as error:
         raise SwitchtenderError("git is not installed; install it and run this again") from error
     except subprocess.CalledProcessError as error:

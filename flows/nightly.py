@@ -19,13 +19,18 @@ from flows import runs, snapshot
 from flows.lock import held
 from flows.processes import end_marked
 from flows.project import NIGHT_MARK, Project
+from flows.promotion import champion_of, first
 from flows.registration import Night, log_report, register
-from flows.registry import RegisterParams, Registry
+from flows.registry import Registry
 from flows.runs import FINISHED, Run, clone_of
-from pipeline.champion import Choices, write_champion
+from flows.verification import require_sound
+from flows.versions import RegisterParams, Version, opened, versions_of
+from pipeline.champion import write_champion
 from pipeline.errors import SwitchtenderError
 from pipeline.holdout import HOLDOUT_FILE
 from pipeline.params import Section, read
+from pipeline.rematch import Contender, choices_of
+from pipeline.rescoring import answer, unanswered
 
 FLOW = "nightly"
 DATA_DOCS = "var/reports/data_docs/index.html"
@@ -81,23 +86,20 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         older = runs.latest_finished(project)
         if older is not None:
             snapshot.carry_over(clone_of(project, older.key), clone)
-    found = _registry(project).champion()
-    champion, choices = found or (None, None)
-    if champion and choices:
-        choices = _rescored(project, champion.version, choices, clone)
+    _registry(project)
+    versions = versions_of(project)
+    found = champion_of(project, versions)
+    if found is None:
+        write_champion(None, None, clone / "champion")
+        return run
+    with opened(found) as folder:
+        require_sound(project, found, folder)
+        champion, choices = choices_of(Contender(found.version, found.run_key, folder))
+        missing = unanswered(choices, clone / snapshot.DATASET, clone / HOLDOUT_FILE)
+        if missing:
+            choices = answer(choices, missing, folder.model)
     write_champion(champion, choices, clone / "champion")
     return run
-
-
-def _rescored(project: Project, version: str, choices: Choices, clone: Path) -> Choices:
-    """The champion's choices, with those on holdout prompts that it has not met."""
-    from pipeline.rescoring import answer, unanswered
-
-    missing = unanswered(choices, clone / snapshot.DATASET, clone / HOLDOUT_FILE)
-    if not missing:
-        return choices
-    registry = _registry(project)
-    return answer(choices, missing, registry.router_folder(registry.version(version)))
 
 
 def _registry(project: Project) -> Registry:
@@ -125,18 +127,24 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
     commit = snapshot.record(project, run.key, clone)
     run = replace(run, commit=commit, verdict=verdict["verdict"])
     registry = _registry(project)
-    registered = register(
-        registry,
-        Night(run.key, clone, commit, run.data, run.verdict),
-        read("register", RegisterParams, clone / "params.yaml"),
-    )
-    version = registered.version.version if registered.version else ""
-    run = replace(run, version=version, mlflow_run=registered.mlflow_run)
-    report = _report(project, run, before, registered.version.aliases if registered.version else ())
+    registered = register(registry, Night(run.key, clone, commit, run.data, run.verdict, run.started, runs.now()))
+    aliases: tuple[str, ...] = ()
+    if registered.version:
+        aliases = _taken_in(project, registered.version)
+        run = replace(run, version=registered.version.version)
+    run = replace(run, mlflow_run=registered.mlflow_run)
+    report = _report(project, run, before, aliases)
     log_report(registry, registered.mlflow_run, report)
     return runs.save(
         project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))
     )
+
+
+def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
+    """A new version's aliases, after the first one of a store went into service where params say so."""
+    if read("register", RegisterParams, project.root / "params.yaml").first_becomes_champion:
+        first(project, version, FLOW)
+    return versions_of(project).number(version.version).aliases
 
 
 def _report(

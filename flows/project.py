@@ -32,6 +32,15 @@ class Project:
         return self.var / "night.lock"
 
     @property
+    def records(self) -> Path:
+        """Who promoted what, what served when, what was removed, and what was replayed."""
+        return self.var / "records"
+
+    @property
+    def promotion_lock(self) -> Path:
+        return self.var / "promotion.lock"
+
+    @property
     def dvc_cache(self) -> Path:
         return self.var / "dvc" / "cache"
 

@@ -8,25 +8,23 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from flows.registry import (
-    CHALLENGER,
-    CHAMPION,
-    EXPERIMENT,
-    MODEL_FILE,
-    RUN_KEY,
-    RegisterParams,
-    Registry,
-    Version,
-    pinned_requirements,
-    read_summaries,
-)
+from flows.materials import materials_of
+from flows.project import Project
+from flows.promotion_log import signer_of
+from flows.registry import EXPERIMENT, MODEL_FILE, Registry, pinned_requirements
+from flows.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version, Versions
+from pipeline.errors import SwitchtenderError
 from pipeline.gates import PASSED
-from pipeline.tables import read_table
+from pipeline.params import read_file
+from pipeline.provenance import Build
+from pipeline.tables import read_json, sha256_file
+from pipeline.version_folder import FOLDER, PROVENANCE, SIGNATURE, assemble, summaries
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Night:
     commit: str
     data: dict[str, str]
     verdict: str
+    started: str
+    ended: str
 
     @property
     def stages(self) -> Path:
@@ -52,22 +52,27 @@ class Registered:
     version: Version | None
 
 
-def register(registry: Registry, night: Night, params: RegisterParams) -> Registered:
-    """Log the night; register a version if the verdict is `passed`. Doing it again changes nothing.
+def register(registry: Registry, night: Night) -> Registered:
+    """Log the night; register a version, as `challenger`, if the verdict is `passed`. Again, it changes nothing.
 
     Raises:
         SwitchtenderError: MLflow's store cannot be reached.
+        InputError: the version cannot be signed.
     """
     with registry.reaching(), _quiet():
         run_id = registry.find_run(night.key) or _log_run(registry, night)
     if night.verdict != PASSED:
         return Registered(run_id, None)
-    version = registry.version_of_run(night.key)
-    if version is None:
+    if Versions(registry.project, registry.model).of_run(night.key) is None:
         with registry.reaching(), _quiet():
-            version = _create_version(registry, night, run_id)
-    _set_aliases(registry, version, params)
-    return Registered(run_id, registry.version(version.version))
+            _create_version(registry, night, run_id)
+    version = Versions(registry.project, registry.model).of_run(night.key)
+    if version is None:
+        raise SwitchtenderError(
+            f"{night.key} was registered, but MLflow does not list its version; run the night again"
+        )
+    registry.set_alias(CHALLENGER, version.version)
+    return Registered(run_id, version)
 
 
 def log_report(registry: Registry, mlflow_run: str, report: Path) -> None:
@@ -81,26 +86,23 @@ def _log_run(registry: Registry, night: Night) -> str:
 
     client = registry.client
     mlflow.set_experiment(EXPERIMENT)
-    summaries = read_summaries(night.stages)
+    figures = summaries(night.stages)
     with mlflow.start_run(run_name=night.key, tags={"git_commit": night.commit, "verdict": night.verdict}) as run:
         mlflow.log_params(_params(night.clone / "params.yaml"))
-        mlflow.log_metrics(_metrics(summaries))
+        mlflow.log_metrics(_metrics(figures))
         for name, digest in sorted(night.data.items()):
             _log_dataset(client, run.info.run_id, name, digest)
-        for folder in ("evaluate", "gate", "label_noise"):
+        for folder in ("evaluate", "gate"):
             mlflow.log_artifacts(str(night.stages / folder), folder)
-        for path in (night.stages / "lineage" / "lineage.parquet", night.stages / "evaluate" / "predictions.parquet"):
-            mlflow.log_artifact(str(path), "lineage")
+        mlflow.log_artifact(str(night.stages / "label_noise" / "suspects.csv"), "label_noise")
         if night.verdict == PASSED:
-            _log_model(night)
+            _log_model(registry.project, night)
         # The tag comes last: a run without it was cut short and is not found again.
         mlflow.set_tag(RUN_KEY, night.key)
         return str(run.info.run_id)
 
 
 def _params(path: Path) -> dict[str, str]:
-    from pipeline.params import read_file
-
     return {
         f"{section}.{key}": str(value)
         for section, values in read_file(path).items()
@@ -108,10 +110,10 @@ def _params(path: Path) -> dict[str, str]:
     }
 
 
-def _metrics(summaries: dict[str, dict[str, Any]]) -> dict[str, float]:
+def _metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
     return {
         f"{stage}.{name}": float(value)
-        for stage, summary in summaries.items()
+        for stage, summary in figures.items()
         for name, value in summary.items()
         if isinstance(value, int | float)
     }
@@ -133,25 +135,41 @@ def _log_dataset(client: Any, run_id: str, name: str, sha256: str) -> None:
     )
 
 
-def _log_model(night: Night) -> None:
+def _log_model(project: Project, night: Night) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     import mlflow
 
-    description = json.loads((night.stages / "train" / "router" / "router.json").read_text(encoding="utf-8"))
+    folder = assemble(night.clone, _build(project, night), night.clone.parent / FOLDER)
+    signature = folder.parent / SIGNATURE
+    signer_of(project).sign(folder, signature)
+    description = read_json(folder / "model" / "router.json")
     outputs = [ColSpec("string", "agents"), *(ColSpec("double", name) for name in description["candidates"])]
     mlflow.pyfunc.log_model(
         name="model",
         python_model=str(night.clone / MODEL_FILE),
-        artifacts={"router": str(night.stages / "train" / "router")},
+        artifacts={"router": str(folder), "signature": str(signature)},
         signature=ModelSignature(Schema([ColSpec("string", "prompt")]), Schema(outputs)),
         input_example=pd.DataFrame({"prompt": ["Put this into Czech and mail it to Jana."]}),
         pip_requirements=pinned_requirements(),
     )
 
 
-def _create_version(registry: Registry, night: Night, run_id: str) -> Version:
+def _build(project: Project, night: Night) -> Build:
+    return Build(
+        run_key=night.key,
+        commit=night.commit,
+        params=read_file(night.clone / "params.yaml"),
+        environment=read_json(night.stages / "train" / "environment.json"),
+        materials=materials_of(project, night.clone, night.data),
+        started=night.started,
+        ended=night.ended,
+        release=metadata.version("switchtender"),
+    )
+
+
+def _create_version(registry: Registry, night: Night, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
     import mlflow
@@ -160,27 +178,19 @@ def _create_version(registry: Registry, night: Night, run_id: str) -> Version:
     with contextlib.suppress(MlflowException):
         client.create_registered_model(registry.model, description="Routes a prompt to the agents that answer it.")
     logged = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
-    summary = read_summaries(night.stages)
+    figures = summaries(night.stages)
     tags = {
         RUN_KEY: night.key,
+        PROVENANCE_TAG: sha256_file(night.clone.parent / FOLDER / PROVENANCE),
         "git_commit": night.commit,
-        "router_sha256": str(summary["train"]["router_sha256"]),
-        "train_rows": str(len(read_table(night.stages / "label_noise" / "train.parquet"))),
-        "micro_f1": str(summary["evaluate"]["micro_f1"]),
-        "holdout_version": str(summary["split"]["holdout_version"]),
+        "router_sha256": str(figures["train"]["router_sha256"]),
+        "train_rows": str(figures["label_noise"]["train"]),
+        "micro_f1": str(figures["evaluate"]["micro_f1"]),
+        "holdout_version": str(figures["split"]["holdout_version"]),
     }
-    created = client.create_model_version(
+    client.create_model_version(
         registry.model, logged[0].artifact_location, run_id=run_id, tags=tags, model_id=logged[0].model_id
     )
-    return registry.version(str(created.version))
-
-
-def _set_aliases(registry: Registry, version: Version, params: RegisterParams) -> None:
-    with registry.reaching():
-        registry.client.set_registered_model_alias(registry.model, CHALLENGER, version.version)
-    if params.first_becomes_champion and registry.version_at(CHAMPION) is None:
-        with registry.reaching():
-            registry.client.set_registered_model_alias(registry.model, CHAMPION, version.version)
 
 
 @contextlib.contextmanager

@@ -1,31 +1,22 @@
-"""The only place that touches MLflow: runs, versions, aliases."""
+"""Writing to MLflow: runs, aliases, tags. What is registered is read by `flows.versions`, which writes nothing."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from flows.project import Project
-from pipeline.champion import Champion, Choices
+from flows.versions import RUN_KEY
 from pipeline.errors import SwitchtenderError
-from pipeline.outcomes import split_agents
-from pipeline.params import Section
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "nightly"
-CHAMPION, CHALLENGER = "champion", "challenger"
-RUN_KEY = "switchtender.run_key"
 MODEL_FILE = Path("mlflow/agent_router.py")
 RUNTIME = (
     "numpy",
@@ -39,24 +30,6 @@ RUNTIME = (
     "torch",
     "transformers",
 )
-
-
-class RegisterParams(Section):
-    """Under which name versions are registered, and whether the first one serves at once."""
-
-    model: str = Field(min_length=1)
-    first_becomes_champion: bool
-
-
-@dataclass(frozen=True)
-class Version:
-    """One registered version, with the facts that our own tags carry."""
-
-    version: str
-    run_key: str
-    mlflow_run: str
-    tags: dict[str, str]
-    aliases: tuple[str, ...]
 
 
 class Registry:
@@ -87,77 +60,6 @@ class Registry:
             if client.get_experiment_by_name(EXPERIMENT) is None:
                 client.create_experiment(EXPERIMENT, artifact_location=self.project.artifacts.resolve().as_uri())
 
-    def version_at(self, alias: str) -> Version | None:
-        """The version that an alias names, or None where the alias or the model does not exist."""
-        from mlflow.exceptions import MlflowException
-
-        with self.reaching():
-            try:
-                found = self.client.get_model_version_by_alias(self.model, alias)
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
-        return self._version(found)
-
-    def version_of_run(self, run_key: str) -> Version | None:
-        """The version that a run key registered, if it did."""
-        with self.reaching():
-            found = self.client.search_model_versions(f"name = '{self.model}'", max_results=10_000)
-        mine = [version for version in found if version.tags.get(RUN_KEY) == run_key]
-        return self.version(str(mine[0].version)) if mine else None
-
-    def version(self, number: str) -> Version:
-        """One version by number, with its aliases."""
-        with self.reaching():
-            return self._version(self.client.get_model_version(self.model, number))
-
-    def _version(self, found: Any) -> Version:
-        with self.reaching():
-            aliases = self.client.get_registered_model(self.model).aliases
-        named = tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(found.version)))
-        tags = dict(found.tags)
-        return Version(str(found.version), tags.get(RUN_KEY, ""), str(found.run_id), tags, named)
-
-    def champion(self) -> tuple[Champion, Choices] | None:
-        """The champion and its holdout choices as recorded at its registration; None where there is none.
-
-        Raises:
-            SwitchtenderError: there is a champion, and it cannot be read.
-        """
-        found = self.version_at(CHAMPION)
-        if found is None:
-            return None
-        path = self.download(found, "lineage/predictions.parquet")
-        try:
-            rows = pd.read_parquet(path)
-            champion = Champion(
-                found.version, found.run_key, found.tags["router_sha256"], int(found.tags["train_rows"])
-            )
-            keys = zip(rows["prompt_id"], rows["text_sha256"], strict=True)
-            return champion, Choices(dict(zip(keys, map(split_agents, rows["chosen"]), strict=True)))
-        except (OSError, KeyError, ValueError) as error:
-            raise SwitchtenderError(
-                f"champion version {found.version} cannot be read ({error}); mend the store"
-            ) from error
-
-    def download(self, version: Version, path: str) -> Path:
-        """A local copy of one of a version's artifacts.
-
-        Raises:
-            SwitchtenderError: it is not there or cannot be fetched.
-        """
-        with self.reaching(f"version {version.version}: {path}"):
-            return Path(self.client.download_artifacts(version.mlflow_run, path))
-
-    def router_folder(self, version: Version) -> Path:
-        """The folder with a version's router."""
-        import mlflow
-
-        with self.reaching(f"version {version.version}"):
-            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{self.model}/{version.version}"))
-        return folder / "artifacts" / "router"
-
     def find_run(self, run_key: str) -> str | None:
         """The MLflow run that a run key made, if any."""
         with self.reaching():
@@ -166,6 +68,21 @@ class Registry:
                 return None
             runs = self.client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'")
         return str(runs[0].info.run_id) if runs else None
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Let an alias name a version."""
+        with self.reaching():
+            self.client.set_registered_model_alias(self.model, alias, version)
+
+    def drop_alias(self, alias: str) -> None:
+        """Let an alias name nothing."""
+        with self.reaching():
+            self.client.delete_registered_model_alias(self.model, alias)
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """Write a fact beside a version."""
+        with self.reaching():
+            self.client.set_model_version_tag(self.model, version, key, value)
 
     @contextmanager
     def reaching(self, what: str = "the registry") -> Iterator[None]:
@@ -185,9 +102,3 @@ class Registry:
 def pinned_requirements() -> list[str]:
     """What loading a version needs, at the versions installed here."""
     return [f"{name}=={metadata.version(name)}" for name in RUNTIME]
-
-
-def read_summaries(stages: Path) -> dict[str, dict[str, Any]]:
-    """Each stage's summary, by stage."""
-    found = sorted(stages.glob("*/summary.json"))
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}

@@ -1,4 +1,4 @@
-"""The second half of `make setup`, after pip: the dataset out of DVC, and MLflow's store. Twice does no harm."""
+"""The second half of `make setup`, after pip: dataset, signing key, MLflow's store. Twice does no harm."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import sys
 
 from flows.processes import run
 from flows.project import Project, find_project
-from flows.registry import RegisterParams, Registry
+from flows.promotion_log import signer_of
+from flows.registry import Registry
 from flows.snapshot import DATASET, POINTER
+from flows.versions import RegisterParams
 from pipeline.errors import SwitchtenderError
 from pipeline.params import read
+from pipeline.signing import make_key
 
 
 def set_up(project: Project) -> None:
-    """Fetch the dataset where it is missing (a changed one is left alone) and create MLflow's store.
+    """Fetch the dataset where it is missing (a changed one is left alone), make a signing key and MLflow's store.
 
     Raises:
         SwitchtenderError: the dataset's bytes are not in any remote, or the store cannot be made.
@@ -23,6 +26,9 @@ def set_up(project: Project) -> None:
         done = run(command, cwd=project.root, env=project.environment())
         if done.code != 0:
             raise SwitchtenderError(f"{DATASET} could not be fetched: {' '.join(done.output.split())[-300:]}")
+    signer = signer_of(project)
+    if signer.params.method == "key":
+        make_key(signer.private_key, signer.public_key)
     model = read("register", RegisterParams, project.root / "params.yaml").model
     Registry(project, model).prepare()
 

@@ -6,7 +6,6 @@ to a commit.
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import shutil
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from flows.dvc_objects import store_url
 from flows.git import git
 from flows.processes import run
 from flows.project import Project
@@ -128,32 +128,38 @@ def make_clone(project: Project, key: str, folder: Path) -> str:
     git(folder, "init", "--quiet")
     git(folder, "fetch", "--quiet", "--no-tags", str(project.root), SNAPSHOT_REF + key)
     git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
-    (folder / ".dvc" / "config.local").write_text(_shared_dvc(project), encoding="utf-8")
+    (folder / ".dvc" / "config.local").write_text(shared_dvc(project, project.dvc_cache), encoding="utf-8")
     shutil.copyfile(project.root / DATASET, folder / DATASET)
     if _dataset_differs(folder):
-        _dvc(project, folder, "add", "--quiet", str(DATASET))
+        dvc(project, folder, "add", "--quiet", str(DATASET))
     return commit
 
 
-def _dvc(project: Project, folder: Path, *arguments: str) -> None:
+def dvc(project: Project, folder: Path, *arguments: str) -> None:
+    """Run a DVC command in a folder.
+
+    Raises:
+        SwitchtenderError: it failed; with the end of what it said.
+    """
     done = run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=project.environment())
     if done.code != 0:
         raise SwitchtenderError(f"dvc {arguments[0]} failed in {folder}: {' '.join(done.output.split())[-300:]}")
 
 
-def _shared_dvc(project: Project) -> str:
-    """DVC's local settings for a clone: the main repository's cache, and its remote, wherever that is."""
-    settings = configparser.ConfigParser()
-    settings.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"], encoding="utf-8")
-    store = settings.get("'remote \"store\"'", "url", fallback=str(project.dvc_remote))
-    if "://" not in store:
-        store = str((project.root / ".dvc" / store).resolve())
-    return f"[cache]\n    dir = {project.dvc_cache}\n['remote \"store\"']\n    url = {store}\n    verify = true\n"
+def shared_dvc(project: Project, cache: Path) -> str:
+    """DVC's local settings for a clone: a cache, and the main repository's remote for all that DVC keeps.
+
+    The dataset goes there too: the small remote inside the repository is for what people commit.
+    """
+    remotes = "".join(
+        f"['remote \"{name}\"']\n    url = {store_url(project)}\n    verify = true\n" for name in ("store", "dataset")
+    )
+    return f"[cache]\n    dir = {cache}\n{remotes}"
 
 
 def record(project: Project, key: str, clone: Path) -> str:
     """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
-    _dvc(project, clone, "push", "--quiet")
+    dvc(project, clone, "push", "--quiet")
     git(clone, "add", "-A")
     git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")
     git(clone, "push", "--quiet", "--force", str(project.root), f"HEAD:{RUN_REF}{key}")

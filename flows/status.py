@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flows import runs
 from flows.project import Project
-from flows.registry import CHALLENGER, CHAMPION, RegisterParams, Registry, Version
+from flows.promotion import champion_of, in_service, named
 from flows.runs import Run, clone_of
-from pipeline.errors import InputError
-from pipeline.params import read
-
-
-def _registry(project: Project) -> Registry:
-    if not project.mlflow_database.exists() and project.tracking_uri.startswith("sqlite"):
-        raise InputError("nothing is registered yet (var/mlflow.db is not there); run 'make nightly' first")
-    return Registry(project, read("register", RegisterParams, project.root / "params.yaml").model)
+from flows.verification import require_sound
+from flows.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
 
 
 def status_of(project: Project) -> dict[str, Any]:
@@ -27,10 +23,16 @@ def status_of(project: Project) -> dict[str, Any]:
         InputError: no store yet.
         SwitchtenderError: the store cannot be read.
     """
-    registry = _registry(project)
-    versions = [_facts(alias, found) for alias in (CHAMPION, CHALLENGER) if (found := registry.version_at(alias))]
+    versions = versions_of(project)
+    serving = in_service(project, versions)
+    named = [(CHAMPION, champion_of(project, versions)), *((a, versions.at(a)) for a in (CHALLENGER, PREVIOUS))]
     last = runs.latest_finished(project)
-    return {"model": registry.model, "versions": versions, "last_night": _night(project, last) if last else None}
+    return {
+        "model": versions.model,
+        "versions": [_facts(alias, found) for alias, found in named if found],
+        "alias_moved_to": None if serving.agrees else serving.alias,
+        "last_night": _night(project, last) if last else None,
+    }
 
 
 def _facts(alias: str, version: Version) -> dict[str, Any]:
@@ -62,14 +64,15 @@ def _night(project: Project, run: Run) -> dict[str, Any]:
     }
 
 
-def router_at(project: Project, which: str) -> tuple[Path, dict[str, Any]]:
-    """The router folder of a version number or alias, and which version that is.
+@contextmanager
+def router_at(project: Project, which: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The router of a version number or alias, proved before it is used, and which version that is.
 
     Raises:
         InputError: there is no such version.
+        VerificationFailed: its bytes are not what was signed.
     """
-    registry = _registry(project)
-    found = registry.version(which) if which.isdigit() else registry.version_at(which)
-    if found is None:
-        raise InputError(f"no version has the alias '{which}'; see 'switchtender status'")
-    return registry.router_folder(found), {"version": found.version, "run_key": found.run_key}
+    found = named(project, versions_of(project), which)
+    with opened(found) as folder:
+        require_sound(project, found, folder)
+        yield folder.model, {"version": found.version, "run_key": found.run_key}

@@ -19,7 +19,7 @@ class AgentRouter(mlflow.pyfunc.PythonModel):
     """Prompts in (column `prompt`), the chosen agents and every agent's probability out."""
 
     def load_context(self, context: Any) -> None:
-        self.router = open_router(Path(context.artifacts["router"]))
+        self.router = open_router(Path(context.artifacts["router"]) / "model")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         predictions = self.router.predict([str(text) for text in model_input["prompt"]])

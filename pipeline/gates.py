@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,20 +89,32 @@ def gate(params: GateParams, seed: int) -> Summary:
 
 def gather() -> Evidence:
     """Read the stages' outputs and the champion."""
-    names = tuple(agent.name for agent in read_agents())
-    train = read_table(STAGES / "label_noise" / "train.parquet")
-    rows = read_table(STAGES / "evaluate" / "predictions.parquet")
-    report = json.loads((STAGES / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
-    champion = read_champion()
+    return evidence_of(
+        names=tuple(agent.name for agent in read_agents()),
+        train_agents=read_table(STAGES / "label_noise" / "train.parquet")["agents"],
+        predictions=read_table(STAGES / "evaluate" / "predictions.parquet"),
+        report=json.loads((STAGES / "evaluate" / "metrics.json").read_text(encoding="utf-8")),
+        champion=read_champion(),
+    )
+
+
+def evidence_of(
+    names: tuple[str, ...],
+    train_agents: pd.Series,
+    predictions: pd.DataFrame,
+    report: dict[str, Any],
+    champion: tuple[Champion, Choices] | None,
+) -> Evidence:
+    """One router as the gates see it: the real rows it learnt from, holdout predictions, metrics, and the champion."""
     return Evidence(
-        truth=_matrix(rows["agents"], names),
-        chosen=_matrix(rows["chosen"], names),
+        truth=_matrix(predictions["agents"], names),
+        chosen=_matrix(predictions["chosen"], names),
         names=names,
-        train_support=_matrix(train["agents"], names).sum(axis=0),
+        train_support=_matrix(train_agents, names).sum(axis=0),
         metrics={metric: figure["value"] for metric, figure in report["systems"]["router"].items()},
-        train_rows=len(train),
+        train_rows=len(train_agents),
         champion=champion[0] if champion else None,
-        champion_chosen=_champion_chosen(champion[1], rows, names) if champion else None,
+        champion_chosen=_champion_chosen(champion[1], predictions, names) if champion else None,
     )
 
 

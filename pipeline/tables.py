@@ -13,11 +13,12 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+from pipeline.errors import TableError, VerificationFailed
 
-from pipeline.errors import TableError
+if TYPE_CHECKING:
+    import pandas as pd
 
 LINE = "line"
 csv.field_size_limit(16 * 1024 * 1024)
@@ -70,6 +71,8 @@ def _undecodable_line(path: Path) -> int:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     rows: list[list[str]] = []
     lines: list[int] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -103,6 +106,8 @@ def _unique(header: list[str], path: Path) -> list[str]:
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8") as file:
         for number, text in enumerate(file, start=1):
@@ -120,6 +125,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
     import pyarrow as pa
 
     with path.open("rb"):
@@ -154,9 +160,23 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
     """How to quote a CSV: where a text holds a bare carriage return every text, since csv would not quote that one."""
+    import pandas as pd
+
     texts = (frame[name] for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name]))
     returns = any("\r" in text for column in texts for text in column if isinstance(text, str))
     return csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file that this project wrote.
+
+    Raises:
+        VerificationFailed: it is missing, cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VerificationFailed(f"{path} cannot be read ({_one_line(error)}); restore it") from error
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.")]
 Router = Annotated[str, typer.Option("--router", help="classifier | linear | knn | tfidf")]
 AgentsFile = Annotated[
     Path | None, typer.Option("--agents", help="agents.yaml: fixes which agents may occur, and their costs.")
@@ -55,6 +57,128 @@ def route(
     from switchtender.reading import print_route
 
     print_route(prompt, json, version, router)
+
+
+@app.command(epilog='Example: switchtender promote 2 --reason "better on rare agents, checked by hand"')
+def promote(
+    version: Annotated[str, typer.Argument(help="The version's number; left out with --adopt.")] = "",
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Although a gate is closed; recorded as such.")] = False,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Accept an alias that was moved outside.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
+    from switchtender.promoting import print_promotion
+
+    print_promotion(version, reason, force, adopt, dry_run, json)
+
+
+@app.command(epilog='Example: switchtender rollback --reason "complaints about translations"')
+def rollback(reason: Reason = "", dry_run: DryRun = False, json: Json = False) -> None:
+    """Put the version before the present one into service again."""
+    from switchtender.promoting import print_rollback
+
+    print_rollback(reason, dry_run, json)
+
+
+@app.command(epilog="Example: switchtender verify --all --json")
+def verify(
+    version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
+    every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+    json: Json = False,
+) -> None:
+    """Hash everything again: a version's files, signature, provenance, data in cache and remote, and the logs."""
+    from switchtender.proving import print_verification
+
+    print_verification(version, every, json)
+
+
+@app.command(epilog="Example: switchtender replay 2")
+def replay(
+    version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
+    json: Json = False,
+) -> None:
+    """Train a version again from its recorded commit, in a scratch clone, and compare byte for byte."""
+    from switchtender.proving import print_replay
+
+    print_replay(version, json)
+
+
+@app.command(epilog="Example: switchtender audit champion --html audit.html")
+def audit(
+    version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Each row's fate.")] = False,
+    agent: Annotated[str, typer.Option("--agent", help="Only rows with this agent.")] = "",
+    fate: Annotated[str, typer.Option("--fate", help="Only rows of this fate, such as relabelled.")] = "",
+    split: Annotated[str, typer.Option("--split", help="Only rows of train or holdout.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Write those rows to a .csv or .parquet file.")] = None,
+    json: Json = False,
+) -> None:
+    """What a version is made of, who put it into service and why, and what happened to every row."""
+    from switchtender.auditing import print_audit
+
+    print_audit(version, html, rows, agent, fate, split, out, json)
+
+
+@app.command(epilog="Example: switchtender diff 1 2")
+def diff(
+    older: Annotated[str, typer.Argument(help="A version number or alias.")],
+    newer: Annotated[str, typer.Argument(help="A version number or alias.")],
+    json: Json = False,
+) -> None:
+    """What differs between two versions: rows, params, code, metrics, and the prompts that they route differently."""
+    from switchtender.auditing import print_diff
+
+    print_diff(older, newer, json)
+
+
+@app.command(epilog="Example: switchtender trace p0042")
+def trace(
+    row: Annotated[str, typer.Argument(help="A prompt's id.")] = "",
+    text: Annotated[str, typer.Option("--text", help="A prompt's text instead of its id.")] = "",
+    agent: Annotated[str, typer.Option("--agent", help="Every row that taught this agent.")] = "",
+    removed_since: Annotated[
+        str, typer.Option("--removed-since", help="Rows that this version knew and the latest does not.")
+    ] = "",
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="Build the index again from the versions' own lineage.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Which versions a row taught, directly or through augmented rows, and which of those ever served."""
+    from switchtender.tracing import print_trace
+
+    print_trace(row, text, agent, removed_since, reindex, json)
+
+
+@app.command(epilog='Example: switchtender forget p0042 --reason "deletion request 17"')
+def forget(
+    rows: Annotated[list[str], typer.Argument(help="Ids of prompts.")],
+    reason: Reason = "",
+    erase: Annotated[bool, typer.Option("--erase", help="Also purge their bytes from cache, remote and runs.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Take rows out of the dataset as a recorded commit, and mark every version that learnt from them."""
+    from switchtender.removing import print_forget
+
+    print_forget(rows, reason, erase, dry_run, json)
+
+
+@app.command(epilog="Example: switchtender prune --keep 10 --dry-run")
+def prune(
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, help="So many of the latest versions stay, besides any that served.")
+    ],
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Remove clones, artifacts and DVC objects of old versions that never served."""
+    from switchtender.removing import print_prune
+
+    print_prune(keep, dry_run, json)
 
 
 @app.command(epilog="Example: switchtender fit prompts.csv --router classifier --out my-router")

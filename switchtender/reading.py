@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.project import find_project
 from pipeline.errors import InputError, SwitchtenderError
 from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from pipeline.routers.protocol import Predictions
 
 
 def print_status(as_json: bool) -> None:
@@ -37,12 +40,17 @@ def print_route(prompt: str, as_json: bool, version: str, folder: Path | None) -
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise InputError("the prompt is empty; write what a person would ask")
-    source: dict[str, Any] = {"version": None, "run_key": None}
     if folder is None:
         from flows.status import router_at
 
-        folder, source = router_at(find_project(), version)
-    predictions = open_router(folder).predict([text])
+        with router_at(find_project(), version) as (place, source):
+            _print_choice(open_router(place).predict([text]), f"version {source['version']}", source, as_json)
+    else:
+        predictions = open_router(folder).predict([text])
+        _print_choice(predictions, str(folder), {"version": None, "run_key": None}, as_json)
+
+
+def _print_choice(predictions: Predictions, title: str, source: dict[str, Any], as_json: bool) -> None:
     ranked = sorted(
         zip(predictions.candidates, predictions.quality[0], predictions.chosen[0], strict=True), key=lambda r: -r[1]
     )
@@ -51,7 +59,7 @@ def print_route(prompt: str, as_json: bool, version: str, folder: Path | None) -
         print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **source})
         return
     rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
-    print_table(f"version {source['version']}" if source["version"] else str(folder), ["", "agent", "score"], rows)
+    print_table(title, ["", "agent", "score"], rows)
 
 
 def print_doctor(as_json: bool) -> None:

@@ -62,6 +62,19 @@ class Sandbox:
             params[section][key] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
+    def copy_to(self, folder: Path) -> Sandbox:
+        """The whole project with all that it has made, at another place, for a test that damages something."""
+        import sqlite3
+
+        shutil.copytree(self.root, folder, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
+        with sqlite3.connect(folder / "var" / "mlflow.db") as store:
+            for table, column in (("model_versions", "source"), ("model_versions", "storage_location"),
+                                  ("runs", "artifact_uri"), ("experiments", "artifact_location"),
+                                  ("logged_models", "artifact_location")):  # fmt: skip
+                query = f"update {table} set {column} = replace({column}, ?, ?)"
+                store.execute(query, (self.root.as_uri(), folder.as_uri()))
+        return Sandbox(folder)
+
     def versions(self) -> list[Any]:
         """Every registered version, oldest first."""
         import mlflow
