@@ -43,17 +43,22 @@ def stage_names(clone: Path) -> list[str]:
     return list(content["stages"])
 
 
-def run_stage(project: Project, clone: Path, stage: str, timeout: float, echo: bool) -> StageDone:
+def run_stage(
+    project: Project, clone: Path, stage: str, timeout: float, echo: bool, *, force: bool = False
+) -> StageDone:
     """`dvc repro --single-item` of one stage; its whole process group has ended when this returns.
+
+    `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that.
 
     Raises:
         PassingTrouble: it was cut short.
         InputError: what the user supplied cannot be used; the message is the stage's own line.
         StageFailed: anything else.
     """
-    environment = project.night_environment() | ({"SWITCHTENDER_PROGRESS": "always"} if echo else {})
+    environment = project.environment() if force else project.night_environment()
+    environment |= {"SWITCHTENDER_PROGRESS": "always"} if echo else {}
     done = run(
-        [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
+        [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage],
         cwd=clone,
         env=environment,
         timeout=timeout,

@@ -1,15 +1,20 @@
-"""`verify`: what is not as it was recorded."""
+"""`verify` and `replay`: what is not as it was recorded."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from flows.project import find_project
 from flows.promotion import named
 from flows.removals import Removed
+from flows.replay import Certificate, replay
 from flows.verification import Verified, check_logs, check_version
 from flows.versions import versions_of
 from pipeline.errors import VerificationFailed
+from pipeline.replay import DIFFERS
 from switchtender.show import print_json, print_table, say
 
 
@@ -47,3 +52,39 @@ def _print(results: list[Verified]) -> None:
     for result in results:
         name = f"version {result.version}" if result.version else "logs"
         say(f"{name}: {result.checked} things checked, {'sound' if result.sound else 'NOT SOUND'}")
+
+
+def print_replay(version: str, as_json: bool) -> None:
+    """Train again and compare; exit code 4 where neither the bytes nor the bound hold."""
+    project = find_project()
+    project.enter_environment()
+    certificate, place = replay(project, version, _tell(as_json), echo=sys.stderr.isatty())
+    if as_json:
+        print_json({**asdict(certificate), "certificate": str(place.relative_to(project.root))})
+    else:
+        _print_certificate(certificate, place.relative_to(project.root))
+    if certificate.verdict == DIFFERS:
+        raise VerificationFailed(
+            f"version {certificate.version} was not reproduced: {len(certificate.differing)} of "
+            f"{len(certificate.files)} files differ; see {place.relative_to(project.root)}"
+        )
+
+
+def _tell(as_json: bool) -> Callable[[str], None]:
+    return (lambda line: print(line, file=sys.stderr, flush=True)) if as_json else say
+
+
+def _print_certificate(certificate: Certificate, place: Path) -> None:
+    differing = [[file.path, file.recorded[:12], file.replayed[:12] or "not made"] for file in certificate.differing]
+    if differing:
+        print_table("Files that differ", ["file", "recorded", "replayed"], differing)
+    drift = certificate.drift
+    rows: list[list[object]] = [
+        ["environment", "the recorded one" if certificate.same_environment else "another"],
+        ["files alike", f"{len(certificate.files) - len(differing)} of {len(certificate.files)}"],
+        ["holdout prompts routed alike", f"{drift.agreement:.1%} of {drift.prompts}"],
+        ["largest change of a probability", f"{drift.largest:.3g}"],
+        ["micro-F1", f"{drift.micro_f1_before:.4f} recorded, {drift.micro_f1_after:.4f} replayed"],
+    ]
+    print_table(f"Replay of version {certificate.version}: {certificate.verdict}", ["compared", "found"], rows)
+    say(f"certificate  {place}")
