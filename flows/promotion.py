@@ -92,12 +92,15 @@ def promote(project: Project, number: str, reason: str, *, force: bool = False, 
                 "puts it into service all the same, and is recorded"
             )
         if not dry_run:
-            _move(project, versions, move, PROMOTED, reason, who, force and bool(move.closed))
+            needed = bool(move.closed) or FORGOTTEN_TAG in candidate.tags
+            _move(project, versions, move, PROMOTED, reason, who, force and needed)
         return move
 
 
-def rollback(project: Project, reason: str, *, dry_run: bool = False) -> Move:
+def rollback(project: Project, reason: str, *, force: bool = False, dry_run: bool = False) -> Move:
     """Put the version before the present one into service again. Bytes are proved; gates are not asked.
+
+    `force` goes back even to a version that learnt from rows forgotten since.
 
     Raises:
         InputError: no reason, nothing to go back to, or it holds forgotten rows.
@@ -115,12 +118,12 @@ def rollback(project: Project, reason: str, *, dry_run: bool = False) -> Move:
                 f"nothing served before version {serving.version or '(none)'}; there is nothing to go back to"
             )
         target = versions.number(before[-1])
-        _refuse_forgotten(target, force=False)
+        _refuse_forgotten(target, force)
         with opened(target) as folder:
             require_sound(project, target, folder)
         move = Move(serving.version, target.version, ())
         if not dry_run:
-            _move(project, versions, move, ROLLED_BACK, reason, who, forced=False)
+            _move(project, versions, move, ROLLED_BACK, reason, who, force and FORGOTTEN_TAG in target.tags)
         return move
 
 
@@ -196,7 +199,9 @@ def _agreed(serving: InService, number: str) -> InService:
             f"accepts it, 'switchtender promote {serving.version} --reason ...' sets it back"
         )
     if serving.agrees and serving.version == number and number:
-        raise InputError(f"version {number} serves already; nothing to do")
+        last = serving.promotion
+        by = f" ({last.action} by {last.who} on {last.at})" if last else ""
+        raise InputError(f"version {number} serves already{by}; nothing to do")
     return serving
 
 
@@ -204,7 +209,8 @@ def _refuse_forgotten(version: Version, force: bool) -> None:
     rows = version.tags.get(FORGOTTEN_TAG, "")
     if rows and not force:
         raise InputError(
-            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one"
+            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one, "
+            "or say --force with a reason"
         )
 
 

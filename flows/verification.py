@@ -72,25 +72,30 @@ def check_folder(project: Project, version: Version, folder: VersionFolder) -> I
     """A version's own files: MLflow's, the signed ones, the signature, the provenance."""
     yield from _around(folder)
     try:
-        for found in signer_of(project).check(folder.root, folder.signature):
-            yield Finding("version", f"{FOLDER}/{found.path}", *_rest(found))
+        differing = signer_of(project).check(folder.root, folder.signature)
         provenance = folder.provenance()
-        expected = version.tags.get(PROVENANCE_TAG, "")
-        actual = folder.provenance_sha256()
     except VerificationFailed as error:
         yield Finding("version", SIGNATURE, CHANGED, "a valid signature and provenance", str(error))
         return
-    if expected != actual:
-        yield Finding("MLflow tag", PROVENANCE_TAG, CHANGED, actual, expected)
-    for name, digest in provenance.subjects.items():
-        path = folder.root / name
-        if path.is_file() and sha256_file(path) != digest:
-            yield Finding("provenance", name, CHANGED, digest, sha256_file(path))
+    yield from (Finding("version", f"{FOLDER}/{found.path}", *_rest(found)) for found in differing)
+    if not differing:
+        yield from _against_provenance(version, folder, provenance)
     code = next((m for m in provenance.of(CODE) if m.name == str(MODEL_FILE)), None)
     loader = folder.root.parent.parent / MODEL_FILE.name
     if code is not None and (not loader.is_file() or sha256_file(loader) != code.digest["sha256"]):
         actual = sha256_file(loader) if loader.is_file() else "nothing"
         yield Finding("version", MODEL_FILE.name, CHANGED, code.digest["sha256"], actual)
+
+
+def _against_provenance(version: Version, folder: VersionFolder, provenance: Provenance) -> Iterator[Finding]:
+    """What is signed against what the provenance and MLflow's tag say of it."""
+    expected, actual = version.tags.get(PROVENANCE_TAG, ""), folder.provenance_sha256()
+    if expected != actual:
+        yield Finding("MLflow tag", PROVENANCE_TAG, CHANGED, actual, expected)
+    present = digests(folder.root)
+    for name in sorted(present.keys() | provenance.subjects.keys()):
+        if present.get(name) != provenance.subjects.get(name):
+            yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
 
 
 def _rest(found: Difference) -> tuple[str, str, str]:

@@ -75,11 +75,16 @@ def promote(
 
 
 @app.command(epilog='Example: switchtender rollback --reason "complaints about translations"')
-def rollback(reason: Reason = "", dry_run: DryRun = False, json: Json = False) -> None:
+def rollback(
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Although it learnt from rows forgotten since.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Put the version before the present one into service again."""
     from switchtender.promoting import print_rollback
 
-    print_rollback(reason, dry_run, json)
+    print_rollback(reason, force, dry_run, json)
 
 
 @app.command(epilog="Example: switchtender verify --all --json")

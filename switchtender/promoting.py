@@ -21,9 +21,9 @@ def print_promotion(version: str, reason: str, force: bool, adopting: bool, dry_
         _print(promote(project, version, reason, force=force, dry_run=dry_run), "promoted", dry_run, as_json)
 
 
-def print_rollback(reason: str, dry_run: bool, as_json: bool) -> None:
+def print_rollback(reason: str, force: bool, dry_run: bool, as_json: bool) -> None:
     """Roll back, and say to which version."""
-    _print(rollback(find_project(), reason, dry_run=dry_run), "rolled back to", dry_run, as_json)
+    _print(rollback(find_project(), reason, force=force, dry_run=dry_run), "rolled back to", dry_run, as_json)
 
 
 def _print(move: Move, done: str, dry_run: bool, as_json: bool) -> None:

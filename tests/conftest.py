@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandbox import Sandbox, copy_project, make_tiny
+from second_night import SecondNight, change_and_retrain
 
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.embedding import FrozenEmbedding
@@ -40,6 +42,26 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -
     sandbox = copy_project(tmp_path_factory.mktemp("tiny") / "a project")
     make_tiny(sandbox, tiny_encoder)
     return sandbox
+
+
+@pytest.fixture(scope="session")
+def first_night(tiny_project: Sandbox) -> dict[str, Any]:
+    """What the tiny project's first night printed."""
+    return tiny_project.night()
+
+
+@pytest.fixture(scope="session")
+def second_night(
+    tiny_project: Sandbox, first_night: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> SecondNight:
+    """A person changed the tiny project's data, and a second night ran; a copy of that state is kept."""
+    return change_and_retrain(tiny_project, first_night, tmp_path_factory.mktemp("kept") / "two versions")
+
+
+@pytest.fixture(scope="session")
+def two_versions(second_night: SecondNight) -> Sandbox:
+    """The project after two nights, version 1 in service; copy it before damaging it."""
+    return second_night.kept
 
 
 @pytest.fixture(scope="session")

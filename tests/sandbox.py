@@ -106,7 +106,9 @@ def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
     sandbox.set_params(
         train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32, evaluate__resamples=100,
         gate__micro_f1=0.0, gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,
-        gate__agent_margin=1.0, gate__rare_margin=1.0, gate__resamples=100,
+        validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, evaluate__encoder=str(encoder),
+        label_noise__encoder=str(encoder), augment__encoder=str(encoder), augment__holdout_cosine=1.0,
+        augment__min_consistency=0.0, gate__agent_margin=1.0, gate__rare_margin=1.0, gate__resamples=100,
     )  # fmt: skip
     sandbox.git("add", "-A")
     sandbox.git("commit", "--quiet", "-m", "tiny profile")
