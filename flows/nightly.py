@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from flows import runs, snapshot
+from flows.indexing import update_index
 from flows.lock import held
 from flows.processes import end_marked
 from flows.project import NIGHT_MARK, Project
@@ -141,9 +142,10 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
 
 
 def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
-    """A new version's aliases, after the first one of a store went into service where params say so."""
+    """Index a new version, take the first one of a store into service where params say so; returns its aliases."""
     if read("register", RegisterParams, project.root / "params.yaml").first_becomes_champion:
         first(project, version, FLOW)
+    update_index(project, version)
     return versions_of(project).number(version.version).aliases
 
 
