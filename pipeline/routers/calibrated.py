@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from pipeline.calibration import Calibration, fit_calibration
 from pipeline.errors import InputError, VerificationFailed
@@ -96,7 +97,7 @@ def load_router(folder: Path, scorers: dict[str, Callable[[], Scorer]]) -> Calib
 
     Raises:
         InputError: the folder holds no router, or one of a system that this release does not know.
-        VerificationFailed: it was written in a format that this release does not read.
+        VerificationFailed: it is damaged, or was written in a format that this release does not read.
     """
     description = _description(folder)
     if description.get("format") != FORMAT:
@@ -104,10 +105,17 @@ def load_router(folder: Path, scorers: dict[str, Callable[[], Scorer]]) -> Calib
         raise VerificationFailed(
             f"{folder}: router format {found}, this release reads {FORMAT}; use a matching release"
         )
-    system = str(description["system"])
+    system = str(description.get("system"))
     if system not in scorers:
         raise InputError(f"{folder} holds a '{system}' router; known are {', '.join(scorers)}")
-    router = CalibratedRouter(scorers[system]())
+    try:
+        return _loaded(folder, description, CalibratedRouter(scorers[system]()))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
+
+
+def _loaded(folder: Path, description: dict[str, Any], router: CalibratedRouter) -> CalibratedRouter:
     router.scorer.load(folder)
     router._candidates = tuple(description["candidates"])
     router._costs = np.array([np.nan if c is None else c for c in description["costs"]], dtype=np.float32)

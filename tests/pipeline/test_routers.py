@@ -228,3 +228,17 @@ def test_the_table_of_predictions_has_a_row_a_prompt_and_candidate(saved: Path) 
     assert rows["candidate"].tolist() == [*NAMES, *NAMES]
     wide: FloatMatrix = rows["chosen"].to_numpy().reshape(2, 3)
     assert (wide == predictions.chosen).all()
+
+
+@pytest.mark.parametrize(("name", "damage"), [
+    ("router.json", lambda text: text.replace("policy", "polity")),
+    ("router.json", lambda text: text[: len(text) // 2]),
+    ("tfidf.json", lambda text: text[:10]),
+    ("tfidf.safetensors", lambda text: text[:40]),
+])  # fmt: skip
+def test_a_damaged_router_is_one_clear_line(name: str, damage: Callable[[str], str], tmp_path: Path) -> None:
+    fit_router("tfidf", _labels(), FinetuningParams(), 0).save(tmp_path)
+    content = (tmp_path / name).read_bytes().decode("latin-1")
+    (tmp_path / name).write_bytes(damage(content).encode("latin-1"))
+    with pytest.raises((VerificationFailed, InputError), match=r"damaged|holds no router"):
+        open_router(tmp_path)
