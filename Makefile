@@ -25,10 +25,10 @@ nightly: setup ## retrain once on the dataset, gate, register
 	@"$(BIN)/python" -m switchtender nightly
 
 test: setup ## every test that CI runs
-	@"$(BIN)/python" -m pytest -q -m "not heavy"
+	@"$(BIN)/python" -m pytest -q -n 2 -m "not heavy"
 
 test-all: setup ## the heavy suites too
-	@"$(BIN)/python" -m pytest -q
+	@"$(BIN)/python" -m pytest -q -n 2
 
 check: setup ## format, lint, types, import contracts, dependencies
 	@"$(BIN)/ruff" format --check .

@@ -13,6 +13,14 @@ from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.embedding import FrozenEmbedding
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share nights stay in one process when the suite runs in several."""
+    for item in items:
+        for shared in ("full_night", "tiny_project"):
+            if shared in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random DistilBERT of two thin layers with the bundled tokenizer: real loading code, no download."""
