@@ -18,6 +18,7 @@ from pipeline.tables import sha256_file
 from pipeline.version_folder import MODEL, PREDICTIONS, VersionFolder
 
 IDENTICAL, WITHIN_BOUND, DIFFERS = "identical", "within bound", "differs"
+ENVIRONMENT = "var/stages/train/environment.json"
 _KEY = ["prompt_id", "text_sha256"]
 
 
@@ -54,11 +55,14 @@ class Comparison:
 
 
 def compare_files(provenance: Provenance, clone: Path) -> list[Comparison]:
-    """The model's files and every stage's outputs, as recorded and as a replay's clone holds them."""
+    """The model's files and every stage's outputs, as recorded and as a replay's clone holds them.
+
+    The environment's fingerprint is no output to compare: it is what tells which verdict a difference gets.
+    """
     router = clone / "var" / "stages" / "train" / "router"
     model = {name: digest for name, digest in provenance.subjects.items() if name.startswith(f"{MODEL}/")}
     found = [_compared(name, digest, router / name.removeprefix(f"{MODEL}/")) for name, digest in model.items()]
-    outputs = [m for m in provenance.of(STAGE_OUTPUT) if not m.notes["md5"].endswith(".dir")]
+    outputs = [m for m in provenance.of(STAGE_OUTPUT) if not m.notes["md5"].endswith(".dir") and m.name != ENVIRONMENT]
     return found + [_compared(m.name, m.digest["sha256"], clone / m.name) for m in outputs]
 
 

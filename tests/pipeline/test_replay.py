@@ -8,7 +8,17 @@ import pandas as pd
 import pytest
 
 from pipeline.provenance import STAGE_OUTPUT, Build, Material, statement
-from pipeline.replay import DIFFERS, IDENTICAL, WITHIN_BOUND, Comparison, ReplayParams, compare_files, drift, verdict
+from pipeline.replay import (
+    DIFFERS,
+    ENVIRONMENT,
+    IDENTICAL,
+    WITHIN_BOUND,
+    Comparison,
+    ReplayParams,
+    compare_files,
+    drift,
+    verdict,
+)
 from pipeline.tables import sha256_text, write_table
 from pipeline.version_folder import VersionFolder
 
@@ -63,7 +73,7 @@ def test_a_worse_score_is_outside_the_bound_however_many_choices_agree(folder: V
 
 
 def test_every_model_file_and_stage_output_is_compared(tmp_path: Path) -> None:
-    outputs = {"var/stages/split/train.parquet": "rows", "var/stages/train/router": "listing"}
+    outputs = {ENVIRONMENT: "machine", "var/stages/split/train.parquet": "rows", "var/stages/train/router": "listing"}
     materials = tuple(
         Material(name, {"sha256": sha256_text(text)}, STAGE_OUTPUT, {"md5": "0.dir" if text == "listing" else "0"})
         for name, text in outputs.items()

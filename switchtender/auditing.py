@@ -1,0 +1,258 @@
+"""`audit` on a terminal and as JSON; it reads, and writes only the files that the user named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from flows.project import find_project
+from pipeline.errors import InputError, VerificationFailed
+from switchtender.comparing import SHORT, print_diff, short
+from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.audit import Audit, Term
+    from pipeline.audit_facts import RowFilter, VersionFacts
+
+__all__ = ["print_audit", "print_diff"]
+MOST_SUSPECTS, MOST_CHAMPIONS, WIDTH = 10, 10, 96
+PAIRED = "champion_"
+SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar.", "augmented": "augm."}
+
+
+def print_audit(
+    version: str, html: Path | None, rows: bool, agent: str, fate: str, split: str, out: Path | None, as_json: bool
+) -> None:
+    """Everything about a version; with a filter or `out` also its rows.
+
+    Raises:
+        InputError: no such version, an unknown filter, or rows of a version that was pruned.
+        VerificationFailed: after all was shown, where something is not as signed.
+    """
+    from flows.auditing import audit
+    from pipeline.audit_facts import RowFilter
+
+    found = audit(find_project(), version)
+    which = RowFilter(agent, fate, split)
+    chosen = _rows(found, which) if rows or out or which != RowFilter() else None
+    if html is not None:
+        _write_page(found, html)
+    if out is not None and chosen is not None:
+        _write_rows(chosen, out)
+    if as_json:
+        _print_as_json(found, chosen)
+    else:
+        _print_audit(found)
+        if chosen is not None and out is None:
+            _print_rows(chosen, which)
+        _say_written(html, out, chosen)
+    if found.faults:
+        raise VerificationFailed(
+            f"version {found.version} is not as recorded: {found.faults[0]}; see 'switchtender verify {found.version}'"
+        )
+
+
+def _rows(found: Audit, which: RowFilter) -> pd.DataFrame:
+    from pipeline.audit_facts import chosen_rows
+
+    if found.facts is not None:
+        return chosen_rows(found.facts, which)
+    if found.pruned:
+        raise InputError(f"version {found.version} was pruned ({found.pruned.reason}); its rows are no longer known")
+    raise VerificationFailed(f"the rows of version {found.version} cannot be read: {found.faults[-1]}")
+
+
+def _write_page(found: Audit, html: Path) -> None:
+    from pipeline.audit_page import build_page
+
+    build_page(found, html)
+
+
+def _write_rows(rows: pd.DataFrame, out: Path) -> None:
+    from pipeline.tables import write_table
+
+    write_table(rows, out)
+
+
+def _print_as_json(found: Audit, rows: pd.DataFrame | None) -> None:
+    from pipeline.audit import as_json
+    from pipeline.audit_facts import plain_rows
+
+    print_json(as_json(found) | ({} if rows is None else {"rows": plain_rows(rows)}))
+
+
+def _say_written(html: Path | None, out: Path | None, rows: pd.DataFrame | None) -> None:
+    if out is not None and rows is not None:
+        say(f"{len(rows)} rows written to {out}")
+    if html is not None:
+        say(f"page written to {html}")
+
+
+def _print_audit(found: Audit) -> None:
+    _print_headline(found)
+    _print_terms(found)
+    if found.facts is None:
+        return
+    _print_files(found)
+    _print_fates(found.facts)
+    _print_labels(found.facts)
+    _print_figures(found.facts)
+    _print_params(found.facts)
+
+
+def _print_headline(found: Audit) -> None:
+    say(f"Version {found.version} of {found.model}: {headline(found)}")
+    say(f"  bytes        {soundness(found)}")
+    if found.alias_moved_to:
+        say(f"  ALIAS MOVED  MLflow's champion is version {found.alias_moved_to}, the promotion log says otherwise")
+    if found.forgotten:
+        say(f"  FORGOTTEN    it learnt from rows that were forgotten since: {', '.join(found.forgotten)}")
+    say(f"  aliases      {', '.join(found.aliases) or 'none'}")
+    say(f"  run          {found.run_key or 'unknown'}")
+    say(f"  commit       {found.commit or 'unknown'}")
+    say(f"  kept by      {found.ref}")
+    say(f"  provenance   sha256 {found.provenance_sha256 or 'unknown'}")
+    if found.facts is not None:
+        made = found.facts.provenance
+        fingerprint = [f"{name} {short(value)}" for name, value in made.environment.items()]
+        say(f"  made         {clock(made.started)} to {clock(made.ended)} UTC")
+        say(fill(", ".join(fingerprint), WIDTH, initial_indent="  environment  ", subsequent_indent=" " * 15))
+
+
+def headline(found: Audit) -> str:
+    """In one line: whether it serves, since when or till when."""
+    from pipeline.audit import IN_SERVICE
+
+    if not found.terms:
+        return found.state
+    last = found.terms[-1]
+    if found.state == IN_SERVICE:
+        return f"in service since {clock(last.since)} UTC"
+    return f"served {clock(last.since)} to {clock(last.until)} UTC"
+
+
+def clock(moment: str) -> str:
+    """A moment of a log, to the minute."""
+    return moment[:16].replace("T", " ")
+
+
+def soundness(found: Audit) -> str:
+    """In one line: whether its bytes are as signed."""
+    if found.pruned:
+        return f"PRUNED {found.pruned.at} by {found.pruned.who}: {found.pruned.reason}"
+    return f"NOT AS RECORDED: {'; '.join(found.faults)}" if found.faults else "as signed"
+
+
+def _print_terms(found: Audit) -> None:
+    if found.terms:
+        _print_term_table("Who put it into service, and why", reversed(found.terms))
+    if found.after:
+        _print_term_table("Replaced by", [found.after])
+    if found.answered:
+        rows = [[one.server, clock(one.since), clock(one.until) or "still"] for one in found.answered]
+        print_table("When it answered", ["server", "since", "until"], rows)
+    if found.before:
+        title = "Champions before it" if found.terms else "Champions so far"
+        _print_term_table(title, found.before[:MOST_CHAMPIONS])
+        if len(found.before) > MOST_CHAMPIONS:
+            say(f"  and {len(found.before) - MOST_CHAMPIONS} before those; --json lists each")
+
+
+def _print_term_table(title: str, terms: Any) -> None:
+    rows = [
+        [term.version, f"{clock(term.since)} to {clock(term.until) or 'now'}", term.who, _act(term), term.reason]
+        for term in terms
+    ]
+    print_table(title, ["", "served (UTC)", "by", "act", "reason"], rows)
+
+
+def _act(term: Term) -> str:
+    shut = [gate for gate, verdict in term.gates.items() if verdict != "passed"]
+    return f"{term.action}, FORCED past {', '.join(shut)}" if term.forced else term.action
+
+
+def _print_files(found: Audit) -> None:
+    from pipeline.audit import CACHE, GIT, REMOTE
+    from pipeline.provenance import DATA, STAGE_OUTPUT
+
+    rows = [[file.name, file.sha256[:SHORT], _where(file.places)] for file in found.of(DATA)]
+    print_table("Data files, and where their bytes lie now", ["file", "sha256", "bytes"], rows)
+    outputs = found.of(STAGE_OUTPUT)
+    if outputs:
+        counts = ", ".join(f"{sum(f.at(p) == 'there' for f in outputs)} in the {p}" for p in (CACHE, REMOTE))
+        say(f"  and {len(outputs)} outputs of stages: {counts} (--json lists each; {GIT} holds the code)")
+
+
+def _where(places: Any) -> str:
+    return ", ".join(place.place if place.state == "there" else f"{place.place}: {place.state}" for place in places)
+
+
+def _print_fates(facts: VersionFacts) -> None:
+    totals = ", ".join(f"{count} {fate}" for fate, count in facts.fates.items() if count)
+    say("")
+    say(f"{len(facts.rows)} rows: {totals}; {facts.taught} taught the router, {facts.split('holdout')} test it")
+    seen = [fate for fate, count in facts.fates.items() if count]
+    rows = [[one.agent, one.taught, one.holdout, *(one.fates[fate] for fate in seen)] for one in facts.agents]
+    columns = ["agent", "taught", "test", *(SHORT_FATES.get(fate, fate) for fate in seen)]
+    print_table("Rows by agent (a row of two agents counts twice)", columns, rows)
+
+
+def _print_labels(facts: VersionFacts) -> None:
+    reviews = [
+        [r.prompt_id, r.decision, r.agents, r.reviewer, r.reviewed_on, r.note, r.standing] for r in facts.reviews
+    ]
+    if reviews:
+        columns = ["row", "decision", "agents", "by", "on", "note", "standing"]
+        print_table("People's decisions on labels", columns, reviews)
+    suspects = facts.suspects[:MOST_SUSPECTS]
+    rows = [[s["rank"], s["prompt_id"], s["quality"], s["doubted"], s["missing"], s["review"]] for s in suspects]
+    title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
+    print_table(title, ["", "row", "quality", "doubted", "missing", "decided"], rows)
+
+
+def _print_figures(facts: VersionFacts) -> None:
+    rows = [[name, f["value"], f["low"], f["high"]] for name, f in facts.metrics.items()]
+    gains = [[f"micro_f1 over {name}", f["value"], f["low"], f["high"]] for name, f in facts.gains.items()]
+    title = f"Metrics on {facts.prompts} holdout prompts, with 95 % intervals"
+    print_table(title, ["metric", "value", "low", "high"], [*rows, *gains])
+    _print_gates(facts)
+
+
+def _print_gates(facts: VersionFacts) -> None:
+    """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
+    paired = [gate for gate in facts.gates if gate["gate"].startswith(PAIRED)]
+    rows = [[g["gate"], g["value"], g["limit"], g["verdict"], g["reason"]] for g in facts.gates if g not in paired]
+    print_table("Gates of its night", ["gate", "value", "limit", "verdict", "reason"], rows)
+    rows = [
+        [g["gate"].removeprefix(PAIRED), g["reason"].partition(",")[0], g["value"], g["limit"], g["verdict"]]
+        for g in paired
+    ]
+    print_table("Gates against the champion of that night", ["of", "found", "at least", "limit", "verdict"], rows)
+
+
+def _print_params(facts: VersionFacts) -> None:
+    rows = [[section, _settings(values)] for section, values in facts.provenance.params.items()]
+    print_table("Params", ["section", "settings"], rows)
+
+
+def _settings(values: Any) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items()) if isinstance(values, Mapping) else str(values)
+
+
+def _print_rows(rows: pd.DataFrame, which: RowFilter) -> None:
+    asked = ", ".join(f"{name} {value}" for name, value in asdict(which).items() if value)
+    columns = ["prompt_id", "text_sha256", "split", "fate", "agents", "reason"]
+    cells = [
+        [short(row[name]).replace("|", ", ") for name in columns[:-1]] + [row["reason"] or _origin(row["parents"])]
+        for row in rows.to_dict("records")
+    ]
+    print_table(f"{len(rows)} rows{f' of {asked}' if asked else ''}", ["row", "text", *columns[2:]], cells)
+
+
+def _origin(parents: str) -> str:
+    return f"from {parents.replace('|', ', ')}" if parents else ""

@@ -1,0 +1,95 @@
+"""`diff` on a terminal and as JSON; it reads and writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.project import find_project
+from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from flows.comparing import VersionDiff
+
+SHORT = 12
+MOST_FLIPS, MOST_ROWS = 20, 20
+
+
+def print_diff(older: str, newer: str, as_json: bool) -> None:
+    """Rows, params, code, metrics and flips."""
+    from flows import comparing
+
+    found = comparing.diff(find_project(), older, newer)
+    if as_json:
+        print_json(comparing.as_json(found))
+        return
+    say(f"From version {found.older[0]} ({found.older[1][:SHORT]}) to version {found.newer[0]} "
+        f"({found.newer[1][:SHORT]})")  # fmt: skip
+    _print_row_diff(found)
+    _print_changes(found)
+    _print_holdout_diff(found)
+
+
+def _print_row_diff(found: VersionDiff) -> None:
+    rows = found.rows
+    counts = {name: len(getattr(rows, name)) for name in ("added", "removed", "reworded", "relabelled")}
+    say("rows: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    came = [["added", r.prompt_id, "", _cell(r.agents), r.fate] for r in rows.added]
+    went = [["removed", r.prompt_id, _cell(r.agents), "", ""] for r in rows.removed]
+    other = [
+        [name, change.prompt_id, _cell(change.before), _cell(change.after), change.why or "in the data"]
+        for name, changes in (("reworded", rows.reworded), ("relabelled", rows.relabelled), ("moved", rows.moved))
+        for change in changes
+    ]
+    _print_some("Rows", ["", "row", "before", "after", "fate or why"], [*came, *went, *other], MOST_ROWS)
+    if rows.fates:
+        print_table("Other fates", ["fate", "rows"], [[name, count] for name, count in rows.transitions.items()])
+    say(f"augmented rows: {rows.augmented_added} came, {rows.augmented_removed} went")
+
+
+def _print_changes(found: VersionDiff) -> None:
+    for title, changes in (("Params", found.params), ("Environment", found.environment), ("Files", found.files)):
+        if changes:
+            cells = [[c.name, short(_none(c.before)), short(_none(c.after))] for c in changes]
+            print_table(title, ["name", "before", "after"], cells)
+        else:
+            say(f"{title.lower()}: no difference")
+    if found.code:
+        rows: list[list[object]] = [[change.path, change.lines_added, change.lines_removed] for change in found.code]
+        print_table("Code", ["file", "lines added", "removed"], rows)
+    else:
+        say("code: no difference")
+
+
+def _none(value: object) -> object:
+    return "-" if value is None else value
+
+
+def _print_holdout_diff(found: VersionDiff) -> None:
+    holdout = found.holdout
+    rows = [[m.metric, m.before, m.after, f"{m.difference:+.3f}", f"{m.low:+.3f}", f"{m.high:+.3f}"]
+            for m in holdout.metrics]  # fmt: skip
+    title = f"On {holdout.common} holdout prompts of both (95 % intervals)"
+    print_table(title, ["metric", "before", "after", "difference", "low", "high"], rows)
+    flips = [[f.prompt_id, *(", ".join(names) for names in (f.truth, f.dropped, f.gained)), f.outcome]
+             for f in holdout.flips]  # fmt: skip
+    title = f"{len(flips)} holdout prompts are routed differently"
+    _print_some(title, ["row", "label", "no longer chosen", "now chosen", "is"], flips, MOST_FLIPS)
+
+
+def _cell(value: str) -> str:
+    return short(value).replace("|", ", ")
+
+
+def _print_some(title: str, columns: list[str], rows: list[list[Any]], most: int) -> None:
+    if rows:
+        print_table(title, columns, rows[:most])
+    else:
+        say(f"{title}: none")
+    if len(rows) > most:
+        say(f"  ... and {len(rows) - most} more; --json lists all")
+
+
+def short(value: object) -> str:
+    """A value as a cell: a sha256 is cut to 12 characters."""
+    text = str(value)
+    return text[:SHORT] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
