@@ -21,7 +21,6 @@ from flows.versions import Versions, opened
 from pipeline.replay import compare_files
 from pipeline.tables import sha256_file
 
-
 STAGES_TO_TRAIN = ("validate", "split", "label_noise", "augment", "train")
 
 

@@ -12,7 +12,10 @@ from pipeline.forgetting import Forgotten, cut, forgotten_ids, with_forgotten, w
 from pipeline.sought_rows import SoughtRows
 
 # Quoting that no writer of ours would choose, three ways to end a line, a text over two lines, a byte-order mark.
-ODD = '\ufeffprompt_id,prompt,agents\r\n"p1","one",a\r\np2,"two\nlines, ""quoted""",b\np3,  three ,"a|b"\r\np2,again,b\r\np4,four,a'
+ODD = (
+    '\ufeffprompt_id,prompt,agents\r\n"p1","one",a\r\n'
+    'p2,"two\nlines, ""quoted""",b\np3,  three ,"a|b"\r\np2,again,b\r\np4,four,a'
+)
 
 
 def test_only_the_named_rows_leave_and_every_other_byte_stays() -> None:

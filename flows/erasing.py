@@ -1,0 +1,52 @@
+"""Erasing what `flows.held_rows` found: noted first, so that `verify` knows why the bytes are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from flows import runs
+from flows.dvc_objects import cache_of, remote_of
+from flows.held_rows import Holding
+from flows.project import Project
+from flows.removals import ERASED, Removal, note
+from flows.runs import ABANDONED, UNFINISHED
+from pipeline.errors import SwitchtenderError
+
+
+def erase(project: Project, held: Holding, versions: Iterable[str], who: str, reason: str) -> None:
+    """Remove objects from cache and remote, then files. Call under the night's lock. Again, it changes nothing.
+
+    Signed version folders stay as they are, but for neighbour indexes: such a version cannot answer any more. An
+    unfinished run that held the rows is abandoned, since it cannot go on without what was taken from it.
+
+    Raises:
+        SwitchtenderError: something cannot be removed; what was removed is noted, and another try goes on.
+    """
+    if not (held.objects or held.files):
+        return
+    rows = tuple(sorted(held.rows.ids))
+    note(project, Removal(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
+    for run in runs.all_runs(project):
+        if run.state == UNFINISHED and any(path.is_relative_to(runs.clone_of(project, run.key)) for path in held.files):
+            runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
+    for place in (cache_of(project), remote_of(project)):
+        for md5 in held.objects:
+            place.remove(md5)
+    for path in held.files:
+        remove_file(path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file; it may be gone already.
+
+    Raises:
+        SwitchtenderError: it may not be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SwitchtenderError(
+            f"{path} cannot be removed ({error.strerror}); remove it, then run this again"
+        ) from error

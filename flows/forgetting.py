@@ -1,0 +1,216 @@
+"""Forgetting rows: out of the dataset as one recorded commit, every version that was made with them marked.
+
+Augmented rows go with their parents at the next night, since they are made anew. `--erase` also removes the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import runs
+from flows.commits import commit_only
+from flows.erasing import erase, remove_file
+from flows.git import git
+from flows.held_rows import DATASET_REMOTE, Holding, Known, find
+from flows.lock import held
+from flows.project import Project
+from flows.promotion import FORGOTTEN_TAG
+from flows.promotion_log import who_am_i
+from flows.registry import Registry
+from flows.snapshot import DATASET, POINTER, dvc, uncommitted_data
+from flows.tracing import RowInVersion, tracing
+from flows.versions import Versions
+from pipeline.errors import InputError
+from pipeline.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_ids, with_forgotten
+from pipeline.holdout import HOLDOUT_FILE
+from pipeline.label_reviews import REVIEWS_FILE
+from pipeline.tables import sha256_text, write_whole
+
+CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows; `rows` are all rows in versions,
+    also augmented ones; `in_service` is what serves now.
+    """
+
+    ids: tuple[str, ...]
+    cut: Cut
+    dataset: str
+    rows: tuple[RowInVersion, ...]
+    in_service: frozenset[str]
+    versions: Versions | None
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Versions that were made with a row: it taught them, or was in the holdout that judged them."""
+        return tuple(sorted({row.version for row in self.rows if row.held}, key=int))
+
+    @property
+    def affected(self) -> tuple[str, ...]:
+        """Versions whose night saw a row, also where it only went to quarantine."""
+        return tuple(sorted({row.version for row in self.rows}, key=int))
+
+    @property
+    def known(self) -> Known:
+        """What the search for bytes starts from."""
+        texts = tuple(text for found in self.cut.texts.values() for text in found)
+        versions = tuple(self.versions.all) if self.versions else ()
+        return Known(self.ids, texts, self.dataset, versions, self.rows, self.in_service)
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What was done, or would be: the plan, the commit (empty where the dataset did not hold the rows), the bytes."""
+
+    plan: Plan
+    commit: str
+    erased: Holding | None
+
+
+def forget(
+    project: Project, ids: Sequence[str], reason: str, *, erasing: bool = False, dry_run: bool = False
+) -> Forgetting:
+    """Take rows out of the dataset, mark the versions made with them and, where asked, erase their bytes.
+
+    Again, it changes nothing but what an earlier try left undone.
+
+    Raises:
+        InputError: no reason, unknown ids, or curated files that are changed and not committed.
+        SwitchtenderError: git, DVC or a store failed; before the commit, everything is put back.
+        VerificationFailed: a version's lineage, or a log, is not as recorded.
+        HeldByAnotherRun: a night or a promotion is under way.
+    """
+    if not reason.strip():
+        raise InputError('a reason is needed; say --reason "why"')
+    if dry_run:
+        found = plan(project, ids)
+        return Forgetting(found, "", find(project, found.known) if erasing else None)
+    who = who_am_i(project)
+    purpose = f"forgetting rows, by {who}"
+    with held(project.lock, purpose), held(project.promotion_lock, purpose):
+        found = plan(project, ids)
+        search = find(project, found.known) if erasing else None
+        commit = _record(project, found, search, who, reason)
+        _mark(project, found)
+        if search:
+            erase(project, search, found.affected, who, reason)
+        return Forgetting(found, commit, search)
+
+
+def plan(project: Project, ids: Sequence[str]) -> Plan:
+    """What forgetting these rows touches; nothing is changed.
+
+    Raises:
+        InputError: unknown ids, or curated files that are changed and not committed.
+    """
+    _refuse_changed(project)
+    named = tuple(dict.fromkeys(ids))
+    taken = cut(project.root, named)
+    rows, in_service, versions = _traced(project, named)
+    known = {row.prompt_id for row in rows} | taken.texts.keys() | forgotten_ids(project.root)
+    unknown = [one for one in named if one not in known]
+    if unknown:
+        raise InputError(f"no row {', '.join(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
+    stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
+    return Plan(named, taken, stays.hexdigest(), rows, in_service, versions)
+
+
+def _refuse_changed(project: Project) -> None:
+    ours = {path.as_posix() for path in CHANGED}
+    changed = [name for name in uncommitted_data(project) if name in ours]
+    if changed:
+        raise InputError(f"{changed[0]} is changed and not committed; commit it, then forget")
+
+
+def _traced(project: Project, ids: Sequence[str]) -> tuple[tuple[RowInVersion, ...], frozenset[str], Versions | None]:
+    """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
+    if project.tracking_uri.startswith("sqlite") and not project.mlflow_database.exists():
+        return (), frozenset(), None
+    with tracing(project) as asked:
+        rows = tuple(row for one in ids for row in asked.row(one))
+        return rows, frozenset(asked.in_service), asked.versions
+
+
+def _record(project: Project, found: Plan, search: Holding | None, who: str, reason: str) -> str:
+    """Write the files, keep the new dataset in its remote, and commit both; or put everything back."""
+    tracked = search.tracked if search else ()
+    with _all_or_nothing(project, tracked):
+        listed = with_forgotten(project.root, _entries(found, who, reason))
+        for path, content in {**found.cut.files, FORGOTTEN_FILE: listed}.items():
+            write_whole(project.root / path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
+        if DATASET in found.cut.files:
+            dvc(project, project.root, "add", "--quiet", str(DATASET))
+            dvc(project, project.root, "push", "--quiet", "--remote", "dataset", str(POINTER))
+        for path in tracked:
+            remove_file(path)
+        paths = {path.as_posix() for path in CHANGED if path != DATASET}
+        return commit_only(
+            project.root, paths | _of_dataset_remote(project, found.dataset, tracked), _message(found, who, reason)
+        )
+
+
+def _entries(found: Plan, who: str, reason: str) -> list[Forgotten]:
+    """One for each text of each row: the dataset's, and those that versions knew."""
+    keys = [(one, sha256_text(text)) for one, texts in found.cut.texts.items() for text in texts]
+    keys += [(row.prompt_id, row.text_sha256) for row in found.rows if not row.through]
+    day = runs.now()[:10]
+    return [Forgotten(*key, day, who, reason) for key in sorted(set(keys))]
+
+
+def _message(found: Plan, who: str, reason: str) -> str:
+    shown = ", ".join(found.ids[:3]) + (f" and {len(found.ids) - 3} more" if len(found.ids) > 3 else "")
+    return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}"
+
+
+def _of_dataset_remote(project: Project, md5: str, removed: Sequence[Path]) -> set[str]:
+    """The new dataset's object, and those that are removed, where that remote lies in the repository."""
+    new = DATASET_REMOTE / "files" / "md5" / md5[:2] / md5[2:]
+    had = set(git(project.root, "ls-files", "--", str(DATASET_REMOTE)).splitlines())
+    gone = {path.relative_to(project.root).as_posix() for path in removed} & had
+    return gone | ({new.as_posix()} if (project.root / new).is_file() else set())
+
+
+@contextmanager
+def _all_or_nothing(project: Project, tracked: Sequence[Path]) -> Iterator[None]:
+    """Put the files back if the block fails before its commit is made."""
+    root = project.root
+    head = git(root, "rev-parse", "HEAD")
+    paths = [*(root / path for path in CHANGED), *tracked]
+    before = {path: path.read_bytes() if path.is_file() else None for path in paths}
+    objects = {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()}
+    try:
+        yield
+    except BaseException:
+        if git(root, "rev-parse", "HEAD") == head:
+            _put_back(before)
+            for path in {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()} - objects:
+                remove_file(path)
+        raise
+
+
+def _put_back(before: dict[Path, bytes | None]) -> None:
+    for path, content in before.items():
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif not path.is_file() or path.read_bytes() != content:
+            write_whole(path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
+
+
+def _mark(project: Project, found: Plan) -> None:
+    """Tag the versions, beside rows that were forgotten earlier; promotion refuses them from now on."""
+    if found.versions is None:
+        return
+    registry = Registry(project, found.versions.model)
+    listed = {version.version: version for version in found.versions.all}
+    for number in filter(listed.__contains__, found.marked):
+        before = listed[number].tags.get(FORGOTTEN_TAG, "")
+        rows = {row.prompt_id for row in found.rows if row.version == number and row.held}
+        merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
+        if merged != before:
+            registry.set_tag(number, FORGOTTEN_TAG, merged)
