@@ -25,7 +25,7 @@ from flows.snapshot import DATASET, POINTER, dvc, uncommitted_data
 from flows.tracing import RowInVersion, tracing
 from flows.versions import Versions
 from pipeline.errors import InputError
-from pipeline.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_ids, with_forgotten
+from pipeline.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_rows, with_forgotten
 from pipeline.holdout import HOLDOUT_FILE
 from pipeline.label_reviews import REVIEWS_FILE
 from pipeline.tables import sha256_text, write_whole
@@ -113,7 +113,7 @@ def plan(project: Project, ids: Sequence[str]) -> Plan:
     named = tuple(dict.fromkeys(ids))
     taken = cut(project.root, named)
     rows, in_service, versions = _traced(project, named)
-    known = {row.prompt_id for row in rows} | taken.texts.keys() | forgotten_ids(project.root)
+    known = {row.prompt_id for row in rows} | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
     unknown = [one for one in named if one not in known]
     if unknown:
         raise InputError(f"no row {', '.join(unknown)} in {DATASET} or in any version; see 'switchtender trace'")

@@ -28,9 +28,8 @@ from flows.tracing import RowInVersion
 from flows.versions import Version
 from pipeline.errors import SwitchtenderError
 from pipeline.sought_rows import SoughtRows, is_searchable
-from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL
+from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL, VECTORS
 
-VECTORS = "knn.safetensors"
 DATASET_REMOTE = Path("data/remote")
 _TRAIN = "var/stages/augment/train.parquet"
 _ROUTER = "var/stages/train/router"

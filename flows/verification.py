@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.dvc_objects import Place, cache_of, remote_of
 from flows.git import git
 from flows.project import Project
 from flows.promotion_log import PromotionLog, signer_of
 from flows.registry import MODEL_FILE
-from flows.removals import PRUNED, Removed
+from flows.removals import ERASED, PRUNED, Removal, Removed
 from flows.served_log import served
 from flows.snapshot import RUN_REF
 from flows.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
@@ -23,7 +23,7 @@ from pipeline.errors import SwitchtenderError, VerificationFailed
 from pipeline.provenance import CODE, DATA, Material, Provenance
 from pipeline.signing import Difference
 from pipeline.tables import sha256_file
-from pipeline.version_folder import FOLDER, SIGNATURE, VersionFolder, digests
+from pipeline.version_folder import FOLDER, MODEL, SIGNATURE, VECTORS, VersionFolder, digests
 
 OWN_FILES = {
     "MLmodel",
@@ -127,7 +127,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
     if pruned is not None:
         return Verified(version.version, 1, (Finding("version", version.run_key, PRUNED, "", pruned.reason),))
     with opened(version) as folder:
-        findings = list(check_folder(project, version, folder))
+        findings = _erased(list(check_folder(project, version, folder)), removed.version(version.version, ERASED))
         checked = len(digests(folder.root)) + 2 if folder.root.is_dir() else 1
         try:
             provenance = folder.provenance()
@@ -140,6 +140,17 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
         if "md5" in material.notes:
             findings.extend(_check_objects(material, places, removed))
     return Verified(version.version, checked + len(materials), tuple(findings))
+
+
+def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
+    """A neighbour index that was erased is not missing. Such a version is still refused where it would serve."""
+    if removal is None:
+        return findings
+    gone = MISSING, f"{FOLDER}/{MODEL}/{VECTORS}"
+    return [
+        replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) == gone else found
+        for found in findings
+    ]
 
 
 def _check_commit(project: Project, version: Version, provenance: Provenance) -> Iterator[Finding]:

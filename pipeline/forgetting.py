@@ -124,12 +124,12 @@ def _read(path: Path) -> str:
         raise TableError(f"{path} is not UTF-8; save the file as UTF-8") from error
 
 
-def forgotten_ids(root: Path) -> set[str]:
-    """The ids that data/forgotten.csv lists; none where there is no such file.
+def forgotten_rows(root: Path) -> list[tuple[str, str]]:
+    """(prompt id, sha256 of the text) of every row that data/forgotten.csv lists; none where there is no such file.
 
     Raises:
         TableError: the file is malformed.
     """
     path = root / FORGOTTEN_FILE
     rows = _rows([*io.StringIO(_read(path), newline="")], str(FORGOTTEN_FILE)) if path.is_file() else ()
-    return {row[ID] for row, _, _ in rows}
+    return [(row[ID], row.get(COLUMNS[1], "")) for row, _, _ in rows]

@@ -5,7 +5,7 @@ A column `<name>_of` tells, for a person, which row a value of `<name>` comes fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.near_duplicates import nearest
 from pipeline.outcomes import FloatMatrix, split_agents
-from pipeline.tables import LINE
+from pipeline.tables import LINE, sha256_text
 
 (PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS) = TABLES = (
     "prompts_file", "prompt_rows", "labels", "duplicates", "kept_prompts", "holdout", "agents"
@@ -25,11 +25,15 @@ BoolVector = npt.NDArray[np.bool_]
 ABSENT, QUARANTINED, KEPT = "absent", "quarantined", "kept"
 
 
-def prompt_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each row as it stands, a blank field as null, and how many earlier rows have its id."""
+def prompt_rows(rows: pd.DataFrame, forgotten: Collection[str]) -> pd.DataFrame:
+    """Each row as it stands, a blank field as null, how many earlier rows have its id, and whether it was forgotten.
+
+    `forgotten` holds the sha256 of every text that was taken out on request.
+    """
     table = rows.copy()
     for column in rows.columns.drop(LINE):
         table[column] = [text if text.strip() else None for text in rows[column]]
+    table["times_forgotten"] = [int(sha256_text(text) in forgotten) for text in rows["prompt"]]
     same = rows.groupby("prompt_id")
     table["earlier_rows_with_id"] = same.cumcount().where(table["prompt_id"].notna())
     table["earlier_rows_with_id_of"] = [f"line {line}" for line in same[LINE].transform("first")]

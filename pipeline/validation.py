@@ -19,6 +19,7 @@ from pipeline.agents import read_agents
 from pipeline.errors import InputError
 from pipeline.expectations import CRITICAL, ROW, SUITES, Judge, Judgement, Rule, Suite, read_suites
 from pipeline.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
+from pipeline.forgetting import forgotten_rows
 from pipeline.holdout import read_holdout
 from pipeline.near_duplicates import embed_for_comparison
 from pipeline.params import Section, read
@@ -61,7 +62,8 @@ class Hearing:
         partner = dict(zip(table[LINE], table[about], strict=True)) if about in table.columns else {}
         for failure in judgement.failures:
             line = int(failure.where)
-            detail = partner.get(line) or _show(failure.value)
+            # A prompt's text would outlive its erasure in the fates.
+            detail = partner.get(line) or ("" if judgement.rule.column == "prompt" else _show(failure.value))
             reason = f"{judgement.rule.name} ({detail})" if detail else judgement.rule.name
             reasons = self.reasons.setdefault(line, [])
             if reason not in reasons:
@@ -110,7 +112,11 @@ def hear(
     hearing.take(judge.judge(tables.PROMPTS_FILE, rows.drop(columns=LINE)), rows)
     if hearing.failed(CRITICAL):
         return Hearing(rows.iloc[:0], hearing.judgements)
-    for name, table in ((tables.PROMPT_ROWS, tables.prompt_rows(rows)), (tables.LABELS, tables.labels(rows))):
+    forgotten = {digest for _, digest in forgotten_rows(Path())}
+    for name, table in (
+        (tables.PROMPT_ROWS, tables.prompt_rows(rows, forgotten)),
+        (tables.LABELS, tables.labels(rows)),
+    ):
         hearing.take(judge.judge(name, table, LINE, {"taxonomy": taxonomy}), table)
     if hearing.kept.empty:
         return hearing

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FOLDER, SIGNATURE = "router", "router.sig"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
+VECTORS = "knn.safetensors"
+"""What a `knn` router remembers of every prompt: the one file of a model that erasing rows removes."""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",

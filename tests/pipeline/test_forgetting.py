@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.forgetting import Forgotten, cut, forgotten_ids, with_forgotten, without_ids, without_rows
+from pipeline.forgetting import Forgotten, cut, forgotten_rows, with_forgotten, without_ids, without_rows
 from pipeline.sought_rows import SoughtRows
 
 # Quoting that no writer of ours would choose, three ways to end a line, a text over two lines, a byte-order mark.
@@ -59,7 +59,7 @@ def test_a_cut_names_only_files_that_change(tmp_path: Path) -> None:
 
 def test_a_text_is_listed_once(tmp_path: Path) -> None:
     root = _project(tmp_path)
-    assert forgotten_ids(root) == set()
+    assert forgotten_rows(root) == []
     first = Forgotten("p1", "ab", "2026-11-22", "Ana, <a@x>", 'request "17"')
     (root / "data/forgotten.csv").write_bytes(with_forgotten(root, [first]))
     again = with_forgotten(root, [first, Forgotten("p1", "cd", "2026-11-23", "b", "more")])
@@ -68,7 +68,7 @@ def test_a_text_is_listed_once(tmp_path: Path) -> None:
         'p1,ab,2026-11-22,"Ana, <a@x>","request ""17"""',
         "p1,cd,2026-11-23,b,more",
     ]
-    assert forgotten_ids(root) == {"p1"}
+    assert {name for name, _ in forgotten_rows(root)} == {"p1"}
 
 
 TEXT = 'Book "Zum Hirsch" for 3 & mail Ünal\nthe invoice'

@@ -22,7 +22,7 @@ from pipeline.fates import KEPT, QUARANTINED, read_fates
 from pipeline.holdout import read_holdout
 from pipeline.outcomes import FloatMatrix
 from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.tables import read_table
+from pipeline.tables import read_table, sha256_text
 from pipeline.validation import DOCS, OUT, PROMPTS, Hearing, ValidationParams, hear, validate
 
 DATA = Path(__file__).parents[2] / "data"
@@ -142,6 +142,13 @@ def nearly_leak_holdout(dataset: Dataset) -> Row:
     return row
 
 
+def bring_back(dataset: Dataset) -> Row:
+    row = dataset.train[60]
+    line = f"p0007,{sha256_text(row['prompt'])},2026-11-22,ana,deletion request"
+    Path("data/forgotten.csv").write_text(f"prompt_id,text_sha256,forgotten_on,by,reason\n{line}\n")
+    return row
+
+
 ROW_EXAMPLES: list[tuple[str, Callable[[Dataset], Row]]] = [
     ("prompt_id_present", put("prompt_id", "")),
     ("prompt_id_form", put("prompt_id", "P0061")),
@@ -150,6 +157,7 @@ ROW_EXAMPLES: list[tuple[str, Callable[[Dataset], Row]]] = [
     ("prompt_id_unique", repeat_id),
     ("prompt_present", put("prompt", "")),
     ("prompt_present", put("prompt", " \n\t ")),
+    ("row_not_forgotten", bring_back),
     ("prompt_length", put("prompt", "hm")),
     ("prompt_length", put("prompt", "x" * 8001)),
     ("prompt_no_control_characters", put("prompt", "Ring the bell \x07 and tell me who came.")),
@@ -324,7 +332,7 @@ def test_sound_rows_pass_in_order_and_each_output_is_the_same_bytes_again(datase
     dataset.train[60]["source"] = ""
     dataset.write()
     summary = validate(PARAMS)
-    assert summary == {"rows": 502, "kept": 501, "quarantined": 1, "rules": 25, "failed": 1}
+    assert summary == {"rows": 502, "kept": 501, "quarantined": 1, "rules": 26, "failed": 1}
     kept = pd.read_parquet(OUT / "prompts.parquet")
     assert kept.columns.tolist() == [*COLUMNS, "line"]
     assert kept["prompt"].tolist() == [row["prompt"] for row in dataset.rows if row is not dataset.train[60]]
@@ -357,7 +365,7 @@ def test_rows_beyond_the_200_that_gx_lists_are_put_aside_too_and_fail_the_night(
     for row in dataset.train[:300]:
         row["prompt"] = "hm"
     dataset.write()
-    with pytest.raises(InputError, match=r"300 of 502 rows .* limit of 2.0%.* line 3: prompt_length .*quarantine.csv"):
+    with pytest.raises(InputError, match=r"300 of 502 rows .* limit of 2.0%.* line 3: prompt_length; .*quarantine.csv"):
         validate(PARAMS)
     assert len(read_table(OUT / "quarantine.csv")) == 300
     assert read_fates("validate")["fate"].value_counts().to_dict() == {QUARANTINED: 300, KEPT: 202}
