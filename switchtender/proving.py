@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 from flows.project import find_project
 from flows.promotion import named
 from flows.removals import Removed
@@ -24,7 +26,8 @@ def print_verification(version: str, every: bool, as_json: bool) -> None:
     versions = versions_of(project)
     chosen = versions.all if every else [named(project, versions, version)]
     removed = Removed(project)
-    results = [*(check_version(project, one, removed) for one in chosen), check_logs(project, versions)]
+    bar = tqdm(chosen, unit="version", desc="verify", leave=False, disable=len(chosen) < 2 or not sys.stderr.isatty())
+    results = [*(check_version(project, one, removed) for one in bar), check_logs(project, versions)]
     if as_json:
         print_json([_facts(result) for result in results])
     else:
