@@ -25,9 +25,8 @@ def print_status(as_json: bool) -> None:
     rows = [[v["alias"], v["version"], v["micro_f1"], v["run_key"]] for v in facts["versions"]]
     print_table(f"Versions of {facts['model']}", ["alias", "version", "micro-F1", "run key"], rows)
     if facts["alias_moved_to"] is not None:
-        say(
-            f"MLflow's alias champion was moved to version {facts['alias_moved_to'] or 'none'} outside; it does not serve."
-        )
+        moved = facts["alias_moved_to"] or "none"
+        say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")
         say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
     last = facts["last_night"]
     if last is None:
