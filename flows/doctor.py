@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flows import runs
 from flows.git import git
 from flows.project import Project
+from flows.promotion_log import signer_of
 from flows.snapshot import DATASET
 from pipeline.errors import SwitchtenderError
 
@@ -37,6 +38,7 @@ def checks(project: Project) -> list[Check]:
         _encoder(),
         _disk(project),
         _store(project),
+        _signing(project),
         _runs(project),
     ]
 
@@ -58,7 +60,8 @@ def _packages(project: Project) -> Check:
     off = []
     for name, version in pinned.items():
         try:
-            if importlib.metadata.version(name) != version:
+            # A build's local label, such as +cpu, is no other version.
+            if importlib.metadata.version(name).partition("+")[0] != version:
                 off.append(name)
         except importlib.metadata.PackageNotFoundError:
             continue
@@ -96,6 +99,16 @@ def _disk(project: Project) -> Check:
 def _store(project: Project) -> Check:
     there = project.mlflow_database.exists() or not project.tracking_uri.startswith("sqlite")
     return _check("registry", there, project.tracking_uri.rsplit("@", 1)[-1] if there else "no store yet", "make setup")
+
+
+def _signing(project: Project) -> Check:
+    """The keys that sign and verify; none is needed with Sigstore."""
+    signer = signer_of(project)
+    if signer.params.method != "key":
+        return _check("signing", True, signer.params.method, "")
+    gone = [key for key in (signer.private_key, signer.public_key) if not key.is_file()]
+    found = f"{gone[0].name} is not there" if gone else signer.params.public_key
+    return _check("signing", not gone, found, "restore it, or make setup where nothing was signed yet")
 
 
 def _runs(project: Project) -> Check:
