@@ -201,9 +201,9 @@ def check_logs(project: Project, versions: Versions) -> Verified:
         actual = found.version if found else "no version"
         if actual != expected:
             findings.append(Finding("MLflow alias", CHAMPION, CHANGED, expected, actual))
-    for name, read in (("served log", lambda: served(project)), ("removal log", lambda: Removed(project).all)):
+    for name, look in (("served log", lambda: served(project)), ("removal log", lambda: Removed(project).all)):
         try:
-            read()
+            look()
         except VerificationFailed as error:
             findings.append(Finding(name, "chain", CHANGED, "an unbroken chain", str(error)))
     return Verified("", 4, tuple(findings))

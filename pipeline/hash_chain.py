@@ -36,8 +36,13 @@ def chained(text: str, entry: dict[str, Any]) -> str:
 
 def head_of(text: str) -> Head:
     """Length and last digest of a log's text."""
-    lines = text.splitlines()
+    lines = _lines(text)
     return Head(len(lines), sha256_text(lines[-1]) if lines else START)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines end with a newline and nothing else: a reason may hold other characters that Python would split at."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def entries(text: str, where: str) -> list[dict[str, Any]]:
@@ -47,7 +52,7 @@ def entries(text: str, where: str) -> list[dict[str, Any]]:
         VerificationFailed: the chain is broken; names the log and the line.
     """
     found, before = [], START
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_lines(text), start=1):
         try:
             entry: dict[str, Any] = json.loads(line)
             sound = entry["sequence"] == number and entry["previous"] == before

@@ -30,9 +30,14 @@ def test_entries_come_back_in_order_with_what_links_them() -> None:
     assert head_of(text).sha256 == sha256_text(text.splitlines()[1])
 
 
+def test_a_word_may_hold_any_character() -> None:
+    words = ["a\u2028b", "c\x85d", "e\nf", "g\x1ch", "\r"]
+    assert [entry["word"] for entry in entries(log_of(*words), "log")] == words
+
+
 @given(st.lists(st.text(), min_size=2, max_size=5), st.data())
 def test_any_changed_removed_or_moved_line_is_noticed(words: list[str], data: st.DataObject) -> None:
-    lines = log_of(*words).splitlines()
+    lines = log_of(*words).removesuffix("\n").split("\n")
     i = data.draw(st.integers(0, len(lines) - 2))
     edited = [*lines[:i], json.dumps({**json.loads(lines[i]), "word": words[i] + "x"}), *lines[i + 1 :]]
     without = lines[:i] + lines[i + 1 :]

@@ -64,7 +64,7 @@ def test_status_and_audit_say_who_serves_and_who_decided(story: Sandbox) -> None
 
 def test_trace_says_when_each_row_taught_a_version_that_served(story: Sandbox, second_night: SecondNight) -> None:
     found = ask(story, "trace", second_night.relabelled)
-    labels = {v["version"]: v["agents"] for v in found["versions"]}
+    labels = {v["version"]: "|".join(v["agents"]) for v in found["versions"]}
     assert labels == {"1": second_night.label_before, "2": second_night.label_after}
     one, two = ({v["version"]: v for v in found["versions"]}[number] for number in ("1", "2"))
     assert [bool(s["until"]) for s in one["served"]] == [True, True]
