@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly test test-all check format bench repro clean
+.PHONY: help setup nightly test test-nights test-rest test-all check format bench repro clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,11 +24,19 @@ setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is mis
 nightly: setup ## retrain once on the dataset, gate, register
 	@"$(BIN)/python" -m switchtender nightly
 
-test: setup ## every test that CI runs
-	@"$(BIN)/python" -m pytest -q -n 2 -m "not heavy"
+NIGHTS := tests/e2e tests/faults tests/flows
+
+test: setup ## every test that CI runs, in two processes
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-nights test-rest
+
+test-nights: setup # what shares the nights of a tiny project
+	@"$(BIN)/python" -m pytest -q -m "$(or $(MARKED),not heavy)" $(NIGHTS)
+
+test-rest: setup # the one full night, and all that needs none
+	@"$(BIN)/python" -m pytest -q -m "$(or $(MARKED),not heavy)" $(addprefix --ignore=,$(NIGHTS))
 
 test-all: setup ## the heavy suites too
-	@"$(BIN)/python" -m pytest -q -n 2
+	@$(MAKE) --no-print-directory test MARKED="heavy or not heavy"
 
 check: setup ## format, lint, types, import contracts, dependencies
 	@"$(BIN)/ruff" format --check .

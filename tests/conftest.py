@@ -15,15 +15,6 @@ from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.embedding import FrozenEmbedding
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share nights stay in one process when the suite runs in several."""
-    for item in items:
-        for shared in ("full_night", "tiny_project"):
-            if shared in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     """What a flow sets for the libraries that it imports stays in its own test."""
