@@ -27,7 +27,7 @@ nightly: setup ## retrain once on the dataset, gate, register
 NIGHTS := tests/e2e tests/faults tests/flows
 
 test: setup ## every test that CI runs, in two processes
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-nights test-rest
+	@$(MAKE) --no-print-directory -j2 test-nights test-rest
 
 test-nights: setup # what shares the nights of a tiny project
 	@"$(BIN)/python" -m pytest -q -m "$(or $(MARKED),not heavy)" $(NIGHTS)
