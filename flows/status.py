@@ -10,7 +10,7 @@ from typing import Any
 
 from flows import runs
 from flows.project import Project
-from flows.promotion import champion_of, in_service, named
+from flows.promotion import in_service, named
 from flows.runs import Run, clone_of
 from flows.verification import require_sound
 from flows.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
@@ -25,11 +25,12 @@ def status_of(project: Project) -> dict[str, Any]:
     """
     versions = versions_of(project)
     serving = in_service(project, versions)
-    named = [(CHAMPION, champion_of(project, versions)), *((a, versions.at(a)) for a in (CHALLENGER, PREVIOUS))]
+    champion = versions.number(serving.version) if serving.version else None
+    listed = [(CHAMPION, champion), *((alias, versions.at(alias)) for alias in (CHALLENGER, PREVIOUS))]
     last = runs.latest_finished(project)
     return {
         "model": versions.model,
-        "versions": [_facts(alias, found) for alias, found in named if found],
+        "versions": [_facts(alias, found) for alias, found in listed if found],
         "alias_moved_to": None if serving.agrees else serving.alias,
         "last_night": _night(project, last) if last else None,
     }

@@ -21,9 +21,9 @@ from flows.snapshot import RUN_REF
 from flows.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
 from pipeline.errors import SwitchtenderError, VerificationFailed
 from pipeline.provenance import CODE, DATA, Material, Provenance
-from pipeline.signing import Difference
+from pipeline.signing import Difference, signed_files
 from pipeline.tables import sha256_file
-from pipeline.version_folder import FOLDER, MODEL, SIGNATURE, VECTORS, VersionFolder, digests
+from pipeline.version_folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VECTORS, VersionFolder
 
 OWN_FILES = {
     "MLmodel",
@@ -88,11 +88,11 @@ def check_folder(project: Project, version: Version, folder: VersionFolder) -> I
 
 
 def _against_provenance(version: Version, folder: VersionFolder, provenance: Provenance) -> Iterator[Finding]:
-    """What is signed against what the provenance and MLflow's tag say of it."""
+    """What is signed, and so was hashed already, against what the provenance and MLflow's tag say of it."""
     expected, actual = version.tags.get(PROVENANCE_TAG, ""), folder.provenance_sha256()
     if expected != actual:
         yield Finding("MLflow tag", PROVENANCE_TAG, CHANGED, actual, expected)
-    present = digests(folder.root)
+    present = {name: digest for name, digest in signed_files(folder.signature).items() if name != PROVENANCE}
     for name in sorted(present.keys() | provenance.subjects.keys()):
         if present.get(name) != provenance.subjects.get(name):
             yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
@@ -128,7 +128,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
         return Verified(version.version, 1, (Finding("version", version.run_key, PRUNED, "", pruned.reason),))
     with opened(version) as folder:
         findings = _erased(list(check_folder(project, version, folder)), removed.version(version.version, ERASED))
-        checked = len(digests(folder.root)) + 2 if folder.root.is_dir() else 1
+        checked = sum(path.is_file() for path in folder.root.rglob("*")) + 1
         try:
             provenance = folder.provenance()
         except VerificationFailed:
