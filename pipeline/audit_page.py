@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.audit import IN_SERVICE, NEVER, Audit, Term
 from pipeline.audit_facts import FATES, plain_rows
-from pipeline.outcomes import split_agents
 from pipeline.provenance import CODE, DATA, ENCODER, STAGE_OUTPUT
-from pipeline.report import LOWER_IS_BETTER, METRICS, SYSTEMS, figure
+from pipeline.report import METRICS, page_environment
 from pipeline.tables import write_text
 from pipeline.version_diff import dotted
 
@@ -128,23 +127,7 @@ def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "figure": figure,
-        "agents": split_agents,
-        "clock": clock,
-        "shut": shut,
-    }
-    environment.globals |= {
-        "MEANINGS": MEANINGS, "METRICS": METRICS, "SYSTEMS": SYSTEMS, "LOWER_IS_BETTER": LOWER_IS_BETTER,
-        "PAIRED": PAIRED, "MOST_CHAMPIONS": MOST_CHAMPIONS,
-    }  # fmt: skip
+    environment = page_environment()
+    environment.filters |= {"clock": clock, "shut": shut}
+    environment.globals |= {"MEANINGS": MEANINGS, "PAIRED": PAIRED, "MOST_CHAMPIONS": MOST_CHAMPIONS}
     return environment

@@ -165,25 +165,27 @@ def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Where every page is rendered: all values escaped, an unknown name an error, the shared filters and names."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=loader,
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "figure": figure,
-        "duration": duration,
-        "agents": split_agents,
-        "counted": _counted,
-    }
+    environment.filters |= {"figure": figure, "agents": split_agents}
+    environment.globals |= {"SYSTEMS": SYSTEMS, "METRICS": METRICS, "LOWER_IS_BETTER": LOWER_IS_BETTER}
+    return environment
+
+
+def _environment() -> Environment:
+    environment = page_environment()
+    environment.filters |= {"duration": duration, "counted": _counted}
     environment.globals |= {
-        "SYSTEMS": SYSTEMS, "METRICS": METRICS, "LOWER_IS_BETTER": LOWER_IS_BETTER, "UNCHANGED": UNCHANGED,
+        "UNCHANGED": UNCHANGED,
         "MOST_SUSPECTS": MOST_SUSPECTS, "MOST_QUARANTINED": MOST_QUARANTINED, "MOST_IDS": MOST_IDS,
     }  # fmt: skip
     return environment
