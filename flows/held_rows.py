@@ -32,8 +32,8 @@ from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL, VECTORS
 
 DATASET_REMOTE = Path("data/remote")
 _TRAIN = "var/stages/augment/train.parquet"
-_ROUTER = "var/stages/train/router"
 _IN_CLONE = ("champion", "data", "var")
+_VECTOR_NAMES = {Path(name).name for name in VECTORS}
 _IN_WORKING_COPY = ("var/gx", "var/reports", "var/stages")
 _PAGES = {"gx", "reports"}
 
@@ -79,7 +79,7 @@ def find(project: Project, known: Known) -> Holding:
     files = {path for path, content in _files(project, places) if _is_held(path, content, rows)}
     taught = {row.run_key for row in known.traced if row.taught} | set(_taught(project, runs, objects, files))
     for key in taught:
-        objects |= {file.md5 for file in runs.get(key, []) if Path(file.path).name == VECTORS}
+        objects |= {file.md5 for file in runs.get(key, []) if Path(file.path).name in _VECTOR_NAMES}
         files |= set(_vector_files(project, key))
     models, waiting = _models(known, taught)
     return Holding(
@@ -168,9 +168,9 @@ def _taught(project: Project, runs: dict[str, list[StoredFile]], objects: set[st
 
 
 def _vector_files(project: Project, key: str) -> Iterator[Path]:
-    for folder in (clone_of(project, key) / _ROUTER, folder_of(project, key) / FOLDER / MODEL):
-        if (folder / VECTORS).is_file():
-            yield folder / VECTORS
+    stages = clone_of(project, key) / "var" / "stages"
+    for folder in (stages / "train" / "router", stages / "optimize", folder_of(project, key) / FOLDER / MODEL):
+        yield from (folder / name for name in VECTORS if (folder / name).is_file())
 
 
 def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
@@ -179,16 +179,17 @@ def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
     waiting: list[str] = []
     for version in known.versions:
         place = local(version.source)
-        path = place / "artifacts" / FOLDER / MODEL / VECTORS if place else None
-        if path is None or version.run_key not in taught or not path.is_file():
+        model = place / "artifacts" / FOLDER / MODEL if place else None
+        held = {model / name for name in VECTORS if (model / name).is_file()} if model else set()
+        if not held or version.run_key not in taught:
             continue
         if version.version in known.in_service:
             waiting.append(
-                f"version {version.version} serves by its neighbour index; once another version serves, "
+                f"version {version.version} serves and holds vectors of the rows; once another version serves, "
                 "run `switchtender forget --erase` again"
             )
         else:
-            files.add(path)
+            files |= held
     return files, waiting
 
 

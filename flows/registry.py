@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "nightly"
 MODEL_FILE = Path("mlflow/agent_router.py")
+# torch is not among them: what is registered answers by its ONNX encoder.
 RUNTIME = (
     "numpy",
+    "onnxruntime",
     "pandas",
     "pyarrow",
     "pydantic",
@@ -27,8 +29,7 @@ RUNTIME = (
     "safetensors",
     "scikit-learn",
     "scipy",
-    "torch",
-    "transformers",
+    "tokenizers",
 )
 
 

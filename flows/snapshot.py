@@ -29,6 +29,8 @@ DATASET = Path("data/prompts.csv")
 POINTER = Path("data/prompts.csv.dvc")
 TAKEN = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
+SERVING_CODE, SERVING_PARAMS = "pipeline/serving/", {"serve"}
+"""What answers, not what trains: a change in it makes no night worth running."""
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
 
@@ -57,13 +59,19 @@ def identify(project: Project) -> Identity:
     refuse_uncommitted_code(project)
     params = project.root / "params.yaml"
     threads = read("run", RunParams, params).threads
-    trees = [git(project.root, "rev-parse", f"HEAD:{name}") for name in ("pipeline", "dvc.yaml", "constraints.txt")]
+    trains = {name: values for name, values in read_file(params).items() if name not in SERVING_PARAMS}
     return Identity(
         data=data_digests(project.root),
-        params=sha256_text(repr(sorted(read_file(params).items()))),
-        code=sha256_text("\n".join(trees)),
+        params=sha256_text(repr(sorted(trains.items()))),
+        code=sha256_text(_training_code(project)),
         environment=sha256_text(repr(sorted(fingerprint(threads).items()))),
     )
+
+
+def _training_code(project: Project) -> str:
+    """Every file that a night runs, with git's digest of it."""
+    listed = git(project.root, "ls-tree", "-r", "HEAD", "--", "pipeline", "dvc.yaml", "constraints.txt").splitlines()
+    return "\n".join(line for line in listed if not line.split("\t")[1].startswith(SERVING_CODE))
 
 
 def data_digests(root: Path) -> dict[str, str]:

@@ -143,12 +143,12 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
 
 
 def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
-    """A neighbour index that was erased is not missing. Such a version is still refused where it would serve."""
+    """Vectors of prompts that were erased are not missing. Such a version is still refused where it would serve."""
     if removal is None:
         return findings
-    gone = MISSING, f"{FOLDER}/{MODEL}/{VECTORS}"
+    gone = {(MISSING, f"{FOLDER}/{MODEL}/{name}") for name in VECTORS}
     return [
-        replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) == gone else found
+        replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) in gone else found
         for found in findings
     ]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from pipeline.folds import Folds
@@ -65,6 +64,8 @@ def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Folds) -> C
 
 
 def _platt(scores: Matrix, labels: Matrix) -> tuple[float, Matrix]:
+    from scipy.optimize import minimize
+
     count = scores.shape[1]
 
     def loss(theta: Matrix) -> tuple[float, Matrix]:

@@ -31,6 +31,7 @@ from pipeline.metrics import (
 from pipeline.outcomes import FloatMatrix, Outcomes, from_labels
 from pipeline.params import Section, read
 from pipeline.pictures import draw_all
+from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
@@ -70,13 +71,16 @@ def evaluate(params: EvaluationParams, run: RunParams) -> Summary:
     train = read_table(STAGES / "label_noise" / "train.parquet").drop(columns="line")
     holdout = read_table(STAGES / "label_noise" / "holdout.parquet").drop(columns="line")
     truth = from_labels(holdout, names)
-    router = open_router(STAGES / "train" / "router")
+    trained = STAGES / "train" / "router"
+    router = open_router(trained, engine=STAGES / "optimize" / ENGINE, threads=run.threads)
     systems = {"router": _judge(router.predict(truth.prompts))}
+    exact = _judge(open_router(trained).predict(truth.prompts))
     for name in BASELINES:
         systems[name] = _judge(fit_baseline(name, train, names, params, run.seed).predict(truth.prompts))
     draws = resamples(len(truth), params.resamples, run.seed)
     report = measure(systems, truth, draws)
     report["slices"] = slices(truth, systems["router"].chosen, rare_agents(train, names, params), params, draws)
+    report["engine"] = engine_facts(systems["router"], exact, truth)
     report["holdout_version"] = holdout_version(holdout)
     report["prompts"] = len(truth)
     write_json(report, STAGES / NAME / "metrics.json")
@@ -94,6 +98,15 @@ def fit_baseline(name: str, train: pd.DataFrame, names: tuple[str, ...], params:
     baseline = new_router(name, FinetuningParams(encoder=params.encoder), seed)
     baseline.fit(outcomes, train["fold"].to_numpy() % BASELINE_FOLDS)
     return baseline
+
+
+def engine_facts(served: Judged, exact: Judged, truth: Outcomes) -> dict[str, Any]:
+    """What serves beside the same weights in torch at full precision; nothing is chosen by it."""
+    return {
+        "torch_micro_f1": round(micro_f1(truth.quality > 0.5, exact.chosen), 6),
+        "routed_differently": int((served.chosen != exact.chosen).any(axis=1).sum()),
+        "largest_difference": round(float(np.abs(served.probability - exact.probability).max()), 6),
+    }
 
 
 def _judge(predictions: Predictions) -> Judged:

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.tables import LINE, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatMatrix = npt.NDArray[np.float32]
 SEPARATOR = "|"
@@ -139,6 +142,8 @@ def _read_labels(
 
 
 def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | None) -> Outcomes:
+    import pandas as pd
+
     _check_prompts(frame, path)
     no_candidate = frame["candidate"].isna() | (frame["candidate"].astype(str).str.strip() == "")
     _refuse(frame, no_candidate, path, "the candidate is empty")
@@ -177,6 +182,8 @@ def _with_whole_folds(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _check_prompts(frame: pd.DataFrame, path: Path) -> None:
+    import pandas as pd
+
     empty = frame["prompt"].isna() | (frame["prompt"].astype(str).str.strip() == "")
     _refuse(frame, empty, path, "the prompt is empty")
     is_text = np.array([isinstance(value, str) for value in frame["prompt"]], dtype=np.bool_)
@@ -198,6 +205,8 @@ def _refuse(frame: pd.DataFrame, bad: pd.Series, path: Path, what: str) -> None:
 
 
 def _numbers(frame: pd.DataFrame, column: str, path: Path, low: float, high: float) -> pd.Series:
+    import pandas as pd
+
     text = frame[column].replace("", np.nan)
     values = pd.to_numeric(text, errors="coerce")
     _refuse(frame, values.isna() & text.notna(), path, f"{column} is not a number")

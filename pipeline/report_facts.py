@@ -63,8 +63,8 @@ class ReportFacts:
 
     `verdict` and `gates` are verdict.json's; `verdict` is None where the night ended before the gate, and then
     `stopped` says where and why. `version` is None where nothing was registered, `alias` what it was given.
-    `changes` is None where there is no earlier dataset. `metrics` is metrics.json; `pictures` are PNG bytes;
-    `links` are label -> path. The other fields are None where their stage left nothing.
+    `changes` is None where there is no earlier dataset. `metrics` is metrics.json, `precisions` precisions.json;
+    `pictures` are PNG bytes; `links` are label -> path. The other fields are None where their stage left nothing.
     """
 
     run_key: str
@@ -79,6 +79,7 @@ class ReportFacts:
     changes: DataChanges | None = None
     uncommitted: tuple[str, ...] = ()
     metrics: dict[str, Any] | None = None
+    precisions: dict[str, Any] | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
     suspects: Rows | None = None
     quarantine: Rows | None = None
@@ -118,6 +119,7 @@ def collect(run_folder: Path, run_key: str, **known: Any) -> ReportFacts:
         "gates": tuple(gate.get("gates", ())),
         "summaries": summaries,
         "metrics": _json(stages / "evaluate" / "metrics.json"),
+        "precisions": _json(stages / "optimize" / "precisions.json"),
         "pictures": _pictures(stages / "evaluate" / "plots"),
         "suspects": _rows(stages / "label_noise" / "suspects.csv"),
         "quarantine": _rows(stages / "validate" / "quarantine.csv"),

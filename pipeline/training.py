@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,10 @@ from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router
 from pipeline.stage import STAGES, Summary, run_stage, shows_progress
 from pipeline.tables import read_table, sha256_folder, write_json, write_table
+
+if TYPE_CHECKING:
+    from pipeline.routers.encoder import Encoder
+    from pipeline.routers.windows import Reader
 
 NAME = "train"
 
@@ -50,10 +57,12 @@ def train(params: TrainParams, run: RunParams) -> Summary:
     folds = rows["fold"].to_numpy() % params.folds
     with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
         router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar))
+        router.scorer.int8 = partial(_in_int8, threads=run.threads)
         if isinstance(router.scorer, ClassifierScorer):
             bar.reset(total=router.scorer.steps(outcomes, folds))
         router.fit(outcomes, folds)
     router.save(STAGES / NAME / "router")
+    write_table(_quantised_table(rows, router), STAGES / NAME / "quantised.parquet")
     write_table(_held_out_table(rows, router), STAGES / NAME / "held_out.parquet")
     write_json(fingerprint(run.threads), STAGES / NAME / "environment.json")
     write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN))
@@ -69,6 +78,26 @@ class _Advance:
     def __call__(self, where: str) -> None:
         self.bar.set_postfix_str(where, refresh=False)
         self.bar.update()
+
+
+def _in_int8(encoder: Encoder, threads: int) -> AbstractContextManager[Reader]:
+    from pipeline.routers.onnx_export import quantised
+
+    return quantised(encoder, threads)
+
+
+def _quantised_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:
+    """Held-out probabilities twice, by precision; the rows of one network a fold, in fp32 and in int8."""
+    columns = ["prompt_id", "agents", "precision", *router.candidates]
+    if router.quantised is None:
+        return pd.DataFrame({name: [] for name in columns})
+    facts = rows[["prompt_id", "agents"]].reset_index(drop=True)
+    both = {"fp32": router.quantised.fp32, "int8": router.quantised.int8}
+    tables = [
+        pd.concat([facts, pd.DataFrame(values, columns=list(router.candidates))], axis=1).assign(precision=which)
+        for which, values in both.items()
+    ]
+    return pd.concat(tables)[columns].dropna(ignore_index=True)
 
 
 def _held_out_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:

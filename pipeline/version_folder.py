@@ -1,7 +1,7 @@
 """A version's folder: what is signed, and registered as a whole.
 
     router/
-      model/            the router that answers, as `train` saved it
+      model/            the router that answers, as `train` saved it; `engine/` is its encoder as `optimize` made it
       evidence/         what is known about how it was made; no prompt's text is in it
       provenance.json   in-toto statement over every file above and all that went in
     router.sig          the signature over `router/`
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import VerificationFailed
 from pipeline.provenance import Build, Provenance, read_provenance, statement
+from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
+from pipeline.training_rows import FILE as TRAINING_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 FOLDER, SIGNATURE = "router", "router.sig"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
-VECTORS = "knn.safetensors"
-"""What a `knn` router remembers of every prompt: the one file of a model that erasing rows removes."""
+VECTORS = ("knn.safetensors", f"{ENGINE}/{TRAINING_ROWS}")
+"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes."""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",
@@ -44,6 +46,7 @@ def assemble(clone: Path, build: Build, folder: Path) -> Path:
     evidence, stages = folder / EVIDENCE, clone / "var" / "stages"
     evidence.mkdir(parents=True)
     shutil.copytree(stages / "train" / "router", folder / MODEL)
+    shutil.copytree(stages / "optimize" / ENGINE, folder / MODEL / ENGINE)
     for name, source in _FROM_STAGES.items():
         shutil.copyfile(stages / source, evidence / name)
     for source in _FROM_CLONE:

@@ -15,7 +15,9 @@ from pipeline.errors import InputError, VerificationFailed
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.policies import BestPolicy, Policy, fit_subset_policy, policy_from_json
-from pipeline.routers.protocol import Predictions, Scorer
+from pipeline.routers.onnx_encoder import OnnxEncoder
+from pipeline.routers.protocol import Predictions, Quantised, Scorer
+from pipeline.routers.windows import Reading
 from pipeline.tables import write_json
 
 FORMAT = 1
@@ -33,6 +35,7 @@ class CalibratedRouter:
         self.policy: Policy = BestPolicy()
         self.calibration: Calibration | None = None
         self.held_out: FloatMatrix | None = None
+        self.quantised: Quantised | None = None
         self._candidates: tuple[str, ...] = ()
         self._costs = np.zeros(0, dtype=np.float32)
 
@@ -63,6 +66,7 @@ class CalibratedRouter:
             self.held_out = np.full(scores.shape, np.nan, dtype=np.float32)
             self.held_out[rows] = self.calibration.probabilities(scores[rows])
             self.policy = fit_subset_policy(self.held_out[rows], labels)
+            self.quantised = self._calibrated(self.scorer.quantised)
         else:
             self.held_out = np.clip(scores, 0.0, 1.0)
         self.scorer.fit(outcomes)
@@ -72,10 +76,34 @@ class CalibratedRouter:
         if not prompts:
             empty = np.zeros((0, len(self._candidates)), dtype=np.float32)
             return Predictions(self._candidates, empty, empty, empty.astype(np.bool_))
-        scores = self.scorer.scores(prompts)
+        return self.judge(prompts, self.read(prompts))
+
+    def read(self, prompts: Sequence[str]) -> Reading | None:
+        """The prompts' vectors, or None where the system needs none."""
+        return self.scorer.embedding.read(prompts) if self.scorer.embedding else None
+
+    def judge(self, prompts: Sequence[str], reading: Reading | None) -> Predictions:
+        """Quality, cost and choice of prompts that were read already.
+
+        A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
+        for an agent, while a graded quality is the windows' mean.
+        """
+        if reading is None:
+            scores = self.scorer.scores(prompts, np.zeros((len(prompts), 0), dtype=np.float32))
+        else:
+            texts = [text for text, count in zip(prompts, reading.counts, strict=True) for _ in range(count)]
+            scores = reading.combine(
+                self.scorer.scores(texts, reading.vectors), np.maximum if self.calibration else np.add
+            )
         quality = self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
         cost = np.tile(self._costs, (len(prompts), 1))
         return Predictions(self._candidates, quality, cost, self.policy.choose(quality))
+
+    def _calibrated(self, scores: Quantised | None) -> Quantised | None:
+        """Held-out probabilities in both precisions, by the calibration that serves both."""
+        if scores is None or self.calibration is None:
+            return None
+        return Quantised(self.calibration.probabilities(scores.fp32), self.calibration.probabilities(scores.int8))
 
     def save(self, folder: Path) -> None:
         """Write the router's folder: router.json and the scorer's own files."""
@@ -92,8 +120,12 @@ class CalibratedRouter:
         write_json(description, folder / DESCRIPTION)
 
 
-def load_router(folder: Path, scorers: dict[str, Callable[[], Scorer]]) -> CalibratedRouter:
+def load_router(
+    folder: Path, scorers: dict[str, Callable[[], Scorer]], engine: Path | None = None, threads: int = 1
+) -> CalibratedRouter:
     """Load a saved router; `scorers` makes an empty scorer for each system's name.
+
+    Where `engine` is given, its encoder answers in place of the one in torch.
 
     Raises:
         InputError: the folder holds no router, or one of a system that this release does not know.
@@ -109,10 +141,13 @@ def load_router(folder: Path, scorers: dict[str, Callable[[], Scorer]]) -> Calib
     if system not in scorers:
         raise InputError(f"{folder} holds a '{system}' router; known are {', '.join(scorers)}")
     try:
-        return _loaded(folder, description, CalibratedRouter(scorers[system]()))
+        router = _loaded(folder, description, CalibratedRouter(scorers[system]()))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
+    if engine is not None and router.scorer.embedding is not None:
+        router.scorer.embedding = OnnxEncoder.load(engine, threads)
+    return router
 
 
 def _loaded(folder: Path, description: dict[str, Any], router: CalibratedRouter) -> CalibratedRouter:

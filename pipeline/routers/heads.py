@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from pipeline.outcomes import FloatMatrix, Outcomes
@@ -57,6 +56,8 @@ def _logistic(features: Any, target: Matrix, cells: Matrix, inverse_penalty: flo
 
     Where rows are fewer than columns, the optimum lies in the rows' span and is searched for there.
     """
+    from scipy.optimize import minimize
+
     if features.shape[0] < features.shape[1]:
         basis, scale = _row_space(features)
         weights, biases = _logistic(basis * scale, target, cells, inverse_penalty)

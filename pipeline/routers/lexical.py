@@ -14,6 +14,7 @@ from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import cross_fit
 from pipeline.routers.heads import apply_heads, fit_heads
+from pipeline.routers.protocol import Scorer
 from pipeline.tables import write_json
 
 TENSORS = "tfidf.safetensors"
@@ -22,7 +23,7 @@ SETTINGS = ((3.0, True), (30.0, True), (300.0, True), (30.0, False))
 """(inverse penalty, class-balanced) pairs that are tried on held-out folds."""
 
 
-class LexicalScorer:
+class LexicalScorer(Scorer):
     """Word TF-IDF (one and two words, sublinear) with logistic or ridge regression, tuned on held-out folds."""
 
     name: ClassVar[str] = "tfidf"
@@ -48,7 +49,7 @@ class LexicalScorer:
         features = self._vectorizer.fit_transform(outcomes.prompts)
         self._weights, self._biases = fit_heads(features, outcomes, *self.setting)
 
-    def scores(self, prompts: Sequence[str]) -> FloatMatrix:
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return apply_heads(self._vectorizer.transform(prompts), self._weights, self._biases)
 
     def save(self, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,43 +15,48 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import cross_fit
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import PENALTIES, apply_heads, fit_heads
+from pipeline.routers.protocol import Quantised, Scorer
 
 TENSORS = "linear.safetensors"
 
 
-class LinearScorer:
+class LinearScorer(Scorer):
     """Class-balanced logistic regression (labels) or ridge regression (graded) on unit embeddings."""
 
     name: ClassVar[str] = "linear"
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
-        self.embedding = embedding
+        self.embedding = self.frozen = embedding
         self.inverse_penalty = PENALTIES[1]
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        vectors = self.embedding.embed(outcomes.prompts)
+        vectors = self.frozen.embed(outcomes.prompts)
 
-        def fit_and_score(penalty: float, train: Any, held_out: Any) -> FloatMatrix:
+        def fit_and_score(asked: FloatMatrix, penalty: float, train: Any, held_out: Any) -> FloatMatrix:
             heads = fit_heads(vectors[train], outcomes.rows(train), penalty, balanced=True)
-            return apply_heads(vectors[held_out], *heads)
+            return apply_heads(asked[held_out], *heads)
 
-        self.inverse_penalty, scores = cross_fit(outcomes, folds, PENALTIES, fit_and_score)
+        self.inverse_penalty, scores = cross_fit(outcomes, folds, PENALTIES, partial(fit_and_score, vectors))
+        if self.int8:
+            with self.int8(self.frozen.loaded()) as coarse:
+                again = partial(fit_and_score, coarse.embed(outcomes.prompts))
+                self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.inverse_penalty,), again)[1])
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:
-        vectors = self.embedding.embed(outcomes.prompts)
+        vectors = self.frozen.embed(outcomes.prompts)
         self._weights, self._biases = fit_heads(vectors, outcomes, self.inverse_penalty, balanced=True)
 
-    def scores(self, prompts: Sequence[str]) -> FloatMatrix:
-        return apply_heads(self.embedding.embed(prompts), self._weights, self._biases)
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return apply_heads(vectors, self._weights, self._biases)
 
     def save(self, folder: Path) -> None:
         save_file({"weights": self._weights, "biases": self._biases}, folder / TENSORS)
-        self.embedding.save(folder)
+        self.frozen.save(folder)
 
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / TENSORS)
         self._weights, self._biases = tensors["weights"], tensors["biases"]
-        self.embedding = FrozenEmbedding.load(folder)
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import cross_fit
 from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.protocol import Quantised, Scorer
 
 TENSORS = "knn.safetensors"
 COUNTS = (5, 10, 20, 50, 100)
@@ -20,36 +22,40 @@ _SHARPNESS = 10.0
 _BLOCK = 2048
 
 
-class NeighboursScorer:
+class NeighboursScorer(Scorer):
     """Mean quality of the k nearest training prompts by cosine, weighted by exp(10 x cosine)."""
 
     name: ClassVar[str] = "knn"
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
-        self.embedding = embedding
+        self.embedding = self.frozen = embedding
         self.count = COUNTS[1]
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._quality = np.zeros((0, 0), dtype=np.float32)
         self._is_labels = True
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        vectors = self.embedding.embed(outcomes.prompts)
+        vectors = self.frozen.embed(outcomes.prompts)
         self._is_labels = outcomes.is_labels
 
-        def fit_and_score(count: int, train: Any, held_out: Any) -> FloatMatrix:
-            return self._score(vectors[held_out], vectors[train], outcomes.quality[train], count)
+        def fit_and_score(asked: FloatMatrix, count: int, train: Any, held_out: Any) -> FloatMatrix:
+            return self._score(asked[held_out], vectors[train], outcomes.quality[train], count)
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
-        self.count, scores = cross_fit(outcomes, folds, counts, fit_and_score)
+        self.count, scores = cross_fit(outcomes, folds, counts, partial(fit_and_score, vectors))
+        if self.int8:
+            with self.int8(self.frozen.loaded()) as coarse:
+                again = partial(fit_and_score, coarse.embed(outcomes.prompts))
+                self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.count,), again)[1])
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:
-        self._vectors = self.embedding.embed(outcomes.prompts)
+        self._vectors = self.frozen.embed(outcomes.prompts)
         self._quality = outcomes.quality
         self._is_labels = outcomes.is_labels
 
-    def scores(self, prompts: Sequence[str]) -> FloatMatrix:
-        return self._score(self.embedding.embed(prompts), self._vectors, self._quality, self.count)
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return self._score(vectors, self._vectors, self._quality, self.count)
 
     def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
         blocks = [self._block(queries[i : i + _BLOCK], known, quality, count) for i in range(0, len(queries), _BLOCK)]
@@ -80,10 +86,10 @@ class NeighboursScorer:
             "settings": np.array([self.count, self._is_labels]),
         }
         save_file(tensors, folder / TENSORS)
-        self.embedding.save(folder)
+        self.frozen.save(folder)
 
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / TENSORS)
         self._vectors, self._quality = tensors["vectors"], tensors["quality"]
         self.count, self._is_labels = int(tensors["settings"][0]), bool(tensors["settings"][1])
-        self.embedding = FrozenEmbedding.load(folder)
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.windows import Embedding, Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.routers.encoder import Encoder
 
 Folds = npt.NDArray[np.int64]
+Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Predictions:
 
     def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
         """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
+        import pandas as pd
+
         n, c = self.quality.shape
         return pd.DataFrame(
             {
@@ -60,13 +69,26 @@ class Router(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
+@dataclass(frozen=True)
+class Quantised:
+    """Held-out scores float32 [n, c] of the same fold fits twice: by the encoder in fp32, and in int8."""
+
+    fp32: FloatMatrix
+    int8: FloatMatrix
+
+
 class Scorer(Protocol):
     """What differs from one routing system to the next: prompts in, one score a candidate out.
 
-    On labels a score is a logit; on graded outcomes it is an expected quality.
+    On labels a score is a logit; on graded outcomes it is an expected quality. `embedding` turns prompts to
+    vectors, and may be exchanged for a faster one that gives the same; it is None for a system that needs none.
+    Where `int8` is given, which quantises an encoder, `cross_fit` leaves in `quantised` what that would cost.
     """
 
     name: ClassVar[str]
+    embedding: Embedding | None = None
+    int8: Int8 | None = None
+    quantised: Quantised | None = None
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
         """Scores of each row from a fit that did not see its fold, NaN for rows of fold -1.
@@ -76,7 +98,8 @@ class Scorer(Protocol):
 
     def fit(self, outcomes: Outcomes) -> None: ...
 
-    def scores(self, prompts: Sequence[str]) -> FloatMatrix: ...
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        """Scores float32 [n, c] of prompts and their vectors [n, width] ([n, 0] without an embedding)."""
 
     def save(self, folder: Path) -> None: ...
 

@@ -31,3 +31,9 @@ class FinetuningParams(Section):
     patience: int = Field(default=2, ge=1)
     folds: int = Field(default=3, ge=2)
     scale: float = Field(default=20.0, gt=0)
+
+
+def planned_epochs(rows: int, params: FinetuningParams) -> int:
+    """The epochs that the step budget allows, at least one."""
+    steps = -(-rows // params.batch_size)
+    return max(1, min(params.epochs, params.max_steps // steps))

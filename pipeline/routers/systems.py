@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -11,6 +12,7 @@ from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.lexical import LexicalScorer
 from pipeline.routers.linear import LinearScorer
 from pipeline.routers.neighbours import NeighboursScorer
+from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.routers.protocol import Scorer
 from pipeline.routers.settings import FinetuningParams, Progress
 
@@ -43,12 +45,16 @@ def new_router(system: str, params: FinetuningParams, seed: int, progress: Progr
     return CalibratedRouter(SYSTEMS[system](params, seed, progress))
 
 
-def open_router(folder: Path) -> CalibratedRouter:
-    """Load a saved router of any known system.
+def open_router(folder: Path, *, engine: Path | None = None, threads: int = 2) -> CalibratedRouter:
+    """Load a saved router of any known system, with the encoder that answers in service where there is one.
+
+    That is `engine`, or the folder's own `engine`; without one the encoder runs in torch.
 
     Raises:
         InputError: the folder holds no router of a known system.
         VerificationFailed: it was written in a format that this release does not read.
     """
     blank = FinetuningParams()
-    return load_router(folder, {name: lambda make=make: make(blank, 0, None) for name, make in SYSTEMS.items()})  # type: ignore[misc]
+    makers: dict[str, Callable[[], Scorer]] = {name: partial(make, blank, 0, None) for name, make in SYSTEMS.items()}
+    own = folder / ENGINE
+    return load_router(folder, makers, engine or (own if own.is_dir() else None), threads)

@@ -17,8 +17,12 @@ from pipeline.outcomes import Outcomes
 from pipeline.routers import finetuning
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
+from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.encoder import Encoder, locate
-from pipeline.routers.finetuning import FinetuningParams, HeldOut, finetune, new_network, planned_epochs
+from pipeline.routers.finetuning import HeldOut, finetune, new_network
+from pipeline.routers.onnx_encoder import FP32, OnnxEncoder
+from pipeline.routers.onnx_export import export, require_parity
+from pipeline.routers.settings import FinetuningParams, planned_epochs
 from pipeline.routers.systems import open_router
 from pipeline.tables import sha256_folder
 
@@ -104,11 +108,15 @@ def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, 
     again = open_router(tmp_path / "router")
     assert again.predict(table().prompts).quality.tobytes() == router.predict(table().prompts).quality.tobytes()
     assert isinstance(again.scorer, ClassifierScorer)
-    assert again.scorer._network is not None
-    trained = again.scorer._network.body.state_dict()
+    assert isinstance(again.scorer.embedding, FrozenEmbedding)
+    trained = again.scorer.embedding.loaded().model.state_dict()
     changed = {key for key in start if not torch.equal(start[key], trained[key])}
     assert {number for number in (0, 1) if any(f"layer.{number}." in key for key in changed)} == {0, 1}
     assert not any("embeddings" in key for key in changed)
+    export(again.scorer.embedding.loaded(), tmp_path / "engine", FP32)
+    exported = OnnxEncoder.load(tmp_path / "engine")
+    prompts = [*table().prompts, "a ferry at nine and an invoice " * 9]
+    assert require_parity(again.scorer.embedding.loaded(), exported, prompts) < 1e-5
 
 
 def test_dropout_settings_reach_every_architecture(tiny_encoder: Path) -> None:
@@ -151,7 +159,7 @@ def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, mon
         logits = [np.full(held_out.labels.shape, e, dtype=np.float32) for e in range(len(losses))]
         return finetuning.Trained(None, losses, logits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("pipeline.routers.classifier.finetune", planted)
+    monkeypatch.setattr(finetuning, "finetune", planted)
     scorer = ClassifierScorer(_params(tiny_encoder), seed=7)
     scores = scorer.cross_fit(outcomes, folds)
     assert scorer.curve == pytest.approx([0.5, (10 * 0.1 + 15 * 0.6) / 25, (10 * 0.6 + 15 * 0.2) / 25])

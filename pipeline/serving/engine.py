@@ -1,0 +1,95 @@
+"""The engine: one loaded version, asked for scores. It remembers the latest texts."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.policies import Policy
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.onnx_encoder import ENGINE, INT8, OnnxEncoder
+from pipeline.serving.answers import Scored
+from pipeline.serving.gathering import Gathering
+from pipeline.training_rows import TrainingRows
+
+NEAREST = 5
+TORCH, NO_ENCODER = "torch", "none"
+
+
+class Engine:
+    """Scores prompts with one router of any system. Safe to call from several threads.
+
+    Law: a prompt's scores are the same alone, in any batch, and from the cache. So an encoder in int8, whose scales
+    depend on all that is in a call, reads one prompt a call; others read in batches what is asked at the same time.
+    """
+
+    def __init__(self, router: CalibratedRouter, rows: TrainingRows | None = None, cache_entries: int = 10_000) -> None:
+        self.router = router
+        self.rows = rows
+        self.cache_entries = cache_entries
+        self._known: OrderedDict[str, Scored] = OrderedDict()
+        self._lock = threading.Lock()
+        self._ask = self._compute if self.precision == INT8 else Gathering(self._compute)
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000) -> Engine:
+        """Load a router's folder (a version's `model/`, or one made by `fit`); `threads` are CPU threads.
+
+        Raises:
+            InputError: the folder holds no router of a known system.
+            VerificationFailed: it is damaged, or of a format that this release does not read.
+        """
+        from pipeline.routers.systems import open_router
+
+        return cls(open_router(folder, threads=threads), TrainingRows.load(folder / ENGINE), cache_entries)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self.router.candidates
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that was chosen in training and stored with the version."""
+        return self.router.policy
+
+    @property
+    def precision(self) -> str:
+        """`int8` or `fp32` of an optimised encoder; `torch` without one; `none` for a system that has no encoder."""
+        embedding = self.router.scorer.embedding
+        if isinstance(embedding, OnnxEncoder):
+            return embedding.precision
+        return NO_ENCODER if embedding is None else TORCH
+
+    def cached(self, prompt: str) -> Scored | None:
+        """The scores of a text met lately, or None; takes microseconds."""
+        with self._lock:
+            found = self._known.get(prompt)
+            if found is not None:
+                self._known.move_to_end(prompt)
+            return found
+
+    def score(self, prompts: Sequence[str]) -> list[Scored]:
+        """Scores of each prompt, in the order given; texts met lately come from the cache."""
+        found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
+        new = [text for text in dict.fromkeys(prompts) if text not in found]
+        if new:
+            found |= zip(new, self._ask(new), strict=True)
+            self._remember({text: found[text] for text in new})
+        return [found[text] for text in prompts]
+
+    def _compute(self, prompts: Sequence[str]) -> list[Scored]:
+        reading = self.router.read(prompts)
+        judged = self.router.judge(prompts, reading)
+        if reading is None:
+            return [Scored(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
+        near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
+        facts = zip(judged.quality, judged.cost, reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
+        return [Scored(*fact) for fact in facts]
+
+    def _remember(self, scored: dict[str, Scored]) -> None:
+        with self._lock:
+            self._known.update(scored)
+            while len(self._known) > self.cache_entries:
+                self._known.popitem(last=False)
