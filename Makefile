@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup nightly test test-nights test-rest test-all check format bench repro clean
+.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench repro clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,9 +24,14 @@ setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is mis
 nightly: setup ## retrain once on the dataset, gate, register
 	@"$(BIN)/python" -m switchtender nightly
 
+# The page's tests drive Debian's Chromium; Playwright's own would be another 300 MB from another place.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium; } || \
+		{ echo "test: Chromium was not found; install it: sudo apt-get install chromium" >&2; exit 2; }
+
 NIGHTS := tests/e2e tests/faults tests/flows
 
-test: setup ## every test that CI runs, in two processes
+test: setup browser ## every test that CI runs, in two processes
 	@$(MAKE) --no-print-directory -j2 test-nights test-rest
 
 test-nights: setup # what shares the nights of a tiny project

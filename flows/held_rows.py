@@ -28,7 +28,7 @@ from flows.tracing import RowInVersion
 from flows.versions import Version
 from pipeline.errors import SwitchtenderError
 from pipeline.sought_rows import SoughtRows, is_searchable
-from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL, VECTORS
+from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL, NEIGHBOURS, VECTORS
 
 DATASET_REMOTE = Path("data/remote")
 _TRAIN = "var/stages/augment/train.parquet"
@@ -79,7 +79,10 @@ def find(project: Project, known: Known) -> Holding:
     files = {path for path, content in _files(project, places) if _is_held(path, content, rows)}
     taught = {row.run_key for row in known.traced if row.taught} | set(_taught(project, runs, objects, files))
     for key in taught:
-        objects |= {file.md5 for file in runs.get(key, []) if Path(file.path).name in _VECTOR_NAMES}
+        vectors = {file.md5 for file in runs.get(key, []) if Path(file.path).name in _VECTOR_NAMES}
+        objects |= {
+            md5 for md5 in vectors if any(place.digests(md5) for place in (cache_of(project), remote_of(project)))
+        }
         files |= set(_vector_files(project, key))
     models, waiting = _models(known, taught)
     return Holding(
@@ -174,22 +177,22 @@ def _vector_files(project: Project, key: str) -> Iterator[Path]:
 
 
 def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
-    """Neighbour indexes inside version folders. That of a version in service stays, else nothing could answer."""
+    """Vectors inside version folders. The neighbour index of a version in service stays, else nothing could answer."""
     files: set[Path] = set()
     waiting: list[str] = []
     for version in known.versions:
         place = local(version.source)
         model = place / "artifacts" / FOLDER / MODEL if place else None
-        held = {model / name for name in VECTORS if (model / name).is_file()} if model else set()
-        if not held or version.run_key not in taught:
+        if model is None or version.run_key not in taught:
             continue
-        if version.version in known.in_service:
+        held = {name for name in VECTORS if (model / name).is_file()}
+        if NEIGHBOURS in held and version.version in known.in_service:
+            held.remove(NEIGHBOURS)
             waiting.append(
-                f"version {version.version} serves and holds vectors of the rows; once another version serves, "
+                f"version {version.version} serves by its neighbour index; once another version serves, "
                 "run `switchtender forget --erase` again"
             )
-        else:
-            files |= held
+        files |= {model / name for name in held}
     return files, waiting
 
 

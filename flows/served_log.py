@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from filelock import FileLock
+
 from flows import runs
 from flows.project import Project
 from pipeline.hash_chain import append, entries, read_log
 
 LOG = "served.jsonl"
 COMMAND = "command"
+_PATIENCE = 30
+"""Seconds to wait for another writer."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Served:
 def swapped(project: Project, version: str, provenance_sha256: str, server: str = COMMAND) -> None:
     """Note that from now on this version answers; with an empty version, that the server stopped."""
     entry = {"at": runs.now(), "server": server, "version": version, "provenance_sha256": provenance_sha256}
-    append(project.records / LOG, entry)
+    path = project.records / LOG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock"), timeout=_PATIENCE):  # a service and a promotion write at the same time
+        append(path, entry)
 
 
 def served(project: Project) -> list[Served]:

@@ -23,7 +23,7 @@ from pipeline.errors import SwitchtenderError, VerificationFailed
 from pipeline.provenance import CODE, DATA, Material, Provenance
 from pipeline.signing import Difference, signed_files
 from pipeline.tables import sha256_file
-from pipeline.version_folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VECTORS, VersionFolder
+from pipeline.version_folder import DISPENSABLE, FOLDER, MODEL, PROVENANCE, SIGNATURE, VECTORS, VersionFolder
 
 OWN_FILES = {
     "MLmodel",
@@ -37,6 +37,7 @@ OWN_FILES = {
 }
 """MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
 MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
+_SPARE = f"{FOLDER}/{MODEL}/{DISPENSABLE}"
 FAULTS = (MISSING, EXTRA, CHANGED, "cut")
 
 
@@ -143,7 +144,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
 
 
 def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
-    """Vectors of prompts that were erased are not missing. Such a version is still refused where it would serve."""
+    """Vectors of prompts that were erased are not missing. Without its neighbour index a version is still refused."""
     if removal is None:
         return findings
     gone = {(MISSING, f"{FOLDER}/{MODEL}/{name}") for name in VECTORS}
@@ -210,12 +211,16 @@ def check_logs(project: Project, versions: Versions) -> Verified:
 
 
 def require_sound(project: Project, version: Version, folder: VersionFolder) -> None:
-    """Refuse a version whose own files are not what was signed.
+    """Refuse a version whose own files are not what was signed, but for what was erased and is not needed to answer.
 
     Raises:
-        VerificationFailed: names the first file.
+        VerificationFailed: names the first file, or the removal log that cannot be trusted.
     """
-    found = next((finding for finding in check_folder(project, version, folder) if finding.is_fault), None)
+    faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
+    if any(fault.path == _SPARE for fault in faults):
+        erased = Removed(project).version(version.version, ERASED)
+        faults = [fault for fault in faults if not (erased and (fault.state, fault.path) == (MISSING, _SPARE))]
+    found = next(iter(faults), None)
     if found is not None:
         raise VerificationFailed(
             f"version {version.version}: {found.path} is {found.state} (expected {found.expected[:16] or 'nothing'}, "

@@ -47,7 +47,8 @@ def optimize(params: OptimizeParams, run: RunParams) -> Summary:
     Raises:
         SwitchtenderError: the encoder cannot be exported, or the export does not say what torch says.
     """
-    router = open_router(STAGES / "train" / "router")
+    trained = STAGES / "train" / "router"
+    router = open_router(trained)
     engine = STAGES / NAME / ENGINE
     engine.mkdir(parents=True, exist_ok=True)
     if not isinstance(router.scorer.embedding, FrozenEmbedding):
@@ -59,7 +60,7 @@ def optimize(params: OptimizeParams, run: RunParams) -> Summary:
     comparison = compare_precisions(router, _held_out(router.candidates), params)
     comparison["fp32_differs_from_torch"] = _export(router.scorer.embedding, engine, comparison["precision"], real)
     if params.training_rows:
-        _write_training_rows(engine, real, params.training_rows, run)
+        _write_training_rows(trained, engine, real, params.training_rows, run)
     write_json(comparison, STAGES / NAME / COMPARISON)
     return _summary(comparison, engine)
 
@@ -137,11 +138,13 @@ def _export(embedding: FrozenEmbedding, engine: Path, precision: str, rows: pd.D
     return round(difference, 9)
 
 
-def _write_training_rows(engine: Path, rows: pd.DataFrame, most: int, run: RunParams) -> None:
+def _write_training_rows(trained: Path, engine: Path, rows: pd.DataFrame, most: int, run: RunParams) -> None:
     kept = rows if len(rows) <= most else rows.sample(most, random_state=run.seed).sort_index()
-    vectors = OnnxEncoder.load(engine, run.threads).embed([str(text) for text in kept["prompt"]])
+    reading = open_router(trained, engine=engine, threads=run.threads).read([str(text) for text in kept["prompt"]])
+    if reading is None:
+        raise RuntimeError("a router with an encoder reads prompts")
     agents = [split_agents(str(text)) for text in kept["agents"]]
-    rows_of(vectors, [str(name) for name in kept["prompt_id"]], agents).save(engine)
+    rows_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
 
 
 def _summary(comparison: dict[str, Any], engine: Path) -> Summary:

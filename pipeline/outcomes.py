@@ -4,6 +4,8 @@ Two table shapes are read into the one form that routers fit:
 
 - labels: `prompt_id, prompt, agents`; quality is 1 for the agents named (`|`-separated), else 0;
 - outcomes: `prompt_id, prompt, candidate, quality[, cost]`, a row a prompt and candidate; a missing pair stays missing.
+
+A column `fold` serves cross-validation, a column `dataset` reports.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Outcomes:
 
     `quality` is float32 [n, c] in 0..1, NaN where a candidate was not tried. `cost` is float32 [n, c] in USD,
     NaN where unknown. `is_labels` tells a subset of agents (quality 0 or 1, several may be right) from
-    graded answers (one candidate is chosen). `augmented` rows are learnt from and never judged.
+    graded answers (one candidate is chosen). `augmented` rows are learnt from and never judged. `datasets` says
+    where each prompt came from, "" where unknown: for reports alone, no router may read it.
     """
 
     prompt_ids: tuple[str, ...]
@@ -43,6 +46,7 @@ class Outcomes:
     is_labels: bool
     folds: npt.NDArray[np.int64] | None = None
     augmented: npt.NDArray[np.bool_] | None = None
+    datasets: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -57,6 +61,7 @@ class Outcomes:
             cost=self.cost[index],
             folds=None if self.folds is None else self.folds[index],
             augmented=None if self.augmented is None else self.augmented[index],
+            datasets=None if self.datasets is None else tuple(self.datasets[i] for i in index),
         )
 
 
@@ -87,6 +92,7 @@ def from_labels(frame: pd.DataFrame, candidates: Sequence[str], costs: dict[str,
         cost=np.tile(price, (len(frame), 1)),
         is_labels=True,
         folds=_folds(frame),
+        datasets=_datasets(frame),
     )
 
 
@@ -165,12 +171,25 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
     quality[row, column] = frame["quality"].to_numpy()
     cost[row, column] = frame["cost"].to_numpy()
     return Outcomes(
-        tuple(prompts["prompt_id"]), tuple(map(str, prompts["prompt"])), names, quality, cost, False, _folds(prompts)
+        prompt_ids=tuple(prompts["prompt_id"]),
+        prompts=tuple(map(str, prompts["prompt"])),
+        candidates=names,
+        quality=quality,
+        cost=cost,
+        is_labels=False,
+        folds=_folds(prompts),
+        datasets=_datasets(prompts),
     )
 
 
 def _folds(frame: pd.DataFrame) -> npt.NDArray[np.int64] | None:
     return np.asarray(frame["fold"].astype(int), dtype=np.int64) if "fold" in frame.columns else None
+
+
+def _datasets(frame: pd.DataFrame) -> tuple[str, ...] | None:
+    if "dataset" not in frame.columns:
+        return None
+    return tuple(frame["dataset"].astype(object).fillna("").astype(str))
 
 
 def _with_whole_folds(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

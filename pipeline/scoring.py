@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import TableError
+from pipeline.baseline_rows import Part
+from pipeline.errors import InputError, TableError
 from pipeline.metrics import HEADLINE, bootstrap, expected_calibration_error, interval, per_candidate, resamples
+from pipeline.outcome_report import outcome_report
 from pipeline.outcomes import Outcomes, read_outcomes
 from pipeline.routers.protocol import Predictions
 from pipeline.tables import LINE, read_table
@@ -18,16 +21,44 @@ RESAMPLES = 1000
 _COLUMNS = ("prompt_id", "candidate", "score", "chosen")
 
 
-def score_files(predictions: Path, truth: Path) -> dict[str, Any]:
-    """Metrics of a predictions table on the prompts of a truth table.
+def score_files(predictions: Path, truth: Path, train: Path | None = None) -> dict[str, Any]:
+    """Metrics of a predictions table on the prompts of a truth table; baselines are chosen in `train` where given.
 
     Raises:
         TableError: a table is malformed, or a prompt or candidate of the truth was not predicted.
+        InputError: every prompt of `train` is evaluated too.
+    """
+    predicted, outcomes = read_predictions(predictions, truth)
+    return score(predicted, outcomes, parts=read_train(train, outcomes) if train else None)
+
+
+def read_predictions(predictions: Path, truth: Path) -> tuple[Predictions, Outcomes]:
+    """A predictions table, in the order of the truth that it is judged by.
+
+    Raises:
+        TableError: as for `score_files`.
     """
     rows = read_table(predictions, required=_COLUMNS)
     candidates = tuple(dict.fromkeys(rows["candidate"].astype(str)))
     outcomes = read_outcomes(truth, candidates)
-    return score(_aligned(rows, predictions, outcomes, truth), outcomes)
+    return _aligned(rows, predictions, outcomes, truth), outcomes
+
+
+def read_train(path: Path, outcomes: Outcomes) -> list[Part]:
+    """The outcomes on which baselines are chosen; a prompt that is evaluated too is left out of them.
+
+    Raises:
+        TableError: the table is malformed, or not of the shape of the evaluated one.
+        InputError: nothing is left.
+    """
+    train = read_outcomes(path, outcomes.candidates)
+    if train.is_labels != outcomes.is_labels:
+        raise TableError(f"{path} is not of the shape of the evaluated table; give a table with candidate and quality")
+    evaluated = set(outcomes.prompts)
+    left = np.array([i for i, prompt in enumerate(train.prompts) if prompt not in evaluated], dtype=np.int64)
+    if not len(left):
+        raise InputError(f"every prompt of {path} is evaluated too; give a table of other prompts, or leave it out")
+    return [(train.rows(left), np.arange(len(outcomes)))]
 
 
 def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) -> Predictions:
@@ -35,11 +66,14 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
     if twice.any():
         raise TableError(f"{path}, line {rows.loc[twice, LINE].iloc[0]}: this prompt_id and candidate stand twice")
     rows = rows.assign(
-        prompt_id=rows["prompt_id"].astype(str), score=_number(rows, "score", path), chosen=_chosen(rows, path)
+        prompt_id=rows["prompt_id"].astype(str),
+        score=_number(rows, "score", path),
+        cost=_cost(rows, path),
+        chosen=_chosen(rows, path),
     )
     wide = {
         name: rows.pivot(index="prompt_id", columns="candidate", values=name).reindex(columns=list(outcomes.candidates))
-        for name in ("score", "chosen")
+        for name in ("score", "cost", "chosen")
     }
     absent = [name for name in outcomes.prompt_ids if name not in wide["score"].index]
     if absent:
@@ -50,13 +84,31 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
         prompt = score.index[score.isna().any(axis=1)][0]
         raise TableError(f"{path} lacks a candidate for prompt_id '{prompt}'; each prompt needs a row a candidate")
     quality = score.to_numpy(np.float32)
-    return Predictions(outcomes.candidates, quality, np.full_like(quality, np.nan), chosen.to_numpy(np.float32) > 0.5)
+    none = np.flatnonzero(~chosen.to_numpy(np.float32).any(axis=1))
+    if len(none) and not outcomes.is_labels:
+        raise TableError(
+            f"{path} chooses no candidate for prompt_id '{score.index[none][0]}'; choose one for each prompt"
+        )
+    cost = wide["cost"].loc[order].to_numpy(np.float32)
+    return Predictions(outcomes.candidates, quality, cost, chosen.to_numpy(np.float32) > 0.5)
 
 
 def _number(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
     values = pd.to_numeric(rows[column], errors="coerce")
     if values.isna().any():
         raise TableError(f"{path}, line {rows.loc[values.isna(), LINE].iloc[0]}: {column} is not a number; mend it")
+    return values
+
+
+def _cost(rows: pd.DataFrame, path: Path) -> pd.Series:
+    """Expected costs, NaN where the column or a cell is empty."""
+    if "cost" not in rows.columns:
+        return pd.Series(np.nan, index=rows.index)
+    text = rows["cost"].replace("", np.nan)
+    values = pd.to_numeric(text, errors="coerce")
+    wrong = (values.isna() & text.notna()) | (values < 0)
+    if wrong.any():
+        raise TableError(f"{path}, line {rows.loc[wrong, LINE].iloc[0]}: cost is not a number from 0; mend it")
     return values
 
 
@@ -68,10 +120,16 @@ def _chosen(rows: pd.DataFrame, path: Path) -> pd.Series:
     return values
 
 
-def score(predictions: Predictions, outcomes: Outcomes) -> dict[str, Any]:
-    """All metrics, each with its 95 % bootstrap interval over prompts."""
-    draws = resamples(len(outcomes), RESAMPLES, seed=0)
-    return _labels(predictions, outcomes, draws) if outcomes.is_labels else _graded(predictions, outcomes, draws)
+def score(
+    predictions: Predictions,
+    outcomes: Outcomes,
+    learnt: Mapping[str, Predictions] | None = None,
+    parts: Sequence[Part] | None = None,
+) -> dict[str, Any]:
+    """All metrics, each with its 95 % bootstrap interval over prompts; `learnt` and `parts` as for `outcome_report`."""
+    if outcomes.is_labels:
+        return _labels(predictions, outcomes, resamples(len(outcomes), RESAMPLES, seed=0))
+    return outcome_report(predictions, outcomes, learnt, parts)
 
 
 def _figure(value: Any, values: Any) -> dict[str, float]:
@@ -92,37 +150,4 @@ def _labels(predictions: Predictions, outcomes: Outcomes, draws: Any) -> dict[st
         "metrics": metrics,
         "calibration_error": round(expected_calibration_error(truth, predictions.quality), 6),
         "per_candidate": per_candidate(truth, chosen, outcomes.candidates),
-    }
-
-
-def _graded(predictions: Predictions, outcomes: Outcomes, draws: Any) -> dict[str, Any]:
-    """Mean quality (and cost) of what was chosen, beside random, the best single candidate and the oracle."""
-    quality = np.where(np.isnan(outcomes.quality), np.nan, outcomes.quality.astype(np.float64))
-    pick = np.where(predictions.chosen, predictions.quality, -np.inf).argmax(axis=1)
-    rows = np.arange(len(outcomes))
-    best_single = int(np.nanmean(quality, axis=0).argmax())
-    strategies = {
-        "router": quality[rows, pick],
-        "random": np.nanmean(quality, axis=1),
-        "best_single": quality[:, best_single],
-        "oracle": np.nanmax(quality, axis=1),
-    }
-    report = {
-        name: {"quality": _figure(np.nanmean(values), np.nanmean(values[draws], axis=1))}
-        for name, values in strategies.items()
-    }
-    cost = outcomes.cost.astype(np.float64)
-    if not np.isnan(cost).all():
-        report["router"]["cost_usd"] = _figure(
-            np.nanmean(cost[rows, pick]), np.nanmean(cost[rows, pick][draws], axis=1)
-        )
-        single = cost[:, best_single]
-        report["best_single"]["cost_usd"] = _figure(np.nanmean(single), np.nanmean(single[draws], axis=1))
-    return {
-        "kind": "outcomes",
-        "prompts": len(outcomes),
-        "candidates": len(outcomes.candidates),
-        "best_single": outcomes.candidates[best_single],
-        "untried_choices": int(np.isnan(strategies["router"]).sum()),
-        "metrics": report,
     }

@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 FOLDER, SIGNATURE = "router", "router.sig"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
-VECTORS = ("knn.safetensors", f"{ENGINE}/{TRAINING_ROWS}")
-"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes."""
+NEIGHBOURS = "knn.safetensors"
+DISPENSABLE = f"{ENGINE}/{TRAINING_ROWS}"
+VECTORS = (NEIGHBOURS, DISPENSABLE)
+"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes.
+
+Without the second a version still answers, and only says no longer which rows were near.
+"""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",

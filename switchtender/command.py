@@ -21,7 +21,13 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.")]
-Router = Annotated[str, typer.Option("--router", help="classifier | linear | knn | tfidf")]
+Router = Annotated[str, typer.Option("--router", help="classifier | linear | knn | clusters | tfidf")]
+Baselines = Annotated[
+    bool, typer.Option("--baselines/--no-baselines", help="Graded outcomes: also fit knn, linear and clusters.")
+]
+Pictures = Annotated[
+    Path | None, typer.Option("--pictures", help="Graded outcomes: a folder for cost_quality.png and slices.png.")
+]
 AgentsFile = Annotated[
     Path | None, typer.Option("--agents", help="agents.yaml: fixes which agents may occur, and their costs.")
 ]
@@ -223,12 +229,17 @@ def predict(
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="A table made by `predict`.")],
     truth: Annotated[Path, typer.Argument(help="Prompts or outcomes with the right answers.")],
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Outcomes of other prompts: baselines are chosen and fitted there.")
+    ] = None,
+    baselines: Baselines = True,
+    pictures: Pictures = None,
     json: Json = False,
 ) -> None:
     """Compare predictions with the truth: multi-label metrics, or quality and cost."""
     from switchtender.tables import evaluate_table
 
-    evaluate_table(predictions, truth, json)
+    evaluate_table(predictions, truth, train, baselines, pictures, json)
 
 
 @app.command(epilog="Example: switchtender crossval prompts.csv --router tfidf --json")
@@ -239,12 +250,56 @@ def crossval(
     folds: Annotated[int, typer.Option("--folds", min=2)] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
     threads: Annotated[int, typer.Option("--threads", min=1)] = 2,
+    baselines: Baselines = True,
+    pictures: Pictures = None,
     json: Json = False,
 ) -> None:
     """Fit and judge once a fold; no row is judged by a router that saw it."""
     from switchtender.tables import crossval_table
 
-    crossval_table(table, router, agents, folds, seed, threads, json)
+    crossval_table(table, router, agents, folds, seed, threads, baselines, pictures, json)
+
+
+@app.command(epilog="Example: switchtender recommend outcomes.parquet --router knn --budget 0.002")
+def recommend(
+    table: Annotated[Path, typer.Argument(help="Prompts or outcomes; a column `fold` is used where there is one.")],
+    router: Annotated[
+        list[str] | None, typer.Option("--router", help="May be repeated; by default knn, linear and clusters compete.")
+    ] = None,
+    agents: AgentsFile = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0.0, help="The most that a prompt may cost on average, in USD.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2)] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
+    threads: Annotated[int, typer.Option("--threads", min=1)] = 2,
+    json: Json = False,
+) -> None:
+    """One model, a mixture of two or a router: what a table speaks for, and how surely."""
+    from switchtender.recommending import recommend_table
+
+    recommend_table(table, tuple(router or ()), agents, budget, folds, seed, threads, json)
+
+
+@app.command("import", epilog="Example: switchtender import routerbench routerbench_0shot.pkl --out outcomes.parquet")
+def import_(
+    format_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="routerbench | routerdc | routellm | alpacaeval | llmrouterbench | routerarena"
+        ),
+    ],
+    path: Annotated[Path, typer.Argument(help="The file or folder as its project publishes it.")],
+    out: Annotated[Path, typer.Option("--out", help="The .parquet, .csv or .jsonl to write; it must not exist yet.")],
+    prices: Annotated[
+        Path | None, typer.Option("--prices", help="A price file such as data/prices.yaml, for costs from tokens.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Turn a public outcome table into one that `fit` takes; missing cells stay missing, costs say their origin."""
+    from switchtender.importing import import_table
+
+    import_table(format_name, path, out, prices, json)
 
 
 @app.command(epilog="Example: switchtender doctor")
@@ -253,3 +308,21 @@ def doctor(json: Json = False) -> None:
     from switchtender.reading import print_doctor
 
     print_doctor(json)
+
+
+@app.command(epilog="Example: switchtender serve --port 8400 --keys file:keys.txt")
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with keys.")] = "",
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = None,
+    version: Annotated[str, typer.Option("--version", help="An alias, which is followed, or a number.")] = "champion",
+    router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
+    keys: Annotated[str, typer.Option("--keys", help="env:NAME or file:PATH of the API keys.")] = "",
+    upstreams: Annotated[str, typer.Option("--upstreams", help="upstreams.yaml: offers /v1/chat/completions.")] = "",
+    no_page: Annotated[bool, typer.Option("--no-page", help="Without the web page.")] = False,
+    log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Keep each prompt's text in the journal.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")] = False,
+) -> None:
+    """Answer over HTTP, and follow the version in service. Settings: section `serve` of params.yaml."""
+    from switchtender.serving import Options, run_service
+
+    run_service(Options(host, port, keys, upstreams, no_page, log_prompts), version, router, json)

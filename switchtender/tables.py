@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from switchtender.outcome_tables import print_outcomes
 from switchtender.show import print_json, print_table, say
+
+_SEED = 7
 
 
 def fit_table(
@@ -23,10 +26,10 @@ def fit_table(
     from pipeline.fitting import fit_router, refuse_existing, save_whole
 
     refuse_existing(out)
-    outcomes = _read(table, agents)
+    outcomes = read(table, agents)
     pin(seed, threads)
-    with _Progress(system) as advance:
-        router = fit_router(system, outcomes, _finetuning(params), seed, advance)
+    with Progress(system) as advance:
+        router = fit_router(system, outcomes, finetuning(params), seed, advance)
     save_whole(router, out)
     facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
     if as_json:
@@ -52,30 +55,105 @@ def predict_table(router: Path, table: Path, out: Path, threads: int, as_json: b
         say(f"{len(ids)} prompts, {len(predictions.candidates)} candidates: {out}")
 
 
-def evaluate_table(predictions: Path, truth: Path, as_json: bool) -> None:
-    """Score a predictions table."""
-    from pipeline.scoring import score_files
+def evaluate_table(
+    predictions: Path, truth: Path, train: Path | None, baselines: bool, pictures: Path | None, as_json: bool
+) -> None:
+    """Score a predictions table; with `train`, beside baselines that were chosen and fitted there."""
+    from pipeline.determinism import pin
+    from pipeline.learnt_baselines import LEARNT, learnt_predictions
+    from pipeline.scoring import read_predictions, read_train, score
 
-    _show(score_files(predictions, truth), as_json)
+    predicted, outcomes = read_predictions(predictions, truth)
+    if outcomes.is_labels:
+        _refuse_for_labels(train=train, pictures=pictures)
+        _show(score(predicted, outcomes), as_json)
+        return
+    parts = read_train(train, outcomes) if train else None
+    names = tuple(LEARNT) if parts and baselines else ()
+    if names:
+        pin(_SEED, 2)
+    with Progress("baselines") as advance:
+        learnt = learnt_predictions(names, outcomes, parts or [], finetuning(None), _SEED, advance)
+    _show_outcomes(score(predicted, outcomes, learnt, parts), names, pictures, as_json)
 
 
 def crossval_table(
-    table: Path, system: str, agents: Path | None, folds: int, seed: int, threads: int, as_json: bool
+    table: Path,
+    system: str,
+    agents: Path | None,
+    folds: int,
+    seed: int,
+    threads: int,
+    baselines: bool,
+    pictures: Path | None,
+    as_json: bool,
 ) -> None:
-    """Cross-validate one system on a table."""
+    """Cross-validate one system on a table; graded outcomes beside baselines that were fitted on the same folds."""
     from pipeline.determinism import pin
     from pipeline.fitting import crossvalidate, outer_folds
+    from pipeline.learnt_baselines import LEARNT
+    from pipeline.recommendation import parts_of
     from pipeline.scoring import score
 
-    outcomes = _read(table, agents)
+    outcomes = read(table, agents)
     pin(seed, threads)
-    parts = outer_folds(outcomes, folds, seed)
-    with _Progress(system) as advance:
-        predictions = crossvalidate(system, outcomes, parts, _finetuning(None), seed, advance)
-    _show({"router": system, "folds": len(set(parts.tolist())), **score(predictions, outcomes)}, as_json)
+    folded = outer_folds(outcomes, folds, seed)
+    about = {"router": system, "folds": len(set(folded.tolist()))}
+    if outcomes.is_labels:
+        _refuse_for_labels(pictures=pictures)
+        with Progress(system) as advance:
+            predictions = crossvalidate(system, outcomes, folded, finetuning(None), seed, advance)
+        _show({**about, **score(predictions, outcomes)}, as_json)
+        return
+    names = tuple(LEARNT) if baselines else ()
+    found = crossvalidated((system, *names), outcomes, folded, seed)
+    predictions = found.pop(system)
+    report = score(predictions, outcomes, found, parts_of(outcomes, folded))
+    _show_outcomes({**about, **report}, names, pictures, as_json)
 
 
-def _read(table: Path, agents: Path | None) -> Any:
+def crossvalidated(systems: tuple[str, ...], outcomes: Any, folded: Any, seed: int) -> dict[str, Any]:
+    """Predictions of each system on the same folds; those that share an embedding embed each prompt once."""
+    from pipeline.fitting import crossvalidate
+    from pipeline.learnt_baselines import LEARNT, learnt_predictions
+    from pipeline.recommendation import parts_of
+
+    names = dict.fromkeys(systems)
+    together = [name for name in names if name in LEARNT]
+    found = {}
+    for name in names:
+        if name not in LEARNT:
+            with Progress(name) as advance:
+                found[name] = crossvalidate(name, outcomes, folded, finetuning(None), seed, advance)
+    with Progress("baselines") as advance:
+        learnt = learnt_predictions(together, outcomes, parts_of(outcomes, folded), finetuning(None), seed, advance)
+    return {name: {**found, **learnt}[name] for name in names}
+
+
+def _refuse_for_labels(**given: Path | None) -> None:
+    """Raises InputError for an option that serves graded outcomes only."""
+    from pipeline.errors import InputError
+
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name} is for tables with candidate and quality, not with agents; leave it out")
+
+
+def _show_outcomes(report: dict[str, Any], fitted: tuple[str, ...], pictures: Path | None, as_json: bool) -> None:
+    from pipeline.learnt_baselines import LEARNT
+    from pipeline.outcome_pictures import draw_outcomes
+
+    left_out = [name for name in LEARNT if name not in (*fitted, report.get("router"))]
+    drawn = draw_outcomes(report, pictures) if pictures else ()
+    facts = {**report, "baselines_left_out": left_out, "pictures": [str(path) for path in drawn]}
+    if as_json:
+        print_json(facts)
+    else:
+        print_outcomes(facts)
+
+
+def read(table: Path, agents: Path | None) -> Any:
+    """A table's outcomes; `agents` fixes the candidates and their costs."""
     from pipeline.agents import read_agents
     from pipeline.outcomes import read_outcomes
 
@@ -85,7 +163,8 @@ def _read(table: Path, agents: Path | None) -> Any:
     return read_outcomes(table, [agent.name for agent in known], {agent.name: agent.usd_per_call for agent in known})
 
 
-def _finetuning(params: Path | None) -> Any:
+def finetuning(params: Path | None) -> Any:
+    """The section `train` of a params.yaml, or the defaults."""
     from pipeline.params import read
     from pipeline.routers.settings import FinetuningParams
     from pipeline.training import TrainParams
@@ -93,7 +172,7 @@ def _finetuning(params: Path | None) -> Any:
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()
 
 
-class _Progress:
+class Progress:
     """A bar that counts training steps, on a terminal only."""
 
     def __init__(self, system: str) -> None:
@@ -119,13 +198,7 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     title = f"{report['prompts']} prompts, {report['candidates']} candidates"
-    flat = {}
-    for name, figure in report["metrics"].items():
-        nested = figure if "value" not in figure else {"": figure}
-        flat.update({f"{name} {part}".strip(): value for part, value in nested.items()})
-    print_table(
-        title, ["metric", "value", "95 % from", "to"], [[n, f["value"], f["low"], f["high"]] for n, f in flat.items()]
-    )
-    if "per_candidate" in report:
-        rows = [[r["candidate"], r["precision"], r["recall"], r["f1"], r["support"]] for r in report["per_candidate"]]
-        print_table("by candidate", ["candidate", "precision", "recall", "F1", "support"], rows)
+    figures = [[name, f["value"], f["low"], f["high"]] for name, f in report["metrics"].items()]
+    print_table(title, ["metric", "value", "95 % from", "to"], figures)
+    rows = [[r["candidate"], r["precision"], r["recall"], r["f1"], r["support"]] for r in report["per_candidate"]]
+    print_table("by candidate", ["candidate", "precision", "recall", "F1", "support"], rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.policies import BestPolicy, Policy, fit_subset_policy, policy_from_json
 from pipeline.routers.onnx_encoder import OnnxEncoder
+from pipeline.routers.prefixes import shared_prefixes, without_prefix
 from pipeline.routers.protocol import Predictions, Quantised, Scorer
 from pipeline.routers.windows import Reading
 from pipeline.tables import write_json
@@ -36,6 +38,7 @@ class CalibratedRouter:
         self.calibration: Calibration | None = None
         self.held_out: FloatMatrix | None = None
         self.quantised: Quantised | None = None
+        self.prefixes: tuple[str, ...] = ()
         self._candidates: tuple[str, ...] = ()
         self._costs = np.zeros(0, dtype=np.float32)
 
@@ -52,6 +55,8 @@ class CalibratedRouter:
         if len(outcomes) < 2:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates
+        self.prefixes = shared_prefixes(outcomes.prompts)
+        outcomes = replace(outcomes, prompts=self._followed(outcomes.prompts))
         with np.errstate(invalid="ignore"):
             known = ~np.isnan(outcomes.cost)
             total = np.where(known, outcomes.cost, 0.0).sum(axis=0)
@@ -80,7 +85,11 @@ class CalibratedRouter:
 
     def read(self, prompts: Sequence[str]) -> Reading | None:
         """The prompts' vectors, or None where the system needs none."""
-        return self.scorer.embedding.read(prompts) if self.scorer.embedding else None
+        return self.scorer.embedding.read(self._followed(prompts)) if self.scorer.embedding else None
+
+    def _followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """What follows the beginnings that many train prompts share; only that tells them apart."""
+        return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
 
     def judge(self, prompts: Sequence[str], reading: Reading | None) -> Predictions:
         """Quality, cost and choice of prompts that were read already.
@@ -88,6 +97,7 @@ class CalibratedRouter:
         A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
         for an agent, while a graded quality is the windows' mean.
         """
+        prompts = self._followed(prompts)
         if reading is None:
             scores = self.scorer.scores(prompts, np.zeros((len(prompts), 0), dtype=np.float32))
         else:
@@ -113,6 +123,7 @@ class CalibratedRouter:
             "format": FORMAT,
             "system": self.scorer.name,
             "candidates": list(self._candidates),
+            "prefixes": list(self.prefixes),
             "costs": [None if np.isnan(c) else round(float(c), 9) for c in self._costs],
             "calibration": self.calibration.to_json() if self.calibration else None,
             "policy": self.policy.to_json(),
@@ -153,6 +164,7 @@ def load_router(
 def _loaded(folder: Path, description: dict[str, Any], router: CalibratedRouter) -> CalibratedRouter:
     router.scorer.load(folder)
     router._candidates = tuple(description["candidates"])
+    router.prefixes = tuple(description.get("prefixes", ()))
     router._costs = np.array([np.nan if c is None else c for c in description["costs"]], dtype=np.float32)
     if description["calibration"] is not None:
         router.calibration = Calibration.from_json(description["calibration"])

@@ -103,6 +103,12 @@ def _logit(level: float) -> float:
     return float(np.log(clipped / (1 - clipped)))
 
 
+def level_scores(levels: FloatMatrix) -> FloatMatrix:
+    """Shares of right answers, 0..1, as logits that stay finite."""
+    clipped = np.clip(levels, 0.01, 0.99)
+    return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)
+
+
 def held_out_loss(scores: FloatMatrix, outcomes: Outcomes) -> float:
     """Mean log loss of logits on labels, or squared error on graded quality, over known cells."""
     known = ~np.isnan(scores) & ~np.isnan(outcomes.quality)

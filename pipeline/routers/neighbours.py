@@ -14,6 +14,7 @@ from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import cross_fit
 from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.heads import level_scores
 from pipeline.routers.protocol import Quantised, Scorer
 
 TENSORS = "knn.safetensors"
@@ -60,10 +61,7 @@ class NeighboursScorer(Scorer):
     def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
         blocks = [self._block(queries[i : i + _BLOCK], known, quality, count) for i in range(0, len(queries), _BLOCK)]
         mean = np.concatenate(blocks)
-        if not self._is_labels:
-            return mean
-        clipped = np.clip(mean, 0.01, 0.99)
-        return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)
+        return level_scores(mean) if self._is_labels else mean
 
     @staticmethod
     def _block(queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.routers.calibrated import CalibratedRouter, load_router
+from pipeline.routers.clusters import ClustersScorer
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.lexical import LexicalScorer
 from pipeline.routers.linear import LinearScorer
@@ -30,6 +31,7 @@ SYSTEMS: dict[str, Maker] = {
     "classifier": _classifier,
     "linear": lambda params, seed, progress: LinearScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
     "knn": lambda params, seed, progress: NeighboursScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
+    "clusters": lambda params, seed, progress: ClustersScorer(FrozenEmbedding(params.encoder, params.max_tokens), seed),
     "tfidf": lambda params, seed, progress: LexicalScorer(),
 }
 

@@ -182,10 +182,13 @@ def test_erased_bytes_are_gone_and_verify_says_why(project: Sandbox, kept_row: s
         assert {finding["state"] for finding in result["findings"]} == {"erased"}
         names = {finding["path"].split(" ")[0] for finding in result["findings"]}
         assert {"data/prompts.csv", "var/stages/split/train.parquet", "var/stages/augment/train.parquet"} <= names
-        assert not any("fates" in name or "holdout" in name or "router" in name for name in names)
+        spare = {"router/model/engine/training_rows.safetensors"}
+        assert spare <= names
+        assert not any("fates" in name or "holdout" in name or "router" in name for name in names - spare)
     assert logs["findings"] == []
     assert done["erased"]["remaining"] == []
     assert project.run("status").returncode == 0
+    assert run(project, "route", "mail Ana about the ferry")["version"] == "1"
 
 
 def test_a_row_that_left_the_dataset_can_still_be_erased(project: Sandbox, second_night: SecondNight) -> None:

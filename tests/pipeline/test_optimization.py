@@ -63,7 +63,7 @@ def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
     assert compare_precisions(_Judge(), empty, PARAMS)["precision"] == "fp32"
 
 
-@pytest.mark.parametrize("system", ["linear", "knn", "classifier"])
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])
 def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(system: str, tiny_encoder: Path) -> None:
     from test_classifier import table
 
@@ -78,7 +78,9 @@ def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(syste
     assert measured is not None
     assert np.isnan(measured.fp32[:2]).all()
     assert np.isnan(measured.int8[:2]).all()
-    assert 0 < np.abs(measured.fp32[2:] - measured.int8[2:]).max() < 0.3
+    difference = np.abs(measured.fp32[2:] - measured.int8[2:]).max()
+    assert difference < 0.3
+    assert difference > 0 or system == "clusters"  # a vector that moves a little mostly stays in its cluster
     if isinstance(router.scorer, LinearScorer | NeighboursScorer):
         assert router.held_out is not None
         assert measured.fp32[2:].tobytes() == router.held_out[2:].tobytes()
@@ -95,7 +97,9 @@ def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
     assert TrainingRows.load(tmp_path / "elsewhere") is None
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:20], lambda _: b"", lambda content: b"\xff" * len(content)])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:20], lambda _: b"", lambda content: b"\xff" * len(content)]
+)
 def test_damaged_rows_are_refused(tmp_path: Path, damage: Any) -> None:
     rows_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
     path = tmp_path / FILE

@@ -126,7 +126,7 @@ def test_labels_choose_a_subset_and_graded_answers_the_best_one(system: str, par
     assert (best.predict(NEW).chosen.sum(axis=1) == 1).all()
 
 
-@pytest.mark.parametrize("system", ["linear", "knn", "tfidf"])
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf"])
 def test_planted_words_are_learnt(system: str) -> None:
     router = fit_router(system, _labels(90), FinetuningParams(), seed=1)
     new = _labels(30, seed=7)
@@ -134,7 +134,7 @@ def test_planted_words_are_learnt(system: str) -> None:
     assert ((found.quality > 0.5) == (new.quality > 0.5)).mean() > 0.9
 
 
-@pytest.mark.parametrize("system", ["linear", "knn", "tfidf"])
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf"])
 def test_what_was_not_tried_does_not_count_as_bad(system: str) -> None:
     outcomes = _graded()
     quality = np.where(np.isnan(outcomes.quality), np.nan, np.float32(0.9) + 0.05 * (outcomes.quality > 0.6))
@@ -201,7 +201,7 @@ def test_a_folder_that_is_missing_or_broken_holds_no_router(saved: Path) -> None
 
 
 def test_an_unknown_system_is_named_with_the_known_ones(saved: Path, params: FinetuningParams) -> None:
-    with pytest.raises(InputError, match="unknown router 'oracle'; known are classifier, linear, knn, tfidf"):
+    with pytest.raises(InputError, match="unknown router 'oracle'; known are classifier, linear, knn, clusters, tfidf"):
         new_router("oracle", params, 1)
     _describe(saved, system="oracle")
     with pytest.raises(InputError, match="holds a 'oracle' router; known are"):

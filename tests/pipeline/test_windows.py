@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_windows_overlap_and_leave_no_token_out(body: int) -> None:
     inner = [window[1:-1] for window in windows]
     assert all(window[0] == 101 and window[-1] == 102 and len(window) <= 12 for window in windows)
     assert {token for part in inner for token in part} == set(_ids(body)[1:-1])
-    assert all(set(a) & set(b) for a, b in zip(inner, inner[1:], strict=False))
+    assert all(set(a) & set(b) for a, b in pairwise(inner))
     assert len(windows) == -(-(body - 10) // 8) + 1
 
 

@@ -1,0 +1,128 @@
+"""What versions recorded of themselves, kept in memory: a version never changes, so that each is read once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import numpy as np
+
+from flows.project import Project
+from flows.verification import require_sound
+from flows.versions import PROVENANCE_TAG, Version, opened
+from pipeline.agents import Agent, read_agents
+from pipeline.errors import InputError, VerificationFailed
+from pipeline.gates import GateResult
+from pipeline.outcomes import label_matrix, split_agents
+from pipeline.serving.actions import Holdout
+from pipeline.version_folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 20
+_NOT_CANDIDATES = {"prompt_id", "text_sha256", "agents", "chosen"}
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a list of versions shows of one: the 95 % interval of micro-F1, and the gates of its night."""
+
+    interval: tuple[float, float] | None
+    gates: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One version: the digests of each row's texts by id, and its answers on the holdout."""
+
+    texts_sha256: dict[str, frozenset[str]]
+    holdout: Holdout
+
+
+class Shelf:
+    """Of every version a glance, of those asked for lately the evidence. Safe to use from several threads."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._glances: dict[tuple[str, str], Glance] = {}
+        self._known: OrderedDict[tuple[str, str], Evidence] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def glance(self, version: Version) -> Glance:
+        """A version at a glance, as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
+
+        Raises:
+            VerificationFailed: its files are missing, or not what a night writes.
+        """
+        if urlparse(version.source).scheme not in ("", "file"):
+            return Glance(None, ())
+        key = _key(version)
+        if key not in self._glances:
+            with opened(version) as folder:
+                self._glances[key] = _glance(folder)
+        return self._glances[key]
+
+    def evidence(self, version: Version) -> Evidence:
+        """A version's evidence, from files that were proved.
+
+        Raises:
+            VerificationFailed: they are not what was signed, or not what a night writes.
+        """
+        key = _key(version)
+        with self._lock:
+            if key not in self._known:
+                with opened(version) as folder:
+                    require_sound(self.project, version, folder)
+                    self._known[key] = _evidence(folder)
+            self._known.move_to_end(key)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            return self._known[key]
+
+
+def _key(version: Version) -> tuple[str, str]:
+    return version.version, version.tags.get(PROVENANCE_TAG, "")
+
+
+def _glance(folder: VersionFolder) -> Glance:
+    try:
+        figure = folder.facts(METRICS)["systems"]["router"]["micro_f1"]
+        gates = tuple(GateResult(**gate) for gate in folder.gates())
+        return Glance((float(figure["low"]), float(figure["high"])), gates)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange(folder, error) from error
+
+
+def _evidence(folder: VersionFolder) -> Evidence:
+    try:
+        agents = read_agents(folder.root / EVIDENCE / "agents.yaml")
+        return Evidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise _strange(folder, error) from error
+
+
+def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...]) -> Holdout:
+    names = tuple(name for name in predictions.columns if name not in _NOT_CANDIDATES)
+    chosen, truth = (label_matrix([split_agents(str(cell)) for cell in predictions[column]], names)
+                     for column in ("chosen", "agents"))  # fmt: skip
+    usd = {agent.name: agent.usd_per_call for agent in agents}
+    cost = np.tile(np.asarray([usd.get(name, np.nan) for name in names], dtype=np.float32), (len(predictions), 1))
+    return Holdout(names, predictions[list(names)].to_numpy(dtype=np.float32), truth, cost, chosen)
+
+
+def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:
+    return VerificationFailed(
+        f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
+        "see 'switchtender verify'"
+    )
+
+
+def _digests(lineage: pd.DataFrame) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for prompt_id, digest in zip(lineage["prompt_id"], lineage["text_sha256"], strict=True):
+        found.setdefault(str(prompt_id), set()).add(str(digest))
+    return {prompt_id: frozenset(digests) for prompt_id, digests in found.items()}

@@ -1,0 +1,135 @@
+"""One cell of a source's table, what is checked of it, and what is counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.errors import TableError
+from pipeline.importers.rows import Row
+from pipeline.prices import Prices
+
+Verdict = Literal["judged", "failed", "repeated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a source says of one candidate on one prompt.
+
+    `quality` is None where the candidate was not tried or not judged. `verdict` is `failed` where the source marks that
+    there is no answer to judge (an empty one, an error), whatever quality stands there, and `repeated` where the source
+    holds the same pair again and its own code takes the first. `cost` is what the source states, in USD, and
+    `cost_source` where that came from; `where` is the file and row, for messages.
+    """
+
+    where: str
+    prompt_id: str
+    prompt: str
+    candidate: str
+    quality: float | None
+    dataset: str = ""
+    verdict: Verdict = "judged"
+    cost: float | None = None
+    cost_source: str = ""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
+@dataclass
+class Tally:
+    """Turns cells into rows, and counts. Law: a cell becomes one row, or is counted as what it is instead."""
+
+    prices: Prices | None = None
+    rows: int = 0
+    parse_failures: int = 0
+    repeated: int = 0
+    cost_sources: Counter[str] = field(default_factory=Counter)
+    _prompts: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    _bits: dict[str, int] = field(default_factory=dict)
+    _without: set[tuple[str, str]] = field(default_factory=set)
+
+    def admit(self, cells: Iterable[Cell]) -> Iterator[Row]:
+        """The rows of the cells that have a quality.
+
+        Raises:
+            TableError: an empty prompt, id or candidate, a quality outside 0..1, a negative cost, a pair that stands
+                twice, or an id of two texts.
+            InputError: the price of a candidate is unknown.
+        """
+        for cell in cells:
+            if cell.verdict == "repeated":
+                self.repeated += 1
+            elif cell.verdict == "failed" or cell.quality is None:
+                self.parse_failures += cell.verdict == "failed"
+                self._without.update((("prompt", cell.prompt_id), ("candidate", cell.candidate)))
+            else:
+                self._check(cell)
+                yield self._row(cell)
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts have a row."""
+        return len(self._prompts)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The candidates that have a row, sorted."""
+        return tuple(sorted(self._bits))
+
+    @property
+    def prompts_without(self) -> int:
+        """How many prompts of the source have no row."""
+        return sum(what == "prompt" and name not in self._prompts for what, name in self._without)
+
+    @property
+    def candidates_without(self) -> tuple[str, ...]:
+        """The candidates of the source that have no row, sorted."""
+        return tuple(sorted(name for what, name in self._without if what == "candidate" and name not in self._bits))
+
+    def _check(self, cell: Cell) -> None:
+        for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt), ("candidate", cell.candidate)):
+            if not text.strip():
+                raise TableError(f"{cell.where}: the {name} is empty; mend or remove that row")
+        if cell.quality is not None and not 0.0 <= cell.quality <= 1.0:
+            found = f"{cell.quality:g}, outside 0..1"
+            raise TableError(f"{cell.where}: the quality of {cell.candidate} is {found}; mend or remove that row")
+        if cell.cost is not None and cell.cost < 0:
+            raise TableError(f"{cell.where}: the cost of {cell.candidate} is negative ({cell.cost:g}); mend it")
+        if min(cell.tokens_in or 0, cell.tokens_out or 0) < 0:
+            raise TableError(f"{cell.where}: a token count of {cell.candidate} is negative; mend it")
+        self._remember(cell)
+
+    def _remember(self, cell: Cell) -> None:
+        try:
+            digest = hashlib.blake2b(cell.prompt.encode(), digest_size=8).digest()
+            (cell.prompt_id + cell.candidate + cell.dataset).encode()
+        except UnicodeEncodeError as error:
+            raise TableError(f"{cell.where}: a text is not valid Unicode ({error.reason}); mend that row") from error
+        known, seen = self._prompts.get(cell.prompt_id, (digest, 0))
+        if known != digest:
+            raise TableError(
+                f"{cell.where}: '{cell.prompt_id}' has another text here than before; "
+                "import files of one version of the source"
+            )
+        bit = 1 << self._bits.setdefault(cell.candidate, len(self._bits))
+        if seen & bit:
+            raise TableError(
+                f"{cell.where}: {cell.candidate} on '{cell.prompt_id}' stands here a second time; remove one of the two"
+            )
+        self._prompts[cell.prompt_id] = (known, seen | bit)
+
+    def _row(self, cell: Cell) -> Row:
+        # Sources write 0 where they knew no price.
+        cost, source = (cell.cost, cell.cost_source) if cell.cost else (None, "")
+        if cost is None and self.prices and cell.tokens_in is not None and cell.tokens_out is not None:
+            cost, source = self.prices.cost(cell.candidate, cell.tokens_in, cell.tokens_out), self.prices.label
+        self.rows += 1
+        self.cost_sources[source] += 1
+        quality = 0.0 if cell.quality is None else cell.quality
+        return Row(
+            cell.prompt_id, cell.prompt, cell.candidate, quality, cost, source, cell.tokens_in, cell.tokens_out,
+            cell.dataset,
+        )  # fmt: skip

@@ -1,0 +1,106 @@
+"""`clusters`: k-means on embeddings, and each cluster's mean quality (the Avengers router; LLMRouterBench, 2026)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pipeline.folds import Folds
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.heads import level_scores
+from pipeline.routers.protocol import Quantised, Scorer
+
+TENSORS = "clusters.safetensors"
+COUNTS = (4, 8, 16, 32, 64)
+_PRIOR = 10.0
+"""A cluster's mean is pulled to the overall mean as if by so many more prompts of average quality."""
+
+
+class ClustersScorer(Scorer):
+    """Mean quality of each candidate in the prompt's cluster, shrunk towards its overall mean."""
+
+    name: ClassVar[str] = "clusters"
+
+    def __init__(self, embedding: FrozenEmbedding, seed: int) -> None:
+        self.embedding = self.frozen = embedding
+        self.seed = seed
+        self.count = COUNTS[2]
+        self._centres = np.zeros((0, 0), dtype=np.float32)
+        self._levels = np.zeros((0, 0), dtype=np.float32)
+        self._is_labels = True
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        vectors = self.frozen.embed(outcomes.prompts)
+        self._is_labels = outcomes.is_labels
+        coarse: FloatMatrix | None = None
+        if self.int8:
+            with self.int8(self.frozen.loaded()) as encoder:
+                coarse = encoder.embed(outcomes.prompts)
+        again = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
+        by_count: dict[int, FloatMatrix] = {}
+
+        def fit_and_score(count: int, train: Any, held_out: Any) -> FloatMatrix:
+            centres = _centres(vectors[train], count, self.seed)
+            levels = _levels(_nearest(vectors[train], centres), outcomes.quality[train], len(centres))
+            if coarse is not None:
+                table = by_count.setdefault(count, again.copy())
+                table[held_out] = self._of(levels[_nearest(coarse[held_out], centres)])
+            return self._of(levels[_nearest(vectors[held_out], centres)])
+
+        counts = [count for count in COUNTS if count * 5 <= len(outcomes)] or [1]
+        self.count, scores = cross_fit(outcomes, folds, counts, fit_and_score)
+        self.quantised = Quantised(scores, by_count[self.count]) if coarse is not None else None
+        return scores
+
+    def fit(self, outcomes: Outcomes) -> None:
+        vectors = self.frozen.embed(outcomes.prompts)
+        self._is_labels = outcomes.is_labels
+        self._centres = _centres(vectors, self.count, self.seed)
+        self._levels = _levels(_nearest(vectors, self._centres), outcomes.quality, len(self._centres))
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return self._of(self._levels[_nearest(vectors, self._centres)])
+
+    def _of(self, levels: FloatMatrix) -> FloatMatrix:
+        return level_scores(levels) if self._is_labels else levels
+
+    def save(self, folder: Path) -> None:
+        settings = np.array([self.count, self._is_labels])
+        save_file({"centres": self._centres, "levels": self._levels, "settings": settings}, folder / TENSORS)
+        self.frozen.save(folder)
+
+    def load(self, folder: Path) -> None:
+        tensors = load_file(folder / TENSORS)
+        self._centres, self._levels = tensors["centres"], tensors["levels"]
+        self.count, self._is_labels = int(tensors["settings"][0]), bool(tensors["settings"][1])
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)
+
+
+def _centres(vectors: FloatMatrix, count: int, seed: int) -> FloatMatrix:
+    """Cluster centres float32 [at most count, width]; fewer where fewer prompts differ."""
+    from sklearn.cluster import KMeans
+
+    count = min(count, len(np.unique(vectors, axis=0)))
+    centres = KMeans(count, n_init=3, random_state=seed).fit(vectors).cluster_centers_
+    return np.ascontiguousarray(centres, dtype=np.float32)
+
+
+def _nearest(vectors: FloatMatrix, centres: FloatMatrix) -> Any:
+    """The nearest centre of each vector, int64 [n], by Euclidean distance."""
+    return ((centres * centres).sum(axis=1) - 2 * vectors @ centres.T).argmin(axis=1)
+
+
+def _levels(cluster: Any, quality: FloatMatrix, count: int) -> FloatMatrix:
+    """Shrunk mean quality float32 [clusters, c]; a candidate that was never tried stands at 0.5."""
+    tried = ~np.isnan(quality)
+    times = tried.sum(axis=0)
+    overall = np.where(times > 0, np.nansum(quality, axis=0) / np.maximum(times, 1), 0.5)
+    member = (cluster[:, None] == np.arange(count)[None, :]).astype(np.float64)
+    total = member.T @ np.nan_to_num(quality) + _PRIOR * overall
+    return np.asarray(total / (member.T @ tried + _PRIOR), dtype=np.float32)

@@ -1,0 +1,24 @@
+"""The service's log: one JSON object a line on stderr. A prompt's text is in it only where `log_prompts` is set."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+
+def log(event: str, **facts: object) -> None:
+    """Write one line: when, what happened, and the facts given."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"at": at, "event": event, **facts}, default=str)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+class LogLines(logging.Handler):
+    """Turns what a library logs into lines of ours; no traceback, since one may quote what was asked."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        log("library", logger=record.name, level=record.levelname.lower(), message=record.getMessage(), kind=kind)

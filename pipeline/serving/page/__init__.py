@@ -1,0 +1,72 @@
+"""The web page: Route, Review, Versions, Audit and Models, for people, beside the service's own interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.serving.actions import Actions
+from pipeline.serving.keys import Keys
+from pipeline.serving.page.context import Page
+from pipeline.serving.page.people import People
+from pipeline.serving.page.reports import FOLDER, Reports
+from pipeline.serving.switch import Switch
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PATH = "/ui"
+
+
+def mount(app: FastAPI, switch: Switch, actions: Actions, keys: Keys) -> None:
+    """Build the page and mount it at PATH of an application that is not running yet. Takes seconds: Gradio's import.
+
+    Where keys are required people log in with their name and key, and may do what the key says. The application's
+    lifespan starts and ends what Gradio does in the background.
+    """
+    from pipeline.serving.limits import BodyLimit
+    from pipeline.serving.page.guarding import Guard
+
+    page = _page(switch, actions, keys)
+    app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", page.reports.answer, include_in_schema=False)
+    _mount_gradio(app, _blocks(page), page.people if keys.required else None)
+    app.add_middleware(BodyLimit, most=switch.params.max_body_bytes)
+    app.add_middleware(Guard, path=PATH)
+
+
+def build(switch: Switch, actions: Actions, keys: Keys) -> Any:
+    """The page as Gradio's Blocks, not mounted; `mount` adds the log-in, the reports and the guard."""
+    return _blocks(_page(switch, actions, keys))
+
+
+def _page(switch: Switch, actions: Actions, keys: Keys) -> Page:
+    return Page(switch, actions, People(keys), Reports(actions))
+
+
+def _blocks(page: Page) -> Any:
+    import gradio as gr
+
+    from pipeline.serving.page import audit, header, models, review, route, versions
+
+    tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models}
+    with gr.Blocks(analytics_enabled=False, title="Switchtender") as blocks:
+        header.add(page, blocks)
+        with gr.Tabs(elem_id="tabs"):
+            for name, tab in tabs.items():
+                with gr.Tab(name, id=name.lower()) as opened:
+                    tab.add(page, opened)
+    blocks.state_session_capacity = 200
+    return blocks
+
+
+def _mount_gradio(app: FastAPI, blocks: Any, people: People | None) -> None:
+    """Gradio with everything off that a service on one machine does not need."""
+    import gradio as gr
+
+    from pipeline.serving.page.look import head, theme
+
+    gr.mount_gradio_app(
+        app, blocks, path=PATH, footer_links=[], run_history=False, auth=people.log_in if people else None,
+        auth_message="Your name and key, as whoever keeps the keys gave them to you.", show_error=False,
+        max_file_size=1, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, allowed_paths=[],
+        theme=theme(), head=head(),
+    )  # fmt: skip

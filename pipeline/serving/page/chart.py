@@ -1,0 +1,105 @@
+"""Where a cost-quality chart puts its lines and points, in the units of its drawing (SVG, y downwards)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from pipeline.serving.page.cost_quality import CostQuality, Point
+
+WIDTH, HEIGHT = 760, 400
+LEFT, RIGHT, TOP, BOTTOM = 56, 32, 34, 48
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point at its place, with the text beside it, if any, and to which side that goes."""
+
+    point: Point
+    x: float
+    y: float
+    text: str = ""
+    anchor: str = "start"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Everything that the template draws; ticks are (place, text)."""
+
+    line: str
+    curve: tuple[Mark, ...]
+    singles: tuple[Mark, ...]
+    stored: Mark | None
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+
+
+def chart(found: CostQuality) -> Chart:
+    """Lay a curve out. Both axes start at 0."""
+    points = [*found.swept, *found.singles, *([found.stored] if found.stored else [])]
+    x_step, x_top = _steps(max(point.cost for point in points))
+    y_step, y_top = _steps(max(point.quality for point in points), most=1.0)
+
+    def x(cost: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * cost / x_top, 1)
+
+    def y(quality: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * quality / y_top, 1)
+
+    def mark(point: Point, text: str = "") -> Mark:
+        place = x(point.cost)
+        return Mark(point, place, y(point.quality), text, "end" if place > WIDTH - 150 else "start")
+
+    curve = tuple(mark(point) for point in found.swept)
+    stored = mark(found.stored, "as trained") if found.stored else None
+    return Chart(
+        line=" ".join(f"{one.x},{one.y}" for one in curve),
+        curve=curve,
+        singles=_named([mark(point, point.name) for point in found.singles], [*curve, *([stored] if stored else [])]),
+        stored=stored,
+        x_ticks=tuple((x(value), f"${value:.{_digits(x_step)}f}") for value in _values(x_step, x_top)),
+        y_ticks=tuple((y(value), f"{value:.0%}") for value in _values(y_step, y_top)),
+    )
+
+
+def _named(marks: list[Mark], others: list[Mark]) -> tuple[Mark, ...]:
+    """The marks, best first; a name that would run into a point, or a name that is there already, is left out."""
+    points = {one: _box(replace(one, text="")) for one in marks}
+    taken, kept = [_box(one) for one in others], []
+    for one in marks:
+        near = [*taken, *(box for other, box in points.items() if other != one)]
+        free = not any(_overlap(_box(one), box) for box in near)
+        kept.append(one if free else replace(one, text=""))
+        taken += [_box(one)] if free else []
+    return tuple(kept)
+
+
+Box = tuple[float, float, float, float]
+
+
+def _box(mark: Mark) -> Box:
+    """Left, right, top and bottom of a mark with its name."""
+    wide = 12 + 7.2 * len(mark.text)
+    left = mark.x - 6 if mark.anchor == "start" else mark.x - wide
+    return left, left + wide, mark.y - 6, mark.y + 6
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+
+
+def _steps(highest: float, most: float = math.inf) -> tuple[float, float]:
+    """A round distance between about five ticks, and the top of the axis."""
+    rough = (highest or 1.0) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    return step, min(step * math.ceil(round((highest or 1.0) * 1.04 / step, 6)), max(most, highest))
+
+
+def _values(step: float, top: float) -> list[float]:
+    return [step * number for number in range(math.floor(top / step + 1e-9) + 1)]
+
+
+def _digits(step: float) -> int:
+    """Decimals that tell two ticks apart."""
+    return next(digits for digits in range(10) if abs(round(step, digits) - step) < step * 1e-6)

@@ -1,0 +1,47 @@
+"""What every tab shares: the engine's switch, the actions, the people, and how an event reaches its handler."""
+
+# No postponed annotations here: Gradio recognises the request by the annotation's value.
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import SwitchtenderError
+from pipeline.serving.actions import Actions
+from pipeline.serving.page.drawing import BAD, line
+from pipeline.serving.page.people import People
+from pipeline.serving.page.reports import Reports
+from pipeline.serving.switch import Switch
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page for all visitors."""
+
+    switch: Switch
+    actions: Actions
+    people: People
+    reports: Reports
+
+    def on(
+        self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], may: str = ""
+    ) -> None:
+        """Bind `handler(visitor, *values)` to one of Gradio's events, for people with the right `may`.
+
+        Law: the first output is HTML. What the handler refuses is one line there, and the other outputs stay.
+        Gradio's queue is left out, since it answers over connections that stay open, and so is its public API.
+        """
+        import gradio as gr
+
+        def call(request: gr.Request, *values: Any) -> Any:
+            visitor = self.people.visitor(request.username, request.session_hash)
+            try:
+                visitor.require(may)
+                return handler(visitor, *values)
+            except SwitchtenderError as error:
+                refused = line(str(error), BAD)
+                return refused if len(outputs) == 1 else (refused, *(gr.skip() for _ in outputs[1:]))
+
+        trigger(
+            call, list(inputs), list(outputs), queue=False, api_visibility="private", show_progress="minimal"
+        )  # fmt: skip

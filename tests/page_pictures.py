@@ -1,0 +1,59 @@
+"""The pictures of docs/page.md, taken from a running service: `python tests/page_pictures.py http://127.0.0.1:8400/ui/`.
+
+They show a service without keys on a project that has at least two versions. Nothing is decided, promoted or written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from browser import chromium
+from playwright.sync_api import Page
+
+DOCS = Path(__file__).parent.parent / "docs"
+WIDTH, HEIGHT = 1200, 1000
+PROMPT = "Translate this contract into German and email it to Ana."
+
+
+def route(page: Page) -> None:
+    page.locator("#prompt textarea").fill(PROMPT)
+    page.locator("#route").click()
+    page.locator(".bars").wait_for()
+
+
+def review(page: Page) -> None:
+    page.locator(".suspect").wait_for()
+
+
+def versions(page: Page) -> None:
+    page.locator("table.versions").wait_for()
+    if page.locator("table.versions tbody tr").count() > 1:
+        page.locator("#compare").click()
+        page.locator(".difference").wait_for()
+
+
+def audit(page: Page) -> None:
+    page.locator("section.audit").wait_for()
+
+
+def models(page: Page) -> None:
+    page.locator("svg.chart").wait_for()
+
+
+def take(address: str, folder: Path) -> None:
+    """Write page-<tab>.png for each tab."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page.goto(address)
+        page.locator("#serving").wait_for()
+        for tab in (route, review, versions, audit, models):
+            page.get_by_role("tab", name=tab.__name__.capitalize()).click()
+            tab(page)
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(500)
+            page.screenshot(path=folder / f"page-{tab.__name__}.png")
+
+
+if __name__ == "__main__":
+    take(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else DOCS)
