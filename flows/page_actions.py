@@ -86,13 +86,13 @@ class ProjectActions:
         return Move(move.version_from, move.version_to, move.gates, refusal)
 
     def promote(self, version: str, reason: str, who: str) -> Move:
-        return _plain(promotion.promote(self.project, version, _signed(reason, who)))
+        return _plain(promotion.promote(self.project, version, reason, who=who))
 
     def rehearse_rollback(self, reason: str) -> Move:
         return _plain(promotion.rollback(self.project, reason, dry_run=True))
 
     def rollback(self, reason: str, who: str) -> Move:
-        return _plain(promotion.rollback(self.project, _signed(reason, who)))
+        return _plain(promotion.rollback(self.project, reason, who=who))
 
     def audit(self, version: str) -> Audit:
         return audit(self.project, version)
@@ -130,11 +130,6 @@ def _notes(version: Version, serving: promotion.InService, removed: Removed) -> 
         "MLflow's alias champion was moved here from outside; that does not serve" if moved else "",
     )
     return "; ".join(filter(None, notes))
-
-
-def _signed(reason: str, who: str) -> str:
-    """The log names the account that the service runs under; who asked goes with the reason."""
-    return f"{reason} ({who}, on the page)" if who else reason
 
 
 def _plain(move: promotion.Move) -> Move:

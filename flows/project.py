@@ -88,6 +88,7 @@ class Project:
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(self.var / "dvc" / "site"),
             "DO_NOT_TRACK": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin starve each other on a busy machine
             "GIT_TERMINAL_PROMPT": "0",

@@ -69,8 +69,10 @@ class Move:
         return [gate.gate for gate in self.gates if gate.verdict != PASSED]
 
 
-def promote(project: Project, number: str, reason: str, *, force: bool = False, dry_run: bool = False) -> Move:
-    """Put a version into service.
+def promote(
+    project: Project, number: str, reason: str, *, who: str = "", force: bool = False, dry_run: bool = False
+) -> Move:
+    """Put a version into service. `who` is the person where it is not the account that this runs under.
 
     Raises:
         InputError: no such version, no reason, it serves already, or it holds forgotten rows.
@@ -79,7 +81,7 @@ def promote(project: Project, number: str, reason: str, *, force: bool = False, 
         HeldByAnotherRun: another promotion is under way.
     """
     _require_reason(reason)
-    who = who_am_i(project)
+    who = who or who_am_i(project)
     with held(project.promotion_lock, f"promotion of version {number} by {who}"):
         versions = versions_of(project)
         candidate = versions.number(number)
@@ -97,7 +99,7 @@ def promote(project: Project, number: str, reason: str, *, force: bool = False, 
         return move
 
 
-def rollback(project: Project, reason: str, *, force: bool = False, dry_run: bool = False) -> Move:
+def rollback(project: Project, reason: str, *, who: str = "", force: bool = False, dry_run: bool = False) -> Move:
     """Put the version before the present one into service again. Bytes are proved; gates are not asked.
 
     `force` goes back even to a version that learnt from rows forgotten since.
@@ -108,7 +110,7 @@ def rollback(project: Project, reason: str, *, force: bool = False, dry_run: boo
         HeldByAnotherRun: a promotion is under way.
     """
     _require_reason(reason)
-    who = who_am_i(project)
+    who = who or who_am_i(project)
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = versions_of(project)
         serving = _agreed(in_service(project, versions), "")

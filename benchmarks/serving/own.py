@@ -46,7 +46,9 @@ class BareCall:
     """`session.run` alone: the text was made into the tokens that the engine would read, and nothing follows."""
 
     def __init__(self, setup: Setup) -> None:
-        import onnxruntime
+        from pipeline.routers.onnx_encoder import runtime
+
+        onnxruntime = runtime()
 
         folder = Path(setup.model) / ENGINE
         self.reader = OnnxEncoder.load(folder)

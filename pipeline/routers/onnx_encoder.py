@@ -8,6 +8,7 @@ engine/
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,14 @@ ENGINE = "engine"
 GRAPH, TOKENIZER, DESCRIPTION = "encoder.onnx", "tokenizer.json", "engine.json"
 INT8, FP32 = "int8", "fp32"
 _BATCH = 32
+
+
+def runtime() -> Any:
+    """The library, told before it is imported to report nothing to anybody; later it no longer listens."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
 
 
 class OnnxEncoder(Reader):
@@ -53,7 +62,6 @@ class OnnxEncoder(Reader):
         Raises:
             VerificationFailed: a file is missing or damaged, or of a format that this release does not read.
         """
-        import onnxruntime
         from tokenizers import Tokenizer
 
         facts = read_json(folder / DESCRIPTION)
@@ -62,6 +70,7 @@ class OnnxEncoder(Reader):
                 f"{folder}: engine format {facts.get('format')}, this release reads {FORMAT}; use a matching release"
             )
         precision = str(facts["precision"])
+        onnxruntime = runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.inter_op_num_threads = 1

@@ -18,7 +18,7 @@ import torch
 
 from pipeline.errors import InputError, SwitchtenderError
 from pipeline.routers.encoder import Encoder
-from pipeline.routers.onnx_encoder import DESCRIPTION, FORMAT, FP32, GRAPH, INT8, TOKENIZER, OnnxEncoder
+from pipeline.routers.onnx_encoder import DESCRIPTION, FORMAT, FP32, GRAPH, INT8, TOKENIZER, OnnxEncoder, runtime
 from pipeline.tables import write_json
 
 _OPSET = 17
@@ -113,6 +113,7 @@ def _export_graph(encoder: Encoder, path: Path, masked: bool) -> None:
 
 
 def _quantise(source: Path, target: Path) -> None:
+    runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():

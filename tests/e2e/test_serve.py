@@ -200,3 +200,60 @@ def test_an_address_that_is_taken_is_one_line_and_exit_code_2(tmp_path: Path) ->
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "cannot be listened on (Address already in use); name another" in line
+
+
+def test_mlflows_own_server_gives_the_same_answers(two_versions: Sandbox, tmp_path: Path) -> None:
+    prompts = [PROMPT["prompt"], "Which tables hold invoices of last year?"]
+    with serving(two_versions.root, two_versions.env(), tmp_path / "log") as service:
+        service.wait_until(lambda: _ready(service))
+        ours = service.client.post("/v1/route", json={"prompts": prompts}).json()
+    with _mlflow_serving(two_versions, tmp_path / "mlflow.log", "models:/agent-router@champion") as client:
+        rows = [{"prompt": prompt} for prompt in prompts]
+        theirs = client.post("/invocations", json={"dataframe_records": rows}).json()["predictions"]
+    for result, row in zip(ours["results"], theirs, strict=True):
+        assert set(row.pop("agents").split("|")) == set(result["agents"])
+        assert row == pytest.approx(result["scores"], abs=1e-6)
+
+
+@contextmanager
+def _mlflow_serving(project: Sandbox, log: Path, model: str) -> Iterator[httpx.Client]:
+    """`mlflow models serve`, until it answers its own health check."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    store = f"sqlite:///{project.root / 'var' / 'mlflow.db'}"
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        model,
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=project.root.parent, stdout=output, stderr=output, start_new_session=True,
+            env=project.env() | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        )  # fmt: skip
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            end = time.monotonic() + 120
+            while not _answers(client):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+            yield client
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/ping").status_code == 200
+    except httpx.TransportError:
+        return False

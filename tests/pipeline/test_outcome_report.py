@@ -181,6 +181,15 @@ def test_slices_tell_data_sets_lengths_ties_and_scripts_apart() -> None:
     assert found["script", "cjk"]["router_minus_best_single"]["value"] == 0.0
 
 
+def test_data_sets_count_alike_and_each_has_its_own_difference() -> None:
+    report = outcome_report(predictions(QUALITY, picks=[2, 2, 0, 0]), outcomes(datasets=("a", "b", "b", "b")))
+    router, single = np.array([0.0, 0.9, 0.6, 0.8]), np.array([1.0, 0.2, 0.6, 0.8])
+    assert value(report, "router", "quality_over_datasets") == pytest.approx((0.0 + router[1:].mean()) / 2, abs=1e-6)
+    differences = [row["router_minus_best_single"]["value"] for row in report["datasets"]]
+    assert differences == pytest.approx([-1.0, (router - single)[1:].mean()], abs=1e-6)
+    assert [row["quality"]["router"] for row in report["datasets"]] == pytest.approx([0.0, router[1:].mean()], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("Hello, 世界!", "latin"), ("请回答 A B", "cjk"), ("привет", "cyrillic"), ("42 + 1 = ?", "none"), ("", "none")],
