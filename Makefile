@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench repro clean
+.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench bench-serving repro clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,11 @@ format: setup ## rewrite the code in the house format
 
 bench: setup ## wall time of a cold and of a no-op night, by stage
 	@"$(BIN)/python" -m benchmarks.night
+
+bench-serving: setup ## the engine beside torch, setfit and semantic-router; then load with a swap and a bad version
+	@mkdir -p var/bench
+	@"$(BIN)/python" -m benchmarks.serving --markdown var/bench/serving.md
+	@"$(BIN)/python" -m benchmarks.serving.load --markdown var/bench/load.md
 
 repro: setup ## the stages alone, without Prefect or MLflow
 	@"$(BIN)/python" -m dvc repro

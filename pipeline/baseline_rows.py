@@ -38,7 +38,7 @@ class Strategy:
     """One way of choosing, and what it got on each prompt: quality and cost (USD), float64 [n], NaN where unknown.
 
     `picks` is int64 [n], None where no single candidate was picked. `chosen_in` says on what the choice was learnt,
-    `choice` names the candidate picked most often, with its share of the prompts.
+    `expected` is what it went by, where it can be swept over lambda.
     """
 
     name: str

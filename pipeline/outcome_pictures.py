@@ -11,13 +11,7 @@ import pandas as pd
 
 from pipeline.baseline_rows import BEST_PER_DATASET, BEST_SINGLE, ORACLE, RANDOM
 from pipeline.outcome_report import ROUTER, Facts
-from pipeline.pictures import _BLUE as BLUE
-from pipeline.pictures import _GREEN as GREEN
-from pipeline.pictures import _GREY as GREY
-from pipeline.pictures import _INK as INK
-from pipeline.pictures import _ORANGE as ORANGE
-from pipeline.pictures import _figure as new_figure
-from pipeline.pictures import _save as save
+from pipeline.pictures import BLUE, GREEN, GREY, INK, ORANGE, new_figure, save
 from pipeline.tables import write_table
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = ("per_agent", "precision_recall", "reliability", "cooccurrence")
-_BLUE, _ORANGE, _GREEN, _INK, _GREY, _PALE = (
+BLUE, ORANGE, GREEN, INK, GREY, PALE = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -36,11 +36,11 @@ _DPI = 110
 _WIDTH = 10.0
 _MOST_NUMBERED = 32
 _STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 11.0, "text.color": _INK, "axes.edgecolor": _GREY,
-    "axes.labelcolor": _INK, "axes.titlelocation": "left", "axes.titlesize": 12.0, "axes.titleweight": "bold",
+    "font.family": "DejaVu Sans", "font.size": 11.0, "text.color": INK, "axes.edgecolor": GREY,
+    "axes.labelcolor": INK, "axes.titlelocation": "left", "axes.titlesize": 12.0, "axes.titleweight": "bold",
     "axes.titlepad": 12.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "xtick.color": _INK, "ytick.color": _INK, "xtick.major.size": 0.0, "ytick.major.size": 0.0,
-    "grid.color": _PALE, "legend.frameon": False, "figure.facecolor": "white",
+    "xtick.color": INK, "ytick.color": INK, "xtick.major.size": 0.0, "ytick.major.size": 0.0,
+    "grid.color": PALE, "legend.frameon": False, "figure.facecolor": "white",
 }  # fmt: skip
 
 
@@ -67,19 +67,19 @@ def draw_all(
     for name, frame in rows.items():
         write_table(frame, folder / f"{name}.csv")
     error = expected_calibration_error(truth, probability)
-    _save(folder / "per_agent.png", lambda: draw_per_agent(rows["per_agent"]))
-    _save(
+    save(folder / "per_agent.png", lambda: draw_per_agent(rows["per_agent"]))
+    save(
         folder / "precision_recall.png",
         lambda: draw_precision_recall(rows["precision_recall"], truth, chosen),
     )
-    _save(folder / "reliability.png", lambda: draw_reliability(rows["reliability"], error))
-    _save(
+    save(folder / "reliability.png", lambda: draw_reliability(rows["reliability"], error))
+    save(
         folder / "cooccurrence.png",
         lambda: draw_cooccurrence(rows["cooccurrence"], names),
     )
 
 
-def _save(path: Path, draw: Callable[[], Figure]) -> None:
+def save(path: Path, draw: Callable[[], Figure]) -> None:
     from matplotlib import style
 
     with style.context(["default", _STYLE]):
@@ -90,7 +90,7 @@ def _save(path: Path, draw: Callable[[], Figure]) -> None:
         )
 
 
-def _figure(height: float, columns: int = 1, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
+def new_figure(height: float, columns: int = 1, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
     """A figure of our width on the Agg canvas, without pyplot's global list of figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,20 +103,20 @@ def _figure(height: float, columns: int = 1, widths: tuple[float, ...] | None = 
 
 def draw_per_agent(rows: pd.DataFrame) -> Figure:
     """F1 as bars, best first, with marks for precision and recall and the number of prompts that ask for it."""
-    figure, (axes,) = _figure(1.5 + 0.34 * len(rows))
+    figure, (axes,) = new_figure(1.5 + 0.34 * len(rows))
     places = np.arange(len(rows))
-    axes.barh(places, rows["f1"], height=0.62, color=_BLUE, alpha=0.35, label="F1")
+    axes.barh(places, rows["f1"], height=0.62, color=BLUE, alpha=0.35, label="F1")
     axes.scatter(
         rows["precision"],
         places,
         marker="|",
         s=130,
         linewidths=2.6,
-        color=_ORANGE,
+        color=ORANGE,
         label="precision",
         zorder=3,
     )
-    axes.scatter(rows["recall"], places, marker="o", s=34, color=_BLUE, label="recall", zorder=3)
+    axes.scatter(rows["recall"], places, marker="o", s=34, color=BLUE, label="recall", zorder=3)
     for place, row in enumerate(rows.itertuples()):
         absent = row.support == 0
         axes.text(
@@ -127,7 +127,7 @@ def draw_per_agent(rows: pd.DataFrame) -> Figure:
             fontweight="bold",
         )
         note = _note(int(str(row.support)), int(str(row.chosen)))
-        axes.text(0.02, place, note, va="center", color=_GREY, fontsize=10)
+        axes.text(0.02, place, note, va="center", color=GREY, fontsize=10)
     axes.set_yticks(places, [f"{row.agent}  ({row.support})" for row in rows.itertuples()])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.1)
@@ -149,15 +149,15 @@ def _note(support: int, chosen: int) -> str:
 
 def draw_precision_recall(rows: pd.DataFrame, truth: Binary, chosen: Binary) -> Figure:
     """The micro-averaged curve, lines of equal F1, and where the router works."""
-    figure, (axes,) = _figure(6.4)
+    figure, (axes,) = new_figure(6.4)
     _iso_f1(axes)
     if rows.empty:
-        axes.text(0.5, 0.5, "no agent is asked for in the holdout", ha="center", color=_GREY)
+        axes.text(0.5, 0.5, "no agent is asked for in the holdout", ha="center", color=GREY)
     else:
         axes.plot(
             rows["recall"],
             rows["precision"],
-            color=_BLUE,
+            color=BLUE,
             linewidth=2.2,
             label="one threshold for all agents",
         )
@@ -172,7 +172,7 @@ def _iso_f1(axes: Axes) -> None:
     for f1 in (0.2, 0.4, 0.6, 0.8, 0.9):
         recall = np.linspace(f1 / (2 - f1), 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="#CBD2D9", linewidth=1)
-        axes.text(1.012, f1 / (2 - f1), f"F1 {f1:g}", color=_GREY, fontsize=10, va="center")
+        axes.text(1.012, f1 / (2 - f1), f"F1 {f1:g}", color=GREY, fontsize=10, va="center")
 
 
 def _operating_point(axes: Axes, truth: Binary, chosen: Binary) -> None:
@@ -189,7 +189,7 @@ def _operating_point(axes: Axes, truth: Binary, chosen: Binary) -> None:
         [recall],
         [precision],
         s=110,
-        color=_ORANGE,
+        color=ORANGE,
         edgecolor="white",
         linewidth=1.5,
         zorder=4,
@@ -199,7 +199,7 @@ def _operating_point(axes: Axes, truth: Binary, chosen: Binary) -> None:
 
 def draw_reliability(rows: pd.DataFrame, error: float) -> Figure:
     """Left: promised and observed frequency where an agent is likely. Right: the gaps that make up the error."""
-    figure, (likely, gaps) = _figure(5.2, 2, (1.15, 1))
+    figure, (likely, gaps) = new_figure(5.2, 2, (1.15, 1))
     _diagonal(likely, rows[rows["cells"] == "likely"])
     every = rows[rows["cells"] == "all"]
     gap = every["frequency"] - every["probability"]
@@ -207,7 +207,7 @@ def draw_reliability(rows: pd.DataFrame, error: float) -> Figure:
         np.arange(len(every)),
         gap,
         width=0.7,
-        color=[_BLUE if g >= 0 else _ORANGE for g in gap],
+        color=[BLUE if g >= 0 else ORANGE for g in gap],
     )
     gaps.set_xticks(
         np.arange(len(every)),
@@ -222,7 +222,7 @@ def draw_reliability(rows: pd.DataFrame, error: float) -> Figure:
         xlabel="mean probability of the bin",
         ylabel="observed minus predicted",
     )
-    gaps.axhline(0, color=_GREY, linewidth=1)
+    gaps.axhline(0, color=GREY, linewidth=1)
     gaps.grid(axis="y")
     gaps.spines[["left", "bottom"]].set_visible(False)
     share = f"each about {every['share'].iloc[0]:.0%} of all" if len(every) > 1 else "one bin"
@@ -235,14 +235,14 @@ def _percent(p: float) -> str:
 
 
 def _diagonal(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     low, high = _wilson(rows["frequency"].to_numpy(), rows["count"].to_numpy())
-    axes.vlines(rows["probability"], low, high, color=_BLUE, linewidth=1.6, alpha=0.5)
+    axes.vlines(rows["probability"], low, high, color=BLUE, linewidth=1.6, alpha=0.5)
     axes.plot(
         rows["probability"],
         rows["frequency"],
         "o-",
-        color=_BLUE,
+        color=BLUE,
         markersize=7,
         linewidth=1.4,
     )
@@ -272,9 +272,9 @@ def draw_cooccurrence(rows: pd.DataFrame, names: tuple[str, ...]) -> Figure:
 
     labels = [*names, plot_data.NONE]
     wrong, right = _square(rows, "confused", labels), _square(rows, "both", labels)
-    figure, (axes,) = _figure(2.4 + 0.34 * len(labels))
+    figure, (axes,) = new_figure(2.4 + 0.34 * len(labels))
     diagonal = np.eye(len(labels), dtype=bool)
-    for values, mask, colour in ((right, ~diagonal, _BLUE), (wrong, diagonal, _ORANGE)):
+    for values, mask, colour in ((right, ~diagonal, BLUE), (wrong, diagonal, ORANGE)):
         shades = LinearSegmentedColormap.from_list("shades", ["white", colour])
         top = max(1.0, float(values[~mask].max()))
         shown = np.ma.masked_array(values, mask | (values == 0))
@@ -314,6 +314,6 @@ def _frame(axes: Axes, labels: list[str]) -> None:
     )
     axes.set_xticks(places[:-1] + 0.5, minor=True)
     axes.set_yticks(places[:-1] + 0.5, minor=True)
-    axes.grid(which="minor", color=_PALE, linewidth=0.8)
+    axes.grid(which="minor", color=PALE, linewidth=0.8)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)

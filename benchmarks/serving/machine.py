@@ -12,7 +12,7 @@ _TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16"
 def described() -> str:
     """One sentence."""
     load = os.getloadavg()[0]
-    busy = f"; when it began, {load:.1f} other processes ran on average" if load > 0.5 else ""
+    busy = f"; not idle: when it began, {load:.1f} other processes ran on average" if load > 0.5 else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     sets = ", ".join(_instruction_sets()) or "unknown"
     return (

@@ -6,6 +6,7 @@ an agent differs, so that every answer shows by its cost whose `router.json` was
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -19,6 +20,7 @@ from flows.promotion import named
 from flows.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
 from flows.registry import Registry
 from flows.versions import CHAMPION, PROVENANCE_TAG, RUN_KEY, Version, opened, versions_of
+from pipeline.errors import InputError
 from pipeline.provenance import Build, statement
 from pipeline.tables import read_json, write_json
 from pipeline.version_folder import FOLDER, PROVENANCE, SIGNATURE, VersionFolder, digests
@@ -46,7 +48,15 @@ class Marked:
 
 
 def copied(project: Project, root: Path) -> Project:
-    """The project's files, git repository, keys, logs, store and DVC objects at another place; no clone of a night."""
+    """The project's files, git repository, keys, logs, store and DVC objects at another place; no clone of a night.
+
+    From here on this process and its children use the copy's store, whatever the environment named.
+
+    Raises:
+        InputError: the project's store is not a file under var.
+    """
+    if not project.mlflow_database.is_file():
+        raise InputError(f"{project.mlflow_database} is missing; run a night there, or name another with --project")
     for folder, names in ((Path(), _KEPT), (Path("var"), _KEPT_OF_VAR)):
         for name in names:
             source, target = project.root / folder / name, root / folder / name
@@ -56,6 +66,7 @@ def copied(project: Project, root: Path) -> Project:
             elif source.exists():
                 shutil.copy2(source, target)
     copy = Project(root)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{copy.mlflow_database}"
     with closing(sqlite3.connect(copy.mlflow_database)) as store, store:
         for table, column in _PLACES:
             query = f"update {table} set {column} = replace({column}, ?, ?)"

@@ -56,7 +56,7 @@ class CalibratedRouter:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates
         self.prefixes = shared_prefixes(outcomes.prompts)
-        outcomes = replace(outcomes, prompts=self._followed(outcomes.prompts))
+        outcomes = replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
         with np.errstate(invalid="ignore"):
             known = ~np.isnan(outcomes.cost)
             total = np.where(known, outcomes.cost, 0.0).sum(axis=0)
