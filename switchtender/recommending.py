@@ -29,9 +29,9 @@ def recommend_table(
     from pipeline.fitting import outer_folds
     from pipeline.learnt_baselines import LEARNT
     from pipeline.recommendation import parts_of, recommend
-    from switchtender.tables import crossvalidated, read
+    from switchtender.tables import crossvalidated, outcomes_of
 
-    outcomes = replace(read(table, agents), is_labels=False)
+    outcomes = replace(outcomes_of(table, agents), is_labels=False)
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
     predictions = crossvalidated(routers or tuple(LEARNT), outcomes, folded, seed)

@@ -13,7 +13,7 @@ from flows.serve import Service, Told, listen
 from flows.version_source import RegistrySource
 from flows.versions import versions_of
 from pipeline.errors import InputError
-from pipeline.params import parse, read_file
+from pipeline.params import read, read_file
 from pipeline.serving.folder_source import FolderSource
 from pipeline.serving.settings import ServeParams
 from pipeline.serving.switch import Served
@@ -80,8 +80,9 @@ def _project(folder: Path | None) -> Project | None:
 def _params(root: Path) -> ServeParams:
     """The section of params.yaml; every setting has a default, so that it may be left out."""
     path = root / "params.yaml"
-    sections = read_file(path) if path.exists() else {}
-    return parse(SECTION, ServeParams, sections.get(SECTION) or {}, path)
+    if not path.exists() or SECTION not in read_file(path):
+        return ServeParams()
+    return read(SECTION, ServeParams, path)
 
 
 def _versions(project: Project, version: str, listening: socket.socket) -> RegistrySource:

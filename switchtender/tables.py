@@ -26,7 +26,7 @@ def fit_table(
     from pipeline.fitting import fit_router, refuse_existing, save_whole
 
     refuse_existing(out)
-    outcomes = read(table, agents)
+    outcomes = outcomes_of(table, agents)
     pin(seed, threads)
     with Progress(system) as advance:
         router = fit_router(system, outcomes, finetuning(params), seed, advance)
@@ -95,7 +95,7 @@ def crossval_table(
     from pipeline.recommendation import parts_of
     from pipeline.scoring import score
 
-    outcomes = read(table, agents)
+    outcomes = outcomes_of(table, agents)
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
     about = {"router": system, "folds": len(set(folded.tolist()))}
@@ -152,7 +152,7 @@ def _show_outcomes(report: dict[str, Any], fitted: tuple[str, ...], pictures: Pa
         print_outcomes(facts)
 
 
-def read(table: Path, agents: Path | None) -> Any:
+def outcomes_of(table: Path, agents: Path | None) -> Any:
     """A table's outcomes; `agents` fixes the candidates and their costs."""
     from pipeline.agents import read_agents
     from pipeline.outcomes import read_outcomes

@@ -69,14 +69,14 @@ def import_outcomes(
         InputError: unknown format, `out` exists, or a candidate's price is unknown.
         TableError: the source is malformed or holds no outcome, or `out` cannot be written.
     """
-    read = _reader(format_name)
+    reader = _reader(format_name)
     if out.exists():
         raise InputError(f"{out} exists; name a file that does not, or remove it")
     writer_for(out)
     if prices is None and format_name in OWN_PRICES:
         prices = OWN_PRICES[format_name](path)
     tally = Tally(prices)
-    write_rows(_told(tally.admit(read(path)), path, progress), out)
+    write_rows(_told(tally.admit(reader(path)), path, progress), out)
     prompts, candidates = tally.prompts + tally.prompts_without, len(tally.candidates) + len(tally.candidates_without)
     return Imported(
         tally.rows, tally.prompts, tally.candidates, tally.prompts_without, tally.candidates_without,
