@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -202,4 +203,8 @@ def _quiet() -> Iterator[None]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
-        yield
+        caches, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # MLflow imports the model's file in place
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = caches

@@ -7,8 +7,11 @@ moved in MLflow leaves no trace.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import marshal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flows.dvc_objects import Place, cache_of, remote_of
 from flows.git import git
@@ -114,8 +117,21 @@ def _around(folder: VersionFolder) -> Iterator[Finding]:
         signed = name.startswith(f"artifacts/{FOLDER}/") or name == f"artifacts/{SIGNATURE}"
         if path.is_symlink() and not signed:
             yield Finding("version", name, EXTRA, "", "a link")
-        elif path.is_file() and not signed and name not in OWN_FILES:
+        elif path.is_file() and not signed and name not in OWN_FILES and not _is_bytecode(path, model):
             yield Finding("version", name, EXTRA, "", sha256_file(path))
+
+
+def _is_bytecode(path: Path, model: Path) -> bool:
+    """Whether a file is what this Python makes of the model's code; MLflow's loader leaves it there, and runs it."""
+    source = model / MODEL_FILE.name
+    if path != Path(importlib.util.cache_from_source(str(source))):
+        return False
+    content = path.read_bytes()
+    try:
+        made = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+        return content[:4] == importlib.util.MAGIC_NUMBER and bool(marshal.loads(content[16:]) == made)
+    except (OSError, EOFError, SyntaxError, TypeError, ValueError):
+        return False
 
 
 def check_version(project: Project, version: Version, removed: Removed) -> Verified:

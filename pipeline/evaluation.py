@@ -15,6 +15,7 @@ from pydantic import Field
 
 from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, pin
+from pipeline.engine_folder import ENGINE
 from pipeline.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.holdout import holdout_version
 from pipeline.metrics import (
@@ -31,7 +32,6 @@ from pipeline.metrics import (
 from pipeline.outcomes import FloatMatrix, Outcomes, from_labels
 from pipeline.params import Section, read
 from pipeline.pictures import draw_all
-from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router

@@ -15,12 +15,13 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.determinism import RunParams, pin
+from pipeline.engine_folder import DESCRIPTION, ENGINE
 from pipeline.metrics import bootstrap, interval, micro_f1, resamples
 from pipeline.outcomes import SEPARATOR, label_matrix, split_agents
 from pipeline.params import Section, read
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.onnx_encoder import DESCRIPTION, ENGINE, FORMAT, FP32, INT8, OnnxEncoder
+from pipeline.routers.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
 from pipeline.routers.systems import open_router
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import read_table, sha256_folder, write_json

@@ -15,7 +15,7 @@ from pipeline.outcomes import label_matrix, split_agents
 from pipeline.params import Section
 from pipeline.provenance import STAGE_OUTPUT, Provenance
 from pipeline.tables import sha256_file
-from pipeline.version_folder import MODEL, PREDICTIONS, VersionFolder
+from pipeline.version_folder import MODEL, PREDICTIONS, VersionFolder, made_at
 
 IDENTICAL, WITHIN_BOUND, DIFFERS = "identical", "within bound", "differs"
 ENVIRONMENT = "var/stages/train/environment.json"
@@ -59,9 +59,9 @@ def compare_files(provenance: Provenance, clone: Path) -> list[Comparison]:
 
     The environment's fingerprint is no output to compare: it is what tells which verdict a difference gets.
     """
-    router = clone / "var" / "stages" / "train" / "router"
+    stages = clone / "var" / "stages"
     model = {name: digest for name, digest in provenance.subjects.items() if name.startswith(f"{MODEL}/")}
-    found = [_compared(name, digest, router / name.removeprefix(f"{MODEL}/")) for name, digest in model.items()]
+    found = [_compared(name, digest, made_at(stages, name.removeprefix(f"{MODEL}/"))) for name, digest in model.items()]
     outputs = [m for m in provenance.of(STAGE_OUTPUT) if not m.notes["md5"].endswith(".dir") and m.name != ENVIRONMENT]
     return found + [_compared(m.name, m.digest["sha256"], clone / m.name) for m in outputs]
 

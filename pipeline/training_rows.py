@@ -14,10 +14,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from pipeline.engine_folder import TRAINING_ROWS
 from pipeline.errors import VerificationFailed
 from pipeline.outcomes import FloatMatrix
-
-FILE = "training_rows.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class TrainingRows:
     def save(self, folder: Path) -> None:
         """Write them as one safetensors file; ids and labels stand in its header."""
         rows = json.dumps([self.prompt_ids, self.agents], separators=(",", ":"))
-        save_file({"vectors": np.ascontiguousarray(self.vectors)}, folder / FILE, metadata={"rows": rows})
+        save_file({"vectors": np.ascontiguousarray(self.vectors)}, folder / TRAINING_ROWS, metadata={"rows": rows})
 
     @classmethod
     def load(cls, folder: Path) -> TrainingRows | None:
@@ -61,7 +60,7 @@ class TrainingRows:
         Raises:
             VerificationFailed: the file is damaged.
         """
-        path = folder / FILE
+        path = folder / TRAINING_ROWS
         if not path.exists():
             return None
         try:

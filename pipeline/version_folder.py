@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engine_folder import ENGINE, TRAINING_ROWS
 from pipeline.errors import VerificationFailed
 from pipeline.provenance import Build, Provenance, read_provenance, statement
-from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
-from pipeline.training_rows import FILE as TRAINING_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +49,8 @@ def assemble(clone: Path, build: Build, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     evidence, stages = folder / EVIDENCE, clone / "var" / "stages"
     evidence.mkdir(parents=True)
-    shutil.copytree(stages / "train" / "router", folder / MODEL)
-    shutil.copytree(stages / "optimize" / ENGINE, folder / MODEL / ENGINE)
+    for name in ("", ENGINE):
+        shutil.copytree(made_at(stages, name), folder / MODEL / name)
     for name, source in _FROM_STAGES.items():
         shutil.copyfile(stages / source, evidence / name)
     for source in _FROM_CLONE:
@@ -62,6 +61,12 @@ def assemble(clone: Path, build: Build, folder: Path) -> Path:
     content = statement(build, digests(folder))
     write_whole(folder / PROVENANCE, lambda path: path.write_bytes(content))
     return folder
+
+
+def made_at(stages: Path, name: str) -> Path:
+    """Where a night made a file of the model, named from the model's folder."""
+    made_by = "optimize" if name.split("/")[0] == ENGINE else "train/router"
+    return stages / made_by / name
 
 
 def summaries(stages: Path) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def two_versions(second_night: SecondNight) -> Sandbox:
 @pytest.fixture(scope="session")
 def full_night(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A project as shipped after its first night: the one full training of the test run."""
-    sandbox = copy_project(tmp_path_factory.mktemp("full") / "project")
+    sandbox = replace(copy_project(tmp_path_factory.mktemp("full") / "project"), bytecode=True)
     assert sandbox.night()["verdict"] == "passed"
     return sandbox
 

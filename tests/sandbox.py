@@ -21,9 +21,12 @@ class Sandbox:
     """A project in its own folder and git repository, with no git identity configured."""
 
     root: Path
+    bytecode: bool = False
+    """Whether Python keeps compiled files, as it does by default; here it would change what a test compares."""
 
     def env(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "GIT_", "DVC_"))}
+        clean["PYTHONDONTWRITEBYTECODE"] = "" if self.bytecode else "1"
         return clean | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": str(self.root)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

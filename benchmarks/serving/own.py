@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serving.contender import BARE, BATCH, TORCH_SORTED, Contender, Setup
-from pipeline.routers.onnx_encoder import ENGINE, GRAPH, OnnxEncoder
+from pipeline.engine_folder import ENGINE, GRAPH
+from pipeline.routers.onnx_encoder import OnnxEncoder
 
 
 def load(setup: Setup) -> Contender:

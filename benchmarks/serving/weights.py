@@ -13,9 +13,10 @@ from benchmarks.serving.prompts import Row
 from flows.project import find_project
 from flows.promotion import named
 from flows.versions import CHAMPION, opened, versions_of
+from pipeline.engine_folder import DESCRIPTION, ENGINE, TOKENIZER
 from pipeline.errors import InputError
 from pipeline.routers.classifier import ENCODER, HEAD, SETTINGS
-from pipeline.routers.onnx_encoder import DESCRIPTION, ENGINE, FP32, INT8, TOKENIZER
+from pipeline.routers.onnx_encoder import FP32, INT8
 from pipeline.tables import read_json
 
 

@@ -1,10 +1,4 @@
-"""The encoder that answers: ONNX Runtime and the `tokenizers` library; neither torch nor transformers is imported.
-
-engine/
-  encoder.onnx     token ids to one unit vector, in int8 or fp32
-  tokenizer.json   as the `tokenizers` library writes it
-  engine.json      format, precision, how much is read at once
-"""
+"""The encoder that answers: ONNX Runtime and the `tokenizers` library; neither torch nor transformers is imported."""
 
 from __future__ import annotations
 
@@ -16,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.engine_folder import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.errors import VerificationFailed
 from pipeline.outcomes import FloatMatrix
 from pipeline.routers.windows import Reader, Room, Tokens
@@ -26,8 +21,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 FORMAT = 1
-ENGINE = "engine"
-GRAPH, TOKENIZER, DESCRIPTION = "encoder.onnx", "tokenizer.json", "engine.json"
 INT8, FP32 = "int8", "fp32"
 _BATCH = 32
 

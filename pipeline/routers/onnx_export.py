@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.engine_folder import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.errors import InputError, SwitchtenderError
 from pipeline.routers.encoder import Encoder
-from pipeline.routers.onnx_encoder import DESCRIPTION, FORMAT, FP32, GRAPH, INT8, TOKENIZER, OnnxEncoder, runtime
+from pipeline.routers.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
 from pipeline.tables import write_json
 
 _OPSET = 17

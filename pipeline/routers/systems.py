@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pipeline.engine_folder import ENGINE
 from pipeline.errors import InputError
 from pipeline.routers.calibrated import CalibratedRouter, load_router
 from pipeline.routers.clusters import ClustersScorer
@@ -13,7 +14,6 @@ from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.lexical import LexicalScorer
 from pipeline.routers.linear import LinearScorer
 from pipeline.routers.neighbours import NeighboursScorer
-from pipeline.routers.onnx_encoder import ENGINE
 from pipeline.routers.protocol import Scorer
 from pipeline.routers.settings import FinetuningParams, Progress
 

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.engine_folder import ENGINE
 from pipeline.policies import Policy
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.onnx_encoder import ENGINE, INT8, OnnxEncoder
+from pipeline.routers.onnx_encoder import INT8, OnnxEncoder
 from pipeline.serving.answers import Scored
 from pipeline.serving.gathering import Gathering
 from pipeline.training_rows import TrainingRows

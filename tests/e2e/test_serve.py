@@ -202,17 +202,21 @@ def test_an_address_that_is_taken_is_one_line_and_exit_code_2(tmp_path: Path) ->
     assert "cannot be listened on (Address already in use); name another" in line
 
 
-def test_mlflows_own_server_gives_the_same_answers(two_versions: Sandbox, tmp_path: Path) -> None:
+def test_mlflows_own_server_gives_the_same_answers(project: Sandbox, tmp_path: Path) -> None:
     prompts = [PROMPT["prompt"], "Which tables hold invoices of last year?"]
-    with serving(two_versions.root, two_versions.env(), tmp_path / "log") as service:
+    with serving(project.root, project.env(), tmp_path / "log") as service:
         service.wait_until(lambda: _ready(service))
         ours = service.client.post("/v1/route", json={"prompts": prompts}).json()
-    with _mlflow_serving(two_versions, tmp_path / "mlflow.log", "models:/agent-router@champion") as client:
+    with _mlflow_serving(project, tmp_path / "mlflow.log", "models:/agent-router@champion") as client:
         rows = [{"prompt": prompt} for prompt in prompts]
         theirs = client.post("/invocations", json={"dataframe_records": rows}).json()["predictions"]
     for result, row in zip(ours["results"], theirs, strict=True):
         assert set(row.pop("agents").split("|")) == set(result["agents"])
         assert row == pytest.approx(result["scores"], abs=1e-6)
+    (bytecode,) = (project.root / "var" / "artifacts").rglob("agent_router*.pyc")
+    assert project.run("verify", "1").returncode == 0, "what MLflow's loader leaves behind is known"
+    bytecode.write_bytes(bytecode.read_bytes().replace(b"prompt", b"prompd"))
+    assert project.run("verify", "1").returncode == 4, "it would be run, so it has to be what the code says"
 
 
 @contextmanager
@@ -237,7 +241,8 @@ def _mlflow_serving(project: Sandbox, log: Path, model: str) -> Iterator[httpx.C
     with log.open("w") as output:
         process = subprocess.Popen(
             command, cwd=project.root.parent, stdout=output, stderr=output, start_new_session=True,
-            env=project.env() | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+            env=project.env() | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                                 "PYTHONDONTWRITEBYTECODE": ""},
         )  # fmt: skip
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.engine_folder import TRAINING_ROWS
 from pipeline.errors import VerificationFailed
 from pipeline.optimization import OptimizeParams, compare_precisions
 from pipeline.policies import SubsetPolicy
@@ -19,7 +20,7 @@ from pipeline.routers.neighbours import NeighboursScorer
 from pipeline.routers.onnx_export import quantised
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router
-from pipeline.training_rows import FILE, TrainingRows, rows_of
+from pipeline.training_rows import TrainingRows, rows_of
 
 PARAMS = OptimizeParams(int8=True, max_loss=0.005, training_rows=10)
 
@@ -102,7 +103,7 @@ def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
 )
 def test_damaged_rows_are_refused(tmp_path: Path, damage: Any) -> None:
     rows_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
-    path = tmp_path / FILE
+    path = tmp_path / TRAINING_ROWS
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(VerificationFailed, match="damaged"):
         TrainingRows.load(tmp_path)
