@@ -21,11 +21,12 @@ def set_up(project: Project) -> None:
     Raises:
         SwitchtenderError: the dataset's bytes are not in any remote, or the store cannot be made.
     """
-    if not (project.root / DATASET).exists():
-        command = [sys.executable, "-m", "dvc", "pull", "--quiet", str(POINTER)]
-        done = run(command, cwd=project.root, env=project.environment())
-        if done.code != 0:
-            raise SwitchtenderError(f"{DATASET} could not be fetched: {' '.join(done.output.split())[-300:]}")
+    there = (project.root / DATASET).exists()
+    # After `make clean` the table is still there, but its object has left the cache.
+    command = [sys.executable, "-m", "dvc", "fetch" if there else "pull", "--quiet", str(POINTER)]
+    done = run(command, cwd=project.root, env=project.environment())
+    if done.code != 0 and not there:
+        raise SwitchtenderError(f"{DATASET} could not be fetched: {' '.join(done.output.split())[-300:]}")
     signer = signer_of(project)
     if signer.params.method == "key":
         make_key(signer.private_key, signer.public_key)
