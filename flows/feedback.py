@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from flows.dataset import Dataset
 from flows.project import Project
 from pipeline.serving.actions import Hint
 from pipeline.serving.journal import DECISIONS, FEEDBACK
+from pipeline.serving.judged_decisions import whole_entries
 
 MOST_HINTS = 50
 _TAIL_BYTES = 8_000_000
@@ -41,13 +41,7 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
             lines = file.read().decode("utf-8", "replace").split("\n")
     except FileNotFoundError:
         return
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
+    yield from whole_entries(lines)
 
 
 def _hint(said: dict[str, Any], decision: dict[str, Any], dataset: Dataset) -> Hint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,18 @@ def entries(path: Path) -> Iterator[Entry]:
     if not path.exists():
         return
     with path.open(encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                yield entry
+        yield from whole_entries(lines)
+
+
+def whole_entries(lines: Iterable[str]) -> Iterator[Entry]:
+    """The entries among lines of a journal; what is not a whole one is passed over."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
 
 
 def judged(folder: Path) -> list[Judged]:
