@@ -11,10 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.crossfit import Score, cross_fit_vectors
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import level_scores
-from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.protocol import Scorer
 
 TENSORS = "clusters.safetensors"
 COUNTS = (4, 8, 16, 32, 64)
@@ -36,26 +36,15 @@ class ClustersScorer(Scorer):
         self._is_labels = True
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        vectors = self.frozen.embed(outcomes.prompts)
         self._is_labels = outcomes.is_labels
-        coarse: FloatMatrix | None = None
-        if self.int8:
-            with self.int8(self.frozen.loaded()) as encoder:
-                coarse = encoder.embed(outcomes.prompts)
-        again = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
-        by_count: dict[int, FloatMatrix] = {}
 
-        def fit_and_score(count: int, train: Any, held_out: Any) -> FloatMatrix:
-            centres = _centres(vectors[train], count, self.seed)
-            levels = _levels(_nearest(vectors[train], centres), outcomes.quality[train], len(centres))
-            if coarse is not None:
-                table = by_count.setdefault(count, again.copy())
-                table[held_out] = self._of(levels[_nearest(coarse[held_out], centres)])
-            return self._of(levels[_nearest(vectors[held_out], centres)])
+        def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
+            centres = _centres(vectors, count, self.seed)
+            levels = _levels(_nearest(vectors, centres), part.quality, len(centres))
+            return lambda asked: self._of(levels[_nearest(asked, centres)])
 
         counts = [count for count in COUNTS if count * 5 <= len(outcomes)] or [1]
-        self.count, scores = cross_fit(outcomes, folds, counts, fit_and_score)
-        self.quantised = Quantised(scores, by_count[self.count]) if coarse is not None else None
+        self.count, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, counts, fit)
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.crossfit import Score, cross_fit_vectors
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import PENALTIES, apply_heads, fit_heads
-from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.protocol import Scorer
 
 TENSORS = "linear.safetensors"
 
@@ -32,17 +31,13 @@ class LinearScorer(Scorer):
         self._biases = np.zeros(0, dtype=np.float32)
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        vectors = self.frozen.embed(outcomes.prompts)
+        def fit(penalty: float, vectors: FloatMatrix, part: Outcomes) -> Score:
+            heads = fit_heads(vectors, part, penalty, balanced=True)
+            return lambda asked: apply_heads(asked, *heads)
 
-        def fit_and_score(asked: FloatMatrix, penalty: float, train: Any, held_out: Any) -> FloatMatrix:
-            heads = fit_heads(vectors[train], outcomes.rows(train), penalty, balanced=True)
-            return apply_heads(asked[held_out], *heads)
-
-        self.inverse_penalty, scores = cross_fit(outcomes, folds, PENALTIES, partial(fit_and_score, vectors))
-        if self.int8:
-            with self.int8(self.frozen.loaded()) as coarse:
-                again = partial(fit_and_score, coarse.embed(outcomes.prompts))
-                self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.inverse_penalty,), again)[1])
+        self.inverse_penalty, scores, self.quantised = cross_fit_vectors(
+            self.frozen, self.int8, outcomes, folds, PENALTIES, fit
+        )
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:

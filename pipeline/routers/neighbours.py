@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.crossfit import Score, cross_fit_vectors
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import level_scores
-from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.protocol import Scorer
 
 TENSORS = "knn.safetensors"
 COUNTS = (5, 10, 20, 50, 100)
@@ -36,18 +35,13 @@ class NeighboursScorer(Scorer):
         self._is_labels = True
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        vectors = self.frozen.embed(outcomes.prompts)
         self._is_labels = outcomes.is_labels
 
-        def fit_and_score(asked: FloatMatrix, count: int, train: Any, held_out: Any) -> FloatMatrix:
-            return self._score(asked[held_out], vectors[train], outcomes.quality[train], count)
+        def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
+            return lambda asked: self._score(asked, vectors, part.quality, count)
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
-        self.count, scores = cross_fit(outcomes, folds, counts, partial(fit_and_score, vectors))
-        if self.int8:
-            with self.int8(self.frozen.loaded()) as coarse:
-                again = partial(fit_and_score, coarse.embed(outcomes.prompts))
-                self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.count,), again)[1])
+        self.count, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, counts, fit)
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:
