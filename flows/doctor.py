@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from flows import runs
 from flows.git import git
-from flows.project import Project
+from flows.project import DATASET, Project
 from flows.promotion_log import signer_of
-from flows.snapshot import DATASET
 from pipeline.errors import SwitchtenderError
 
 OK, MISSING = "ok", "missing"

@@ -134,7 +134,8 @@ def stored_files(project: Project, lock: str) -> Iterator[StoredFile]:
     """
     try:
         stages = yaml.safe_load(lock)["stages"]
-        data = [dep for dep in stages["validate"]["deps"] if dep["path"] == "data/prompts.csv"]
+        first = stages[f"{project.track.prefix}validate"]
+        data = [dep for dep in first["deps"] if dep["path"] == project.table.as_posix()]
         named = [
             (str(out["path"]), str(out["md5"]), stage) for stage in stages for out in stages[stage].get("outs", [])
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from flows.runs import ABANDONED, UNFINISHED
 from pipeline.errors import SwitchtenderError
 
 
-def erase(project: Project, held: Holding, versions: Iterable[str], who: str, reason: str) -> None:
+def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: Holding, who: str, reason: str) -> None:
     """Remove objects from cache and remote, then files. Call under the night's lock. Again, it changes nothing.
+
+    `affected` are the tracks of one checkout, each with the versions whose nights saw the rows.
 
     Signed version folders stay as they are, but for neighbour indexes: such a version cannot answer any more. An
     unfinished run that held the rows is abandoned, since it cannot go on without what was taken from it.
@@ -27,10 +29,13 @@ def erase(project: Project, held: Holding, versions: Iterable[str], who: str, re
     if not (held.objects or held.files):
         return
     rows = tuple(sorted(held.rows.ids))
-    note(project, Removal(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
-    for run in runs.all_runs(project):
-        if run.state == UNFINISHED and any(path.is_relative_to(runs.clone_of(project, run.key)) for path in held.files):
-            runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
+    for project, versions in affected:
+        note(project, Removal(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
+        for run in runs.all_runs(project):
+            clone = runs.clone_of(project, run.key)
+            if run.state == UNFINISHED and any(path.is_relative_to(clone) for path in held.files):
+                runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
+    project = affected[0][0]
     for place in (cache_of(project), remote_of(project)):
         for md5 in held.objects:
             place.remove(md5)

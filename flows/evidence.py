@@ -16,8 +16,10 @@ from flows.versions import PROVENANCE_TAG, Version, opened
 from pipeline.agents import Agent, read_agents
 from pipeline.errors import InputError, VerificationFailed
 from pipeline.gates import GateResult
-from pipeline.outcomes import label_matrix, split_agents
+from pipeline.outcome_cells import outcomes_of_rows
+from pipeline.outcomes import from_labels, label_matrix, split_agents
 from pipeline.serving.actions import Holdout
+from pipeline.track import AGENTS
 from pipeline.version_folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _NOT_CANDIDATES = {"prompt_id", "text_sha256", "agents", "chosen"}
 
 @dataclass(frozen=True)
 class Glance:
-    """What a list of versions shows of one: the 95 % interval of micro-F1, and the gates of its night."""
+    """What a list of versions shows of one: the 95 % interval of its headline figure, and the gates of its night."""
 
     interval: tuple[float, float] | None
     gates: tuple[GateResult, ...]
@@ -90,7 +92,7 @@ def _key(version: Version) -> tuple[str, str]:
 
 def _glance(folder: VersionFolder) -> Glance:
     try:
-        figure = folder.facts(METRICS)["systems"]["router"]["micro_f1"]
+        figure = folder.facts(METRICS)["systems"]["router"][folder.track.headline]
         gates = tuple(GateResult(**gate) for gate in folder.gates())
         return Glance((float(figure["low"]), float(figure["high"])), gates)
     except (KeyError, TypeError, ValueError) as error:
@@ -99,19 +101,23 @@ def _glance(folder: VersionFolder) -> Glance:
 
 def _evidence(folder: VersionFolder) -> Evidence:
     try:
-        agents = read_agents(folder.root / EVIDENCE / "agents.yaml")
+        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if folder.track is AGENTS else None
         return Evidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise _strange(folder, error) from error
 
 
-def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...]) -> Holdout:
+def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Holdout:
+    """What was expected of each holdout prompt, what was true, and what it cost; models have no `agents`."""
     names = tuple(name for name in predictions.columns if name not in _NOT_CANDIDATES)
-    chosen, truth = (label_matrix([split_agents(str(cell)) for cell in predictions[column]], names)
-                     for column in ("chosen", "agents"))  # fmt: skip
-    usd = {agent.name: agent.usd_per_call for agent in agents}
-    cost = np.tile(np.asarray([usd.get(name, np.nan) for name in names], dtype=np.float32), (len(predictions), 1))
-    return Holdout(names, predictions[list(names)].to_numpy(dtype=np.float32), truth, cost, chosen)
+    rows = predictions.assign(prompt="")
+    if agents is None:
+        truth = outcomes_of_rows(rows, names)
+    else:
+        truth = from_labels(rows, names, {agent.name: agent.usd_per_call for agent in agents})
+    chosen = label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names)
+    expected = predictions[list(names)].to_numpy(dtype=np.float32)
+    return Holdout(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
 
 
 def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:

@@ -17,13 +17,13 @@ from flows.erasing import erase, remove_file
 from flows.git import git
 from flows.held_rows import DATASET_REMOTE, Holding, Known, find
 from flows.lock import held
-from flows.project import Project
+from flows.project import DATASET, Project
 from flows.promotion import FORGOTTEN_TAG
 from flows.promotion_log import who_am_i
 from flows.registry import Registry
-from flows.snapshot import DATASET, POINTER, dvc, uncommitted_data
+from flows.snapshot import POINTER, dvc, uncommitted_data
 from flows.tracing import RowInVersion, tracing
-from flows.versions import Versions
+from flows.versions import Version, Versions
 from pipeline.errors import InputError
 from pipeline.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_rows, with_forgotten
 from pipeline.holdout import HOLDOUT_FILE
@@ -35,16 +35,39 @@ CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
 
 @dataclass(frozen=True)
 class Plan:
-    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows; `rows` are all rows in versions,
-    also augmented ones; `in_service` is what serves now.
-    """
+    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows."""
 
     ids: tuple[str, ...]
     cut: Cut
     dataset: str
+    touched: tuple[Touched, ...]
+
+    @property
+    def rows(self) -> tuple[RowInVersion, ...]:
+        """All rows in versions of both tracks, also augmented ones."""
+        return tuple(row for part in self.touched for row in part.rows)
+
+    @property
+    def known(self) -> Known:
+        """What the search for bytes starts from."""
+        texts = tuple(text for found in self.cut.texts.values() for text in found)
+        versions = tuple(version for part in self.touched for version in part.listed.values())
+        serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
+        return Known(self.ids, texts, self.dataset, versions, self.rows, frozenset(serving))
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What forgetting touches of one track: rows in its versions, the versions by number, and what serves now."""
+
+    project: Project
     rows: tuple[RowInVersion, ...]
     in_service: frozenset[str]
     versions: Versions | None
+
+    @property
+    def listed(self) -> dict[str, Version]:
+        return {version.version: version for version in self.versions.all} if self.versions else {}
 
     @property
     def marked(self) -> tuple[str, ...]:
@@ -55,13 +78,6 @@ class Plan:
     def affected(self) -> tuple[str, ...]:
         """Versions whose night saw a row, also where it only went to quarantine."""
         return tuple(sorted({row.version for row in self.rows}, key=int))
-
-    @property
-    def known(self) -> Known:
-        """What the search for bytes starts from."""
-        texts = tuple(text for found in self.cut.texts.values() for text in found)
-        versions = tuple(self.versions.all) if self.versions else ()
-        return Known(self.ids, texts, self.dataset, versions, self.rows, self.in_service)
 
 
 @dataclass(frozen=True)
@@ -97,9 +113,10 @@ def forget(
         found = plan(project, ids)
         search = find(project, found.known) if erasing else None
         commit = _record(project, found, search, who, reason)
-        _mark(project, found)
+        for part in found.touched:
+            _mark(part)
         if search:
-            erase(project, search, found.affected, who, reason)
+            erase([(part.project, part.affected) for part in found.touched], search, who, reason)
         return Forgetting(found, commit, search)
 
 
@@ -112,13 +129,14 @@ def plan(project: Project, ids: Sequence[str]) -> Plan:
     _refuse_changed(project)
     named = tuple(dict.fromkeys(ids))
     taken = cut(project.root, named)
-    rows, in_service, versions = _traced(project, named)
-    known = {row.prompt_id for row in rows} | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
+    touched = tuple(_traced(seen, named) for seen in project.both)
+    traced = {row.prompt_id for part in touched for row in part.rows}
+    known = traced | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
     unknown = [one for one in named if one not in known]
     if unknown:
         raise InputError(f"no row {', '.join(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
     stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
-    return Plan(named, taken, stays.hexdigest(), rows, in_service, versions)
+    return Plan(named, taken, stays.hexdigest(), touched)
 
 
 def _refuse_changed(project: Project) -> None:
@@ -128,13 +146,13 @@ def _refuse_changed(project: Project) -> None:
         raise InputError(f"{changed[0]} is changed and not committed; commit it, then forget")
 
 
-def _traced(project: Project, ids: Sequence[str]) -> tuple[tuple[RowInVersion, ...], frozenset[str], Versions | None]:
+def _traced(project: Project, ids: Sequence[str]) -> Touched:
     """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
     if project.tracking_uri.startswith("sqlite") and not project.mlflow_database.exists():
-        return (), frozenset(), None
+        return Touched(project, (), frozenset(), None)
     with tracing(project) as asked:
         rows = tuple(row for one in ids for row in asked.row(one))
-        return rows, frozenset(asked.in_service), asked.versions
+        return Touched(project, rows, frozenset(asked.in_service), asked.versions)
 
 
 def _record(project: Project, found: Plan, search: Holding | None, who: str, reason: str) -> str:
@@ -202,12 +220,11 @@ def _put_back(before: dict[Path, bytes | None]) -> None:
             write_whole(path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
 
 
-def _mark(project: Project, found: Plan) -> None:
+def _mark(found: Touched) -> None:
     """Tag the versions, beside rows that were forgotten earlier; promotion refuses them from now on."""
     if found.versions is None:
         return
-    registry = Registry(project, found.versions.model)
-    listed = {version.version: version for version in found.versions.all}
+    registry, listed = Registry(found.project, found.versions.model), found.listed
     for number in filter(listed.__contains__, found.marked):
         before = listed[number].tags.get(FORGOTTEN_TAG, "")
         rows = {row.prompt_id for row in found.rows if row.version == number and row.held}

@@ -28,20 +28,21 @@ from flows.tracing import RowInVersion
 from flows.versions import Version
 from pipeline.errors import SwitchtenderError
 from pipeline.sought_rows import SoughtRows, is_searchable
+from pipeline.track import TRACKS, track_of
 from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, MODEL, NEIGHBOURS, VECTORS
 
 DATASET_REMOTE = Path("data/remote")
-_TRAIN = "var/stages/augment/train.parquet"
-_IN_CLONE = ("champion", "data", "var")
+_TRAIN = {(track.stages / track.learnt).as_posix() for track in TRACKS.values()}
+_IN_CLONE = (*(track.champion.as_posix() for track in TRACKS.values()), "data", "var")
 _VECTOR_NAMES = {Path(name).name for name in VECTORS}
-_IN_WORKING_COPY = ("var/gx", "var/reports", "var/stages")
+_IN_WORKING_COPY = ("var/gx", "var/reports", *(track.stages.as_posix() for track in TRACKS.values()))
 _PAGES = {"gx", "reports"}
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known before the search: ids and texts, the md5 of the dataset that stays, the registered versions, what
-    `trace` says, and who serves.
+    """What is known before the search: ids and texts, the md5 of the dataset that stays, the registered versions of
+    both tracks, what `trace` says, and the run keys of what serves.
     """
 
     ids: tuple[str, ...]
@@ -165,14 +166,16 @@ def _is_held(path: Path, content: bytes, rows: SoughtRows) -> bool:
 def _taught(project: Project, runs: dict[str, list[StoredFile]], objects: set[str], files: set[Path]) -> Iterator[str]:
     """Runs whose training table holds the rows, registered or not."""
     for key, named in runs.items():
-        cloned = clone_of(project, key) / _TRAIN in files
-        if cloned or any(file.path == _TRAIN and file.md5 in objects for file in named):
+        cloned = any(clone_of(project, key) / name in files for name in _TRAIN)
+        if cloned or any(file.path in _TRAIN and file.md5 in objects for file in named):
             yield key
 
 
 def _vector_files(project: Project, key: str) -> Iterator[Path]:
-    stages = clone_of(project, key) / "var" / "stages"
-    for folder in (stages / "train" / "router", stages / "optimize", folder_of(project, key) / FOLDER / MODEL):
+    track = track_of(key)
+    stages = clone_of(project, key) / track.stages
+    made = {stages / "train" / "router", stages / track.router, stages / "optimize"}
+    for folder in (*sorted(made), folder_of(project, key) / FOLDER / MODEL):
         yield from (folder / name for name in VECTORS if (folder / name).is_file())
 
 
@@ -186,7 +189,7 @@ def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
         if model is None or version.run_key not in taught:
             continue
         held = {name for name in VECTORS if (model / name).is_file()}
-        if NEIGHBOURS in held and version.version in known.in_service:
+        if NEIGHBOURS in held and version.run_key in known.in_service:
             held.remove(NEIGHBOURS)
             waiting.append(
                 f"version {version.version} serves by its neighbour index; once another version serves, "
@@ -198,18 +201,23 @@ def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
 
 def _kept(project: Project, known: Known) -> set[str]:
     """Objects of the dataset that stays, and of versions that never knew the rows."""
-    affected, removed = {row.version for row in known.traced}, Removed(project)
-    others = [v for v in known.versions if v.version not in affected and not removed.version(v.version, PRUNED)]
+    affected = {row.run_key for row in known.traced}
+    removed = {seen.track: Removed(seen) for seen in project.both}
+    others = [
+        version
+        for version in known.versions
+        if version.run_key not in affected and not removed[track_of(version.run_key)].version(version.version, PRUNED)
+    ]
     return {known.dataset}.union(*(objects_of(project, version) for version in others))
 
 
 def _quoting(known: Known, rows: SoughtRows) -> Iterator[str]:
     """Signed lineage that quotes a text as the reason of a quarantine."""
-    affected = {row.version for row in known.traced}
+    affected = {row.run_key for row in known.traced}
     for version in known.versions:
         place = local(version.source)
         path = place / "artifacts" / FOLDER / EVIDENCE / LINEAGE if place else None
-        if path is not None and version.version in affected and path.is_file() and rows.are_in(path.read_bytes()):
+        if path is not None and version.run_key in affected and path.is_file() and rows.are_in(path.read_bytes()):
             yield f"the signed lineage of version {version.version} quotes a text as a reason; prune that version"
 
 

@@ -18,7 +18,6 @@ from pipeline.tables import sha256_file
 from pipeline.trace_index import Indexed, TraceIndex, lineage_rows, read_index, write_index
 from pipeline.version_folder import EVIDENCE, LINEAGE, VersionFolder
 
-INDEX = "trace.db"
 _PATIENCE = 600
 
 
@@ -38,7 +37,7 @@ def update_index(project: Project, version: Version) -> None:
         VerificationFailed: the version's lineage is missing or not as recorded.
         SwitchtenderError: the index cannot be written.
     """
-    path = project.var / INDEX
+    path = project.trace_index
     with _writing(project):
         with read_index(path) as index:
             known = index.versions().get(version.version)
@@ -55,7 +54,7 @@ def rebuild_index(project: Project) -> Rebuilt:
         SwitchtenderError: a store cannot be read, or the index cannot be written.
     """
     versions, removed = versions_of(project), Removed(project)
-    path = project.var / INDEX
+    path = project.trace_index
     carried: list[str] = []
 
     def fill(index: TraceIndex) -> None:
@@ -118,5 +117,5 @@ def _writing(project: Project) -> Iterator[None]:
             yield
     except Timeout as error:
         raise HeldByAnotherRun(
-            f"{project.var / INDEX} is being written by another run; run this again later"
+            f"{project.trace_index} is being written by another run; run this again later"
         ) from error

@@ -7,10 +7,12 @@ from pathlib import Path
 from flows.dvc_objects import DIRECTORY, cache_of, stored_files
 from flows.project import Project
 from flows.registry import MODEL_FILE
+from flows.snapshot import pointer_of
 from pipeline.errors import SwitchtenderError
 from pipeline.params import read_file
 from pipeline.provenance import CODE, DATA, ENCODER, STAGE_OUTPUT, Material
 from pipeline.tables import sha256_file
+from pipeline.track import MODELS, Track
 
 _CODE = ("constraints.txt", "dvc.lock", "dvc.yaml", "params.yaml", str(MODEL_FILE))
 
@@ -22,17 +24,18 @@ def materials_of(project: Project, clone: Path, data: dict[str, str]) -> tuple[M
         SwitchtenderError: one of them is not there, or is not what DVC recorded.
     """
     lock = (clone / "dvc.lock").read_text(encoding="utf-8")
+    by_dvc = (clone / pointer_of(project.table)).is_file()
     found = [Material(name, {"sha256": sha256_file(clone / name)}, CODE) for name in _CODE]
-    kept = {}
+    kept: dict[str, str] = {}
     for file in stored_files(project, lock):
         if not file.stage:
-            kept[file.path] = file.md5
+            kept |= {file.path: file.md5} if by_dvc else {}
             continue
         found.append(Material(file.path, {"sha256": _sha256(project, clone, file.path, file.md5)}, STAGE_OUTPUT,
                               {"md5": file.md5, "stage": file.stage}))  # fmt: skip
     for name, digest in data.items():
         found.append(Material(name, {"sha256": digest}, DATA, {"md5": kept[name]} if name in kept else {}))
-    for encoder in encoders(clone / "params.yaml"):
+    for encoder in encoders(clone / "params.yaml", project.track):
         found.extend(encoder_files(encoder))
     return tuple(found)
 
@@ -46,9 +49,11 @@ def _sha256(project: Project, clone: Path, path: str, md5: str) -> str:
     return found.sha256
 
 
-def encoders(params: Path) -> list[str]:
-    """Every encoder that a section of params.yaml names."""
-    sections = [values for values in read_file(params).values() if isinstance(values, dict)]
+def encoders(params: Path, track: Track) -> list[str]:
+    """Every encoder that a section of params.yaml names for a track."""
+    content = read_file(params)
+    chosen = content.get("models", {}) if track is MODELS else {k: v for k, v in content.items() if k != "models"}
+    sections = [values for values in chosen.values() if isinstance(values, dict)]
     return sorted({str(values["encoder"]) for values in sections if "encoder" in values})
 
 

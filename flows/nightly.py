@@ -7,7 +7,6 @@ A night with nothing new ends before Prefect is started. The gates' verdict deci
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,19 +27,20 @@ from flows.verification import require_sound
 from flows.versions import RegisterParams, Version, opened, versions_of
 from pipeline.champion import write_champion
 from pipeline.errors import SwitchtenderError
-from pipeline.holdout import HOLDOUT_FILE
 from pipeline.params import Section, read
 from pipeline.rematch import Contender, choices_of
 from pipeline.rescoring import answer, unanswered
+from pipeline.tables import read_json
+from pipeline.track import track_named
 
-FLOW = "nightly"
 DATA_DOCS = "var/reports/data_docs/index.html"
 Tell = Callable[[str], None]
 
 
 class NightlyParams(Section):
-    """How the flow behaves around the stages."""
+    """Which tracks a night trains, and how the flow behaves around the stages."""
 
+    tracks: list[str]
     timezone: str
     stage_timeout_minutes: float = Field(gt=0)
     retries: int = Field(ge=0)
@@ -55,22 +55,32 @@ class Outcome:
     new: bool
 
 
+def tracks(project: Project) -> tuple[Project, ...]:
+    """The project seen from each track that a night trains, in the order of params.yaml.
+
+    Raises:
+        InputError: a track is unknown.
+    """
+    names = read("nightly", NightlyParams, project.root / "params.yaml").tracks
+    return tuple(project.on(track_named(name)) for name in names)
+
+
 def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
-    """Run one night, or find that there is nothing new.
+    """Run one night of the project's track, or find that there is nothing new.
 
     Raises:
         HeldByAnotherRun: another night is under way.
         InputError: uncommitted code, bad params, or data that a stage refused.
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
-    with held(project.lock, FLOW):
+    with held(project.lock, project.track.flow):
         identity = snapshot.identify(project).digest
         before = runs.latest_finished(project)
         if before is not None and before.identity == identity and project.mlflow_database.exists():
             return Outcome(before, new=False)
-        params = read(FLOW, NightlyParams, project.root / "params.yaml")
+        params = read("nightly", NightlyParams, project.root / "params.yaml")
         end_marked(NIGHT_MARK, str(project.root))
-        run, resumed = runs.open_run(project, FLOW, identity, params.timezone)
+        run, resumed = runs.open_run(project, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
         return Outcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
 
@@ -82,7 +92,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         commit = snapshot.make_clone(project, run.key, clone)
         uncommitted = tuple(snapshot.uncommitted_data(project))
         run = runs.save(
-            project, replace(run, commit=commit, uncommitted=uncommitted, data=snapshot.data_digests(clone))
+            project, replace(run, commit=commit, uncommitted=uncommitted, data=snapshot.data_digests(project, clone))
         )
         older = runs.latest_finished(project)
         if older is not None:
@@ -91,21 +101,20 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
     versions = versions_of(project)
     found = champion_of(project, versions)
     if found is None:
-        write_champion(None, None, clone / "champion")
+        write_champion(None, None, clone / project.track.champion)
         return run
     with opened(found) as folder:
         require_sound(project, found, folder)
         champion, choices = choices_of(Contender(found.version, found.run_key, folder))
-        missing = unanswered(choices, clone / snapshot.DATASET, clone / HOLDOUT_FILE)
+        missing = unanswered(choices, clone / project.table, clone / project.holdout)
         if missing:
             choices = answer(choices, missing, folder.model)
-    write_champion(champion, choices, clone / "champion")
+    write_champion(champion, choices, clone / project.track.champion)
     return run
 
 
 def _registry(project: Project) -> Registry:
-    params = read("register", RegisterParams, project.root / "params.yaml")
-    registry = Registry(project, params.model)
+    registry = Registry(project, project.params("register", RegisterParams).model)
     registry.prepare()
     return registry
 
@@ -124,7 +133,7 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
             raise
     run = runs.save(project, replace(run, timings=timings))
     clone = clone_of(project, run.key)
-    verdict: dict[str, Any] = json.loads((clone / "var/stages/gate/verdict.json").read_text(encoding="utf-8"))
+    verdict: dict[str, Any] = read_json(clone / project.track.stages / "gate" / "verdict.json")
     commit = snapshot.record(project, run.key, clone)
     run = replace(run, commit=commit, verdict=verdict["verdict"])
     registry = _registry(project)
@@ -143,8 +152,8 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
 
 def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
     """Index a new version, take the first one of a store into service where params say so; returns its aliases."""
-    if read("register", RegisterParams, project.root / "params.yaml").first_becomes_champion:
-        first(project, version, FLOW)
+    if project.params("register", RegisterParams).first_becomes_champion:
+        first(project, version, project.track.flow)
     update_index(project, version)
     return versions_of(project).number(version.version).aliases
 
@@ -157,16 +166,18 @@ def _report(
     from pipeline.report_facts import StageTime, collect
 
     clone = clone_of(project, run.key)
-    older = clone_of(project, before.key) / snapshot.DATASET if before else None
+    table = project.table
+    older = clone_of(project, before.key) / table if before else None
     facts = collect(
         clone,
         run.key,
+        project.track,
         version=run.version or None,
         alias=", ".join(aliases) or None,
         stopped=stopped,
         ended=runs.now(),
         timings=tuple(StageTime(*timing) for timing in run.timings),
-        changes=compare(older, clone / snapshot.DATASET, before.key) if before and older and older.is_file() else None,
+        changes=compare(older, clone / table, before.key) if before and older and older.is_file() else None,
         uncommitted=run.uncommitted,
         links={"Data Docs": f"clone/{DATA_DOCS}"},
     )

@@ -31,9 +31,9 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
         tell(f"{done.how:>9} {done.seconds:6.1f} s  {done.said}")
         return done
 
-    @flow(name="nightly", flow_run_name=run.key, validate_parameters=False, persist_result=False)
+    @flow(name=project.track.flow, flow_run_name=run.key, validate_parameters=False, persist_result=False)
     def nightly() -> list[StageDone]:
-        return [stage.with_options(name=name)(name) for name in stage_names(clone)]
+        return [stage.with_options(name=name)(name) for name in stage_names(clone, project.track)]
 
     return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
 

@@ -15,7 +15,7 @@ from flows.git import git
 from flows.project import Project
 from flows.registry import EXPERIMENT, Registry
 from flows.runs import clone_of
-from flows.snapshot import DATASET, POINTER, RUN_REF
+from flows.snapshot import POINTER, RUN_REF
 from flows.versions import Version, opened
 from pipeline.errors import VerificationFailed
 
@@ -58,9 +58,10 @@ def files_in(project: Project, lock: str) -> Iterator[StoredFile]:
         stages = (yaml.safe_load(lock) or {}).get("stages", {})
     except yaml.YAMLError:
         return
+    tables = {seen.table.as_posix() for seen in project.both}
     for name, stage in stages.items():
         for dep in stage.get("deps", []):
-            if dep["path"] == DATASET.as_posix() and "md5" in dep:
+            if dep["path"] in tables and "md5" in dep:
                 yield StoredFile(dep["path"], dep["md5"], "")
         for out in stage.get("outs", []):
             yield StoredFile(out["path"], out["md5"], name)

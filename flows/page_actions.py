@@ -20,6 +20,7 @@ from pipeline.audit import Audit
 from pipeline.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
 from pipeline.serving.actions import Hint, Holdout, LabelDecision, Move, Suspects, Trace, Traced, VersionRow
 from pipeline.tables import sha256_text
+from pipeline.track import track_of
 
 
 class ProjectActions:
@@ -116,7 +117,7 @@ class ProjectActions:
 
 
 def _tagged(version: Version) -> float | None:
-    figure = version.tags.get("micro_f1", "")
+    figure = version.tags.get(track_of(version.run_key).headline, "")
     return float(figure) if figure else None
 
 

@@ -4,20 +4,69 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.params import S, read_file
+from pipeline.track import AGENTS, TRACKS, Track, track_named
 
 NIGHT_MARK = "SWITCHTENDER_NIGHT"
+TRACK = "SWITCHTENDER_TRACK"
+"""Names the track that a command is about, where it is not the agents'."""
 MARKS = ("params.yaml", "dvc.yaml")
+DATASET = Path("data/prompts.csv")
 
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout of Switchtender. Everything that running makes lies under `var`."""
+    """A checkout of Switchtender, seen from one of its tracks. Everything that running makes lies under `var`."""
 
     root: Path
+    track: Track = AGENTS
+
+    def on(self, track: Track) -> Project:
+        """The same checkout seen from a track."""
+        return replace(self, track=track)
+
+    @property
+    def both(self) -> tuple[Project, ...]:
+        """The checkout seen from each track: for what concerns every version."""
+        return tuple(self.on(track) for track in TRACKS.values())
+
+    def params(self, section: str, model: type[S]) -> S:
+        """A section of the checkout's params.yaml, as the track has it.
+
+        Raises:
+            ParamsError: see `pipeline.params.read`.
+        """
+        return self.track.read(section, model, self.root / "params.yaml")
+
+    @property
+    def table(self) -> Path:
+        """What the track's nights train from, relative to the checkout.
+
+        Raises:
+            ParamsError: params.yaml cannot be read.
+        """
+        return Path(str(self._settings("validate").get("table", DATASET)))
+
+    @property
+    def holdout(self) -> Path:
+        """The ids that the track holds out, relative to the checkout.
+
+        Raises:
+            ParamsError: params.yaml does not say.
+        """
+        return Path(str(self._settings("split").get("holdout", "data/holdout.txt")))
+
+    def _settings(self, section: str) -> dict[str, Any]:
+        """A section as it stands, of which no more than one key is of interest here."""
+        found: Any = read_file(self.root / "params.yaml")
+        for name in f"{self.track.section}{section}".split("."):
+            found = (found.get(name) if isinstance(found, dict) else None) or {}
+        return dict(found)
 
     @property
     def var(self) -> Path:
@@ -34,7 +83,12 @@ class Project:
     @property
     def records(self) -> Path:
         """Who promoted what, what served when, what was removed, and what was replayed."""
-        return self.var / "records"
+        return self.var / "records" / ("" if self.track is AGENTS else self.track.name)
+
+    @property
+    def trace_index(self) -> Path:
+        """The index of `trace`, which holds nothing that the versions' own lineage does not say."""
+        return self.var / ("trace.db" if self.track is AGENTS else f"trace-{self.track.name}.db")
 
     @property
     def promotion_lock(self) -> Path:
@@ -113,5 +167,5 @@ def find_project(start: Path | None = None) -> Project:
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if all((folder / mark).is_file() for mark in MARKS):
-            return Project(folder)
+            return Project(folder, track_named(os.environ.get(TRACK, AGENTS.name)))
     raise InputError(f"{here} is not inside a Switchtender project (no params.yaml and dvc.yaml); change folder")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from flows import runs
 from flows.dvc_objects import cache_of, remote_of
+from flows.git import git
 from flows.lock import held
-from flows.project import Project
+from flows.project import DATASET, Project
 from flows.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotion, PromotionLog, stack, who_am_i
 from flows.registry import Registry
 from flows.served_log import swapped
@@ -22,9 +23,10 @@ from flows.verification import require_sound
 from flows.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from pipeline.determinism import RunParams
 from pipeline.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
-from pipeline.gates import PASSED, GateParams, GateResult
+from pipeline.gates import PASSED, GateResult
 from pipeline.params import read
 from pipeline.rematch import Contender, rematch
+from pipeline.track import MODELS
 from pipeline.version_folder import VersionFolder
 
 FORGOTTEN_TAG = "switchtender.forgotten_rows"
@@ -231,7 +233,7 @@ def _judged(project: Project, versions: Versions, candidate: Version, serving: s
                 Contender(candidate.version, candidate.run_key, folder),
                 Contender(champion.version, champion.run_key, theirs),
                 _dataset(project, folder, Path(place)),
-                read("gate", GateParams, params_file),
+                params_file,
                 read("run", RunParams, params_file).seed,
             )
     own = tuple(gate for gate in own if not gate.gate.startswith("champion_"))
@@ -253,9 +255,15 @@ def _require_readable(project: Project, champion: Version, folder: VersionFolder
 
 
 def _dataset(project: Project, folder: VersionFolder, place: Path) -> Path:
-    """The version's prompts.csv, out of DVC's cache or remote."""
-    md5 = next((m.notes["md5"] for m in folder.provenance().materials if m.name == "data/prompts.csv"), "")
-    copy = place / "prompts.csv"
+    """The table that the version was made from, out of git, or DVC's cache or remote."""
+    provenance = folder.provenance()
+    table = provenance.params.get("models", {}).get("validate", {}).get("table") if project.track is MODELS else None
+    name = str(table or DATASET)
+    md5 = next((m.notes.get("md5", "") for m in provenance.materials if m.name == name), "")
+    copy = place / Path(name).name
+    if not md5:
+        copy.write_text(git(project.root, "cat-file", "blob", f"{provenance.commit}:{name}", strip=False), "utf-8")
+        return copy
     for where in (cache_of(project), remote_of(project)):
         try:
             with where.open(md5) as file, copy.open("wb") as to:

@@ -21,8 +21,9 @@ from pipeline.hash_chain import Head, chained, entries, head_of, read_log
 from pipeline.params import read
 from pipeline.signing import Difference, Signer, SigningParams
 from pipeline.tables import read_json, write_json, write_text
+from pipeline.track import AGENTS, MODELS
 
-REF = "refs/switchtender/promotions"
+REFS = {AGENTS: "refs/switchtender/promotions", MODELS: "refs/switchtender/model-promotions"}
 LOG, HEAD, SIGNATURE = "promotions.jsonl", "head.json", "head.sig"
 PROMOTED, ROLLED_BACK, ADOPTED = "promoted", "rolled back", "adopted"
 _NOTHING = "0" * 40
@@ -63,6 +64,7 @@ class PromotionLog:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.path = project.records / LOG
+        self.ref = REFS[project.track]
 
     def promotions(self) -> list[Promotion]:
         """Every entry of the file, oldest first; checks the chain, not the signed head.
@@ -120,7 +122,7 @@ class PromotionLog:
             text = self._completed(commit, text)
         elif text:
             raise VerificationFailed(
-                f"{self.path} has entries, {REF} is gone; fetch that ref from a copy of the repository"
+                f"{self.path} has entries, {self.ref} is gone; fetch that ref from a copy of the repository"
             )
         facts = {key: value for key, value in asdict(promotion).items() if key != "sequence"}
         text = chained(text, facts)
@@ -132,12 +134,12 @@ class PromotionLog:
         kept = git(self.project.root, "cat-file", "blob", f"{commit}:{LOG}", strip=False)
         wrong = self._signature_differences(commit)
         if wrong or not kept.startswith(text):
-            raise VerificationFailed(f"{self.path} or {REF} was changed; see 'switchtender verify --all'")
-        entries(kept, REF)
+            raise VerificationFailed(f"{self.path} or {self.ref} was changed; see 'switchtender verify --all'")
+        entries(kept, self.ref)
         return kept
 
     def _commit(self) -> str:
-        return git(self.project.root, "for-each-ref", "--format=%(objectname)", REF)
+        return git(self.project.root, "for-each-ref", "--format=%(objectname)", self.ref)
 
     def _keep(self, text: str, before: str) -> None:
         root, head = self.project.root, head_of(text)
@@ -155,7 +157,7 @@ class PromotionLog:
         tree = git(root, "mktree", stdin=listing)
         parents = ["-p", before] if before else []
         commit = git(root, "commit-tree", tree, *parents, "-m", f"switchtender: promotion log, {head.length} entries")
-        git(root, "update-ref", REF, commit, before or _NOTHING)
+        git(root, "update-ref", self.ref, commit, before or _NOTHING)
 
     def _signature_differences(self, commit: str) -> list[Difference]:
         root = self.project.root
@@ -168,10 +170,10 @@ class PromotionLog:
                 found = signer_of(self.project).check(folder, Path(name) / SIGNATURE)
                 head = Head(**read_json(folder / HEAD))
             except (VerificationFailed, TypeError) as error:
-                return [Difference(f"{REF}:{HEAD}", "changed", "a signature by our key", str(error))]
+                return [Difference(f"{self.ref}:{HEAD}", "changed", "a signature by our key", str(error))]
         kept = head_of(git(root, "cat-file", "blob", f"{commit}:{LOG}", strip=False))
         if found or kept != head:
-            return [Difference(f"{REF}:{LOG}", "changed", _told(head), _told(kept))]
+            return [Difference(f"{self.ref}:{LOG}", "changed", _told(head), _told(kept))]
         return []
 
 

@@ -25,7 +25,17 @@ from pipeline.gates import PASSED
 from pipeline.params import read_file
 from pipeline.provenance import Build
 from pipeline.tables import read_json, sha256_file
-from pipeline.version_folder import FOLDER, PROVENANCE, SIGNATURE, assemble, summaries
+from pipeline.track import Track, track_of
+from pipeline.version_diff import dotted
+from pipeline.version_folder import (
+    FOLDER,
+    PROVENANCE,
+    SIGNATURE,
+    assemble,
+    router_sha256,
+    summaries,
+    train_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,12 @@ class Night:
     ended: str
 
     @property
+    def track(self) -> Track:
+        return track_of(self.key)
+
+    @property
     def stages(self) -> Path:
-        return self.clone / "var" / "stages"
+        return self.clone / self.track.stages
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,9 @@ def _log_run(registry: Registry, night: Night) -> str:
             _log_dataset(client, run.info.run_id, name, digest)
         for folder in ("evaluate", "gate"):
             mlflow.log_artifacts(str(night.stages / folder), folder)
-        mlflow.log_artifact(str(night.stages / "label_noise" / "suspects.csv"), "label_noise")
+        suspects = night.stages / "label_noise" / "suspects.csv"
+        if suspects.is_file():
+            mlflow.log_artifact(str(suspects), "label_noise")
         if night.verdict == PASSED:
             _log_model(registry.project, night)
         # The tag comes last: a run without it was cut short and is not found again.
@@ -104,11 +120,7 @@ def _log_run(registry: Registry, night: Night) -> str:
 
 
 def _params(path: Path) -> dict[str, str]:
-    return {
-        f"{section}.{key}": str(value)
-        for section, values in read_file(path).items()
-        for key, value in (values or {}).items()
-    }
+    return {name: str(value) for name, value in dotted(read_file(path)).items()}
 
 
 def _metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -177,16 +189,16 @@ def _create_version(registry: Registry, night: Night, run_id: str) -> None:
 
     client = registry.client
     with contextlib.suppress(MlflowException):
-        client.create_registered_model(registry.model, description="Routes a prompt to the agents that answer it.")
+        client.create_registered_model(registry.model, description=f"Routes a prompt to {night.track.name}.")
     logged = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
     figures = summaries(night.stages)
     tags = {
         RUN_KEY: night.key,
         PROVENANCE_TAG: sha256_file(night.clone.parent / FOLDER / PROVENANCE),
         "git_commit": night.commit,
-        "router_sha256": str(figures["train"]["router_sha256"]),
-        "train_rows": str(figures["label_noise"]["train"]),
-        "micro_f1": str(figures["evaluate"]["micro_f1"]),
+        "router_sha256": router_sha256(figures),
+        "train_rows": str(train_rows(figures)),
+        night.track.headline: str(figures["evaluate"][night.track.headline]),
         "holdout_version": str(figures["split"]["holdout_version"]),
     }
     client.create_model_version(

@@ -18,7 +18,7 @@ from flows.materials import encoder_files, encoders
 from flows.project import Project
 from flows.promotion import named
 from flows.removals import ERASED, PRUNED, Removed
-from flows.snapshot import DATASET, POINTER, RUN_REF, dvc, shared_dvc
+from flows.snapshot import RUN_REF, dvc, pointer_of, shared_dvc
 from flows.stages import run_stage, stage_names
 from flows.verification import require_sound
 from flows.versions import Version, opened, versions_of
@@ -28,6 +28,7 @@ from pipeline.params import read
 from pipeline.provenance import ENCODER, Provenance
 from pipeline.replay import Comparison, Drift, ReplayParams, compare_files, drift, verdict
 from pipeline.tables import sha256_file, write_json
+from pipeline.track import Track
 from pipeline.version_folder import VersionFolder
 
 _TIMEOUT = 4 * 3600.0
@@ -105,17 +106,19 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
         )
     settings = shared_dvc(project, scratch / "cache")
     (clone / ".dvc" / "config.local").write_text(settings, encoding="utf-8")
-    dvc(project, clone, "pull", "--quiet", str(POINTER))
+    table = Project(clone, project.track).table
+    if (clone / pointer_of(table)).is_file():
+        dvc(project, clone, "pull", "--quiet", str(pointer_of(table)))
     recorded = {material.name: material.digest.get("sha256") for material in provenance.materials}
-    if sha256_file(clone / DATASET) != recorded[DATASET.as_posix()]:
-        raise VerificationFailed(f"{DATASET} in the remote is not the recorded one; see 'switchtender verify'")
-    _require_encoders(provenance, clone)
+    if sha256_file(clone / table) != recorded[table.as_posix()]:
+        raise VerificationFailed(f"{table} in the remote is not the recorded one; see 'switchtender verify'")
+    _require_encoders(provenance, clone, project.track)
     return clone
 
 
-def _require_encoders(provenance: Provenance, clone: Path) -> None:
+def _require_encoders(provenance: Provenance, clone: Path, track: Track) -> None:
     recorded = {material.name: material.digest for material in provenance.of(ENCODER)}
-    here = {m.name: m.digest for name in encoders(clone / "params.yaml") for m in encoder_files(name)}
+    here = {m.name: m.digest for name in encoders(clone / "params.yaml", track) for m in encoder_files(name)}
     for name, digest in recorded.items():
         if here.get(name) != digest:
             raise VerificationFailed(f"the encoder's file {name} is not the recorded one; install that encoder again")
@@ -123,7 +126,7 @@ def _require_encoders(provenance: Provenance, clone: Path) -> None:
 
 def rebuild(project: Project, clone: Path, tell: Tell, echo: bool) -> None:
     """Run every stage of the clone, whatever DVC holds to be fresh."""
-    for name in stage_names(clone):
+    for name in stage_names(clone, project.track):
         done = run_stage(project, clone, name, _TIMEOUT, echo, force=True)
         tell(f"{done.how:>9} {done.seconds:6.1f} s  {done.stage}")
 
@@ -134,7 +137,7 @@ def certify(project: Project, version: Version, folder: VersionFolder, clone: Pa
     params = read("replay", ReplayParams, project.root / "params.yaml")
     here = dict(fingerprint(read("run", RunParams, clone / "params.yaml").threads))
     same = here == provenance.environment
-    files, moved = compare_files(provenance, clone), drift(folder, clone)
+    files, moved = compare_files(provenance, clone), drift(folder, clone, project.track)
     return Certificate(
         version=version.version,
         run_key=version.run_key,

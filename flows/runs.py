@@ -63,12 +63,12 @@ def save(project: Project, run: Run) -> Run:
 
 
 def all_runs(project: Project) -> list[Run]:
-    """Every run, oldest first.
+    """Every run of the project's track, oldest first.
 
     Raises:
         SwitchtenderError: a record cannot be read.
     """
-    runs = [_load(path) for path in project.runs.glob(f"*/{_FILE}")]
+    runs = [_load(path) for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
     return sorted(runs, key=lambda run: run.sequence)
 
 
@@ -88,7 +88,7 @@ def latest_finished(project: Project) -> Run | None:
     return finished[-1] if finished else None
 
 
-def open_run(project: Project, flow: str, identity: str, zone: str) -> tuple[Run, bool]:
+def open_run(project: Project, identity: str, zone: str) -> tuple[Run, bool]:
     """The run to work on, and whether it is resumed. Call under the lock.
 
     An unfinished run of the same identity goes on; one of another identity is abandoned.
@@ -101,5 +101,5 @@ def open_run(project: Project, flow: str, identity: str, zone: str) -> tuple[Run
             save(project, replace(run, state=ABANDONED, ended=now()))
     sequence = max((run.sequence for run in runs), default=0) + 1
     date = datetime.now(ZoneInfo(zone)).date().isoformat()
-    run = Run(f"{flow}-{date}-{sequence:04d}", sequence, UNFINISHED, identity, now())
+    run = Run(f"{project.track.flow}-{date}-{sequence:04d}", sequence, UNFINISHED, identity, now())
     return save(project, run), False

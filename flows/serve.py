@@ -19,12 +19,14 @@ import uvicorn
 from flows.project import Project
 from pipeline.errors import InputError
 from pipeline.serving.api import application
+from pipeline.serving.decide import Wish
 from pipeline.serving.guards import is_loopback
 from pipeline.serving.journal import Journal
 from pipeline.serving.keys import Keys
 from pipeline.serving.log import LogLines, log
 from pipeline.serving.page_door import FAILED, PAGE, PageDoor
-from pipeline.serving.routing import CHAT, Asked, Routing
+from pipeline.serving.pool_file import PoolFile
+from pipeline.serving.routing import CHAT, Asked, Routing, labelled
 from pipeline.serving.settings import ServeParams
 from pipeline.serving.switch import NotReady, Served, Source, Switch
 
@@ -99,7 +101,7 @@ class Service:
         """Raises InputError where a setting cannot be used."""
         self.params, self.project = params, project
         self.keys = keys_of(params, root)
-        self.switch = Switch(source, params)
+        self.switch = Switch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / JOURNAL)
         self.routing = Routing(self.switch, params, self.journal)
         self.door = PageDoor() if params.page and project else None
@@ -196,7 +198,7 @@ def _chat(routing: Routing, upstreams: Path) -> APIRouter:
     def route(prompt: str, request_id: str) -> Routed:
         if len(prompt) > (most := routing.params.max_prompt_characters):
             raise InputError(f"the prompt has {len(prompt)} characters; send at most {most}")
-        routed = routing.route_now(Asked(request_id, (prompt,), of=CHAT))
+        routed = routing.route_now(Asked(request_id, (prompt,), Wish(labels=labelled.get()), CHAT))
         decision, served = routed.decisions[0], routed.served
         return Routed(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
 

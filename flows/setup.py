@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from flows.processes import run
-from flows.project import Project, find_project
+from flows.project import DATASET, Project, find_project
 from flows.promotion_log import signer_of
 from flows.registry import Registry
-from flows.snapshot import DATASET, POINTER
+from flows.snapshot import POINTER
 from flows.versions import RegisterParams
 from pipeline.errors import SwitchtenderError
 from pipeline.params import read

@@ -19,20 +19,24 @@ import yaml
 from flows.dvc_objects import store_url
 from flows.git import git
 from flows.processes import run
-from flows.project import Project
+from flows.project import DATASET, Project
+from flows.stages import own_stages
 from pipeline.determinism import RunParams, fingerprint
 from pipeline.errors import InputError, SwitchtenderError
 from pipeline.params import read, read_file
 from pipeline.tables import sha256_file, sha256_text
+from pipeline.track import MODELS
 
-DATASET = Path("data/prompts.csv")
-POINTER = Path("data/prompts.csv.dvc")
+POINTER = Path(f"{DATASET}.dvc")
 TAKEN = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
+CANDIDATES = Path("data/candidates")
 SERVING_CODE, SERVING_PARAMS = "pipeline/serving/", {"serve"}
 """What answers, not what trains: a change in it makes no night worth running."""
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
+LOCK = "dvc.lock"
+EXPECTATIONS = Path("data/expectations")
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,20 @@ def identify(project: Project) -> Identity:
     refuse_uncommitted_code(project)
     params = project.root / "params.yaml"
     threads = read("run", RunParams, params).threads
-    trains = {name: values for name, values in read_file(params).items() if name not in SERVING_PARAMS}
     return Identity(
-        data=data_digests(project.root),
-        params=sha256_text(repr(sorted(trains.items()))),
+        data=data_digests(project, project.root),
+        params=sha256_text(repr(sorted(_training_params(project).items()))),
         code=sha256_text(_training_code(project)),
         environment=sha256_text(repr(sorted(fingerprint(threads).items()))),
     )
+
+
+def _training_params(project: Project) -> dict[str, Any]:
+    """The sections that a night of the track reads; what agents are trained by is nothing to models."""
+    sections = read_file(project.root / "params.yaml")
+    if project.track is MODELS:
+        return {name: sections.get(name) for name in ("run", "models")}
+    return {name: values for name, values in sections.items() if name not in {*SERVING_PARAMS, "models"}}
 
 
 def _training_code(project: Project) -> str:
@@ -74,18 +85,24 @@ def _training_code(project: Project) -> str:
     return "\n".join(line for line in listed if not line.split("\t")[1].startswith(SERVING_CODE))
 
 
-def data_digests(root: Path) -> dict[str, str]:
-    """sha256 of every file that people curate, by path.
+def data_digests(project: Project, root: Path) -> dict[str, str]:
+    """sha256 of every file that people curate for the track, by path; `root` is the checkout, or a run's clone of it.
 
     Raises:
-        InputError: prompts.csv is not there.
+        InputError: the table that the track trains from is not there.
     """
-    if not (root / DATASET).is_file():
-        raise InputError(f"{DATASET} is not there; fetch it with 'make setup'")
-    listed = git(
-        root, "ls-files", "-co", "--exclude-standard", "data/*.yaml", "data/*.csv", "data/*.txt", "data/*.json"
-    )
-    files = sorted({*listed.splitlines(), DATASET.as_posix()})
+    table, models_table = project.table, project.on(MODELS).table
+    if not (root / table).is_file():
+        hint = "fetch it with 'make setup'" if table == DATASET else "see params.yaml: models.validate.table"
+        raise InputError(f"{table} is not there; {hint}")
+    kinds = [f"data/*.{kind}" for kind in ("yaml", "csv", "txt", "json", "jsonl", "parquet")]
+    listed = [Path(name) for name in git(root, "ls-files", "-co", "--exclude-standard", *kinds).splitlines()]
+    if project.track is MODELS:
+        also, folders = {"agents.yaml", "forgotten.csv", "prices.yaml"}, (CANDIDATES, EXPECTATIONS)
+        named = [path for path in listed if path.name in also or path.suffix == ".txt" or path.parent in folders]
+    else:
+        named = [path for path in listed if path.parent != CANDIDATES and path != models_table]
+    files = sorted({path.as_posix() for path in (*named, table)})
     return {name: sha256_file(root / name) for name in files if (root / name).is_file()}
 
 
@@ -105,12 +122,20 @@ def uncommitted_data(project: Project) -> list[str]:
     """Changed files under data/ and params.yaml, which the night takes along and reports."""
     lines = git(project.root, "status", "--porcelain", "-uall", "--", *TAKEN, strip=False).splitlines()
     changed = [line[3:] for line in lines]
-    return changed + ([str(DATASET)] if _dataset_differs(project.root) else [])
+    return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
 
 
-def _dataset_differs(root: Path) -> bool:
-    pointer: dict[str, Any] = yaml.safe_load((root / POINTER).read_text(encoding="utf-8"))
-    with (root / DATASET).open("rb") as file:
+def pointer_of(table: Path) -> Path:
+    """DVC's pointer of a table; where there is none, git keeps the table itself."""
+    return table.with_name(f"{table.name}.dvc")
+
+
+def _table_differs(root: Path, table: Path) -> bool:
+    place = root / pointer_of(table)
+    if not place.is_file():
+        return False
+    pointer: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    with (root / table).open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     return digest != str(pointer["outs"][0]["md5"])
 
@@ -137,10 +162,24 @@ def make_clone(project: Project, key: str, folder: Path) -> str:
     git(folder, "fetch", "--quiet", "--no-tags", str(project.root), SNAPSHOT_REF + key)
     git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
     (folder / ".dvc" / "config.local").write_text(shared_dvc(project, project.dvc_cache), encoding="utf-8")
-    shutil.copyfile(project.root / DATASET, folder / DATASET)
-    if _dataset_differs(folder):
-        dvc(project, folder, "add", "--quiet", str(DATASET))
+    table = project.table
+    (folder / table).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(project.root / table, folder / table)
+    if _table_differs(folder, table):
+        dvc(project, folder, "add", "--quiet", str(table))
+    keep_own_stages(project, folder)
     return commit
+
+
+def keep_own_stages(project: Project, clone: Path) -> None:
+    """Leave only the track's stages in a clone's dvc.lock: a run answers for what it ran, and keeps nothing else."""
+    path = clone / LOCK
+    if not path.is_file():
+        return
+    lock = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    stages = lock.get("stages") or {}
+    lock["stages"] = {name: stages[name] for name in own_stages(stages, project.track)}
+    path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
 
 
 def dvc(project: Project, folder: Path, *arguments: str) -> None:
@@ -176,7 +215,7 @@ def record(project: Project, key: str, clone: Path) -> str:
 
 def carry_over(older: Path, clone: Path) -> None:
     """Give a new clone an older one's dvc.lock and Data Docs, so that DVC sees what is stale."""
-    if (older / "dvc.lock").is_file():
-        shutil.copyfile(older / "dvc.lock", clone / "dvc.lock")
+    if (older / LOCK).is_file():
+        shutil.copyfile(older / LOCK, clone / LOCK)
     if (older / "var" / "reports").is_dir():
         shutil.copytree(older / "var" / "reports", clone / "var" / "reports", dirs_exist_ok=True)

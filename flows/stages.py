@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from flows.processes import TIMED_OUT, Finished, run
 from flows.project import Project
 from pipeline.errors import InputError, SwitchtenderError
+from pipeline.track import TRACKS, Track
 
 RAN, UNCHANGED = "ran", "unchanged"
 _EXITED = re.compile(r"exited with (-?\d+)")
@@ -37,10 +39,16 @@ class PassingTrouble(SwitchtenderError):
     """A stage was cut short (time-out, killed, lock, no network): trying again may help."""
 
 
-def stage_names(clone: Path) -> list[str]:
-    """The stages of dvc.yaml in the order written, which is the order of the night."""
+def stage_names(clone: Path, track: Track) -> list[str]:
+    """A track's stages of dvc.yaml in the order written, which is the order of the night."""
     content = yaml.safe_load((clone / "dvc.yaml").read_text(encoding="utf-8"))
-    return list(content["stages"])
+    return own_stages(content["stages"], track)
+
+
+def own_stages(names: Iterable[str], track: Track) -> list[str]:
+    """Those of the stages that belong to a track."""
+    others = tuple(other.prefix for other in TRACKS.values() if other.prefix and other is not track)
+    return [name for name in names if name.startswith(track.prefix) and not name.startswith(others)]
 
 
 def run_stage(

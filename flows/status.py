@@ -14,6 +14,7 @@ from flows.promotion import in_service, named
 from flows.runs import Run, clone_of
 from flows.verification import require_sound
 from flows.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
+from pipeline.track import track_of
 
 
 def status_of(project: Project) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def status_of(project: Project) -> dict[str, Any]:
     last = runs.latest_finished(project)
     return {
         "model": versions.model,
+        "headline": project.track.headline,
         "versions": [_facts(alias, found) for alias, found in listed if found],
         "alias_moved_to": None if serving.agrees else serving.alias,
         "last_night": _night(project, last) if last else None,
@@ -37,12 +39,13 @@ def status_of(project: Project) -> dict[str, Any]:
 
 
 def _facts(alias: str, version: Version) -> dict[str, Any]:
+    headline = track_of(version.run_key).headline
     return {
         "alias": alias,
         "version": version.version,
         "aliases": list(version.aliases),
         "run_key": version.run_key,
-        "micro_f1": float(version.tags["micro_f1"]),
+        headline: float(version.tags[headline]),
         "train_rows": int(version.tags["train_rows"]),
         "git_commit": version.tags["git_commit"],
         "router_sha256": version.tags["router_sha256"],
@@ -50,7 +53,7 @@ def _facts(alias: str, version: Version) -> dict[str, Any]:
 
 
 def _night(project: Project, run: Run) -> dict[str, Any]:
-    stages = clone_of(project, run.key) / "var" / "stages"
+    stages = clone_of(project, run.key) / project.track.stages
     metrics = json.loads((stages / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
     return {
         "run_key": run.key,

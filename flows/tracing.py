@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from flows.indexing import INDEX, take_in
+from flows.indexing import take_in
 from flows.project import Project
 from flows.promotion_log import PromotionLog
 from flows.removals import PRUNED, Removed
@@ -198,7 +198,7 @@ def tracing(project: Project) -> Iterator[Tracing]:
         SwitchtenderError: MLflow's store cannot be read.
     """
     versions = versions_of(project)
-    with read_index(project.var / INDEX) as index, in_memory() as direct:
+    with read_index(project.trace_index) as index, in_memory() as direct:
         yield Tracing(project, versions, index, direct)
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flows.project import Project
 from pipeline.errors import InputError, SwitchtenderError
-from pipeline.params import Section, read
+from pipeline.params import Section
 from pipeline.version_folder import FOLDER, VersionFolder
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -81,7 +81,7 @@ class Versions:
 
 def versions_of(project: Project) -> Versions:
     """The versions of the model that params.yaml names."""
-    return Versions(project, read("register", RegisterParams, project.root / "params.yaml").model)
+    return Versions(project, project.params("register", RegisterParams).model)
 
 
 @contextmanager

@@ -22,9 +22,11 @@ from pipeline.fates import (
     TRAIN,
 )
 from pipeline.label_reviews import COLUMNS
-from pipeline.outcomes import split_agents
+from pipeline.outcome_cells import named_in
 from pipeline.provenance import Provenance
-from pipeline.version_folder import EVIDENCE, LINEAGE, METRICS, SUSPECTS, VersionFolder
+from pipeline.tables import read_json
+from pipeline.track import AGENTS
+from pipeline.version_folder import DESCRIPTION, EVIDENCE, LINEAGE, METRICS, SUSPECTS, VersionFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,8 @@ IN_FORCE, SUPERSEDED, STALE = "in force", "superseded", "stale"
 
 @dataclass(frozen=True)
 class AgentRows:
-    """The rows whose label names one agent: how many had each fate, how many taught the router or test it.
+    """The rows whose label names one agent, or that have an outcome of one language model: how many had each fate, how
+    many taught the router or test it.
 
     A row of two agents counts under both.
     """
@@ -70,7 +73,8 @@ class VersionFacts:
     """All that an audit takes from the folder. `rows` is the lineage, one row for every row ever in play.
 
     `metrics` and `gains` hold `value, low, high` (95 % bootstrap interval) by metric and by baseline; `suspects` are
-    the label suspects, the least credible first; `prompts` counts those of the holdout.
+    the label suspects, the least credible first; `prompts` counts those of the holdout; `headline` names the metric to
+    show first.
     """
 
     provenance: Provenance
@@ -84,6 +88,7 @@ class VersionFacts:
     gains: dict[str, dict[str, float]]
     prompts: int
     gates: tuple[dict[str, Any], ...]
+    headline: str = AGENTS.headline
 
     @property
     def taught(self) -> int:
@@ -112,25 +117,34 @@ def read_version(folder: VersionFolder) -> VersionFacts:
     """
     try:
         rows, report = folder.table(LINEAGE), folder.facts(METRICS)
-        names = [agent.name for agent in read_agents(folder.root / EVIDENCE / "agents.yaml")]
+        of_agents = folder.track is AGENTS
+        names = _names(folder)
         return VersionFacts(
             provenance=folder.provenance(),
             provenance_sha256=folder.provenance_sha256(),
             rows=rows,
             fates=count_fates(rows),
             agents=count_agents(rows, names),
-            suspects=_suspects(folder.table(SUSPECTS)),
-            reviews=read_decisions(folder.text("label_reviews.csv"), rows),
+            suspects=_suspects(folder.table(SUSPECTS)) if of_agents else (),
+            reviews=read_decisions(folder.text("label_reviews.csv"), rows) if of_agents else (),
             metrics=report["systems"]["router"],
-            gains=report["micro_f1_over"],
+            gains=report[f"{folder.track.headline}_over"],
             prompts=int(report["prompts"]),
             gates=tuple(folder.gates()),
+            headline=folder.track.headline,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise VerificationFailed(
             f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
             "see 'switchtender verify'"
         ) from error
+
+
+def _names(folder: VersionFolder) -> list[str]:
+    """The agents of its day, or the language models that it knows."""
+    if folder.track is AGENTS:
+        return [agent.name for agent in read_agents(folder.root / EVIDENCE / "agents.yaml")]
+    return list(read_json(folder.model / DESCRIPTION)["candidates"])
 
 
 def count_fates(rows: pd.DataFrame) -> dict[str, int]:
@@ -143,7 +157,7 @@ def count_agents(rows: pd.DataFrame, names: list[str]) -> tuple[AgentRows, ...]:
     """The same by agent: the known ones in their order, then others that a row in quarantine may name."""
     found: dict[str, Counter[str]] = {name: Counter() for name in names}
     for row in rows[["agents", "fate", "taught", "split"]].to_dict("records"):
-        for agent in dict.fromkeys(split_agents(str(row["agents"])) or (NO_AGENT,)):
+        for agent in dict.fromkeys(named_in(str(row["agents"])) or (NO_AGENT,)):
             count = found.setdefault(agent, Counter())
             count.update([str(row["fate"])])
             count["taught rows"] += bool(row["taught"])
@@ -202,7 +216,7 @@ def chosen_rows(facts: VersionFacts, which: RowFilter) -> pd.DataFrame:
     rows = facts.rows
     if which.agent:
         wanted = () if which.agent == NO_AGENT else (which.agent,)
-        rows = rows[[which.agent in split_agents(str(cell)) or split_agents(str(cell)) == wanted
+        rows = rows[[which.agent in named_in(str(cell)) or named_in(str(cell)) == wanted
                      for cell in rows["agents"]]]  # fmt: skip
     for column, value in (("fate", which.fate), ("split", which.split)):
         if value:

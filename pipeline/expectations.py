@@ -23,7 +23,7 @@ from pipeline.data_docs import escape_results, make_offline
 from pipeline.errors import InputError
 
 SUITES = Path("data/expectations")
-ROW, CRITICAL = "row", "critical"
+ROW, CRITICAL, WARNING = "row", "critical", "warning"
 _LABELS = ("rule", "severity", "why")
 
 
@@ -31,7 +31,7 @@ _LABELS = ("rule", "severity", "why")
 class Rule:
     """One expectation of a suite, by the name that a curator reads. Law: no two rules share a name.
 
-    A failed rule of severity `row` puts rows aside; a failed `critical` one stops the night.
+    A failed rule of severity `row` puts rows aside; a failed `critical` one stops the night; a `warning` is told.
     """
 
     name: str
@@ -69,17 +69,22 @@ class Judgement:
     failures: tuple[Failure, ...]
 
 
-def read_suites(tables: Iterable[str], with_lines: Iterable[str], folder: Path = SUITES) -> dict[str, Suite]:
+def read_suites(
+    tables: Iterable[str], with_lines: Iterable[str], folder: Path = SUITES, others: Iterable[str] = ()
+) -> dict[str, Suite]:
     """Read the suite of each table, in the order of `tables`; rules of severity `row` belong to those `with_lines`.
+
+    `others` are tables that another stage judges, whose suites may stand beside.
 
     Raises:
         InputError: a suite is missing, malformed or of no known table, a rule lacks its name, severity or reason,
             or two rules share a name.
     """
     known = tuple(tables)
+    every = (*known, *others)
     for path in sorted(folder.glob("*.json")):
-        if path.stem not in known:
-            raise InputError(f"{path} judges no known table; known are {', '.join(known)}: rename or remove it")
+        if path.stem not in every:
+            raise InputError(f"{path} judges no known table; known are {', '.join(every)}: rename or remove it")
     suites = {name: _read_suite(name, folder / f"{name}.json") for name in known}
     rules = [rule for suite in suites.values() for rule in suite.rules]
     names = [rule.name for rule in rules]
@@ -89,7 +94,7 @@ def read_suites(tables: Iterable[str], with_lines: Iterable[str], folder: Path =
             raise InputError(f"{folder} has two rules named '{rule.name}'; rename one")
         if rule.severity == ROW and rule.suite not in row_tables:
             raise InputError(
-                f"{suites[rule.suite].path}: rule '{rule.name}' judges no rows of prompts.csv; make it {CRITICAL}"
+                f"{suites[rule.suite].path}: rule '{rule.name}' judges no rows of a file; make it {CRITICAL}"
             )
     return suites
 
@@ -112,8 +117,10 @@ def _rule(suite: str, entry: dict[str, Any], path: Path) -> Rule:
     for label in _LABELS:
         if not meta.get(label):
             raise InputError(f"{path}: {entry['type']} has no meta.{label}; give it a rule name, a severity and why")
-    if meta["severity"] not in (ROW, CRITICAL):
-        raise InputError(f"{path}: rule '{meta['rule']}' has severity '{meta['severity']}'; use {ROW} or {CRITICAL}")
+    if meta["severity"] not in (ROW, CRITICAL, WARNING):
+        raise InputError(
+            f"{path}: rule '{meta['rule']}' has severity '{meta['severity']}'; use {ROW}, {CRITICAL} or {WARNING}"
+        )
     columns = kwargs.get("column_list") or [""]
     return Rule(meta["rule"], suite, meta["severity"], meta["why"], kwargs.get("column", columns[-1]))
 

@@ -4,30 +4,60 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.folds import Folds, inner_folds, make_folds
-from pipeline.outcomes import Outcomes
+from pipeline.outcomes import Outcomes, read_outcomes
+from pipeline.policies import AUTO, PolicyParams
+from pipeline.prices import Priced
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.protocol import Predictions
+from pipeline.routers.protocol import Predictions, gathered
 from pipeline.routers.settings import FinetuningParams, Progress
-from pipeline.routers.systems import new_router
+from pipeline.routers.systems import new_router, open_router
 
 
 def fit_router(
-    system: str, outcomes: Outcomes, params: FinetuningParams, seed: int, progress: Progress | None = None
+    system: str,
+    outcomes: Outcomes,
+    params: FinetuningParams,
+    seed: int,
+    progress: Progress | None = None,
+    policy: PolicyParams = AUTO,
+    prices: Sequence[Priced] = (),
 ) -> CalibratedRouter:
-    """Fit one system; calibration and thresholds come from folds made inside the given rows.
+    """Fit one system; calibration and the policy's numbers come from folds made inside the given rows.
 
     Raises:
-        InputError: unknown system or encoder, or fewer than two prompts.
+        InputError: unknown system or encoder, fewer than two prompts, a policy that the table cannot have, or a
+            candidate without a price where `prices` are given.
     """
-    router = new_router(system, params, seed, progress)
+    router = new_router(system, params, seed, progress, policy, prices)
     router.fit(outcomes, inner_folds(outcomes, params.folds, seed))
     return router
+
+
+def joined(folder: Path, name: str, table: Path) -> tuple[CalibratedRouter, int]:
+    """A saved router with one candidate more, learnt from a table alone, and from how many prompts.
+
+    The table holds the new candidate's outcomes and, on the same prompts, those of the known ones.
+
+    Raises:
+        InputError: the router cannot take one in, or the table has no outcome of it.
+        TableError: the table is malformed.
+    """
+    router = open_router(folder)
+    if name in router.candidates:
+        raise InputError(f"{folder} knows '{name}' already; give the new candidate another name")
+    outcomes = read_outcomes(table, (*router.candidates, name))
+    tried = np.flatnonzero(~np.isnan(outcomes.quality[:, -1]))
+    if not len(tried):
+        raise InputError(f"{table} has no outcome of '{name}'; add rows, or check the name")
+    router.join(outcomes.rows(tried))
+    return router, len(tried)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -66,16 +96,19 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Folds:
 
 
 def crossvalidate(
-    system: str, outcomes: Outcomes, folds: Folds, params: FinetuningParams, seed: int, progress: Progress | None = None
+    system: str,
+    outcomes: Outcomes,
+    folds: Folds,
+    params: FinetuningParams,
+    seed: int,
+    progress: Progress | None = None,
+    policy: PolicyParams = AUTO,
+    prices: Sequence[Priced] = (),
 ) -> Predictions:
     """Predictions for every row by a router that was fitted, calibrated and tuned without its fold."""
-    shape = outcomes.quality.shape
-    quality, cost = np.zeros(shape, np.float32), np.full(shape, np.nan, np.float32)
-    chosen = np.zeros(shape, np.bool_)
+    made = []
     for fold in np.unique(folds):
         held_out, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        router = fit_router(system, outcomes.rows(train), params, seed, progress)
-        predictions = router.predict(outcomes.rows(held_out).prompts)
-        quality[held_out], cost[held_out] = predictions.quality, predictions.cost
-        chosen[held_out] = predictions.chosen
-    return Predictions(outcomes.candidates, quality, cost, chosen)
+        router = fit_router(system, outcomes.rows(train), params, seed, progress, policy, prices)
+        made.append((held_out, router.predict(outcomes.rows(held_out).prompts)))
+    return gathered(made)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,13 @@ def gate(params: GateParams, seed: int) -> Summary:
         InputError: champion/ says neither who the champion is nor that there is none.
     """
     results = judge(gather(), params, seed)
+    return write_verdict(results, STAGES)
+
+
+def write_verdict(results: list[GateResult], stages: Path) -> Summary:
+    """Write what the gates found, and whether all of them let it pass."""
     verdict = PASSED if all(result.verdict == PASSED for result in results) else FAILED
-    write_json({"verdict": verdict, "gates": [asdict(result) for result in results]}, STAGES / NAME / "verdict.json")
+    write_json({"verdict": verdict, "gates": [asdict(result) for result in results]}, stages / NAME / "verdict.json")
     counts = {name: sum(result.verdict == name for result in results) for name in (PASSED, FAILED, UNDECIDABLE)}
     return {"verdict": verdict, "gates": len(results), **{f"gates_{name}": count for name, count in counts.items()}}
 
@@ -114,7 +120,7 @@ def evidence_of(
         metrics={metric: figure["value"] for metric, figure in report["systems"]["router"].items()},
         train_rows=len(train_agents),
         champion=champion[0] if champion else None,
-        champion_chosen=_champion_chosen(champion[1], predictions, names) if champion else None,
+        champion_chosen=champion_choices(champion[1], predictions, names) if champion else None,
     )
 
 
@@ -122,8 +128,8 @@ def _matrix(cells: pd.Series, names: tuple[str, ...]) -> Binary:
     return label_matrix([split_agents(str(cell)) for cell in cells], names) > 0.5
 
 
-def _champion_chosen(choices: Choices, rows: pd.DataFrame, names: tuple[str, ...]) -> Binary | None:
-    """Its choices row by row, or None where it has not answered one of today's holdout prompts."""
+def champion_choices(choices: Choices, rows: pd.DataFrame, names: tuple[str, ...]) -> Binary | None:
+    """The champion's choices row by row, or None where it has not answered one of today's holdout prompts."""
     keys = list(zip(rows["prompt_id"], rows["text_sha256"], strict=True))
     if any(key not in choices.by_row for key in keys):
         return None
@@ -135,23 +141,25 @@ def judge(evidence: Evidence, params: GateParams, seed: int) -> list[GateResult]
     """Every gate's result, in a fixed order."""
     metrics = evidence.metrics
     return [
-        _floor("micro_f1", metrics["micro_f1"], params.micro_f1),
-        _floor("macro_f1", metrics["macro_f1"], params.macro_f1),
+        floor("micro_f1", metrics["micro_f1"], params.micro_f1),
+        floor("macro_f1", metrics["macro_f1"], params.macro_f1),
         _rare_recall(evidence, params),
-        _ceiling("calibration_error", metrics["calibration_error"], params.calibration_error),
-        _row_count(evidence, params),
+        ceiling("calibration_error", metrics["calibration_error"], params.calibration_error),
+        row_count(evidence.train_rows, evidence.champion, params.row_drop),
         *against_champion(evidence, params, seed),
     ]
 
 
-def _floor(name: str, value: float, limit: float) -> GateResult:
+def floor(name: str, value: float, limit: float) -> GateResult:
+    """Passes from the limit upwards."""
     enough = value >= limit
     return GateResult(
         name, value, limit, PASSED if enough else FAILED, f"{'at least' if enough else 'below'} the floor"
     )
 
 
-def _ceiling(name: str, value: float, limit: float) -> GateResult:
+def ceiling(name: str, value: float, limit: float) -> GateResult:
+    """Passes up to the limit."""
     low = value <= limit
     return GateResult(name, value, limit, PASSED if low else FAILED, f"{'at most' if low else 'above'} the ceiling")
 
@@ -169,16 +177,16 @@ def _rare_recall(evidence: Evidence, params: GateParams) -> GateResult:
         return GateResult("rare_recall", None, params.rare_recall, UNDECIDABLE, reason)
     if not rare.any():
         return GateResult("rare_recall", None, params.rare_recall, PASSED, "no agent is rare")
-    return _floor("rare_recall", recall(evidence.truth[:, rare], evidence.chosen[:, rare]), params.rare_recall)
+    return floor("rare_recall", recall(evidence.truth[:, rare], evidence.chosen[:, rare]), params.rare_recall)
 
 
-def _row_count(evidence: Evidence, params: GateParams) -> GateResult:
-    if evidence.champion is None:
-        return GateResult("row_count", float(evidence.train_rows), 0.0, PASSED, "there is no champion to compare with")
-    limit = (1 - params.row_drop) * evidence.champion.train_rows
-    enough = evidence.train_rows >= limit
-    reason = f"champion version {evidence.champion.version} learnt from {evidence.champion.train_rows} rows"
-    return GateResult("row_count", float(evidence.train_rows), limit, PASSED if enough else FAILED, reason)
+def row_count(train_rows: int, champion: Champion | None, drop: float) -> GateResult:
+    """Whether the router learnt from at most `drop` (a share) fewer rows than the champion."""
+    if champion is None:
+        return GateResult("row_count", float(train_rows), 0.0, PASSED, "there is no champion to compare with")
+    limit = (1 - drop) * champion.train_rows
+    reason = f"champion version {champion.version} learnt from {champion.train_rows} rows"
+    return GateResult("row_count", float(train_rows), limit, PASSED if train_rows >= limit else FAILED, reason)
 
 
 def against_champion(evidence: Evidence, params: GateParams, seed: int) -> list[GateResult]:
@@ -222,8 +230,8 @@ def _paired(
 
 
 def lower_bound(
-    statistic: Statistic | Callable[[Binary, Binary], float],
-    truth: Binary,
+    statistic: Callable[[Any, Binary], float],
+    truth: Any,
     ours: Binary,
     theirs: Binary,
     confidence: float,

@@ -15,7 +15,7 @@ from pipeline.routers.clusters import ClustersScorer
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.linear import LinearScorer
 from pipeline.routers.neighbours import NeighboursScorer
-from pipeline.routers.protocol import Predictions, Scorer
+from pipeline.routers.protocol import Predictions, Scorer, gathered
 from pipeline.routers.settings import FinetuningParams, Progress
 from pipeline.routers.windows import Reading
 
@@ -58,14 +58,12 @@ def learnt_predictions(
     embedding = RememberedEmbedding(params.encoder, params.max_tokens)
     found = {}
     for name in names:
-        shape = outcomes.quality.shape
-        quality, cost, chosen = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+        made = []
         for part, rows in parts:
             router = CalibratedRouter(LEARNT[name](embedding, seed))
             router.fit(replace(part, datasets=None), inner_folds(part, params.folds, seed))
-            predicted = router.predict([outcomes.prompts[i] for i in rows])
-            quality[rows], cost[rows], chosen[rows] = predicted.quality, predicted.cost, predicted.chosen
+            made.append((rows, router.predict([outcomes.prompts[i] for i in rows])))
             if progress:
                 progress(name)
-        found[name] = Predictions(outcomes.candidates, quality, cost, chosen)
+        found[name] = gathered(made)
     return found

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.fates import HOLDOUT, KEPT, NO_SPLIT, QUARANTINED, REFUSED, read_fates
-from pipeline.stage import STAGES, Summary, run_stage
+from pipeline.fates import FATES, HOLDOUT, KEPT, NO_SPLIT, QUARANTINED, REFUSED, read_fates
+from pipeline.stage import Summary, run_stage_on_track
 from pipeline.tables import write_table
+from pipeline.track import AGENTS, Track
 
 NAME = "lineage"
-ORDER = ("validate", "split", "label_noise", "augment", "train", "evaluate")
+ORDER = ("validate", "split", "label_noise", "augment", "train", "join", "evaluate")
 KEY = ["prompt_id", "text_sha256"]
 
 
-def lineage() -> Summary:
-    """Join the fates and write lineage.parquet."""
-    table = join_fates({stage: read_fates(stage) for stage in ORDER})
-    write_table(table, STAGES / NAME / "lineage.parquet")
+def lineage(track: Track = AGENTS) -> Summary:
+    """Join the fates that the track's stages left, and write lineage.parquet."""
+    folder = track.stages / FATES.name
+    table = join_fates({stage: read_fates(stage, folder) for stage in ORDER if (folder / f"{stage}.parquet").exists()})
+    write_table(table, track.stages / NAME / "lineage.parquet")
     counts = table["fate"].value_counts()
     return {
         "rows": len(table),
@@ -59,4 +61,4 @@ def _joined(group: pd.DataFrame) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_stage(NAME, lineage)
+    run_stage_on_track(NAME, lineage)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.outcomes import FloatMatrix, Outcomes
 
 Binary = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -22,6 +24,17 @@ def f1_from_counts(both: int, predicted: int, actual: int) -> float:
 def micro_f1(truth: Binary, chosen: Binary) -> float:
     """F1 over all cells together; arguments bool [n, c]."""
     return f1_from_counts(int((truth & chosen).sum()), int(chosen.sum()), int(truth.sum()))
+
+
+def chosen_quality(quality: FloatMatrix, chosen: Binary) -> float:
+    """Mean quality of what was chosen, over the prompts where it is known; 0 where it is known of none.
+
+    Arguments [n, c], quality NaN where a candidate was not tried.
+    """
+    known = chosen & ~np.isnan(quality)
+    count = known.sum(axis=1)
+    means = np.where(known, quality, 0.0).sum(axis=1)[count > 0] / count[count > 0]
+    return float(means.mean()) if len(means) else 0.0
 
 
 def macro_f1(truth: Binary, chosen: Binary) -> float:
@@ -79,9 +92,30 @@ def resamples(rows: int, count: int, seed: int) -> Rows:
     return np.random.default_rng(seed).integers(0, rows, size=(count, rows))
 
 
-def bootstrap(statistic: Statistic, truth: Binary, chosen: Binary, draws: Rows) -> npt.NDArray[np.float64]:
+def bootstrap(
+    statistic: Callable[[Any, Binary], float], truth: Any, chosen: Binary, draws: Rows
+) -> npt.NDArray[np.float64]:
     """The statistic on each resample of prompts: float64 [count]."""
     return np.array([statistic(truth[rows], chosen[rows]) for rows in draws])
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one figure that a router is first judged by: micro-F1 on labels, the chosen quality on graded outcomes.
+
+    `truth` [n, c] is what `statistic` takes beside the choices.
+    """
+
+    name: str
+    truth: Any
+    statistic: Callable[[Any, Binary], float]
+
+
+def headline(outcomes: Outcomes) -> Headline:
+    """The headline figure for outcomes, with their truth."""
+    if outcomes.is_labels:
+        return Headline("micro_f1", outcomes.quality > 0.5, micro_f1)
+    return Headline("quality", outcomes.quality, chosen_quality)
 
 
 def interval(values: npt.NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:

@@ -16,15 +16,18 @@ from pydantic import Field
 
 from pipeline.determinism import RunParams, pin
 from pipeline.engine_folder import DESCRIPTION, ENGINE
-from pipeline.metrics import bootstrap, interval, micro_f1, resamples
-from pipeline.outcomes import SEPARATOR, label_matrix, split_agents
+from pipeline.metrics import bootstrap, headline, interval, resamples
+from pipeline.outcome_cells import best_in, outcomes_of_rows
+from pipeline.outcomes import SEPARATOR, Outcomes, from_labels
 from pipeline.params import Section, read
+from pipeline.policies import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
 from pipeline.routers.systems import open_router
-from pipeline.stage import STAGES, Summary, run_stage
+from pipeline.stage import Summary, run_stage_on_track
 from pipeline.tables import read_table, sha256_folder, write_json
+from pipeline.track import AGENTS, Track
 from pipeline.training_rows import rows_of
 
 NAME = "optimize"
@@ -42,60 +45,71 @@ class OptimizeParams(Section):
     training_rows: int = Field(ge=0)
 
 
-def optimize(params: OptimizeParams, run: RunParams) -> Summary:
+def optimize(params: OptimizeParams, run: RunParams, track: Track = AGENTS) -> Summary:
     """Write the `engine` folder and how the precisions compare.
 
     Raises:
         SwitchtenderError: the encoder cannot be exported, or the export does not say what torch says.
     """
-    trained = STAGES / "train" / "router"
+    trained, out = track.stages / "train" / "router", track.stages / NAME
     router = open_router(trained)
-    engine = STAGES / NAME / ENGINE
+    engine = out / ENGINE
     engine.mkdir(parents=True, exist_ok=True)
     if not isinstance(router.scorer.embedding, FrozenEmbedding):
         write_json({"format": FORMAT, "precision": NO_ENCODER}, engine / DESCRIPTION)
-        write_json({"precision": NO_ENCODER, "prompts": 0, "differing": []}, STAGES / NAME / COMPARISON)
+        write_json({"precision": NO_ENCODER, "prompts": 0, "differing": []}, out / COMPARISON)
         return {"precision": NO_ENCODER, "engine_sha256": sha256_folder(engine)}
-    rows = read_table(STAGES / "augment" / "train.parquet").drop(columns="line")
-    real = rows[rows["parents"] == ""].reset_index(drop=True)
-    comparison = compare_precisions(router, _held_out(router.candidates), params)
+    rows = read_table(track.stages / track.learnt).drop(columns="line")
+    real = rows[rows["parents"] == ""].reset_index(drop=True) if "parents" in rows.columns else rows
+    comparison = compare_precisions(router, _held_out(track, router.candidates), params)
     comparison["fp32_differs_from_torch"] = _export(router.scorer.embedding, engine, comparison["precision"], real)
     if params.training_rows:
         _write_training_rows(trained, engine, real, params.training_rows, run)
-    write_json(comparison, STAGES / NAME / COMPARISON)
+    write_json(comparison, out / COMPARISON)
     return _summary(comparison, engine)
 
 
 def compare_precisions(
     router: CalibratedRouter, held_out: dict[str, pd.DataFrame], params: OptimizeParams
 ) -> dict[str, Any]:
-    """int8 beside fp32 on held-out rows: micro-F1 of each, the loss with its paired 95 % interval, what differs.
+    """int8 beside fp32 on held-out rows: the headline figure of each, the loss with its paired 95 % interval, and what
+    is routed differently.
 
-    `held_out` has a table for each precision: prompt_id, agents, and a probability a candidate.
+    `held_out` has a table for each precision: prompt_id, agents, and a probability a candidate. Graded outcomes are
+    compared by quality first: that is where a precision can differ.
     """
     if not params.int8 or not len(held_out[FP32]):
         return {"precision": FP32, "prompts": len(held_out[FP32]), "differing": [], "reason": "int8 was not measured"}
     names = list(router.candidates)
-    truth = label_matrix([split_agents(text) for text in held_out[FP32]["agents"]], names) > 0.5
+    first = headline(_truth(router, held_out[FP32]))
     quality = {which: table[names].to_numpy(np.float32) for which, table in held_out.items()}
-    chosen = {which: router.policy.choose(values) for which, values in quality.items()}
-    draws = resamples(len(truth), _RESAMPLES, seed=0)
-    spread = bootstrap(micro_f1, truth, chosen[FP32], draws) - bootstrap(micro_f1, truth, chosen[INT8], draws)
-    figures = {which: round(micro_f1(truth, values), 6) for which, values in chosen.items()}
+    policy = router.policy if isinstance(router.policy, SubsetPolicy) else BestPolicy()
+    chosen = {which: policy.choose(values) for which, values in quality.items()}
+    draws = resamples(len(held_out[FP32]), _RESAMPLES, seed=0)
+    boots = {which: bootstrap(first.statistic, first.truth, values, draws) for which, values in chosen.items()}
+    spread = boots[FP32] - boots[INT8]
+    figures = {which: round(first.statistic(first.truth, values), 6) for which, values in chosen.items()}
     loss = round(figures[FP32] - figures[INT8], 6)
     low, high = interval(spread)
     passed = loss <= params.max_loss
     verdict = "at most" if passed else "more than"
     return {
         "precision": INT8 if passed else FP32,
-        "prompts": len(truth),
-        "micro_f1": figures,
+        "prompts": len(held_out[FP32]),
+        "metric": first.name,
+        first.name: figures,
         "loss": {"value": loss, "low": round(low, 6), "high": round(high, 6)},
         "limit": params.max_loss,
-        "reason": f"int8 loses {loss:.4f} of micro-F1 on held-out folds, {verdict} {params.max_loss}",
+        "reason": f"int8 loses {loss:.4f} of {first.name} on held-out folds, {verdict} {params.max_loss}",
         "largest_difference": round(float(np.abs(quality[FP32] - quality[INT8]).max()), 6),
         "differing": _differing(held_out[FP32], chosen, names),
     }
+
+
+def _truth(router: CalibratedRouter, rows: pd.DataFrame) -> Outcomes:
+    """What the labels say; a router that chooses subsets learnt from labels."""
+    rows, names = rows.assign(prompt=""), router.candidates
+    return from_labels(rows, names) if isinstance(router.policy, SubsetPolicy) else outcomes_of_rows(rows, names)
 
 
 def _differing(rows: pd.DataFrame, chosen: dict[str, Any], names: list[str]) -> list[dict[str, str]]:
@@ -116,8 +130,8 @@ def _differing(rows: pd.DataFrame, chosen: dict[str, Any], names: list[str]) -> 
     ]
 
 
-def _held_out(candidates: tuple[str, ...]) -> dict[str, pd.DataFrame]:
-    table = pd.read_parquet(STAGES / "train" / "quantised.parquet")
+def _held_out(track: Track, candidates: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    table = pd.read_parquet(track.stages / "train" / "quantised.parquet")
     return {
         which: table[table["precision"] == which][["prompt_id", "agents", *candidates]].reset_index(drop=True)
         for which in (FP32, INT8)
@@ -144,16 +158,16 @@ def _write_training_rows(trained: Path, engine: Path, rows: pd.DataFrame, most: 
     reading = open_router(trained, engine=engine, threads=run.threads).read([str(text) for text in kept["prompt"]])
     if reading is None:
         raise RuntimeError("a router with an encoder reads prompts")
-    agents = [split_agents(str(text)) for text in kept["agents"]]
+    agents = [best_in(str(text)) for text in kept["agents"]]
     rows_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
 
 
 def _summary(comparison: dict[str, Any], engine: Path) -> Summary:
-    figures = comparison.get("micro_f1", {})
+    metric = comparison.get("metric", "")
     return {
         "precision": comparison["precision"],
         "prompts": comparison["prompts"],
-        **{f"{which}_micro_f1": value for which, value in figures.items()},
+        **{f"{which}_{metric}": value for which, value in comparison.get(metric, {}).items()},
         "routed_differently": len(comparison["differing"]),
         "fp32_differs_from_torch": comparison["fp32_differs_from_torch"],
         "engine_megabytes": round(sum(path.stat().st_size for path in engine.iterdir()) / 1e6, 1),
@@ -161,11 +175,11 @@ def _summary(comparison: dict[str, Any], engine: Path) -> Summary:
     }
 
 
-def _run() -> Summary:
+def _run(track: Track) -> Summary:
     run = read("run", RunParams)
     pin(run.seed, run.threads)
-    return optimize(read("optimize", OptimizeParams), run)
+    return optimize(track.read(NAME, OptimizeParams), run, track)
 
 
 if __name__ == "__main__":
-    run_stage(NAME, _run)
+    run_stage_on_track(NAME, _run)

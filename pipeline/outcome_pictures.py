@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COST_QUALITY, SLICES = "cost_quality", "slices"
+OUTCOME_PICTURES = COST_QUALITY, SLICES = ("cost_quality", "slices")
 SINGLE_CANDIDATES = "single_candidates"
 _POINT, _FRONT = "point", "front"
 _LOG_ABOVE = 20.0

@@ -24,10 +24,12 @@ from pipeline.baseline_rows import (
 )
 from pipeline.outcome_slices import Slice, dataset_slices, prompt_slices
 from pipeline.outcomes import Outcomes
+from pipeline.policies import Choice
 from pipeline.routers.protocol import Predictions
 
 ROUTER = "router"
 SWEPT = "swept on the evaluated prompts: optimistic"
+BY_LAMBDA, BY_POLICY = "with the stored lambda, chosen in train", "by the stored policy"
 
 Facts = dict[str, Any]
 Strategies = dict[str, Strategy]
@@ -59,7 +61,7 @@ def outcome_report(
         "chosen_in": chosen_in,
         "untried_choices": strategies[ROUTER].untried,
         "metrics": _metrics(strategies, outcomes, reference, datasets),
-        "swept": _swept(strategies, outcomes) if has_costs else None,
+        "swept": _swept(strategies, outcomes, {ROUTER: predictions, **(learnt or {})}) if has_costs else None,
         "pair": _pair(strategies, outcomes, reference),
         "accept": _accept(strategies, outcomes, reference),
         "datasets": _by_slice(strategies, datasets, len(outcomes)),
@@ -140,8 +142,11 @@ def _grounds(strategy: Strategy, candidates: Sequence[str]) -> Facts:
     return facts if choice is None else {**facts, "most_chosen": choice}
 
 
-def _swept(strategies: Strategies, outcomes: Outcomes) -> Facts:
-    """Quality for cost: frontiers over lambda, their areas, and what they reach at fixed costs and qualities."""
+def _swept(strategies: Strategies, outcomes: Outcomes, routers: Mapping[str, Predictions]) -> Facts:
+    """Quality for cost: frontiers over lambda, their areas, and what they reach at fixed costs and qualities.
+
+    These are swept on the prompts that they are judged on; beside them stands what a lambda chosen in train gets.
+    """
     quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
     singles = m.Curve(m.known_mean(cost, axis=0), m.known_mean(quality, axis=0))
     low, high = float(np.nanmin(singles.cost)), float(np.nanmax(singles.cost))
@@ -163,18 +168,20 @@ def _swept(strategies: Strategies, outcomes: Outcomes) -> Facts:
             "frontier": _points(front),
         }
 
-    chosen = strategies[ROUTER]
+    points = {
+        name: _operating_point(found.operating, outcomes, single)
+        for name, found in routers.items()
+        if found.operating is not None
+    }
+    stored = {"label": BY_POLICY, **_means(strategies[ROUTER])}
     return {
         "label": SWEPT,
         "cost_from": rounded(low),
         "cost_to": rounded(high),
         "half_of_best_single": rounded(spent / 2),
         "half_of_dearest": rounded(high / 2),
-        "operating_point": {
-            "label": "by the stored policy",
-            "cost_usd": rounded(float(m.known_mean(chosen.cost))),
-            "quality": rounded(float(m.known_mean(chosen.quality))),
-        },
+        "operating_point": points.get(ROUTER, stored),
+        "operating_points": points,
         "candidates": [
             {"candidate": name, "cost_usd": rounded(singles.cost[c]), "quality": rounded(singles.quality[c])}
             for c, name in enumerate(outcomes.candidates)
@@ -183,12 +190,30 @@ def _swept(strategies: Strategies, outcomes: Outcomes) -> Facts:
     }
 
 
+def _operating_point(chosen: Choice, outcomes: Outcomes, single: Strategy) -> Facts:
+    """What a choice by a lambda of train got, and how far above the best single candidate; rows of none left out."""
+    some, picks = chosen.any(axis=1), chosen.argmax(axis=1)
+    quality, cost = (np.where(some, m.taken(values, picks), np.nan) for values in (outcomes.quality, outcomes.cost))
+    point = Strategy("", quality, cost, picks)
+    above = m.Resampled.of([quality - single.quality, cost - single.cost])
+    differences = {"minus_best_single": above.figure(0), "cost_minus_best_single": above.figure(1)}
+    return {"label": BY_LAMBDA, **_means(point), **differences}
+
+
+def _means(strategy: Strategy) -> Facts:
+    quality, cost = float(m.known_mean(strategy.quality)), float(m.known_mean(strategy.cost))
+    return {"cost_usd": rounded(cost), "quality": rounded(quality)}
+
+
 def _points(front: m.Curve) -> list[Facts]:
     return [{"cost_usd": rounded(x), "quality": rounded(y)} for x, y in zip(front.cost, front.quality, strict=True)]
 
 
 def _pair(strategies: Strategies, outcomes: Outcomes, strong: int) -> Facts | None:
-    """APGR, CPT(50) and CPT(80) between the best single candidate and the other one, or the cheapest of several."""
+    """APGR, CPT(50) and CPT(80) between the best single candidate and the other one, or the cheapest of several.
+
+    `share_of_strong` is what the stored policy made of it: the share of prompts that went to the strong one.
+    """
     if len(outcomes.candidates) == 2:
         weak = 1 - strong
     elif CHEAPEST in strategies:
@@ -199,7 +224,7 @@ def _pair(strategies: Strategies, outcomes: Outcomes, strong: int) -> Facts | No
         return None
     quality = outcomes.quality.astype(np.float64)
 
-    def row(expected: m.Values) -> Facts | None:
+    def row(strategy: Strategy, expected: m.Values) -> Facts | None:
         need = np.where(np.isfinite(expected[:, [strong, weak]]).all(axis=1), expected[:, strong], np.nan)
         curve = m.recovered(m.pair_curve(need - expected[:, weak], quality[:, weak], quality[:, strong]))
         if curve is None:
@@ -208,10 +233,11 @@ def _pair(strategies: Strategies, outcomes: Outcomes, strong: int) -> Facts | No
             "apgr": rounded(curve.area),
             "cpt_50": rounded(curve.share_for(0.5)),
             "cpt_80": rounded(curve.share_for(0.8)),
+            "share_of_strong": rounded(float((_picks(strategy) == strong).mean())),
         }
 
     both = ~np.isnan(quality[:, [weak, strong]]).any(axis=1)
-    rows = {name: row(s.expected.quality) for name, s in _routers(strategies).items() if s.expected is not None}
+    rows = {name: row(s, s.expected.quality) for name, s in _routers(strategies).items() if s.expected is not None}
     return {
         "weak": outcomes.candidates[weak],
         "strong": outcomes.candidates[strong],

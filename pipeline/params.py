@@ -48,15 +48,17 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
 
 
 def read(section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
-    """Read one section of params.yaml.
+    """Read one section of params.yaml; `outer.inner` names a section inside another.
 
     Raises:
         ParamsError: the section is missing, or a key in it is unknown, missing or of the wrong type.
     """
     content = read_file(path)
-    if section not in content:
-        raise ParamsError(f"{path} has no section '{section}'{_nearest(section, content)}; add it")
-    return parse(section, model, content[section] or {}, path)
+    for name in section.split("."):
+        if not isinstance(content, dict) or name not in content:
+            raise ParamsError(f"{path} has no section '{section}'{_nearest(name, content)}; add it")
+        content = content[name] or {}
+    return parse(section, model, content, path)
 
 
 def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PARAMS_FILE) -> S:

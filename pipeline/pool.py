@@ -14,11 +14,14 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from pipeline.errors import InputError
+from pipeline.outcomes import split_agents
 from pipeline.prices import MILLION, Priced, named_entries, read_yaml
+from pipeline.tables import read_table
 
 EXAMPLE = "docs/examples/pool.yaml"
 Figures = npt.NDArray[np.float64]
 T = TypeVar("T", float, Figures)
+P = TypeVar("P", bound=Priced)
 
 
 class Candidate(Priced):
@@ -52,7 +55,22 @@ def read_pool(path: Path) -> tuple[Candidate, ...]:
     return named_entries(read_yaml(path, EXAMPLE), Candidate, str(path))
 
 
-def named(pool: Sequence[Candidate], name: str) -> Candidate:
+def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """What each prompt of a table is labelled with, for `never_send`: its column `labels`, `a|b`; none without it.
+
+    Raises:
+        TableError: the table cannot be read.
+    """
+    frame = read_table(table, required=("prompt_id",))
+    if "labels" not in frame.columns:
+        return [()] * len(prompt_ids)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, cell in zip(frame["prompt_id"].astype(str), frame["labels"].astype(object).fillna(""), strict=True):
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *split_agents(str(cell)))))
+    return [found[name] for name in prompt_ids]
+
+
+def named(pool: Sequence[P], name: str) -> P:
     """The candidate of this name.
 
     Raises:
@@ -63,6 +81,16 @@ def named(pool: Sequence[Candidate], name: str) -> Candidate:
         known = ", ".join(candidate.name for candidate in pool)
         raise InputError(f"the pool has no candidate '{name}' (known: {known}); add it with its prices to pool.yaml")
     return found
+
+
+def offered(pool: Sequence[P], names: Sequence[str]) -> tuple[P, ...]:
+    """The pool's entries of these names, in their order.
+
+    Raises:
+        InputError: the pool lacks one, so its price is unknown.
+    """
+    known = {candidate.name: candidate for candidate in pool}
+    return tuple(known.get(name) or named(pool, name) for name in names)
 
 
 def cost_of(candidate: Candidate, tokens_in: T, tokens_out: T) -> T:
@@ -77,16 +105,20 @@ def eligible(pool: Sequence[Candidate], tokens_in: int, labels: Collection[str])
 
 
 def eligible_matrix(
-    pool: Sequence[Candidate], tokens_in: npt.NDArray[np.int64], labels: Sequence[Collection[str]]
+    pool: Sequence[Candidate],
+    tokens_in: npt.NDArray[np.number],
+    labels: Sequence[Collection[str]],
+    tokens_out: Figures | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which candidate may answer which prompt, [n prompts, c candidates].
 
     A candidate has to be in service, may not be barred from any label of the prompt, and its context has to leave room
-    for at least one token of an answer; add the answer's expected length to `tokens_in` to ask for more.
+    for the answer: for `tokens_out` [n, c] of it where that is known (not NaN), and for one token at least.
     """
     limits = np.array([candidate.context_tokens for candidate in pool], dtype=np.int64)
     serves = np.array([candidate.state == "in_service" for candidate in pool], dtype=np.bool_)
-    fits = np.asarray(tokens_in)[:, None] < limits[None, :]
+    answer = np.ones((1, len(pool))) if tokens_out is None else np.fmax(tokens_out, 1.0)
+    fits = np.asarray(tokens_in)[:, None] + answer <= limits
     given = [frozenset(label.strip().casefold() for label in row) for row in labels]
     barred = np.array([[not row.isdisjoint(c.never_send) for c in pool] for row in given], dtype=np.bool_)
     return np.asarray(fits & serves & ~barred.reshape(fits.shape), dtype=np.bool_)

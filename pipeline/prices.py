@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.errors import InputError
 
 MILLION = 1_000_000
+PRICES_FILE = Path("data/prices.yaml")
 
 
 class Priced(BaseModel):

@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import model_gates
 from pipeline.agents import read_agents
 from pipeline.champion import Champion, Choices
 from pipeline.fates import TRAIN
 from pipeline.gates import GateParams, GateResult, against_champion, evidence_of
+from pipeline.model_gates import ModelGateParams
 from pipeline.outcomes import split_agents
 from pipeline.rescoring import answer
 from pipeline.tables import read_table, sha256_text
-from pipeline.version_folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
+from pipeline.track import MODELS, track_of
+from pipeline.version_folder import (
+    EVIDENCE,
+    LINEAGE,
+    METRICS,
+    PREDICTIONS,
+    VersionFolder,
+    router_sha256,
+    train_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -37,19 +48,17 @@ def choices_of(contender: Contender) -> tuple[Champion, Choices]:
         Champion(
             contender.version,
             contender.run_key,
-            str(figures["train"]["router_sha256"]),
-            int(figures["label_noise"]["train"]),
+            router_sha256(figures),
+            train_rows(figures),
         ),
         Choices(dict(zip(keys, map(split_agents, rows["chosen"]), strict=True))),
     )
 
 
-def rematch(
-    challenger: Contender, champion: Contender, dataset: Path, params: GateParams, seed: int
-) -> list[GateResult]:
+def rematch(challenger: Contender, champion: Contender, dataset: Path, params: Path, seed: int) -> list[GateResult]:
     """The gates against the champion, on the challenger's holdout; what the champion never met it is asked now.
 
-    `dataset` holds the challenger's prompts, for those texts.
+    `dataset` holds the challenger's prompts, for those texts; `params` is the params.yaml whose margins hold today.
 
     Raises:
         VerificationFailed: evidence of either cannot be read.
@@ -59,11 +68,15 @@ def rematch(
     keys = set(zip(predictions["prompt_id"], predictions["text_sha256"], strict=True)) - choices.by_row.keys()
     if keys:
         choices = answer(choices, _texts(dataset, keys), champion.folder.model)
-    lineage = challenger.folder.table(LINEAGE)
+    lineage, report = challenger.folder.table(LINEAGE), challenger.folder.facts(METRICS)
     learnt = lineage[lineage["taught"] & (lineage["method"].fillna("") == "") & (lineage["split"] == TRAIN)]
+    track = track_of(challenger.run_key)
+    if track is MODELS:
+        graded = model_gates.evidence_of(predictions, report, len(learnt), (who, choices))
+        return model_gates.against_champion(graded, track.read("gate", ModelGateParams, params), seed)
     names = tuple(agent.name for agent in read_agents(challenger.folder.root / EVIDENCE / "agents.yaml"))
-    evidence = evidence_of(names, learnt["agents"], predictions, challenger.folder.facts(METRICS), (who, choices))
-    return against_champion(evidence, params, seed)
+    evidence = evidence_of(names, learnt["agents"], predictions, report, (who, choices))
+    return against_champion(evidence, track.read("gate", GateParams, params), seed)
 
 
 def _texts(dataset: Path, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

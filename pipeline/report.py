@@ -25,12 +25,21 @@ SYSTEMS = {
     "router": "this router",
     "tfidf": "TF-IDF + logistic regression",
     "linear": "frozen embeddings + linear",
+    "knn": "k nearest neighbours",
+    "clusters": "k-means clusters",
+    "random": "any candidate at random",
+    "cheapest": "always the cheapest",
+    "dearest": "always the dearest",
+    "best_single": "always the best single one",
+    "best_per_dataset": "told the data set's name",
+    "oracle": "oracle: the best answer to each",
 }
 METRICS = {
     "micro_f1": "micro-F1", "macro_f1": "macro-F1", "subset_accuracy": "subset accuracy",
     "hamming_loss": "Hamming loss", "calibration_error": "calibration error",
+    "quality": "quality", "cost_usd": "USD a prompt", "gap_closed": "gap to the oracle closed",
 }  # fmt: skip
-LOWER_IS_BETTER = {"hamming_loss", "calibration_error"}
+LOWER_IS_BETTER = {"hamming_loss", "calibration_error", "cost_usd"}
 CAPTIONS = {
     "per_agent": (
         "Agent by agent",
@@ -59,6 +68,17 @@ CAPTIONS = {
             "Blue: prompts in which the agent was rightly chosen. Orange: the agent on the left was missed in a prompt "
             "where the agent below was chosen without need; “nothing” where no other took its place."
         ),
+    ),
+    "cost_quality": (
+        "Quality for cost",
+        (
+            "Points are candidates and what the router chose. Lines are swept on these very prompts, which flatters "
+            "them; the router's own point is not."
+        ),
+    ),
+    "slices": (
+        "Where the router leads",
+        "Mean quality on parts of the holdout, beside the best single candidate and the oracle.",
     ),
 }
 
@@ -91,7 +111,8 @@ def render(facts: ReportFacts) -> str:
             facts=facts,
             banner=banner(facts),
             gates=sorted(facts.gates, key=lambda gate: rank.get(str(gate.get("verdict")), 0)),
-            headline=headline_metric(facts.metrics),
+            headline=headline_metric(facts),
+            shown=[name for name in METRICS if name in _router_of(facts)],
             pictures=[(*CAPTIONS[name], _data_address(png)) for name, png in facts.pictures.items()],
             stages=stage_rows(facts),
             fates=fate_rows(facts.fates),
@@ -120,10 +141,13 @@ def banner(facts: ReportFacts) -> Banner:
     return Banner("good", f"Passed {opened}", f"Version {facts.version} is registered{role}.")
 
 
-def headline_metric(metrics: Mapping[str, Any] | None) -> dict[str, float] | None:
-    """Micro-F1 with its interval, where the night came so far."""
-    router = ((metrics or {}).get("systems") or {}).get("router") or {}
-    return router.get("micro_f1")
+def headline_metric(facts: ReportFacts) -> dict[str, float] | None:
+    """The track's headline figure with its interval, where the night came so far."""
+    return _router_of(facts).get(facts.track.headline)
+
+
+def _router_of(facts: ReportFacts) -> dict[str, Any]:
+    return ((facts.metrics or {}).get("systems") or {}).get("router") or {}
 
 
 def stage_rows(facts: ReportFacts) -> list[dict[str, Any]]:

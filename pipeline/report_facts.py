@@ -15,9 +15,11 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.fates import read_fates
+from pipeline.outcome_pictures import OUTCOME_PICTURES
 from pipeline.pictures import PICTURES
-from pipeline.stage import STAGES, Summary
+from pipeline.stage import Summary
 from pipeline.tables import sha256_file
+from pipeline.track import AGENTS, Track
 
 ORDER = (
     "validate",
@@ -25,6 +27,7 @@ ORDER = (
     "label_noise",
     "augment",
     "train",
+    "join",
     "optimize",
     "evaluate",
     "gate",
@@ -68,6 +71,7 @@ class ReportFacts:
     """
 
     run_key: str
+    track: Track = AGENTS
     verdict: str | None = None
     gates: tuple[dict[str, Any], ...] = ()
     stopped: str | None = None
@@ -101,7 +105,7 @@ class ReportFacts:
         return tuple(gate for gate in self.gates if gate.get("verdict") != PASSED)
 
 
-def collect(run_folder: Path, run_key: str, **known: Any) -> ReportFacts:
+def collect(run_folder: Path, run_key: str, track: Track = AGENTS, **known: Any) -> ReportFacts:
     """Gather the facts of a night from its folder; `known` adds or replaces fields of ReportFacts.
 
     From files: verdict, gates, summaries, metrics, pictures, suspects, quarantine, fates, lineage, environment,
@@ -111,7 +115,7 @@ def collect(run_folder: Path, run_key: str, **known: Any) -> ReportFacts:
     Raises:
         InputError: a file is there but is not what its stage writes.
     """
-    stages = run_folder / STAGES
+    stages = run_folder / track.stages
     gate = _json(stages / "gate" / "verdict.json") or {}
     summaries = {name: found for name in ORDER if (found := _json(stages / name / "summary.json")) is not None}
     facts: dict[str, Any] = {
@@ -129,7 +133,7 @@ def collect(run_folder: Path, run_key: str, **known: Any) -> ReportFacts:
         "params": _text(run_folder / "params.yaml"),
         "digests": _digests(run_folder),
     }
-    return ReportFacts(run_key=run_key, **{**facts, **known})
+    return ReportFacts(run_key=run_key, track=track, **{**facts, **known})
 
 
 def count_fates(folder: Path) -> dict[str, dict[str, int]] | None:
@@ -176,7 +180,7 @@ def _rows(path: Path) -> Rows | None:
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    paths = {name: folder / f"{name}.png" for name in PICTURES}
+    paths = {name: folder / f"{name}.png" for name in (*PICTURES, *OUTCOME_PICTURES)}
     return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 

@@ -89,7 +89,7 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
         raise TableError(
             f"{path} chooses no candidate for prompt_id '{score.index[none][0]}'; choose one for each prompt"
         )
-    cost = wide["cost"].loc[order].to_numpy(np.float32)
+    cost = wide["cost"].loc[order].to_numpy(np.float64)
     return Predictions(outcomes.candidates, quality, cost, chosen.to_numpy(np.float32) > 0.5)
 
 

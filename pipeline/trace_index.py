@@ -153,8 +153,9 @@ class TraceIndex:
             f"insert into states (digest, {', '.join(COLUMNS)}) values ({marks})", (digest, *facts)
         )
         number = int(added.lastrowid or 0)
+        # Of a language model's outcome, `name=quality@cost`, the name alone is looked up.
         for table, names in (("parents", row.parents), ("agents", row.agents)):
-            pairs = {(name, number) for name in names.split(SEPARATOR) if name}
+            pairs = {(part.rpartition("=")[0] or part, number) for part in names.split(SEPARATOR) if part}
             self._connection.executemany(f"insert into {table} values (?, ?)", sorted(pairs))
         return number
 

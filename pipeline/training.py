@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.agents import read_agents
 from pipeline.determinism import RunParams, fingerprint, pin
-from pipeline.fates import KEPT, TRAIN, fates_of_rows, write_fates
-from pipeline.metrics import macro_f1, micro_f1
-from pipeline.outcomes import Outcomes, from_labels
+from pipeline.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.metrics import headline, macro_f1
+from pipeline.outcomes import Outcomes
 from pipeline.params import read
+from pipeline.policies import AUTO, PolicyParams
+from pipeline.prices import PRICES_FILE, read_prices
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router
-from pipeline.stage import STAGES, Summary, run_stage, shows_progress
+from pipeline.stage import Summary, run_stage_on_track, shows_progress
 from pipeline.tables import read_table, sha256_folder, write_json, write_table
+from pipeline.track import AGENTS, Track
 
 if TYPE_CHECKING:
     from pipeline.routers.encoder import Encoder
@@ -32,17 +34,19 @@ NAME = "train"
 
 
 class TrainParams(FinetuningParams):
-    """Which router the night trains, and how."""
+    """Which router the night trains, and how; `priced` says that costs were paid at the prices of data/prices.yaml."""
 
     router: str
+    priced: bool = False
+    policy: PolicyParams = AUTO
 
     def finetuning(self) -> FinetuningParams:
         """The part that a router sees."""
-        return FinetuningParams.model_validate(self.model_dump(exclude={"router"}))
+        return FinetuningParams.model_validate(self.model_dump(exclude={"router", "priced", "policy"}))
 
 
-def train(params: TrainParams, run: RunParams) -> Summary:
-    """Fit the router on the augmented train rows and write its folder, held-out probabilities and fingerprint.
+def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary:
+    """Fit the router on the track's train rows and write its folder, held-out probabilities and fingerprint.
 
     The folds are those of `split`, merged. Augmented rows are learnt from but never judged on, so what is tuned
     is tuned on real prompts.
@@ -50,23 +54,25 @@ def train(params: TrainParams, run: RunParams) -> Summary:
     Raises:
         InputError: unknown router or encoder.
     """
-    agents = read_agents()
-    rows = read_table(STAGES / "augment" / "train.parquet").drop(columns="line")
-    outcomes = from_labels(rows, [a.name for a in agents], {a.name: a.usd_per_call for a in agents})
-    outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
+    out = track.stages / NAME
+    rows = read_table(track.stages / track.learnt).drop(columns="line")
+    outcomes = track.outcomes(rows)
+    if "parents" in rows.columns:
+        outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
     folds = rows["fold"].to_numpy() % params.folds
     with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
-        router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar))
+        prices = tuple(read_prices(PRICES_FILE).by_name.values()) if params.priced else ()
+        router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar), params.policy, prices)
         router.scorer.int8 = partial(_in_int8, threads=run.threads)
         if isinstance(router.scorer, ClassifierScorer):
             bar.reset(total=router.scorer.steps(outcomes, folds))
         router.fit(outcomes, folds)
-    router.save(STAGES / NAME / "router")
-    write_table(_quantised_table(rows, router), STAGES / NAME / "quantised.parquet")
-    write_table(_held_out_table(rows, router), STAGES / NAME / "held_out.parquet")
-    write_json(fingerprint(run.threads), STAGES / NAME / "environment.json")
-    write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN))
-    return _summary(router, outcomes)
+    router.save(out / "router")
+    write_table(_quantised_table(rows, router), out / "quantised.parquet")
+    write_table(_held_out_table(rows, router), out / "held_out.parquet")
+    write_json(fingerprint(run.threads), out / "environment.json")
+    write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN), track.stages / FATES.name)
+    return {**_summary(router, outcomes), "router_sha256": sha256_folder(out / "router")}
 
 
 class _Advance:
@@ -108,24 +114,27 @@ def _held_out_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFram
 def _summary(router: CalibratedRouter, outcomes: Outcomes) -> Summary:
     if router.held_out is None:
         raise RuntimeError("a fitted router has held-out probabilities")
-    real = ~np.isnan(router.held_out).any(axis=1)
-    truth, chosen = outcomes.quality[real] > 0.5, router.policy.choose(router.held_out[real])
-    scorer = router.scorer
-    return {
+    real = np.flatnonzero(~np.isnan(router.held_out).any(axis=1))
+    cost = None if router.held_out_cost is None else router.held_out_cost[real]
+    judged, chosen = outcomes.rows(real), router.policy.choose(router.held_out[real], cost)
+    scorer, first = router.scorer, headline(judged)
+    facts: Summary = {
         "rows": len(outcomes),
+        "candidates": len(outcomes.candidates),
         "epochs": scorer.epochs if isinstance(scorer, ClassifierScorer) else 0,
-        "cross_validated_micro_f1": micro_f1(truth, chosen),
-        "cross_validated_macro_f1": macro_f1(truth, chosen),
-        "cooccurrence_strength": router.calibration.strength if router.calibration else 0.0,
-        "router_sha256": sha256_folder(STAGES / NAME / "router"),
+        f"cross_validated_{first.name}": first.statistic(first.truth, chosen),
     }
+    if outcomes.is_labels:
+        facts["cross_validated_macro_f1"] = macro_f1(first.truth, chosen)
+        facts["cooccurrence_strength"] = router.calibration.strength if router.calibration else 0.0
+    return facts
 
 
-def _run() -> Summary:
+def _run(track: Track) -> Summary:
     run = read("run", RunParams)
     pin(run.seed, run.threads)
-    return train(read("train", TrainParams), run)
+    return train(track.read(NAME, TrainParams), run, track)
 
 
 if __name__ == "__main__":
-    run_stage(NAME, _run)
+    run_stage_on_track(NAME, _run)

@@ -20,11 +20,13 @@ from pipeline.engine_folder import ENGINE, TRAINING_ROWS
 from pipeline.errors import VerificationFailed
 from pipeline.provenance import Build, Provenance, read_provenance, statement
 from pipeline.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
+from pipeline.track import Track, track_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER, SIGNATURE = "router", "router.sig"
+DESCRIPTION = "router.json"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
 NEIGHBOURS = "knn.safetensors"
@@ -41,32 +43,46 @@ _FROM_STAGES = {
     METRICS: "evaluate/metrics.json",
     VERDICT: "gate/verdict.json",
 }
-_FROM_CLONE = ("params.yaml", "dvc.lock", "data/agents.yaml", "data/label_reviews.csv", "data/holdout.txt")
+_FROM_CLONE = ("params.yaml", "dvc.lock", "data/agents.yaml", "data/holdout.txt")
+_REVIEWS = "data/label_reviews.csv"
 
 
 def assemble(clone: Path, build: Build, folder: Path) -> Path:
     """Write the folder from a finished night's clone; returns it. An older one at the same place is replaced."""
     shutil.rmtree(folder, ignore_errors=True)
-    evidence, stages = folder / EVIDENCE, clone / "var" / "stages"
+    track = track_of(build.run_key)
+    evidence, stages = folder / EVIDENCE, clone / track.stages
     evidence.mkdir(parents=True)
     for name in ("", ENGINE):
-        shutil.copytree(made_at(stages, name), folder / MODEL / name)
+        shutil.copytree(made_at(clone, track, name), folder / MODEL / name)
     for name, source in _FROM_STAGES.items():
         shutil.copyfile(stages / source, evidence / name)
     for source in _FROM_CLONE:
         shutil.copyfile(clone / source, evidence / Path(source).name)
-    suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "line"])
-    write_table(suspects, evidence / SUSPECTS)
+    if (stages / "label_noise").is_dir():
+        suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "line"])
+        write_table(suspects, evidence / SUSPECTS)
+        shutil.copyfile(clone / _REVIEWS, evidence / Path(_REVIEWS).name)
     write_json(summaries(stages), evidence / SUMMARIES)
     content = statement(build, digests(folder))
     write_whole(folder / PROVENANCE, lambda path: path.write_bytes(content))
     return folder
 
 
-def made_at(stages: Path, name: str) -> Path:
+def made_at(clone: Path, track: Track, name: str) -> Path:
     """Where a night made a file of the model, named from the model's folder."""
-    made_by = "optimize" if name.split("/")[0] == ENGINE else "train/router"
-    return stages / made_by / name
+    made_by = "optimize" if name.split("/")[0] == ENGINE else track.router
+    return clone / track.stages / made_by / name
+
+
+def train_rows(figures: dict[str, dict[str, Any]]) -> int:
+    """How many real rows a router learnt from, by the stages' summaries."""
+    return int(figures["label_noise" if "label_noise" in figures else "split"]["train"])
+
+
+def router_sha256(figures: dict[str, dict[str, Any]]) -> str:
+    """The digest of the router's folder, by the stages' summaries."""
+    return str(figures["join" if "join" in figures else "train"]["router_sha256"])
 
 
 def summaries(stages: Path) -> dict[str, dict[str, Any]]:
@@ -97,6 +113,11 @@ class VersionFolder:
 
     def provenance(self) -> Provenance:
         return read_provenance(self.root / PROVENANCE)
+
+    @property
+    def track(self) -> Track:
+        """The track that it is a router of."""
+        return track_of(self.provenance().run_key)
 
     def provenance_sha256(self) -> str:
         try:

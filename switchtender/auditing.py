@@ -217,7 +217,7 @@ def _print_labels(facts: VersionFacts) -> None:
 
 def _print_figures(facts: VersionFacts) -> None:
     rows = [[name, f["value"], f["low"], f["high"]] for name, f in facts.metrics.items()]
-    gains = [[f"micro_f1 over {name}", f["value"], f["low"], f["high"]] for name, f in facts.gains.items()]
+    gains = [[f"{facts.headline} over {name}", f["value"], f["low"], f["high"]] for name, f in facts.gains.items()]
     title = f"Metrics on {facts.prompts} holdout prompts, with 95 % intervals"
     print_table(title, ["metric", "value", "low", "high"], [*rows, *gains])
     _print_gates(facts)

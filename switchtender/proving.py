@@ -87,7 +87,7 @@ def _print_certificate(certificate: Certificate, place: Path) -> None:
         ["files alike", f"{len(certificate.files) - len(differing)} of {len(certificate.files)}"],
         ["holdout prompts routed alike", f"{drift.agreement:.1%} of {drift.prompts}"],
         ["largest change of a probability", f"{drift.largest:.3g}"],
-        ["micro-F1", f"{drift.micro_f1_before:.4f} recorded, {drift.micro_f1_after:.4f} replayed"],
+        ["headline figure", f"{drift.headline_before:.4f} recorded, {drift.headline_after:.4f} replayed"],
     ]
     print_table(f"Replay of version {certificate.version}: {certificate.verdict}", ["compared", "found"], rows)
     say(f"certificate  {place}")

@@ -22,8 +22,9 @@ def print_status(as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = [[v["alias"], v["version"], v["micro_f1"], v["run_key"]] for v in facts["versions"]]
-    print_table(f"Versions of {facts['model']}", ["alias", "version", "micro-F1", "run key"], rows)
+    headline = facts["headline"]
+    rows = [[v["alias"], v["version"], v[headline], v["run_key"]] for v in facts["versions"]]
+    print_table(f"Versions of {facts['model']}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
     if facts["alias_moved_to"] is not None:
         moved = facts["alias_moved_to"] or "none"
         say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.forgetting import Forgetting, forget
+from flows.forgetting import Forgetting, Touched, forget
 from flows.project import find_project
 from flows.pruning import Pruning, prune
 from flows.tracing import RowInVersion
@@ -27,8 +27,7 @@ def _forgetting(done: Forgetting, dry_run: bool) -> dict[str, object]:
         "in_dataset": sorted(plan.cut.texts),
         "dry_run": dry_run,
         "commit": done.commit or None,
-        "marked": list(plan.marked),
-        "in_service": [number for number in plan.marked if number in plan.in_service],
+        **{part.project.track.name: _touched(part) for part in plan.touched},
         "affected": [_row(row) for row in plan.rows],
         "erased": None
         if erased is None
@@ -40,9 +39,14 @@ def _forgetting(done: Forgetting, dry_run: bool) -> dict[str, object]:
     }
 
 
+def _touched(part: Touched) -> dict[str, list[str]]:
+    return {"marked": list(part.marked), "in_service": [number for number in part.marked if number in part.in_service]}
+
+
 def _row(row: RowInVersion) -> dict[str, object]:
     return {
         "version": row.version,
+        "run_key": row.run_key,
         "prompt_id": row.prompt_id,
         "through": row.through or None,
         "split": row.split or None,
@@ -55,22 +59,24 @@ def _row(row: RowInVersion) -> dict[str, object]:
 def _print_forgetting(done: Forgetting, dry_run: bool) -> None:
     plan = done.plan
     if plan.rows:
-        print_table("Versions that knew them", ["version", "row", "through", "as", "fate", "taught", "served"], [
-            [row.version, row.prompt_id, row.through or "-", row.split or "-", row.fate, _word(row.taught),
-             _word(bool(row.served))]
-            for row in plan.rows
+        print_table("Versions that knew them", ["of", "version", "row", "through", "as", "fate", "taught", "served"], [
+            [part.project.track.name, row.version, row.prompt_id, row.through or "-", row.split or "-", row.fate,
+             _word(row.taught), _word(bool(row.served))]
+            for part in plan.touched for row in part.rows
         ])  # fmt: skip
     would = "would be " if dry_run else ""
     say(f"{would}taken out of the dataset: {_some(sorted(plan.cut.texts))}")
     if done.commit:
         say(f"recorded as commit {done.commit[:12]}")
-    say(f"{would}marked, and promoted no more: version {_some(plan.marked)}")
+    for part in plan.touched:
+        say(f"{would}marked, and promoted no more ({part.project.track.name}): version {_some(part.marked)}")
     _print_erased(done, would)
     if dry_run:
         return
-    serving = [number for number in plan.marked if number in plan.in_service]
-    if serving:
-        say(f"version {_some(serving)} was made with them and still serves")
+    for part in plan.touched:
+        serving = _touched(part)["in_service"]
+        if serving:
+            say(f"version {_some(serving)} ({part.project.track.name}) was made with them and still serves")
     say(f"next: `switchtender nightly`, promote what it makes, then `switchtender trace {plan.ids[0]}`")
 
 

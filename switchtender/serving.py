@@ -32,6 +32,7 @@ class Options:
     upstreams: str
     no_page: bool
     log_prompts: bool
+    pool: str = ""
 
     def over(self, params: ServeParams) -> ServeParams:
         """The settings, with the options in their places. Paths among the options start in the current folder."""
@@ -40,6 +41,7 @@ class Options:
             "port": self.port,
             "keys": _from_here(self.keys) or None,
             "upstreams": str(Path(self.upstreams).resolve()) if self.upstreams else None,
+            "pool": str(Path(self.pool).resolve()) if self.pool else None,
             "page": False if self.no_page else None,
             "log_prompts": self.log_prompts or None,
         }

@@ -20,16 +20,19 @@ def fit_table(
     seed: int,
     threads: int,
     as_json: bool,
+    pool: Path | None = None,
 ) -> None:
-    """Fit on a table and save the router's folder."""
+    """Fit on a table and save the router's folder; `pool` has the prices at which its outcomes were paid."""
     from pipeline.determinism import pin
     from pipeline.fitting import fit_router, refuse_existing, save_whole
+    from pipeline.pool import read_pool
 
     refuse_existing(out)
     outcomes = outcomes_of(table, agents)
+    prices = read_pool(pool) if pool else ()
     pin(seed, threads)
     with Progress(system) as advance:
-        router = fit_router(system, outcomes, finetuning(params), seed, advance)
+        router = fit_router(system, outcomes, finetuning(params), seed, advance, policy_of(params), prices)
     save_whole(router, out)
     facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
     if as_json:
@@ -38,21 +41,37 @@ def fit_table(
         say(f"{system} fitted on {len(outcomes)} prompts and {len(outcomes.candidates)} candidates: {out}")
 
 
-def predict_table(router: Path, table: Path, out: Path, threads: int, as_json: bool) -> None:
-    """Score a table with a saved router."""
+def predict_table(router: Path, table: Path, out: Path, threads: int, as_json: bool, pool: Path | None = None) -> None:
+    """Score a table with a saved router; on the terms of a `pool` where there is one."""
     from pipeline.determinism import pin
     from pipeline.outcomes import read_prompts
+    from pipeline.pool import read_labels, read_pool
     from pipeline.routers.systems import open_router
     from pipeline.tables import write_table
 
     ids, prompts = read_prompts(table)
+    entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
     pin(0, threads)
-    predictions = open_router(router).predict(prompts)
+    opened = open_router(router)
+    predictions = opened.predict(prompts, entries, labels)
     write_table(predictions.table(ids), out)
+    facts: dict[str, Any] = {"prompts": len(ids), "candidates": len(predictions.candidates), "out": str(out)}
+    if pool or not opened.calibration:  # that no agent is needed is an answer too
+        facts["unanswered"] = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
+    if pool:
+        facts["prices"] = "pool" if opened.can_reprice else "training"
     if as_json:
-        print_json({"prompts": len(ids), "candidates": len(predictions.candidates), "out": str(out)})
+        print_json(facts)
     else:
-        say(f"{len(ids)} prompts, {len(predictions.candidates)} candidates: {out}")
+        _say_predicted(facts)
+
+
+def _say_predicted(facts: dict[str, Any]) -> None:
+    say(f"{facts['prompts']} prompts, {facts['candidates']} candidates: {facts['out']}")
+    if unanswered := facts.get("unanswered"):
+        say(f"no candidate is chosen for {len(unanswered)} of them, such as '{unanswered[0]}'")
+    if facts.get("prices") == "training":
+        say("costs are by the prices of training: it was fitted without a pool, so that those of this one do not count")
 
 
 def evaluate_table(
@@ -170,6 +189,15 @@ def finetuning(params: Path | None) -> Any:
     from pipeline.training import TrainParams
 
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()
+
+
+def policy_of(params: Path | None) -> Any:
+    """What the section `train` of a params.yaml says of the policy, or the default."""
+    from pipeline.params import read
+    from pipeline.policies import AUTO
+    from pipeline.training import TrainParams
+
+    return read("train", TrainParams, params).policy if params else AUTO
 
 
 class Progress:

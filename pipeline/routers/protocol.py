@@ -27,14 +27,16 @@ Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
 class Predictions:
     """What a router expects of n prompts and c candidates, and what its policy chose.
 
-    `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float32 [n, c] in USD, NaN where unknown;
-    `chosen` is bool [n, c].
+    `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float64 [n, c] in USD, NaN where unknown;
+    `chosen` is bool [n, c], without any in a row where nothing may be chosen. `operating` is what quality - lambda x
+    cost would choose, with the lambda that was chosen in train; None where none was.
     """
 
     candidates: tuple[str, ...]
     quality: FloatMatrix
-    cost: FloatMatrix
+    cost: npt.NDArray[np.float64]
     chosen: npt.NDArray[np.bool_]
+    operating: npt.NDArray[np.bool_] | None = None
 
     def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
         """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
@@ -46,10 +48,24 @@ class Predictions:
                 "prompt_id": np.repeat(np.asarray(prompt_ids, dtype=object), c),
                 "candidate": np.tile(np.asarray(self.candidates, dtype=object), n),
                 "score": self.quality.reshape(-1).astype(np.float64).round(6),
-                "cost": self.cost.reshape(-1).astype(np.float64).round(9),
+                "cost": self.cost.reshape(-1).round(12),
                 "chosen": self.chosen.reshape(-1).astype(np.int64),
             }
         )
+
+
+def gathered(parts: Sequence[tuple[npt.NDArray[np.int64], Predictions]]) -> Predictions:
+    """Predictions of parts, each with the rows that they are for, as one; the rows together are 0 to n - 1."""
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+    made = [predictions for _, predictions in parts]
+    operating = [each.operating for each in made if each.operating is not None]
+    return Predictions(
+        made[0].candidates,
+        np.concatenate([each.quality for each in made])[order],
+        np.concatenate([each.cost for each in made])[order],
+        np.concatenate([each.chosen for each in made])[order],
+        np.concatenate(operating)[order] if len(operating) == len(made) else None,
+    )
 
 
 class Router(Protocol):

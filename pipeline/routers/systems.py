@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from pipeline.engine_folder import ENGINE
 from pipeline.errors import InputError
+from pipeline.policies import AUTO, PolicyParams
+from pipeline.prices import Priced
 from pipeline.routers.calibrated import CalibratedRouter, load_router
 from pipeline.routers.clusters import ClustersScorer
 from pipeline.routers.embedding import FrozenEmbedding
@@ -16,6 +18,7 @@ from pipeline.routers.linear import LinearScorer
 from pipeline.routers.neighbours import NeighboursScorer
 from pipeline.routers.protocol import Scorer
 from pipeline.routers.settings import FinetuningParams, Progress
+from pipeline.routers.tags.router import TagsScorer
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 
@@ -33,18 +36,28 @@ SYSTEMS: dict[str, Maker] = {
     "knn": lambda params, seed, progress: NeighboursScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
     "clusters": lambda params, seed, progress: ClustersScorer(FrozenEmbedding(params.encoder, params.max_tokens), seed),
     "tfidf": lambda params, seed, progress: LexicalScorer(),
+    "tags": lambda params, seed, progress: TagsScorer(
+        FrozenEmbedding(params.encoder, params.max_tokens), seed, progress=progress
+    ),
 }
 
 
-def new_router(system: str, params: FinetuningParams, seed: int, progress: Progress | None = None) -> CalibratedRouter:
-    """An unfitted router of one system.
+def new_router(
+    system: str,
+    params: FinetuningParams,
+    seed: int,
+    progress: Progress | None = None,
+    policy: PolicyParams = AUTO,
+    prices: Sequence[Priced] = (),
+) -> CalibratedRouter:
+    """An unfitted router of one system; `prices` are those at which its outcomes were paid, where that is known.
 
     Raises:
         InputError: the system is unknown.
     """
     if system not in SYSTEMS:
         raise InputError(f"unknown router '{system}'; known are {', '.join(SYSTEMS)}")
-    return CalibratedRouter(SYSTEMS[system](params, seed, progress))
+    return CalibratedRouter(SYSTEMS[system](params, seed, progress), policy, prices)
 
 
 def open_router(folder: Path, *, engine: Path | None = None, threads: int = 2) -> CalibratedRouter:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.outcomes import FloatMatrix
 from pipeline.training_rows import Neighbour as Neighbour
@@ -12,12 +16,19 @@ from pipeline.training_rows import Neighbour as Neighbour
 class Scored:
     """One prompt as a version sees it, before any policy. It never depends on the prompts asked beside it.
 
-    `quality` is float32 [c], calibrated, in 0..1; `cost` float32 [c] in USD a call, NaN where unknown. A prompt
-    longer than the encoder reads is read in overlapping windows; `windows` says in how many.
+    `quality` is float32 [c], calibrated, in 0..1; `cost` float64 [c] in USD a call, NaN where unknown. A prompt
+    longer than the encoder reads is read in overlapping windows; `windows` says in how many. `allowed` bool [c] says
+    whom a pool lets answer; None where there is none.
     """
 
     quality: FloatMatrix
-    cost: FloatMatrix
+    cost: npt.NDArray[np.float64]
     tokens: int
     windows: int
     neighbours: tuple[Neighbour, ...]
+    allowed: npt.NDArray[np.bool_] | None = None
+
+
+def usd(cost: float) -> float | None:
+    """An expected cost to four digits, as it is told; None where it is unknown (NaN)."""
+    return None if math.isnan(cost) else float(f"{cost:.4g}")

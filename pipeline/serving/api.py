@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from pipeline.errors import SwitchtenderError
 from pipeline.serving import examples, problems
 from pipeline.serving.access import Access
+from pipeline.serving.answers import usd
 from pipeline.serving.feedback import judge
 from pipeline.serving.guards import BrowserGuard, KeyGuard
 from pipeline.serving.journal import Journal
@@ -21,7 +22,7 @@ from pipeline.serving.keys import Keys
 from pipeline.serving.limits import BodyLimit, ConcurrencyLimit, TimeLimit
 from pipeline.serving.page_door import PageDoor, PageLayer
 from pipeline.serving.problems import Problem
-from pipeline.serving.routing import Asked, Routed, Routing, scores_of, usd
+from pipeline.serving.routing import Asked, Routed, Routing, scores_of
 from pipeline.serving.schemas import FeedbackRequest, FeedbackResponse, Near, RouteRequest, RouteResponse, RouteResult
 from pipeline.serving.settings import ServeParams
 from pipeline.serving.state import state_routes

@@ -24,6 +24,7 @@ from pipeline.serving.forwarding import EMPTY, UNSUPPORTED, Forwarder, UpstreamF
 from pipeline.serving.log import log
 from pipeline.serving.openai_errors import ErrorBody, OpenAIProblem, OpenAIRoute
 from pipeline.serving.openai_protocol import DONE, ChatRequest, JsonObject, event
+from pipeline.serving.routing import labelled
 from pipeline.serving.upstreams import ROUTED, Upstreams
 
 
@@ -45,6 +46,8 @@ class Tried:
     reason: str
 
 
+LABELS = "X-Switchtender-Labels"
+"""The header in which a chat says what its prompt is, `health, personal_data`, for a pool's `never_send`."""
 _CLIENT_GONE = 499
 Route = Callable[[str, str], Routed]
 Answered = Callable[[str, str | None, tuple[Tried, ...]], None]
@@ -111,6 +114,7 @@ class _Chat:
     async def complete(self, request: Request, chat: ChatRequest) -> Response:
         """Answer a chat as OpenAI's API does; `model` asks for routing, or pins one candidate."""
         exchange = _Exchange(getattr(request.state, "request_id", None) or uuid.uuid4().hex)
+        labelled.set(tuple(filter(None, map(str.strip, request.headers.get(LABELS, "").split(",")))))
         try:
             response = await while_connected(request, self._answer(chat, exchange))
         except ClientDisconnect:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.engine_folder import ENGINE
@@ -13,6 +14,7 @@ from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.onnx_encoder import INT8, OnnxEncoder
 from pipeline.serving.answers import Scored
 from pipeline.serving.gathering import Gathering
+from pipeline.serving.pool_file import PoolFile
 from pipeline.training_rows import TrainingRows
 
 NEAREST = 5
@@ -26,25 +28,35 @@ class Engine:
     depend on all that is in a call, reads one prompt a call; others read in batches what is asked at the same time.
     """
 
-    def __init__(self, router: CalibratedRouter, rows: TrainingRows | None = None, cache_entries: int = 10_000) -> None:
+    def __init__(
+        self,
+        router: CalibratedRouter,
+        rows: TrainingRows | None = None,
+        cache_entries: int = 10_000,
+        pool: PoolFile | None = None,
+    ) -> None:
         self.router = router
         self.rows = rows
+        self.pool = pool
         self.cache_entries = cache_entries
         self._known: OrderedDict[str, Scored] = OrderedDict()
         self._lock = threading.Lock()
         self._ask = self._compute if self.precision == INT8 else Gathering(self._compute)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000) -> Engine:
+    def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000, pool: PoolFile | None = None) -> Engine:
         """Load a router's folder (a version's `model/`, or one made by `fit`); `threads` are CPU threads.
 
         Raises:
-            InputError: the folder holds no router of a known system.
+            InputError: the folder holds no router of a known system, or the pool does not know one of its candidates.
             VerificationFailed: it is damaged, or of a format that this release does not read.
         """
         from pipeline.routers.systems import open_router
 
-        return cls(open_router(folder, threads=threads), TrainingRows.load(folder / ENGINE), cache_entries)
+        router = open_router(folder, threads=threads)
+        if pool is not None:
+            pool.of(router.candidates)
+        return cls(router, TrainingRows.load(folder / ENGINE), cache_entries, pool)
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -79,6 +91,18 @@ class Engine:
             found |= zip(new, self._ask(new), strict=True)
             self._remember({text: found[text] for text in new})
         return [found[text] for text in prompts]
+
+    def offered(self, prompt: str, scored: Scored, labels: Collection[str] = ()) -> Scored:
+        """A prompt's scores on the pool's terms of this moment: its prices, and whom it lets answer.
+
+        Raises:
+            InputError: there are labels, and no pool that says who may not be sent them.
+        """
+        if self.pool is None and not labels:
+            return scored
+        pool = None if self.pool is None else self.pool.of(self.candidates)
+        terms = self.router.terms([prompt], pool, [labels])
+        return replace(scored, cost=terms.cost[0], allowed=None if terms.allowed is None else terms.allowed[0])
 
     def _compute(self, prompts: Sequence[str]) -> list[Scored]:
         reading = self.router.read(prompts)

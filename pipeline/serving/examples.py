@@ -63,6 +63,7 @@ ROUTE: dict[str, Any] = {
         },
         own_thresholds={"prompt": _PROMPT, "thresholds": {"email": 0.8}},
         a_budget={"prompt": _PROMPT, "policy": "budget", "budget_usd": 0.02},
+        quality_against_cost={"prompt": _PROMPT, "policy": "willingness", "quality_per_usd": 50.0},
     ),
 }
 FEEDBACK: dict[str, Any] = {

@@ -66,6 +66,8 @@ class _State(Collector):
         yield _gauge(
             "switchtender_source_failing", "Whether it is unknown what should serve", bool(self.switch.trouble)
         )
+        pool = self.switch.pool
+        yield _gauge("switchtender_pool_failing", "Whether pool.yaml cannot be used", bool(pool and pool.trouble))
         yield _gauge("switchtender_journal_failing", "Whether decisions cannot be written", bool(self.journal.trouble))
 
 

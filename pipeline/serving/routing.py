@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import SwitchtenderError
 from pipeline.routers.onnx_encoder import INT8
-from pipeline.serving.answers import Scored
+from pipeline.serving.answers import Scored, usd
 from pipeline.serving.decide import Decision, Wish, check, decide
 from pipeline.serving.journal import Journal
 from pipeline.serving.metrics import Metrics
@@ -31,6 +30,8 @@ SLICE = 32
 
 asked_by: ContextVar[str] = ContextVar("asked_by", default="anonymous")
 """The name of whoever asks, set for the time of a request."""
+labelled: ContextVar[tuple[str, ...]] = ContextVar("labelled", default=())
+"""What a chat's prompt is labelled with, set for the time of a request: OpenAI's protocol has no place for it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Routing:
         """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
         loop = asyncio.get_running_loop()
         (scored,) = await loop.run_in_executor(self._pool(served), served.engine.score, WARM_UP[:1])
-        return [usd(float(cost)) for cost in scored.cost]
+        return [usd(float(cost)) for cost in served.engine.offered(WARM_UP[0], scored).cost]
 
     def close(self) -> None:
         """End the pools; what has not begun is not computed."""
@@ -142,14 +143,14 @@ class Routing:
     def _decided(
         self, asked: Asked, served: Served, known: Mapping[str, Scored]
     ) -> tuple[Routed, list[dict[str, Any]]]:
-        scored = tuple(known[text] for text in asked.texts)
         engine = served.engine
+        scored = tuple(engine.offered(text, known[text], asked.wish.labels) for text in asked.texts)
         decisions = tuple(decide(one, engine.candidates, engine.policy, asked.wish) for one in scored)
         routed = Routed(served, scored, decisions)
         return routed, [self._entry(asked, routed, index) for index in range(len(scored))]
 
     def _entry(self, asked: Asked, routed: Routed, index: int) -> dict[str, Any]:
-        """A line of the journal; the candidate set is the keys of `scores`."""
+        """A line of the journal; the candidate set is the keys of `scores` without those that a pool `barred`."""
         served, scored, decision = routed.served, routed.scored[index], routed.decisions[index]
         text, wish = asked.texts[index], asked.wish
         return {
@@ -162,9 +163,10 @@ class Routing:
             "run_key": served.run_key,
             "provenance_sha256": served.provenance_sha256,
             "policy": decision.policy,
-            "wish": {"top_k": wish.top_k, "thresholds": dict(wish.thresholds), "budget_usd": wish.budget_usd},
+            "wish": wish.to_json(),
             "scores": scores_of(served, scored),
             "chosen": decision.chosen,
+            **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
             "probability": decision.probability,
             "prompt_sha256": sha256(text.encode("utf-8")).hexdigest(),
             **({"prompt": text} if self.params.log_prompts else {}),
@@ -187,6 +189,8 @@ def scores_of(served: Served, scored: Scored) -> dict[str, float]:
     return {name: round(float(score), 6) for name, score in zip(served.engine.candidates, scored.quality, strict=True)}
 
 
-def usd(cost: float) -> float | None:
-    """An expected cost to four digits; None where it is unknown (NaN)."""
-    return None if math.isnan(cost) else float(f"{cost:.4g}")
+def barred_of(served: Served, scored: Scored) -> list[str]:
+    """The candidates that a pool did not let answer."""
+    if scored.allowed is None:
+        return []
+    return [name for name, may in zip(served.engine.candidates, scored.allowed, strict=True) if not may]

@@ -58,7 +58,8 @@ class RouteRequest(In):
 
     The router learnt from single prompts, so `prompt` (the latest turn of the user) decides alone. With
     `history_turns`, so many of the user's turns before it are put in front of it, each on its own line; what the
-    assistant and the system said is never read.
+    assistant and the system said is never read. `labels` say what the prompts are (`health`): whoever the pool bars
+    from one of them is not chosen.
     """
 
     model_config = _one_of("prompt", "prompts")
@@ -69,8 +70,10 @@ class RouteRequest(In):
     history_turns: Annotated[int, Field(ge=0, le=100)] = 0
     top_k: Annotated[int, Field(ge=1)] | None = None
     thresholds: dict[str, Probability] = {}
-    policy: Literal["stored", "best", "budget"] = "stored"
+    policy: Literal["stored", "best", "budget", "willingness"] = "stored"
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    quality_per_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    labels: Annotated[list[Text], Field(max_length=100)] = []
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -89,7 +92,7 @@ class RouteRequest(In):
         return ("\n".join([*before, self.prompt]),)
 
     def wish(self) -> Wish:
-        return Wish(self.top_k, self.thresholds, self.policy, self.budget_usd)
+        return Wish(self.top_k, self.thresholds, self.policy, self.budget_usd, self.quality_per_usd, tuple(self.labels))
 
 
 class Near(Out):

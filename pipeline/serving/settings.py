@@ -23,4 +23,5 @@ class ServeParams(Section):
     concurrent_requests: int = Field(default=64, ge=1)
     log_prompts: bool = False
     upstreams: str = ""
+    pool: str = ""
     page: bool = True

@@ -49,11 +49,12 @@ def state_routes(switch: Switch, journal: Journal, routing: Routing) -> APIRoute
 
     @router.get("/readyz", response_model=Readiness, **examples.READINESS)
     async def readyz() -> Readiness:
-        """200 once prompts are routed. `degraded` where the version that should serve was refused or is unknown."""
+        """200 once prompts are routed. `degraded`: the version that should serve or the pool is refused or unknown."""
         served, refused = switch.served, switch.refused
         if journal.trouble:
             raise Problem(503, "journal_failed", journal.trouble)
         reason = f"version {refused.version} was refused: {refused.reason}" if refused else switch.trouble
+        reason = reason or (switch.pool.trouble if switch.pool else "")
         return Readiness(version=served.version, degraded=bool(reason), reason=reason or None)
 
     @router.get("/metrics", response_class=Response, **examples.METRICS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.errors import SwitchtenderError, VerificationFailed
 from pipeline.serving.engine import Engine
 from pipeline.serving.log import log
+from pipeline.serving.pool_file import PoolFile
 from pipeline.serving.settings import ServeParams
 
 RETRY_SECONDS = 60.0
@@ -86,9 +87,10 @@ class Source(Protocol):
 class Switch:
     """Holds the version that answers. `served` is one atomic read; take it once a request."""
 
-    def __init__(self, source: Source, params: ServeParams) -> None:
+    def __init__(self, source: Source, params: ServeParams, pool: PoolFile | None = None) -> None:
         self.source = source
         self.params = params
+        self.pool = pool
         self.refused: Refusal | None = None
         self.trouble = ""
         """Why it cannot be known at present which version should serve; empty where it can."""
@@ -122,6 +124,7 @@ class Switch:
             self._troubled("" if pointer or not self._served else "no version is in service any more")
             if pointer is not None:
                 self._follow(pointer)
+            self._look_at_pool()
 
     def start(self) -> None:
         """Poll in a thread of its own, at once and then every `poll_seconds`, until `stop`."""
@@ -144,6 +147,12 @@ class Switch:
         while not self._stopping.is_set():
             self.poll()
             self._stopping.wait(self.params.poll_seconds)
+
+    def _look_at_pool(self) -> None:
+        """So that health says what is wrong with the pool's file also while nobody asks."""
+        if self.pool is not None and self._served is not None:
+            with suppress(SwitchtenderError):
+                self.pool.of(self._served.engine.candidates)
 
     def _troubled(self, reason: str) -> None:
         if reason != self.trouble:
@@ -170,7 +179,7 @@ class Switch:
     def _load(self, pointer: Pointer) -> Served:
         """Load and warm up while the proved copy is there: an engine may read some of its files only when asked."""
         with self.source.proved(pointer) as folder:
-            engine = Engine.load(folder, self.params.threads, self.params.cache_entries)
+            engine = Engine.load(folder, self.params.threads, self.params.cache_entries, self.pool)
             for scored in engine.score(WARM_UP):
                 if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
                     raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")

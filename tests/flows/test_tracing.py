@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trace import ROOT, SyntheticStore
-from flows.indexing import INDEX, rebuild_index, update_index
+from flows.indexing import rebuild_index, update_index
 from flows.promotion_log import LOG as PROMOTIONS
 from flows.removals import PRUNED, Removal, note
 from flows.served_log import swapped
@@ -176,7 +176,7 @@ class TestIndex:
     def test_nor_is_a_damaged_one(self, store: SyntheticStore) -> None:
         rebuild_index(store.project)
         expected = every_answer(store)
-        path = store.project.var / INDEX
+        path = store.project.trace_index
         content = path.read_bytes().replace(b"relabelled", b"kept______")
         assert content != path.read_bytes()
         path.write_bytes(content)
@@ -206,7 +206,7 @@ class TestMissingFiles:
         for ask in (lambda: trace_row(store.project, "p1"), lambda: rebuild_index(store.project)):
             with pytest.raises(VerificationFailed, match="switchtender verify 2"):
                 ask()
-        assert not (store.project.var / INDEX).exists()
+        assert not (store.project.trace_index).exists()
 
     def test_so_is_one_whose_lineage_is_not_as_recorded(self, store: SyntheticStore) -> None:
         path = store.folder(2) / EVIDENCE / LINEAGE
@@ -318,7 +318,7 @@ class TestCommand:
         print_trace("p1", "", "", "", reindex=False, as_json=False)
         assert "read without the index: 3" in capsys.readouterr().err
         assert json.loads(printed(capsys, reindex=True, as_json=True)) == {"versions": 3, "carried": []}
-        (inside.project.var / INDEX).unlink()
+        (inside.project.trace_index).unlink()
         assert json.loads(printed(capsys, "p1", reindex=True, as_json=True))["row"] == "p1"
         print_trace("p1", "", "", "", reindex=False, as_json=False)
         assert capsys.readouterr().err == ""

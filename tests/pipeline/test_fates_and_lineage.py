@@ -76,7 +76,8 @@ class Night:
 
     def prepare(self, encoder: Path) -> None:
         shutil.copytree(ROOT / "data/expectations", self.root / "data/expectations")
-        shutil.copytree(ROOT / "champion", self.root / "champion")
+        for name in ("champion", "champion-models", "data/candidates"):
+            shutil.copytree(ROOT / name, self.root / name)
         for name in ("agents.yaml", "holdout.txt"):
             shutil.copy(ROOT / "data" / name, self.root / "data")
         write_table(self.rows, self.root / "data/prompts.csv")
@@ -91,6 +92,9 @@ class Night:
         params["validate"]["near_duplicate_cosine"] = 1.0
         params["label_noise"] |= {"action": "quarantine", "quarantine_below": 1.0}
         params["train"] |= {"router": "tfidf", "folds": 2}
+        for section in ("train", "evaluate"):
+            params["models"][section]["encoder"] = str(encoder)
+        params["models"]["validate"]["max_quarantined_share"] = 1.0
         params["evaluate"]["resamples"] = params["gate"]["resamples"] = 100
         (self.root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
@@ -104,8 +108,8 @@ def night(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Night
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(night.root)
         for name, stage in DVC.items():
-            module = stage["cmd"].removeprefix("python -m ")
-            patch.setattr(sys, "argv", [module])
+            module, *arguments = stage["cmd"].removeprefix("python -m ").split()
+            patch.setattr(sys, "argv", [module, *arguments])
             patch.delitem(sys.modules, module, raising=False)
             with reads.of() as night.reads[name]:
                 runpy.run_module(module, run_name="__main__", alter_sys=True)

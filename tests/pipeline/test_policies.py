@@ -1,14 +1,27 @@
-"""From probabilities to a decision: thresholds, at least one, and the single best."""
+"""From qualities and costs to a decision: thresholds, the best one, quality against cost, pairs and budgets."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from pipeline.outcomes import FloatMatrix
-from pipeline.policies import BestPolicy, Policy, SubsetPolicy, fit_subset_policy, policy_from_json
+from pipeline.policies import (
+    BestPolicy,
+    BudgetPolicy,
+    PairPolicy,
+    Policy,
+    SubsetPolicy,
+    WillingnessPolicy,
+    fit_subset_policy,
+    policy_from_json,
+)
 
 
 def _matrix(*rows: tuple[float, ...]) -> FloatMatrix:
@@ -81,3 +94,111 @@ def test_choosing_leaves_the_probabilities_as_they_were(policy: Policy) -> None:
     before = quality.copy()
     policy.choose(quality)
     assert (quality == before).all()
+
+
+# --- costs, pairs, budgets, and who may answer --------------------------------------------------------------------
+
+COST = np.array([[0.010, 0.002, 0.001]] * 2)
+SINGLES: tuple[Policy, ...] = (
+    BestPolicy(), WillingnessPolicy(10.0), PairPolicy(0, 2, 0.1), BudgetPolicy(0.005)
+)  # fmt: skip
+
+
+def picks(policy: Policy, quality: FloatMatrix, cost: Any = None, allowed: Any = None) -> list[int]:
+    """The column chosen in each row, -1 for none."""
+    chosen = policy.choose(quality, cost, None if allowed is None else np.array(allowed))
+    return [int(row.argmax()) if row.any() else -1 for row in chosen]
+
+
+def test_willingness_is_quality_minus_lambda_times_cost() -> None:
+    quality = _matrix((0.90, 0.85, 0.80), (0.90, 0.60, 0.50))
+    # lambda 10: .90 - .10, .85 - .02, .80 - .01, and .80, .58, .49
+    assert picks(WillingnessPolicy(10.0), quality, COST) == [1, 0]
+    assert picks(WillingnessPolicy(0.0), quality, COST) == [0, 0]
+    assert picks(WillingnessPolicy(1000.0), quality, COST) == [2, 2]
+    assert WillingnessPolicy(10.0).ranking(quality, COST).tolist() == [[1, 0, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("lam", [0.0, 10.0, 1e6])
+def test_an_unknown_cost_stands_behind_every_known_one(lam: float) -> None:
+    quality, cost = _matrix((0.1, 0.99, 0.2)), np.array([[0.5, np.nan, 0.5]])
+    assert picks(WillingnessPolicy(lam), quality, cost) == [2]
+    assert WillingnessPolicy(lam).ranking(quality, cost).tolist() == [[2, 0, 1]]
+    assert picks(WillingnessPolicy(lam), quality) == [1], "where no cost is known the quality decides"
+    assert picks(WillingnessPolicy(lam), quality, cost, [[False, True, False]]) == [1]
+
+
+def test_the_strong_one_is_called_where_it_is_better_by_theta() -> None:
+    quality = np.array([[0.75, 0.99, 0.5], [0.625, 0.1, 0.5], [0.4, 0.1, 0.5]], dtype=np.float32)
+    policy = PairPolicy(strong=0, weak=2, theta=0.25)
+    assert picks(policy, quality) == [0, 2, 2], "a difference of just theta calls the strong one"
+    assert policy.ranking(quality).tolist() == [[0, 2, 1], [2, 0, 1], [2, 0, 1]]
+    assert picks(policy, quality, None, [[False, True, True], [True, True, False], [False, True, False]]) == [2, 0, 1]
+
+
+def test_within_a_budget_the_best_that_fits_is_chosen_and_nothing_where_nothing_fits() -> None:
+    quality = _matrix((0.9, 0.8, 0.7), (0.9, 0.8, 0.7))
+    cost = np.array([[0.01, 0.002, 0.001], [0.01, np.nan, 0.002]])
+    assert picks(BudgetPolicy(0.01), quality, cost) == [0, 0], "a cost of just the budget fits"
+    assert picks(BudgetPolicy(0.002), quality, cost) == [1, 2]
+    assert picks(BudgetPolicy(0.0015), quality, cost) == [2, -1]
+    assert picks(BudgetPolicy(9.0), quality) == [-1, -1], "an unknown cost fits no budget"
+    assert BudgetPolicy(0.0015).ranking(quality, cost).tolist() == [[2, 0, 1], [0, 1, 2]]
+
+
+def test_whoever_may_not_answer_is_not_chosen_and_ranked_last() -> None:
+    quality, allowed = _matrix((0.9, 0.2, 0.3)), np.array([[False, True, True]])
+    assert picks(BestPolicy(), quality, None, allowed) == [2]
+    assert BestPolicy().ranking(quality, None, allowed).tolist() == [[2, 1, 0]]
+    subset = SubsetPolicy((0.5, 0.5, 0.5), at_least_one=True)
+    assert subset.choose(quality, None, allowed).tolist() == [[False, False, True]]
+    assert subset.ranking(quality, None, allowed).tolist() == [[2, 1, 0]]
+    for policy in (*SINGLES, subset):
+        assert not policy.choose(quality, COST[:1], np.zeros((1, 3), np.bool_)).any()
+
+
+@pytest.mark.parametrize("policy", SINGLES)
+def test_every_kind_survives_json(policy: Policy) -> None:
+    assert policy_from_json(json.loads(json.dumps(policy.to_json(), allow_nan=False))) == policy
+
+
+def test_a_kind_from_elsewhere_is_refused() -> None:
+    with pytest.raises(KeyError):
+        policy_from_json({"kind": "dice"})
+    with pytest.raises(TypeError):
+        policy_from_json({"kind": "willingness"})
+
+
+qualities = arrays.arrays(np.float32, (5, 3), elements=st.floats(0, 1, width=32))
+prices = arrays.arrays(np.float64, (5, 3), elements=st.one_of(st.just(np.nan), st.floats(0, 1)))
+masks = arrays.arrays(np.bool_, (5, 3))
+
+
+@settings(max_examples=150, deadline=None)
+@given(qualities, prices, masks, st.sampled_from([*SINGLES, SubsetPolicy((0.5, 0.2, 0.7), True)]))
+def test_every_kind_ranks_all_and_chooses_among_those_that_may(
+    quality: FloatMatrix, cost: Any, allowed: Any, policy: Policy
+) -> None:
+    chosen, order = policy.choose(quality, cost, allowed), policy.ranking(quality, cost, allowed)
+    assert not (chosen & ~allowed).any()
+    assert (np.sort(order, axis=1) == np.arange(3)).all()
+    ranked = np.take_along_axis(allowed, order, axis=1)
+    assert (ranked[:, :-1] >= ranked[:, 1:]).all(), "those that may stand before those that may not"
+    if isinstance(policy, SubsetPolicy):
+        return
+    assert (chosen.sum(axis=1) <= 1).all()
+    assert (chosen <= np.take_along_axis(chosen, order[:, :1], axis=1)).all(), "what is chosen is ranked first"
+    if isinstance(policy, BudgetPolicy):
+        assert (cost[chosen] <= policy.usd).all()
+        assert (chosen.any(axis=1) == (allowed & (cost <= policy.usd)).any(axis=1)).all()
+    else:
+        assert (chosen.any(axis=1) == allowed.any(axis=1)).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(qualities, arrays.arrays(np.float64, (5, 3), elements=st.floats(0, 1)), st.floats(0, 100), st.floats(0, 100))
+def test_a_greater_lambda_never_spends_more(quality: FloatMatrix, cost: Any, one: float, other: float) -> None:
+    less, more = (
+        (cost * WillingnessPolicy(lam).choose(quality, cost)).sum(axis=1) for lam in sorted((one, other), reverse=True)
+    )
+    assert (less <= more + 1e-9).all()

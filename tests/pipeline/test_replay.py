@@ -22,7 +22,7 @@ from pipeline.replay import (
 from pipeline.tables import sha256_text, write_table
 from pipeline.version_folder import VersionFolder
 
-PARAMS = ReplayParams(agreement=0.75, micro_f1=0.2)
+PARAMS = ReplayParams(agreement=0.75, headline=0.2)
 SAME, OTHER = Comparison("model/a", "1", "1"), Comparison("model/b", "1", "2")
 
 
@@ -50,7 +50,7 @@ def test_drift_says_how_many_choices_and_how_much_of_a_probability_moved(folder:
     assert found.agreement == 0.75
     assert found.largest == pytest.approx(0.3)
     assert found.mean == pytest.approx(0.15)
-    assert (found.micro_f1_before, found.micro_f1_after) == (1.0, 0.75)
+    assert (found.headline_before, found.headline_after) == (1.0, 0.75)
 
 
 @pytest.mark.parametrize(("files", "chosen", "same_environment", "expected"), [
@@ -73,7 +73,11 @@ def test_a_worse_score_is_outside_the_bound_however_many_choices_agree(folder: V
 
 
 def test_every_model_file_and_stage_output_is_compared(tmp_path: Path) -> None:
-    outputs = {ENVIRONMENT: "machine", "var/stages/split/train.parquet": "rows", "var/stages/train/router": "listing"}
+    outputs = {
+        f"var/stages/{ENVIRONMENT}": "machine",
+        "var/stages/split/train.parquet": "rows",
+        "var/stages/train/router": "listing",
+    }
     materials = tuple(
         Material(name, {"sha256": sha256_text(text)}, STAGE_OUTPUT, {"md5": "0.dir" if text == "listing" else "0"})
         for name, text in outputs.items()

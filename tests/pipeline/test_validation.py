@@ -17,7 +17,7 @@ import pytest
 from pipeline import judged_tables, validation
 from pipeline.agents import read_agents
 from pipeline.errors import InputError, TableError
-from pipeline.expectations import CRITICAL, ROW, Judge, read_suites
+from pipeline.expectations import CRITICAL, ROW, Judge, Suite, read_suites
 from pipeline.fates import KEPT, QUARANTINED, read_fates
 from pipeline.holdout import read_holdout
 from pipeline.outcomes import FloatMatrix
@@ -80,11 +80,15 @@ def dataset() -> Dataset:
     return Dataset(rows, [row["prompt_id"] for row in rows[::4]])
 
 
+def read_shipped(folder: Path) -> dict[str, Suite]:
+    return read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES, folder, judged_tables.OUTCOME_TABLES)
+
+
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """One Great Expectations context for all the examples below."""
     folder = tmp_path_factory.mktemp("gx")
-    suites = read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES, DATA / "expectations")
+    suites = read_shipped(DATA / "expectations")
     return Judge(suites, folder / "gx", folder / "docs")
 
 
@@ -306,12 +310,12 @@ def results() -> list[dict[str, Any]]:
 
 
 def severities(wanted: str) -> set[str]:
-    suites = read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES, DATA / "expectations")
+    suites = read_shipped(DATA / "expectations")
     return {rule.name for suite in suites.values() for rule in suite.rules if rule.severity == wanted}
 
 
 def suite_of(name: str) -> str:
-    suites = read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES, DATA / "expectations")
+    suites = read_shipped(DATA / "expectations")
     return next(rule.suite for suite in suites.values() for rule in suite.rules if rule.name == name)
 
 
@@ -449,7 +453,7 @@ def test_a_slip_in_a_suite_is_an_error_that_names_the_file(
 def test_a_suite_of_no_known_table_is_an_error() -> None:
     Path("data/expectations/promts.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"promts\.json judges no known table"):
-        read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES)
+        read_shipped(Path("data/expectations"))
 
 
 # --- Data Docs.

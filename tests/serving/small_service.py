@@ -21,6 +21,7 @@ from pipeline.routers.settings import FinetuningParams
 from pipeline.serving.api import application
 from pipeline.serving.journal import Journal
 from pipeline.serving.keys import Keys
+from pipeline.serving.pool_file import PoolFile
 from pipeline.serving.routing import Routing
 from pipeline.serving.settings import ServeParams
 from pipeline.serving.switch import Pointer, Switch
@@ -94,9 +95,10 @@ class Small:
     folder: Path
     params: ServeParams = field(default_factory=lambda: ServeParams(poll_seconds=0.02))
     keys: Keys = field(default_factory=lambda: Keys({}))
+    pool: PoolFile | None = None
 
     def __post_init__(self) -> None:
-        self.switch = Switch(self.source, self.params)
+        self.switch = Switch(self.source, self.params, self.pool)
         self.journal = Journal(self.folder)
         self.routing = Routing(self.switch, self.params, self.journal)
         self.app: FastAPI = application(self.switch, self.params, self.keys, self.journal, routing=self.routing)

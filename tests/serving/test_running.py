@@ -115,6 +115,32 @@ def test_a_chat_is_decided_and_written_down_as_every_prompt_is(chatting: Service
     assert 'switchtender_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
 
 
+def test_a_chat_that_is_labelled_goes_only_where_the_pool_lets_it(
+    chatting: Service, two_routers: dict[str, Path], tmp_path: Path
+) -> None:
+    entry = "- {{name: {}, usd_per_million_in: 1, usd_per_million_out: 1, context_tokens: 1000, owner: us{}}}"
+    barred = {"translation": ", never_send: [health]", "email": ", state: retired"}
+    (tmp_path / "pool.yaml").write_text("\n".join(entry.format(name, barred.get(name, "")) for name in AGENTS))
+    params = chatting.params.model_copy(update={"pool": "pool.yaml"})
+    service = Service(FolderSource(two_routers["1"]), params, tmp_path)
+    service.switch.poll()
+    body = {"model": "switchtender", "messages": [{"role": "user", "content": "put this text into french"}]}
+    with running(service.app) as client:
+        response = client.post("/v1/chat/completions", json=body, headers={"X-Switchtender-Labels": "other, Health"})
+    asyncio.run(service._end())
+    assert response.headers["X-Switchtender-Candidate"] == "sql"
+    assert "X-Switchtender-Tried" not in response.headers, "nobody else was asked"
+    (decision,) = entries(tmp_path / "var" / "serving" / DECISIONS)
+    assert (decision["chosen"], decision["barred"]) == (["sql"], ["translation", "email"])
+
+
+def test_a_pool_that_cannot_be_read_keeps_the_service_from_starting(
+    two_routers: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        Service(FolderSource(two_routers["1"]), ServeParams(pool="pool.yaml"), tmp_path)
+
+
 def test_a_page_that_cannot_be_made_leaves_the_service_alone(
     two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,6 +101,7 @@ class Desk:
         served = self.page.switch.served
         start = time.perf_counter()
         (scored,) = served.engine.score([prompt])
+        scored = served.engine.offered(prompt, scored)
         took = 1000 * (time.perf_counter() - start)
         ids = [near.prompt_id for near in scored.neighbours]
         self._asked.put(

@@ -1,0 +1,58 @@
+"""Adding a language model to the models' track: its outcomes become a curated file, which the next night takes in.
+
+The router is not trained again. What it knows of the other candidates stays as it is, number for number.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flows.project import Project
+from flows.snapshot import CANDIDATES
+from pipeline.errors import InputError
+from pipeline.outcomes import read_outcomes, read_prompts
+from pipeline.tables import write_table
+
+
+def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> tuple[Path, int]:
+    """Keep the outcomes of one candidate under data/candidates/; returns the file and how many there are.
+
+    `table` may hold other candidates too. Its prompts are those of the track's own table, by id and text.
+
+    Raises:
+        InputError: the candidate is known already, the table has no outcome of it, or a prompt is not the track's.
+        TableError: the table is malformed.
+    """
+    import numpy as np
+    import pandas as pd
+
+    outcomes = read_outcomes(table)
+    if name not in outcomes.candidates:
+        raise InputError(f"{table} has no outcome of '{name}'; it has {', '.join(outcomes.candidates[:8])}")
+    place = project.root / CANDIDATES / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.csv"
+    if name in _known(project) or place.exists():
+        raise InputError(f"'{name}' is a candidate already; remove {place.name} or its rows of {project.table} first")
+    column = outcomes.candidates.index(name)
+    tried = np.flatnonzero(~np.isnan(outcomes.quality[:, column]))
+    texts = dict(zip(*read_prompts(project.root / project.table), strict=True))
+    for row in tried:
+        prompt_id, prompt = outcomes.prompt_ids[row], outcomes.prompts[row]
+        if texts.get(prompt_id) != prompt:
+            raise InputError(f"{table}: prompt '{prompt_id}' is not in {project.table}, or has another text there")
+    rows = pd.DataFrame(
+        {
+            "prompt_id": [outcomes.prompt_ids[row] for row in tried],
+            "candidate": name,
+            "quality": outcomes.quality[tried, column],
+            "cost": outcomes.cost[tried, column],
+        }
+    )
+    if not dry_run:
+        write_table(rows, place)
+    return place, len(rows)
+
+
+def _known(project: Project) -> set[str]:
+    """The candidates of the track's own table."""
+    return set(read_outcomes(project.root / project.table).candidates)

@@ -1,0 +1,68 @@
+"""Stage `join` of the models' track: candidates that came later join the fitted router, from their outcomes alone.
+
+Nothing that was learnt of another candidate changes. Where none came, the router goes on as `train` saved it.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+
+from pipeline.determinism import RunParams, pin
+from pipeline.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.outcome_cells import joined, named_in, outcomes_of_rows
+from pipeline.params import read
+from pipeline.prices import PRICES_FILE, read_prices
+from pipeline.routers.systems import open_router
+from pipeline.split import JOINING
+from pipeline.stage import Summary, run_stage_of
+from pipeline.tables import read_table, sha256_folder
+from pipeline.track import MODELS, Track
+
+NAME = "join"
+
+
+def join(track: Track = MODELS) -> Summary:
+    """Write the router that serves.
+
+    Raises:
+        InputError: the router's system cannot take in a candidate without a refit.
+    """
+    out = track.stages / NAME / "router"
+    shutil.rmtree(out, ignore_errors=True)
+    joining = pd.read_parquet(track.stages / "split" / JOINING)
+    names = sorted({name for cell in joining["agents"] for name in named_in(cell)})
+    if not names:
+        shutil.copytree(track.stages / "train" / "router", out)
+    else:
+        rows = with_joining(read_table(track.stages / track.learnt), joining)
+        rows = rows[rows["prompt_id"].isin(joining["prompt_id"])]
+        router = open_router(track.stages / "train" / "router")
+        prices = tuple(read_prices(PRICES_FILE).by_name.values()) if router.can_reprice else ()
+        router.join(outcomes_of_rows(rows, (*router.candidates, *names)), prices)
+        router.save(out)
+    write_fates(NAME, fates_of_rows(joining, KEPT, TRAIN), track.stages / FATES.name)
+    return {
+        "joined": len(names),
+        "outcomes": int(np.sum([len(named_in(cell)) for cell in joining["agents"]])),
+        "router_sha256": sha256_folder(out),
+    }
+
+
+def with_joining(rows: pd.DataFrame, joining: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what later candidates did on them."""
+    cells = dict(zip(joining["prompt_id"], joining["agents"], strict=True))
+    own = zip(rows["prompt_id"], rows["agents"], strict=True)
+    return rows.assign(agents=[joined(cell, cells.get(name, "")) for name, cell in own])
+
+
+def _run() -> Summary:
+    run = read("run", RunParams)
+    pin(run.seed, run.threads)
+    return join()
+
+
+if __name__ == "__main__":
+    run_stage_of(MODELS, NAME, lambda _: _run())

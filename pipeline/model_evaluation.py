@@ -1,0 +1,109 @@
+"""Stage `evaluate` of the models' track: the router on the frozen holdout, beside every baseline.
+
+Baselines are chosen and fitted on the rows that the router learnt from. Nothing is chosen here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.determinism import RunParams, pin
+from pipeline.engine_folder import ENGINE
+from pipeline.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
+from pipeline.holdout import holdout_version
+from pipeline.joining import with_joining
+from pipeline.learnt_baselines import LEARNT, learnt_predictions
+from pipeline.outcome_cells import outcomes_of_rows
+from pipeline.outcome_pictures import draw_outcomes
+from pipeline.outcome_report import ROUTER, outcome_report
+from pipeline.outcomes import SEPARATOR, Outcomes
+from pipeline.params import Section, read
+from pipeline.routers.protocol import Predictions
+from pipeline.routers.settings import FinetuningParams
+from pipeline.routers.systems import open_router
+from pipeline.split import JOINING
+from pipeline.stage import Summary, run_stage_of
+from pipeline.tables import read_table, sha256_text, write_json, write_table
+from pipeline.track import MODELS, Track
+
+NAME = "evaluate"
+_SHOWN = ("quality", "cost_usd", "gap_closed")
+
+
+class ModelEvaluationParams(Section):
+    """The encoder of the learnt baselines."""
+
+    encoder: str
+
+
+def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODELS) -> Summary:
+    """Judge the holdout; write metrics, predictions, plot data and pictures.
+
+    Raises:
+        InputError: the router cannot be loaded.
+    """
+    holdout = read_table(track.stages / track.held_out).drop(columns="line")
+    router = open_router(track.stages / track.router, engine=track.stages / "optimize" / ENGINE, threads=run.threads)
+    truth = outcomes_of_rows(holdout, router.candidates)
+    train = with_joining(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
+    part = outcomes_of_rows(train, router.candidates)
+    predictions = router.predict(truth.prompts)
+    parts = [(part, np.arange(len(truth)))]
+    learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
+    report = {
+        **outcome_report(predictions, truth, learnt, parts),
+        "holdout_version": holdout_version(holdout),
+    }
+    report |= as_systems(report)
+    write_json(report, track.stages / NAME / "metrics.json")
+    write_table(predictions_table(holdout, truth, predictions), track.stages / NAME / "predictions.parquet")
+    draw_outcomes(report, track.stages / NAME / "plots")
+    write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT), track.stages / FATES.name)
+    return _summary(report)
+
+
+def as_systems(report: dict[str, Any]) -> dict[str, Any]:
+    """The headline figures as every track's metrics.json has them: each system's, and the router's lead over it."""
+    systems = {
+        name: {what: row[what] for what in _SHOWN if row.get(what, {}).get("value") is not None}
+        for name, row in report["metrics"].items()
+    }
+    error = report["calibration"]["all"]["error"]
+    systems[ROUTER]["calibration_error"] = {"value": error, "low": error, "high": error}
+    lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
+    return {"systems": systems, "quality_over": lead}
+
+
+def predictions_table(holdout: pd.DataFrame, truth: Outcomes, predictions: Predictions) -> pd.DataFrame:
+    """One row a holdout prompt: id, sha256 of its text, outcomes, what was chosen, expected quality of each."""
+    names = predictions.candidates
+    chosen = [SEPARATOR.join(n for n, hit in zip(names, row, strict=True) if hit) for row in predictions.chosen]
+    facts = {
+        "prompt_id": list(truth.prompt_ids),
+        "text_sha256": [sha256_text(text) for text in truth.prompts],
+        "agents": list(holdout["agents"]),
+        "chosen": chosen,
+    }
+    return pd.DataFrame({**facts, **{name: predictions.quality[:, c] for c, name in enumerate(names)}})
+
+
+def _summary(report: dict[str, Any]) -> Summary:
+    systems = report["systems"]
+    return {
+        "prompts": report["prompts"],
+        **{what: figure["value"] for what, figure in systems[ROUTER].items()},
+        **{f"{name}_quality": row["quality"]["value"] for name, row in systems.items() if name != ROUTER},
+    }
+
+
+def _run() -> Summary:
+    run = read("run", RunParams)
+    pin(run.seed, run.threads)
+    return evaluate(read("models.evaluate", ModelEvaluationParams), run)
+
+
+if __name__ == "__main__":
+    run_stage_of(MODELS, NAME, lambda _: _run())

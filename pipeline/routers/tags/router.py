@@ -1,0 +1,245 @@
+"""`tags`: the scorer behind the routers' protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import scipy.sparse as sparse
+from safetensors.numpy import load_file, save_file
+
+from pipeline.baseline_rows import best_single
+from pipeline.errors import InputError
+from pipeline.folds import Folds
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.crossfit import cross_fit
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.heads import level_scores
+from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.settings import Progress
+from pipeline.routers.tags.evidence import Evidence
+from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
+from pipeline.routers.tags.generator import TagGenerator
+from pipeline.routers.tags.memory import Memory
+from pipeline.routers.tags.scores import Variant
+from pipeline.routers.tags.settings import TagsParams
+from pipeline.routers.tags.sources import Member
+from pipeline.routers.tags.tagging import Tagged, Tagging, fit_tagging
+from pipeline.tables import write_json
+
+TENSORS = "tags.safetensors"
+FACTS = "tags.json"
+
+
+class TagsScorer(Scorer):
+    """TagRouter: sums over a prompt's tags of what each tag knows of a candidate, as an expected quality.
+
+    The reference is the best single candidate of the training outcomes; it changes only by a new fit. `progress` is
+    told each part that is tagged, and each batch of prompts that a language model writes tags for.
+    """
+
+    name: ClassVar[str] = "tags"
+
+    def __init__(
+        self,
+        embedding: FrozenEmbedding,
+        seed: int,
+        params: TagsParams | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.embedding = self.frozen = embedding
+        self.seed = seed
+        self.params = params or TagsParams()
+        self.progress = progress
+        self.setting = self.params.ties[0]
+        self.candidates: tuple[str, ...] = ()
+        self.generator = _generator(self.params.generator, self.params.cache, self.params.generated_tokens)
+        self._is_labels = True
+        self._tagging: Tagging | None = None
+        self._evidence: Evidence | None = None
+        self._memory: Memory | None = None
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        self._is_labels = outcomes.is_labels
+        vectors = self.frozen.embed(outcomes.prompts)
+        tagged: dict[bytes, Tagged] = {}
+
+        def fit_and_score(tie: float, train: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
+            part = outcomes.rows(train)
+            key = train.tobytes()
+            if key not in tagged:
+                tagged[key] = self._tagged(part, vectors[train])
+            tagging, member = tagged[key]
+            texts = [outcomes.prompts[i] for i in held_out]
+            evidence = self._weighed(part, tagging, member, tie)
+            return self._of(evidence.quality(tagging.member(texts, asked[held_out])))
+
+        asked = vectors
+        self.setting, scores = cross_fit(outcomes, folds, self.params.ties, fit_and_score)
+        if self.int8 is not None:
+            with self.int8(self.frozen.loaded()) as coarse:
+                asked = coarse.embed(outcomes.prompts)
+            self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.setting,), fit_and_score)[1])
+        return scores
+
+    def fit(self, outcomes: Outcomes) -> None:
+        self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
+        self._tagging, member = self._tagged(outcomes, self.frozen.embed(outcomes.prompts))
+        self._evidence = self._weighed(outcomes, self._tagging, member, self.setting)
+        judge = outcomes.quality[:, self._evidence.reference.column].astype(np.float64)
+        self._memory = Memory.of(outcomes.prompts, member, judge)
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        tagging, evidence, _ = self._fitted()
+        return self._of(evidence.quality(tagging.member(prompts, vectors)))
+
+    def join(self, outcomes: Outcomes) -> None:
+        """Add candidates from their outcomes alone; nothing that is stored of another candidate changes.
+
+        `outcomes.candidates` are the known ones in their order, then the new ones; its rows are the prompts on which
+        those were tried. A prompt that was not in training is embedded; where the reference was tried neither here nor
+        there, what is expected of it stands in.
+
+        Raises:
+            InputError: the known candidates do not stand first, none is new, or a new one was never tried.
+        """
+        tagging, evidence, memory = self._fitted()
+        new = self._joining(outcomes)
+        member, judge = self._recalled(outcomes, tagging, memory)
+        here = outcomes.quality[:, evidence.reference.column].astype(np.float64)
+        self._evidence = evidence.joined(new, np.where(np.isnan(here), judge, here), member)
+        self.candidates = outcomes.candidates
+
+    def explain(self, prompt: str, vector: FloatMatrix) -> Explanation:
+        """The prompt's tags and what each says of each candidate; `vector` float32 [width] is the prompt's."""
+        tagging, evidence, _ = self._fitted()
+        member = tagging.member([prompt], vector[None, :])
+        votes = evidence.kinds.votes(member, evidence.variant)
+        sums, quality = evidence.sums(member)[0], evidence.quality(member)[0]
+        tags = tuple(
+            self._tag_evidence(tagging.names[tag], int(tag), float(vote))
+            for tag, vote in zip(votes.indices, votes.data, strict=True)
+        )
+        expected = float(evidence.reference.expected(member, evidence.kinds)[0])
+        return Explanation(
+            self.candidates[evidence.reference.column],
+            expected,
+            tags,
+            self._named(sums),
+            self._named(evidence.maps(sums)),
+            self._named(quality),
+        )
+
+    def save(self, folder: Path) -> None:
+        tagging, evidence, memory = self._fitted()
+        save_file({**tagging.tensors(), **evidence.tensors(), **memory.tensors()}, folder / TENSORS)
+        facts = {
+            "candidates": list(self.candidates),
+            "is_labels": self._is_labels,
+            "generator": self.generator.name if self.generator else "",
+            "generated_tokens": self.generator.new_tokens if self.generator else 0,
+            "cache": str(self.generator.cache) if self.generator and self.generator.cache else None,
+            "tagging": tagging.facts(),
+            "evidence": evidence.facts(),
+        }
+        write_json(facts, folder / FACTS)
+        self.frozen.save(folder)
+
+    def load(self, folder: Path) -> None:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)
+        self.candidates, self._is_labels = tuple(facts["candidates"]), bool(facts["is_labels"])
+        cache = Path(facts["cache"]) if facts["cache"] else None
+        self.generator = _generator(facts["generator"], cache, int(facts["generated_tokens"]))
+        tagging = Tagging.load(facts["tagging"], tensors, self._write, self._embed)
+        self._tagging = tagging
+        self._evidence = Evidence.load(facts["evidence"], tensors, tagging.kinds)
+        self._memory = Memory.load(tensors, len(tagging.names))
+        self.setting = self._evidence.variant.tie
+
+    def _tagged(self, outcomes: Outcomes, vectors: FloatMatrix) -> Tagged:
+        """Sources fitted on prompts, and those prompts' tags; outcomes are not looked at."""
+        write = self._write if self.generator else None
+        tagged = fit_tagging(outcomes.prompts, vectors, self.params, self.seed, write, self._phrase_vectors)
+        if self.progress:
+            self.progress(f"{len(tagged[0].names)} tags from {len(outcomes)} prompts")
+        return tagged
+
+    def _weighed(self, outcomes: Outcomes, tagging: Tagging, member: Member, tie: float) -> Evidence:
+        variant = Variant(tie, self.params.evidence, self.params.total, self.params.votes)
+        return Evidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
+
+    def _joining(self, outcomes: Outcomes) -> FloatMatrix:
+        """The new candidates' qualities, float32 [n, new]."""
+        known = self.candidates
+        names, new = outcomes.candidates[: len(known)], outcomes.candidates[len(known) :]
+        if names != known or not new:
+            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
+        quality = outcomes.quality[:, len(known) :]
+        untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
+        if untried:
+            raise InputError(f"the candidate '{untried[0]}' was tried on no prompt; add rows with its quality")
+        return quality
+
+    def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: Memory) -> tuple[Member, np.ndarray]:
+        """Tags and the reference's quality, from memory where a prompt is known; the others are read now."""
+        rows = memory.rows(outcomes.prompts)
+        unknown = np.flatnonzero(rows < 0)
+        texts = [outcomes.prompts[i] for i in unknown]
+        if texts:
+            fresh = tagging.member(texts, self._embed(texts))
+            member = sparse.vstack([memory.member, fresh], format="csr")
+        else:
+            member = memory.member
+        judge = np.append(memory.judge, np.full(len(unknown), np.nan))
+        rows[unknown] = len(memory.judge) + np.arange(len(unknown))
+        return member[rows], judge[rows]
+
+    def _tag_evidence(self, name: str, tag: int, vote: float) -> TagEvidence:
+        _, evidence, _ = self._fitted()
+        tallies = evidence.tallies
+        cells = zip(
+            self.candidates,
+            tallies.tried[tag],
+            tallies.wins[tag],
+            tallies.ties[tag],
+            tallies.losses[tag],
+            vote * evidence.scores[tag],
+            strict=True,
+        )
+        return TagEvidence(name, tuple(CandidateEvidence(who, *map(float, figures)) for who, *figures in cells))
+
+    def _named(self, values: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.candidates, map(float, values), strict=True))
+
+    def _of(self, quality: FloatMatrix) -> FloatMatrix:
+        return level_scores(quality) if self._is_labels else quality
+
+    def _write(self, prompts: Sequence[str]) -> Sequence[tuple[str, ...]]:
+        assert self.generator is not None
+        return self.generator.tags(prompts, self.progress)
+
+    def _phrase_vectors(self, phrases: Sequence[str]) -> FloatMatrix:
+        """Vectors of phrases, NaN for those with a token unknown to the encoder, which cannot tell them apart."""
+        encoder = self.frozen.loaded()
+        vectors = self.frozen.embed(phrases)
+        unreadable = [encoder.tokenizer.unk_token_id in ids for ids in encoder.ids(phrases)]
+        vectors[np.array(unreadable, dtype=np.bool_)] = np.nan
+        return vectors
+
+    def _embed(self, texts: Sequence[str]) -> FloatMatrix:
+        assert self.embedding is not None
+        return self.embedding.embed(texts)
+
+    def _fitted(self) -> tuple[Tagging, Evidence, Memory]:
+        if self._tagging is None or self._evidence is None or self._memory is None:
+            raise InputError("this tags router was not fitted; fit it or load a saved one")
+        return self._tagging, self._evidence, self._memory
+
+
+def _generator(name: str, cache: Path | None, tokens: int) -> TagGenerator | None:
+    return TagGenerator(name, cache, new_tokens=tokens) if name else None

@@ -1,0 +1,188 @@
+"""The models' track as its users see it: a night, its proof, and a language model that joins without a refit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sandbox import Sandbox, copy_project
+
+from flows.project import Project
+from flows.versions import Versions, opened
+from pipeline.routers.systems import open_router
+from pipeline.track import MODELS
+
+KINDS = {
+    "code": ("Write a {} function that sorts a list of {}", "coder"),
+    "poem": ("Compose a {} poem about the {} for a wedding", "poet"),
+    "sum": ("Add up these {} invoices and tell me the total in {}", "newcomer"),
+}
+FIRST = ("python", "short", "seven", "gentle", "rust", "recursive", "old", "blue", "twelve", "quiet")
+SECOND = ("names", "harbour", "euros", "orders", "lighthouse", "dollars", "ferries", "moon", "crowns", "dates")
+COST = {"coder": 0.004, "poet": 0.002, "cheap": 0.0005}
+
+
+def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Outcomes of three candidates, of which each kind of prompt has its own best; and those of one that comes later.
+
+    An answer is right for certain by the kind's own candidate, `cheap` is right on every third prompt, and each of the
+    others on every tenth.
+    """
+    rows, later = [], []
+    for kind, (words, best) in KINDS.items():
+        for number, (first, second) in enumerate((a, b) for a in FIRST for b in SECOND):
+            facts = {"prompt_id": f"{kind}-{number:03d}", "prompt": words.format(first, second), "dataset": kind}
+            for name, usd in COST.items():
+                good = name == best or number % (3 if name == "cheap" else 10) == 0
+                rows.append({**facts, "candidate": name, "quality": float(good), "cost": usd})
+            later.append(
+                {
+                    **facts,
+                    "candidate": "newcomer",
+                    "quality": float(best == "newcomer" or number % 10 == 5),
+                    "cost": 0.003,
+                }
+            )
+    return pd.DataFrame(rows), pd.DataFrame(later)
+
+
+def ask(project: Sandbox, *arguments: str, code: int = 0) -> Any:
+    done = project.run(*arguments, "--json")
+    assert done.returncode == code, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+    """A project that trains a model router on a table of its own."""
+    made = copy_project(tmp_path_factory.mktemp("models") / "a project")
+    table, _ = planted()
+    table.to_csv(made.root / "data/outcomes.csv", index=False)
+    ids = sorted(set(table["prompt_id"]))[::4]
+    (made.root / "data/model_holdout.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    made.set_params(
+        nightly__tracks=["models"], models__validate__table="data/outcomes.csv", models__train__max_tokens=32,
+        models__split__holdout="data/model_holdout.txt", models__train__encoder=str(tiny_encoder),
+        models__evaluate__encoder=str(tiny_encoder), models__gate__calibration_error=0.4,
+        models__gate__resamples=100, models__gate__cost_rise=1.0,
+    )  # fmt: skip
+    return made
+
+
+@pytest.fixture(scope="module")
+def first(project: Sandbox) -> dict[str, Any]:
+    return project.night()
+
+
+@pytest.fixture(scope="module")
+def joined(project: Sandbox, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The night that took in one candidate more."""
+    place = tmp_path_factory.mktemp("later") / "newcomer.parquet"
+    planted()[1].to_parquet(place)
+    found: dict[str, Any] = ask(project, "candidate", "add", "newcomer", str(place))["nights"][0]
+    return found
+
+
+def chosen(project: Sandbox, version: str, prompts: list[str]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """What a version chooses for prompts, and its expected quality of each candidate."""
+    seen = Project(project.root).on(MODELS)
+    with opened(Versions(seen, "model-router").number(version)) as folder:
+        found = open_router(folder.model).predict(prompts)
+    names = [found.candidates[int(row.argmax())] for row in found.chosen]
+    return names, {name: found.quality[:, c] for c, name in enumerate(found.candidates)}
+
+
+def test_a_night_registers_a_router_that_sends_each_kind_to_its_candidate(
+    project: Sandbox, first: dict[str, Any]
+) -> None:
+    assert (first["track"], first["verdict"], first["version"]) == ("models", "passed", "1")
+    assert {"over_best_single", "calibration_error", "cost_usd", "champion_quality"} <= {
+        gate["gate"] for gate in first["gates"]
+    }
+    prompts = ["Write a lazy function that sorts a list of buoys", "Compose a loud poem about the storm for a wedding"]
+    assert chosen(project, "1", prompts)[0] == ["coder", "poet"]
+    said = ask(project, "route", prompts[0], "--track", "models")
+    assert said["agents"] == ["coder"]
+
+
+def test_a_night_with_nothing_new_does_nothing(project: Sandbox, first: dict[str, Any]) -> None:
+    again = project.night()
+    assert (again["new"], again["run_key"]) == (False, first["run_key"])
+
+
+def test_status_audit_trace_and_verify_tell_of_the_models(project: Sandbox, first: dict[str, Any]) -> None:
+    status = ask(project, "status", "--track", "models")
+    assert (status["model"], status["headline"]) == ("model-router", "quality")
+    assert {row["alias"] for row in status["versions"]} == {"champion", "challenger"}
+    audit = ask(project, "audit", "champion", "--track", "models")
+    assert all(word in json.dumps(audit) for word in (first["run_key"], "data/outcomes.csv"))
+    assert ask(project, "verify", "1", "--track", "models")
+    rows = ask(project, "trace", "code-001", "--track", "models")
+    assert "coder=1@0.004" in json.dumps(rows)
+    assert project.run("status", "--track", "agents").returncode == 0
+
+
+def test_the_report_shows_quality_beside_the_oracle(project: Sandbox, first: dict[str, Any]) -> None:
+    page = (project.root / first["report"]).read_text(encoding="utf-8")
+    assert "oracle: the best answer to each" in page
+    assert "Quality for cost" in page
+    assert "Label suspects" not in page
+
+
+def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) -> None:
+    certificate = ask(project, "replay", "1", "--track", "models")
+    assert certificate["verdict"] == "identical"
+
+
+def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sandbox, joined: dict[str, Any]) -> None:
+    assert (joined["verdict"], joined["version"]) == ("passed", "2")
+    prompts = sorted(set(planted()[0]["prompt"]))
+    before, after = chosen(project, "1", prompts)[1], chosen(project, "2", prompts)[1]
+    assert set(after) == {*before, "newcomer"}
+    for name in before:
+        np.testing.assert_array_equal(after[name], before[name])
+    assert chosen(project, "2", ["Add up these nine invoices and tell me the total in pounds"])[0] == ["newcomer"]
+    seen = Project(project.root).on(MODELS)
+    with opened(Versions(seen, "model-router").number("2")) as folder:
+        provenance = folder.provenance()
+        assert any(m.name == "data/candidates/newcomer.csv" for m in provenance.materials)
+        lineage = folder.table("lineage.parquet")
+    assert (lineage["stage"] == "join").sum() + lineage["agents"].str.contains("newcomer").sum() > 0
+    run = json.loads((project.root / "var/runs" / joined["run_key"] / "run.json").read_text(encoding="utf-8"))
+    how = {stage: word for stage, _, word in run["timings"]}
+    assert (how["models_train"], how["models_join"]) == ("unchanged", "ran")
+
+
+def test_promotion_and_rollback_move_the_models_alone(project: Sandbox, joined: dict[str, Any]) -> None:
+    done = project.run("promote", "2", "--track", "models", "--reason", "a better pool")
+    assert done.returncode == 0, done.stderr
+    assert ask(project, "status", "--track", "models")["versions"][0]["version"] == "2"
+    assert ask(project, "status")["versions"] == []
+    assert project.run("rollback", "--track", "models", "--reason", "complaints").returncode == 0
+    assert ask(project, "status", "--track", "models")["versions"][0]["version"] == "1"
+
+
+def test_a_candidate_is_refused_where_it_is_known_or_its_prompts_are_not(
+    project: Sandbox, joined: dict[str, Any], tmp_path: Path
+) -> None:
+    later = planted()[1]
+    later.to_csv(tmp_path / "again.csv", index=False)
+    assert "is a candidate already" in project.run("candidate", "add", "newcomer", str(tmp_path / "again.csv")).stderr
+    later.assign(candidate="other", prompt_id="x-" + later["prompt_id"]).to_csv(tmp_path / "other.csv", index=False)
+    done = project.run("candidate", "add", "other", str(tmp_path / "other.csv"))
+    assert done.returncode == 2
+    assert "is not in data/outcomes.csv" in done.stderr
+    assert not (project.root / "data/candidates/other.csv").exists()
+
+
+def test_a_closed_gate_keeps_a_router_out(project: Sandbox, joined: dict[str, Any]) -> None:
+    project.set_params(models__gate__quality=1.0, models__gate__margin=0.0)
+    done = project.run("nightly", "--json")
+    assert done.returncode == 3
+    night = json.loads(done.stdout)["nights"][0]
+    assert night["version"] is None
+    assert "quality" in [gate["gate"] for gate in night["gates"] if gate["verdict"] == "failed"]
