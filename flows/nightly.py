@@ -33,7 +33,6 @@ from pipeline.rescoring import answer, unanswered
 from pipeline.tables import read_json
 from pipeline.track import track_named
 
-DATA_DOCS = "var/reports/data_docs/index.html"
 Tell = Callable[[str], None]
 
 
@@ -179,7 +178,7 @@ def _report(
         timings=tuple(StageTime(*timing) for timing in run.timings),
         changes=compare(older, clone / table, before.key) if before and older and older.is_file() else None,
         uncommitted=run.uncommitted,
-        links={"Data Docs": f"clone/{DATA_DOCS}"},
+        links={"Data Docs": f"clone/{project.track.data_docs.as_posix()}"},
     )
     path = runs.folder_of(project, run.key) / "report.html"
     build_report(facts, path)

@@ -38,6 +38,10 @@ CONTEXT = Path("var/gx_outcomes")
 DOCS = Path("var/reports/outcome_docs")
 
 
+LABELS = "labels"
+"""The shape of a table that says which agents are right: outcomes of 0 and 1, as the shipped prompts are."""
+
+
 class OutcomeValidationParams(Section):
     """Which table, and how much quarantine the night bears; other limits are in the suites."""
 
@@ -194,7 +198,9 @@ def _stop_where_failed(hearing: Hearing, params: OutcomeValidationParams, out: P
 
 def _summary(hearing: Hearing, kept: pd.DataFrame, joining: pd.DataFrame) -> Summary:
     lines = hearing.rows.drop_duplicates(ROW)
+    labels = "label" in lines.columns and bool(lines["label"].notna().any())
     return {
+        "shape": LABELS if labels else "outcomes",
         "rows": len(lines),
         "quarantined": len(hearing.reasons),
         "prompts": len(kept),

@@ -25,7 +25,8 @@ class Track:
 
     `flow` begins its run keys, `prefix` its stages' names in dvc.yaml, `section` its sections' names in params.yaml.
     Under `stages` lie `valid`, the rows that passed validation; `learnt` and `held_out`, what a router learns from and
-    is judged on; and `router`, the one that goes on to serve. `headline` is the figure that it is first judged by.
+    is judged on; and `router`, the one that goes on to serve. `headline` is the figure that it is first judged by;
+    `data_docs` is the first page of Great Expectations on its table.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Track:
     held_out: str
     router: str
     headline: str
+    data_docs: Path
 
     def read(self, section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
         """A section of params.yaml as this track has it.
@@ -76,6 +78,7 @@ AGENTS = Track(
     held_out="label_noise/holdout.parquet",
     router="train/router",
     headline="micro_f1",
+    data_docs=Path("var/reports/data_docs/index.html"),
 )
 MODELS = Track(
     name="models",
@@ -89,6 +92,7 @@ MODELS = Track(
     held_out="split/holdout.parquet",
     router="join/router",
     headline="quality",
+    data_docs=Path("var/reports/outcome_docs/index.html"),
 )
 TRACKS = {track.name: track for track in (AGENTS, MODELS)}
 

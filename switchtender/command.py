@@ -53,11 +53,12 @@ def route(
     json: Json = False,
     version: Annotated[str, typer.Option("--version", help="A version number or alias.")] = "champion",
     router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="What speaks for the choice, where the system can say.")] = False,
 ) -> None:
     """Which agents answer a prompt, with the score of each."""
     from switchtender.reading import print_route
 
-    print_route(prompt, json, version, router)
+    print_route(prompt, json, version, router, why)
 
 
 @app.command(epilog='Example: switchtender promote 2 --reason "better on rare agents, checked by hand"')

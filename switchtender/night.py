@@ -94,7 +94,7 @@ def facts_of(project: Project, run: Run, new: bool) -> dict[str, Any]:
         "version": run.version or None,
         "gates": gates_of(project, run),
         "report": run.report,
-        "data_docs": str((clone_of(project, run.key) / "var/reports/data_docs/index.html").relative_to(project.root)),
+        "data_docs": str((clone_of(project, run.key) / project.track.data_docs).relative_to(project.root)),
         "commit": run.commit,
     }
 

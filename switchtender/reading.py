@@ -11,7 +11,7 @@ from pipeline.errors import InputError, SwitchtenderError
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from pipeline.routers.protocol import Predictions
+    from pipeline.routers.calibrated import CalibratedRouter
 
 
 def print_status(as_json: bool) -> None:
@@ -38,8 +38,8 @@ def print_status(as_json: bool) -> None:
     say(f"report  {last['report']}")
 
 
-def print_route(prompt: str, as_json: bool, version: str, folder: Path | None) -> None:
-    """The agents of one prompt."""
+def print_route(prompt: str, as_json: bool, version: str, folder: Path | None, why: bool = False) -> None:
+    """The agents of one prompt, or the language model; with `why`, what speaks for it."""
     from pipeline.routers.systems import open_router
 
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -49,22 +49,40 @@ def print_route(prompt: str, as_json: bool, version: str, folder: Path | None) -
         from flows.status import router_at
 
         with router_at(find_project(), version) as (place, source):
-            _print_choice(open_router(place).predict([text]), f"version {source['version']}", source, as_json)
+            _print_choice(open_router(place), text, f"version {source['version']}", source, as_json, why)
     else:
-        predictions = open_router(folder).predict([text])
-        _print_choice(predictions, str(folder), {"version": None, "run_key": None}, as_json)
+        _print_choice(open_router(folder), text, str(folder), {"version": None, "run_key": None}, as_json, why)
 
 
-def _print_choice(predictions: Predictions, title: str, source: dict[str, Any], as_json: bool) -> None:
+def _print_choice(
+    router: CalibratedRouter, text: str, title: str, source: dict[str, Any], as_json: bool, why: bool
+) -> None:
+    predictions = router.predict([text])
+    evidence = router.explain(text) if why else None
     ranked = sorted(
         zip(predictions.candidates, predictions.quality[0], predictions.chosen[0], strict=True), key=lambda r: -r[1]
     )
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
-        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **source})
+        said = {"why": evidence} if why else {}
+        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **said, **source})
         return
     rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
     print_table(title, ["", "agent", "score"], rows)
+    if why:
+        _print_evidence(evidence, ranked[0][0])
+
+
+def _print_evidence(evidence: dict[str, Any] | None, best: str) -> None:
+    """Of the best candidate, what each tag of the prompt knows, the weightiest first."""
+    if evidence is None:
+        say("This system cannot say more than its scores; `tags` can.")
+        return
+    found = [(tag["tag"], cell) for tag in evidence["tags"] for cell in tag["candidates"] if cell["candidate"] == best]
+    found.sort(key=lambda pair: -abs(pair[1]["contribution"]))
+    rows = [[tag, *(float(cell[name]) for name in ("wins", "ties", "losses", "contribution"))] for tag, cell in found]
+    title = f"Why {best}: its outcomes against {evidence['reference']} on prompts with the same tags"
+    print_table(title, ["tag", "wins", "ties", "losses", "adds"], rows)
 
 
 def print_doctor(as_json: bool) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from pipeline.calibration import Calibration, fit_calibration
-from pipeline.errors import InputError, VerificationFailed
+from pipeline.errors import InputError
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.policies import AUTO, BestPolicy, Choice, Policy, PolicyParams, policy_from_json
@@ -22,7 +20,6 @@ from pipeline.prices import Priced
 from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.encoder_files import encoder_identity
-from pipeline.routers.onnx_encoder import OnnxEncoder
 from pipeline.routers.prefixes import shared_prefixes, without_prefix
 from pipeline.routers.protocol import Predictions, Quantised, Scorer
 from pipeline.routers.windows import Reading
@@ -170,6 +167,19 @@ class CalibratedRouter:
         """The prompts' vectors, or None where the system needs none."""
         return self.scorer.embedding.read(self._followed(prompts)) if self.scorer.embedding else None
 
+    def explain(self, prompt: str) -> dict[str, Any] | None:
+        """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.
+
+        Of a prompt too long for the encoder, what is said concerns its ends, which are read first.
+        """
+        explain = getattr(self.scorer, "explain", None)
+        if explain is None:
+            return None
+        reading = self.read([prompt])
+        vector = np.zeros(0, dtype=np.float32) if reading is None else reading.vectors[0]
+        found: dict[str, Any] = explain(self._followed([prompt])[0], vector).to_json()
+        return found
+
     def _followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
         return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
@@ -249,66 +259,15 @@ class CalibratedRouter:
         embedding = self.scorer.embedding
         return encoder_identity(embedding.encoder) if isinstance(embedding, FrozenEmbedding) else self.encoder
 
-
-def load_router(
-    folder: Path, scorers: dict[str, Callable[[], Scorer]], engine: Path | None = None, threads: int = 1
-) -> CalibratedRouter:
-    """Load a saved router; `scorers` makes an empty scorer for each system's name.
-
-    Where `engine` is given, its encoder answers in place of the one in torch.
-
-    Raises:
-        InputError: the folder holds no router, or one of a system that this release does not know.
-        VerificationFailed: it is damaged, was written in a format that this release does not read, or its encoder is
-            not the one that its policy was chosen with.
-    """
-    description = _description(folder)
-    if description.get("format") != FORMAT:
-        found = description.get("format")
-        raise VerificationFailed(
-            f"{folder}: router format {found}, this release reads {FORMAT}; use a matching release"
-        )
-    system = str(description.get("system"))
-    if system not in scorers:
-        raise InputError(f"{folder} holds a '{system}' router; known are {', '.join(scorers)}")
-    try:
-        router = _loaded(folder, description, CalibratedRouter(scorers[system]()))
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
-    if engine is not None and router.scorer.embedding is not None:
-        router.scorer.embedding = OnnxEncoder.load(engine, threads)
-    elif router.encoder and isinstance(router.scorer.embedding, FrozenEmbedding):
-        _require_same(router.encoder, router.scorer.embedding.encoder, folder)
-    return router
-
-
-def _require_same(made_with: str, encoder: str, folder: Path) -> None:
-    """Thresholds, lambda and theta hold for the scores of one encoder only."""
-    if (found := encoder_identity(encoder)) != made_with:
-        raise VerificationFailed(
-            f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is {found[:23]}; "
-            "refit the router with this encoder, or restore the other one"
-        )
-
-
-def _loaded(folder: Path, description: dict[str, Any], router: CalibratedRouter) -> CalibratedRouter:
-    router.scorer.load(folder)
-    router._candidates = tuple(description["candidates"])
-    router.prefixes = tuple(description.get("prefixes", ()))
-    router.costs = CostModel.from_json(description["costs"])
-    if description["calibration"] is not None:
-        router.calibration = Calibration.from_json(description["calibration"])
-    router.policy = policy_from_json(description["policy"])
-    router.chosen_on, router.encoder = description.get("chosen_on", {}), description.get("encoder", "")
-    if (operating := description.get("operating")) is not None:
-        router.operating = Chosen(policy_from_json(operating["policy"]), operating["chosen_on"])
-    return router
-
-
-def _description(folder: Path) -> dict[str, Any]:
-    try:
-        value: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing or broken); make one with fit") from error
-    return value
+    def restore(self, description: dict[str, Any], folder: Path) -> None:
+        """The inverse of `save`, from router.json's content; raises what a damaged folder raises."""
+        self.scorer.load(folder)
+        self._candidates = tuple(description["candidates"])
+        self.prefixes = tuple(description.get("prefixes", ()))
+        self.costs = CostModel.from_json(description["costs"])
+        if description["calibration"] is not None:
+            self.calibration = Calibration.from_json(description["calibration"])
+        self.policy = policy_from_json(description["policy"])
+        self.chosen_on, self.encoder = description.get("chosen_on", {}), description.get("encoder", "")
+        if (operating := description.get("operating")) is not None:
+            self.operating = Chosen(policy_from_json(operating["policy"]), operating["chosen_on"])

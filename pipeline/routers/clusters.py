@@ -14,6 +14,7 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import Score, cross_fit_vectors
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.heads import level_scores
+from pipeline.routers.prompt_effects import Decomposed
 from pipeline.routers.protocol import Scorer
 
 TENSORS = "clusters.safetensors"
@@ -87,9 +88,5 @@ def _nearest(vectors: FloatMatrix, centres: FloatMatrix) -> Any:
 
 def _levels(cluster: Any, quality: FloatMatrix, count: int) -> FloatMatrix:
     """Shrunk mean quality float32 [clusters, c]; a candidate that was never tried stands at 0.5."""
-    tried = ~np.isnan(quality)
-    times = tried.sum(axis=0)
-    overall = np.where(times > 0, np.nansum(quality, axis=0) / np.maximum(times, 1), 0.5)
-    member = (cluster[:, None] == np.arange(count)[None, :]).astype(np.float64)
-    total = member.T @ np.nan_to_num(quality) + _PRIOR * overall
-    return np.asarray(total / (member.T @ tried + _PRIOR), dtype=np.float32)
+    member = (np.arange(count)[:, None] == cluster[None, :]).astype(np.float32)
+    return Decomposed.of(quality).means(member, _PRIOR)

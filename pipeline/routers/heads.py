@@ -12,7 +12,7 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 
 Matrix = npt.NDArray[np.float64]
 
-PENALTIES = (1.0, 10.0, 100.0)
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse penalties that are tried on held-out folds."""
 
 
@@ -90,11 +90,12 @@ def _ridge(features: Any, target: Matrix, known: Any, inverse_penalty: float) ->
     from sklearn.linear_model import Ridge
 
     weights, biases = np.zeros((target.shape[1], features.shape[1])), np.full(target.shape[1], 0.5)
-    for c in range(target.shape[1]):
-        rows = np.flatnonzero(known[:, c])
+    patterns, pattern = np.unique(known, axis=1, return_inverse=True)
+    for number, tried in enumerate(patterns.T):
+        rows, columns = np.flatnonzero(tried), np.flatnonzero(pattern == number)
         if len(rows):
-            head = Ridge(alpha=1.0 / inverse_penalty, random_state=0).fit(features[rows], target[rows, c])
-            weights[c], biases[c] = head.coef_, head.intercept_
+            head = Ridge(alpha=1.0 / inverse_penalty, random_state=0).fit(features[rows], target[np.ix_(rows, columns)])
+            weights[columns], biases[columns] = head.coef_.reshape(len(columns), -1), head.intercept_
     return weights, biases
 
 

@@ -26,7 +26,7 @@ class LinearScorer(Scorer):
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
         self.embedding = self.frozen = embedding
-        self.inverse_penalty = PENALTIES[1]
+        self.inverse_penalty = PENALTIES[3]
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 

@@ -41,13 +41,15 @@ class NeighboursScorer(Scorer):
         self.setting: Setting = (COUNTS[1], SHARPNESS[-1])
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._quality = np.zeros((0, 0), dtype=np.float32)
+        self._known = Decomposed.of(self._quality)
         self._is_labels = True
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
 
         def fit(setting: Setting, vectors: FloatMatrix, part: Outcomes) -> Score:
-            return lambda asked: self._score(asked, vectors, part.quality, setting)
+            known = Decomposed.of(part.quality)
+            return lambda asked: self._score(asked, vectors, known, setting)
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
         settings = [(count, sharpness) for count in counts for sharpness in SHARPNESS]
@@ -56,16 +58,16 @@ class NeighboursScorer(Scorer):
 
     def fit(self, outcomes: Outcomes) -> None:
         self._vectors = self.frozen.embed(outcomes.prompts)
-        self._quality = outcomes.quality
+        self._quality, self._known = outcomes.quality, Decomposed.of(outcomes.quality)
         self._is_labels = outcomes.is_labels
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
-        return self._score(vectors, self._vectors, self._quality, self.setting)
+        return self._score(vectors, self._vectors, self._known, self.setting)
 
-    def _score(self, queries: FloatMatrix, known: FloatMatrix, quality: FloatMatrix, setting: Setting) -> FloatMatrix:
-        outcomes, prior = Decomposed.of(quality), _PRIOR_LABELS if self._is_labels else _PRIOR
+    def _score(self, queries: FloatMatrix, vectors: FloatMatrix, known: Decomposed, setting: Setting) -> FloatMatrix:
+        prior = _PRIOR_LABELS if self._is_labels else _PRIOR
         means = [
-            outcomes.means(_weights(queries[start : start + _BLOCK], known, setting), prior)
+            known.means(_weights(queries[start : start + _BLOCK], vectors, setting), prior)
             for start in range(0, len(queries), _BLOCK)
         ]
         mean = np.concatenate(means)
@@ -83,6 +85,7 @@ class NeighboursScorer(Scorer):
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / TENSORS)
         self._vectors, self._quality = tensors["vectors"], tensors["quality"]
+        self._known = Decomposed.of(self._quality)
         count, sharpness, is_labels = tensors["settings"].tolist()
         self.setting, self._is_labels = (int(count), sharpness), bool(is_labels)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)

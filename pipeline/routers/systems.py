@@ -10,15 +10,17 @@ from pipeline.engine_folder import ENGINE
 from pipeline.errors import InputError
 from pipeline.policies import AUTO, PolicyParams
 from pipeline.prices import Priced
-from pipeline.routers.calibrated import CalibratedRouter, load_router
+from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.clusters import ClustersScorer
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.lexical import LexicalScorer
 from pipeline.routers.linear import LinearScorer
+from pipeline.routers.loading import load_router
 from pipeline.routers.neighbours import NeighboursScorer
 from pipeline.routers.protocol import Scorer
 from pipeline.routers.settings import FinetuningParams, Progress
 from pipeline.routers.tags.router import TagsScorer
+from pipeline.routers.tasks.router import TasksScorer
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 
@@ -38,6 +40,9 @@ SYSTEMS: dict[str, Maker] = {
     "tfidf": lambda params, seed, progress: LexicalScorer(),
     "tags": lambda params, seed, progress: TagsScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, progress=progress
+    ),
+    "tasks": lambda params, seed, progress: TasksScorer(
+        FrozenEmbedding(params.encoder, params.max_tokens), seed, progress
     ),
 }
 

@@ -80,7 +80,10 @@ def _asking(routing: Routing, params: ServeParams) -> APIRouter:
         _require_small(texts, params)
         routed = await routing.route(Asked(request.state.request_id, texts, asked.wish()))
         request.state.version, request.state.prompts = routed.served.version, len(texts)
-        return _json(_answer(request.state.request_id, routed))
+        answer = _answer(request.state.request_id, routed)
+        if asked.explain:
+            await _explain(answer, routed, texts)
+        return _json(answer)
 
     @router.post("/feedback", response_model=FeedbackResponse, status_code=202, **examples.FEEDBACK)
     async def feedback(said: FeedbackRequest, request: Request) -> Response:
@@ -114,6 +117,12 @@ def _answer(request_id: str, routed: Routed) -> RouteResponse:
         policy=routed.decisions[0].policy,
         results=[_result(routed, index) for index in range(len(routed.scored))],
     )
+
+
+async def _explain(answer: RouteResponse, routed: Routed, texts: tuple[str, ...]) -> None:
+    """Put to each result what the version that routed it can say of its scores."""
+    for result, text in zip(answer.results, texts, strict=True):
+        result.evidence = await asyncio.to_thread(routed.served.engine.explain, text)
 
 
 def _result(routed: Routed, index: int) -> RouteResult:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.engine_folder import ENGINE
 from pipeline.policies import Policy
@@ -91,6 +92,10 @@ class Engine:
             found |= zip(new, self._ask(new), strict=True)
             self._remember({text: found[text] for text in new})
         return [found[text] for text in prompts]
+
+    def explain(self, prompt: str) -> dict[str, Any] | None:
+        """See `CalibratedRouter.explain`."""
+        return self.router.explain(prompt)
 
     def offered(self, prompt: str, scored: Scored, labels: Collection[str] = ()) -> Scored:
         """A prompt's scores on the pool's terms of this moment: its prices, and whom it lets answer.

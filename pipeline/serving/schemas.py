@@ -59,7 +59,7 @@ class RouteRequest(In):
     The router learnt from single prompts, so `prompt` (the latest turn of the user) decides alone. With
     `history_turns`, so many of the user's turns before it are put in front of it, each on its own line; what the
     assistant and the system said is never read. `labels` say what the prompts are (`health`): whoever the pool bars
-    from one of them is not chosen.
+    from one of them is not chosen. With `explain`, each result has its `evidence`, where the router can give one.
     """
 
     model_config = _one_of("prompt", "prompts")
@@ -74,6 +74,7 @@ class RouteRequest(In):
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     quality_per_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     labels: Annotated[list[Text], Field(max_length=100)] = []
+    explain: bool = False
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -107,7 +108,8 @@ class RouteResult(Out):
     """One prompt: `agents` chosen, best first; `ranking` of all by score; `why`, the nearest training prompts.
 
     `cost_usd` is what is expected for all chosen, null where a cost is unknown. A prompt longer than the encoder
-    reads is read in `windows`.
+    reads is read in `windows`. `evidence`, where it was asked for: the prompt's tags, and what each of them knows of
+    each candidate.
     """
 
     agents: list[str]
@@ -118,6 +120,7 @@ class RouteResult(Out):
     choice_probability: float
     tokens: int
     windows: int
+    evidence: dict[str, Any] | None = None
 
 
 class RouteResponse(Out):

@@ -105,8 +105,11 @@ def test_a_night_registers_a_router_that_sends_each_kind_to_its_candidate(
     }
     prompts = ["Write a lazy function that sorts a list of buoys", "Compose a loud poem about the storm for a wedding"]
     assert chosen(project, "1", prompts)[0] == ["coder", "poet"]
-    said = ask(project, "route", prompts[0], "--track", "models")
+    said = ask(project, "route", prompts[0], "--track", "models", "--why")
     assert said["agents"] == ["coder"]
+    assert any(
+        cell["candidate"] == "coder" and cell["wins"] for tag in said["why"]["tags"] for cell in tag["candidates"]
+    )
 
 
 def test_a_night_with_nothing_new_does_nothing(project: Sandbox, first: dict[str, Any]) -> None:
@@ -180,9 +183,9 @@ def test_a_candidate_is_refused_where_it_is_known_or_its_prompts_are_not(
 
 
 def test_a_closed_gate_keeps_a_router_out(project: Sandbox, joined: dict[str, Any]) -> None:
-    project.set_params(models__gate__quality=1.0, models__gate__margin=0.0)
+    project.set_params(models__gate__cost_usd=1e-6)
     done = project.run("nightly", "--json")
     assert done.returncode == 3
     night = json.loads(done.stdout)["nights"][0]
     assert night["version"] is None
-    assert "quality" in [gate["gate"] for gate in night["gates"] if gate["verdict"] == "failed"]
+    assert "cost_usd" in [gate["gate"] for gate in night["gates"] if gate["verdict"] == "failed"]

@@ -19,8 +19,9 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.policies import BestPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
 from pipeline.pool import Candidate
 from pipeline.prices import Priced
-from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter, load_router
+from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.costs import tokens_in
+from pipeline.routers.loading import load_router
 from pipeline.routers.protocol import Scorer, gathered
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import open_router
