@@ -64,7 +64,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "phrases alone": {"clusters": (), "surface": False},
     "surface alone": {"clusters": (), "phrases": False},
 }
-"""What is changed of PLAIN; rows on counts are also shown without the map to quality, as in the paper."""
+"""What is changed of PLAIN; the first rows and those on counts are shown without the map to quality as well."""
 _TAGGING = ("generator", "clusters", "surface", "phrases", "phrases_per_prompt")
 
 

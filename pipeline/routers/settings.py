@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pydantic import Field
 
 from pipeline.params import Section
+from pipeline.routers.tags.settings import TagsParams
 
 Progress = Callable[[str], None]
 """Called once a step with a short description of where the training is."""
 
 
 class FinetuningParams(Section):
-    """How an encoder is fine-tuned."""
+    """How an encoder is fine-tuned; `tags` is for the system of that name."""
 
     encoder: str = "minilm"
     max_tokens: int = Field(default=128, ge=8, le=4096)
@@ -31,6 +32,7 @@ class FinetuningParams(Section):
     patience: int = Field(default=2, ge=1)
     folds: int = Field(default=3, ge=2)
     scale: float = Field(default=20.0, gt=0)
+    tags: TagsParams = TagsParams()
 
 
 def planned_epochs(rows: int, params: FinetuningParams) -> int:

@@ -39,7 +39,7 @@ SYSTEMS: dict[str, Maker] = {
     "clusters": lambda params, seed, progress: ClustersScorer(FrozenEmbedding(params.encoder, params.max_tokens), seed),
     "tfidf": lambda params, seed, progress: LexicalScorer(),
     "tags": lambda params, seed, progress: TagsScorer(
-        FrozenEmbedding(params.encoder, params.max_tokens), seed, progress=progress
+        FrozenEmbedding(params.encoder, params.max_tokens), seed, params.tags, progress
     ),
     "tasks": lambda params, seed, progress: TasksScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, progress

@@ -42,7 +42,7 @@ def fitted(table: Path, priced: bool, policy: str = "") -> Path:
     params = None
     if policy:
         params = table.parent / "params.yaml"
-        params.write_text(f"train: {{router: tfidf}}\npolicy: {policy}\n")
+        params.write_text(f"train: {{router: tfidf, policy: {policy}}}\n")
     fit_table(table, folder, "tfidf", None, params, 7, 1, True, pool(table.parent) if priced else None)
     return folder
 
@@ -100,7 +100,7 @@ def test_a_pool_that_lacks_a_candidate_stops_the_fit_and_the_prediction(table: P
     assert not (table.parent / "other").exists()
 
 
-def test_the_policy_is_a_section_of_the_params(table: Path) -> None:
+def test_the_policy_stands_in_the_params(table: Path) -> None:
     router = fitted(table, priced=False, policy="{kind: budget, budget_usd: 0.0005}")
     assert predicted(router, table, None)["chosen"]["small"].all()
     assert json.loads((router / "router.json").read_text())["policy"] == {"kind": "budget", "usd": 0.0005}

@@ -18,12 +18,13 @@ from sandbox import Sandbox
 from flows.dvc_objects import cache_of, remote_of
 from flows.git import git
 from flows.project import Project
-from flows.promotion_log import REF
+from flows.promotion_log import REFS
 from flows.removals import Removed
 from flows.verification import Finding, check_logs, check_version
 from flows.versions import Versions, opened
 from pipeline.hash_chain import chained, entries
 from pipeline.provenance import Provenance
+from pipeline.track import AGENTS
 
 MODEL = "agent-router"
 
@@ -107,10 +108,10 @@ def forge_log(v: Victim) -> None:
         text = chained(text, {**facts, "who": "somebody else"})
     path.write_text(text)
     blob = v.sandbox.git("hash-object", "-w", str(path))
-    listing = v.sandbox.git("ls-tree", REF).splitlines()
+    listing = v.sandbox.git("ls-tree", REFS[AGENTS]).splitlines()
     lines = [f"100644 blob {blob}\tpromotions.jsonl" if line.endswith("promotions.jsonl") else line for line in listing]
     tree = git(v.sandbox.root, "mktree", stdin="\n".join(lines) + "\n")
-    v.sandbox.git("update-ref", REF, v.sandbox.git("commit-tree", tree, "-m", "forged"))
+    v.sandbox.git("update-ref", REFS[AGENTS], v.sandbox.git("commit-tree", tree, "-m", "forged"))
 
 
 def move_alias(v: Victim) -> None:

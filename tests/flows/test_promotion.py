@@ -16,11 +16,12 @@ from flows.git import git
 from flows.lock import held
 from flows.project import Project
 from flows.promotion import in_service, promote, rollback
-from flows.promotion_log import REF, PromotionLog
+from flows.promotion_log import REFS, PromotionLog
 from flows.registry import Registry
 from flows.served_log import served
 from flows.versions import Versions
 from pipeline.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
+from pipeline.track import AGENTS
 
 MODEL = "agent-router"
 
@@ -112,7 +113,7 @@ def test_a_version_with_a_forgotten_row_goes_back_into_service_only_by_force(pro
 def test_without_a_champion_a_version_is_promoted_on_its_own_gates(project: Project) -> None:
     registry = Registry(project, MODEL)
     registry.drop_alias("champion")
-    git(project.root, "update-ref", "-d", REF)
+    git(project.root, "update-ref", "-d", REFS[AGENTS])
     (project.records / "promotions.jsonl").unlink()
     move = promote(project, "2", "first")
     assert move.version_from == ""

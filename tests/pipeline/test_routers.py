@@ -126,7 +126,7 @@ def test_labels_choose_a_subset_and_graded_answers_the_best_one(system: str, par
     assert (best.predict(NEW).chosen.sum(axis=1) == 1).all()
 
 
-@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf"])
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf", "tags"])
 def test_planted_words_are_learnt(system: str) -> None:
     router = fit_router(system, _labels(90), FinetuningParams(), seed=1)
     new = _labels(30, seed=7)
@@ -134,7 +134,7 @@ def test_planted_words_are_learnt(system: str) -> None:
     assert ((found.quality > 0.5) == (new.quality > 0.5)).mean() > 0.9
 
 
-@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf"])
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf", "tags"])
 def test_what_was_not_tried_does_not_count_as_bad(system: str) -> None:
     outcomes = _graded()
     quality = np.where(np.isnan(outcomes.quality), np.nan, np.float32(0.9) + 0.05 * (outcomes.quality > 0.6))

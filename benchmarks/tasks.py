@@ -1,0 +1,208 @@
+"""The two-stage router `tasks` on outcome tables, beside its parts and what every report shows.
+
+    python -m benchmarks.tasks TABLE... [--markdown FILE]
+
+Each table needs a column `fold`. For each fold a router is fitted, tuned and mixed on the other folds alone. The sweep
+over alpha is judged on the rows that it would be chosen on, and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import outcome_metrics as m
+from pipeline.baseline_rows import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
+from pipeline.determinism import pin
+from pipeline.folds import inner_folds
+from pipeline.learnt_baselines import LEARNT, RememberedEmbedding
+from pipeline.outcome_report import ROUTER, strategies_of
+from pipeline.outcome_slices import dataset_slices
+from pipeline.outcomes import Outcomes, read_outcomes
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.protocol import Predictions, Scorer, gathered
+from pipeline.routers.settings import FinetuningParams
+from pipeline.routers.systems import SYSTEMS
+from pipeline.routers.tasks.router import TasksScorer
+
+SEED, FOLDS = 0, 3
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+STAGE_1, STAGE_2, GENERAL = "tasks, stage 1 only", "tasks, stage 2 only", "tasks, general heads only"
+ASKED = 10_000
+
+
+@dataclass
+class Measured:
+    """One table: predictions of every row by name, what was chosen for each fold, and seconds."""
+
+    outcomes: Outcomes
+    parts: list[Part] = field(default_factory=list)
+    made: dict[str, list[tuple[np.ndarray, Predictions]]] = field(default_factory=dict)
+    chosen: list[str] = field(default_factory=list)
+    fit_seconds: list[float] = field(default_factory=list)
+    predict_seconds: list[float] = field(default_factory=list)
+
+    def predictions(self) -> dict[str, Predictions]:
+        return {name: gathered(parts) for name, parts in self.made.items()}
+
+
+def measured(table: Path, params: FinetuningParams) -> Measured:
+    """Cross-validate every row of the page on the table's own folds."""
+    outcomes = read_outcomes(table)
+    if outcomes.folds is None or outcomes.is_labels:
+        raise SystemExit(f"{table} needs the columns candidate, quality and fold; give an outcome table with folds")
+    embedding = RememberedEmbedding(params.encoder, params.max_tokens)
+    found = Measured(outcomes)
+    for fold in np.unique(outcomes.folds):
+        rows, train = np.flatnonzero(outcomes.folds == fold), outcomes.rows(np.flatnonzero(outcomes.folds != fold))
+        found.parts.append((train, rows))
+        for name, predictions in _of_fold(found, embedding, train, rows):
+            found.made.setdefault(name, []).append((rows, predictions))
+            print(f"{table.name}: fold {fold}, {name}", flush=True)
+    return found
+
+
+def _of_fold(
+    found: Measured, embedding: FrozenEmbedding, train: Outcomes, rows: np.ndarray
+) -> Iterator[tuple[str, Predictions]]:
+    asked = [found.outcomes.prompts[i] for i in rows]
+    scorer = TasksScorer(embedding, SEED)
+    router = _fitted(scorer, train, found.fit_seconds)
+    reading = router.read(asked)
+    chosen = scorer.mixing
+    found.chosen.append(_choice(scorer))
+    found.predict_seconds.append(_seconds(scorer, asked))
+    variants = {
+        ROUTER: chosen,
+        STAGE_1: replace(chosen, alpha=0.0, level=0.0),
+        STAGE_2: replace(chosen, alpha=1.0, level=1.0),
+    }
+    variants[GENERAL] = replace(variants[STAGE_2], task_heads=0.0)
+    variants |= {f"alpha {alpha:g}": replace(chosen, alpha=alpha) for alpha in ALPHAS}
+    variants |= {f"task heads {share:g}": replace(chosen, task_heads=share) for share in (0.0, 0.5, 1.0)}
+    for name, mixing in variants.items():
+        scorer.mixing = mixing
+        yield name, router.judge(asked, reading)
+    for name, make in LEARNT.items():
+        yield name, _fitted(make(embedding, SEED), train).predict(asked)
+    if "tags" in SYSTEMS:
+        tags = SYSTEMS["tags"](FinetuningParams(), SEED, None)
+        tags.embedding = tags.frozen = embedding  # type: ignore[attr-defined]
+        yield "tags", _fitted(tags, train).predict(asked)
+
+
+def _fitted(scorer: Scorer, train: Outcomes, seconds: list[float] | None = None) -> CalibratedRouter:
+    router = CalibratedRouter(scorer)
+    start = time.perf_counter()
+    router.fit(train, inner_folds(train, FOLDS, SEED))
+    if seconds is not None:
+        seconds.append(time.perf_counter() - start)
+    return router
+
+
+def _seconds(scorer: TasksScorer, prompts: list[str]) -> float:
+    """To score ASKED different prompts whose vectors are known."""
+    texts = [f"{prompts[i % len(prompts)]} {i}" for i in range(ASKED)]
+    vectors = np.resize(scorer.frozen.embed(prompts[:500]), (ASKED, scorer.frozen.embed(prompts[:1]).shape[1]))
+    start = time.perf_counter()
+    scorer.scores(texts, vectors)
+    return time.perf_counter() - start
+
+
+def _choice(scorer: TasksScorer) -> str:
+    how, mix = scorer.discovery, scorer.mixing
+    tasks = scorer.tasks()
+    cells = (
+        len(tasks), len({task.group for task in tasks}), how.neighbours, how.of_agreement, how.coarse, how.fine,
+        how.prior.task, mix.alpha, mix.level, mix.task_heads, mix.floor,
+    )  # fmt: skip
+    return " | ".join(f"{cell:g}" for cell in cells)
+
+
+def markdown(table: Path, found: Measured) -> str:
+    """The page's part for one table."""
+    predictions = found.predictions()
+    sweep = {name: predictions.pop(name) for name in list(predictions) if name.startswith(("alpha", "task heads"))}
+    learnt = {name: value for name, value in predictions.items() if name != ROUTER}
+    strategies = strategies_of(predictions[ROUTER], found.outcomes, learnt, found.parts, TRAIN)
+    swept = strategies_of(predictions[ROUTER], found.outcomes, sweep, found.parts, TRAIN)
+    lines = [
+        f"## {table.stem}: {len(found.outcomes):,} prompts, {len(found.outcomes.candidates)} candidates", "",
+        *_rows(found.outcomes, strategies), "",
+        "Swept on the prompts that are judged (optimistic): alpha, then the part of what task heads add, all else as"
+        " chosen in train.", "",
+        *_rows(found.outcomes, swept, set(sweep)), "",
+        "Chosen in train, a line a fold:", "",
+        "| tasks | groups | neighbours | agreement | coarse | fine | prior | alpha | level | task heads | floor |",
+        "|" + "---|" * 11,
+        *(f"| {line} |" for line in found.chosen), "",
+        f"Fitting one fold took {min(found.fit_seconds):.0f} to {max(found.fit_seconds):.0f} s, scoring {ASKED:,}"
+        f" prompts {min(found.predict_seconds):.1f} to {max(found.predict_seconds):.1f} s, embeddings given.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _rows(outcomes: Outcomes, strategies: dict[str, Strategy], shown: set[str] | None = None) -> Iterator[str]:
+    names = list(strategies)
+    slices = dataset_slices(outcomes)
+    told = BEST_PER_DATASET if BEST_PER_DATASET in strategies else BEST_SINGLE
+    columns = [s.quality for s in strategies.values()]
+    against = [s.quality - strategies[base].quality for base in (BEST_SINGLE, told) for s in strategies.values()]
+    means = m.Resampled.of([*columns, *against])
+    over = m.Resampled.of(columns, [part.rows for part in slices]) if len(slices) > 1 else means
+    half = _at_half_of_dearest(outcomes, strategies)
+    heads = ("", "quality", "over data sets", "minus best single", "minus best per data set", "gap closed", "half cost")
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
+    n = len(names)
+    for i, name in enumerate(names):
+        if shown is None or name in shown:
+            closed = means.value[n + i] / means.value[n + names.index(ORACLE)]
+            label = "**tasks**" if name == ROUTER else name
+            cells = (
+                f"{means.value[i]:.4f}", f"{over.value[i]:.4f}", _interval(means, n + i), _interval(means, 2 * n + i),
+                f"{100 * closed:.1f} %", half.get(name, ""),
+            )  # fmt: skip
+            yield f"| {label} | {' | '.join(cells)} |"
+
+
+def _interval(means: m.Resampled, column: int) -> str:
+    found = means.figure(column)
+    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+
+
+def _at_half_of_dearest(outcomes: Outcomes, strategies: dict[str, Strategy]) -> dict[str, str]:
+    """Read off a hull swept over lambda on the evaluated prompts."""
+    quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
+    if not np.isfinite(cost).any():
+        return {}
+    half = float(np.nanmax(m.known_mean(cost, axis=0))) / 2
+    fronts = {
+        name: m.frontier(m.sweep(s.expected.quality, s.expected.cost, quality, cost))
+        for name, s in strategies.items()
+        if s.expected is not None
+    }
+    return {name: f"{m.quality_at(front, half):.4f}" for name, front in fronts.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The router tasks beside its parts and the baselines, cross-validated")
+    parser.add_argument("tables", type=Path, nargs="+")
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    pin(SEED, asked.threads)
+    page = "\n".join(markdown(table, measured(table, FinetuningParams())) for table in asked.tables)
+    if asked.markdown:
+        asked.markdown.write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Tasks are discovered here: groups of prompts, and in each group finer tasks. How fine is chosen on held-out folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.folds import make_folds
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.tasks.communities import by_size, communities, gathered_small
+from pipeline.routers.tasks.graph import Edges, Indices, Neighbours, nearest
+from pipeline.routers.tasks.means import Prior, Values, row_errors, task_means
+from pipeline.routers.tasks.ranking import ranks
+
+LEAST = 10
+"""Prompts that a task has at least."""
+_COARSE = (0.25, 0.5, 1.0)
+_FINE = (0.0, 2.0, 4.0, 8.0, 16.0)
+_AGREEMENT = (0.5, 1.0)
+_NEIGHBOURS = (20,)
+_PRIORS = tuple(Prior(group, task) for group in (10.0, 30.0, 100.0) for task in (30.0, 100.0, 300.0))
+_VOTERS = 10
+_MOST = 6000
+"""Settings are chosen on at most so many prompts."""
+_CERTAIN = 2.0
+"""Standard errors by which tasks must gain on none."""
+
+
+DEFAULT_PRIOR = Prior(30.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """How tasks are found: neighbours in the graph, how much agreement of rankings counts in its edges (0 to 1), and
+    the resolutions of groups and of tasks within them. A resolution of 0 splits nothing.
+    """
+
+    neighbours: int = 10
+    of_agreement: float = 0.0
+    coarse: float = 0.25
+    fine: float = 4.0
+    prior: Prior = DEFAULT_PRIOR
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The task of each of n prompts, int64 [n], and the group of each task, int64 [tasks]."""
+
+    task: Indices
+    group: Indices
+
+
+def discovered(neighbours: Neighbours, quality: FloatMatrix, how: Discovery, seed: int) -> Tasks:
+    """Groups by Leiden at the coarse resolution; then, without the edges between them, tasks at the fine one."""
+    edges = Edges.of(neighbours.first(how.neighbours), ranks(quality))
+    return _split(edges, _grouped(edges, how, len(quality), seed), how, seed)
+
+
+def _grouped(edges: Edges, how: Discovery, prompts: int, seed: int) -> Indices:
+    if how.coarse == 0:
+        return np.zeros(prompts, dtype=np.int64)
+    found = communities(edges, how.of_agreement, how.coarse, prompts, seed)
+    return gathered_small(found, edges, LEAST, np.zeros_like(found))
+
+
+def _split(edges: Edges, grouped: Indices, how: Discovery, seed: int) -> Tasks:
+    if how.fine == 0:
+        return Tasks(grouped, np.arange(int(grouped.max(initial=0)) + 1))
+    inside = edges.where(grouped[edges.left] == grouped[edges.right])
+    found = communities(inside, how.of_agreement, how.fine, len(grouped), seed)
+    within = by_size(found * (int(grouped.max(initial=0)) + 1) + grouped)
+    task = gathered_small(within, inside, LEAST, grouped)
+    group = np.zeros(int(task.max(initial=0)) + 1, dtype=np.int64)
+    group[task[::-1]] = grouped[::-1]
+    return Tasks(task, group)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What one held-out fold needs: a graph's neighbours, qualities, and who votes for each held-out prompt."""
+
+    neighbours: Neighbours
+    learnt: FloatMatrix
+    held_out: FloatMatrix
+    voters: Indices
+
+
+def chosen_discovery(features: FloatMatrix, outcomes: Outcomes, count: int, seed: int) -> Discovery:
+    """The settings whose shrunk task means predict held-out folds best; of equal ones that of fewest tasks.
+
+    For graded outcomes that is the squared error of the differences between candidates, for labels that of all.
+    First the resolutions are chosen without agreement, then whether agreement counts, then the neighbours.
+    """
+    some = np.sort(np.random.default_rng(seed).permutation(len(outcomes))[:_MOST])
+    quality = outcomes.quality[some]
+    folds = make_folds(quality, count, seed)
+    if not len(quality) > 2 * LEAST or folds.max() == 0:
+        return Discovery(coarse=0.0, fine=0.0)
+    parts = [_fold(features[some], quality, folds == fold) for fold in np.unique(folds)]
+    base = Discovery()
+    tried = _judged(parts, [replace(base, coarse=0.0, fine=0.0)], outcomes.is_labels, seed)
+    tried |= _judged(parts, [replace(base, coarse=c, fine=f) for c in _COARSE for f in _FINE], outcomes.is_labels, seed)
+    best = _best(tried)
+    if best.coarse == 0:
+        return best
+    tried |= _judged(parts, [replace(best, of_agreement=share) for share in _AGREEMENT], outcomes.is_labels, seed)
+    best = _best(tried)
+    tried |= _judged(parts, [replace(best, neighbours=k) for k in _NEIGHBOURS], outcomes.is_labels, seed)
+    return _best(tried)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """How a setting did: each held-out prompt's squared error float64 [n], and how many tasks it made on average."""
+
+    loss: Values
+    tasks: float
+
+
+def _best(tried: dict[Discovery, _Judged]) -> Discovery:
+    """That of least loss, and of equal ones that of fewest tasks; without tasks, unless the gain is beyond chance."""
+    alone = min((how for how in tried if how.coarse == 0), key=lambda how: tried[how].loss.mean())
+    best = min(tried, key=lambda how: (tried[how].loss.mean(), tried[how].tasks))
+    gained = tried[alone].loss - tried[best].loss
+    return best if gained.mean() > _CERTAIN * gained.std() / np.sqrt(len(gained)) else alone
+
+
+def _fold(features: FloatMatrix, quality: FloatMatrix, held_out: np.ndarray) -> _Fold:
+    known = features[~held_out]
+    most = max(Discovery.neighbours, *_NEIGHBOURS)
+    voters = nearest(features[held_out], known, _VOTERS).places
+    return _Fold(nearest(known, known, most, itself=True), quality[~held_out], quality[held_out], voters)
+
+
+def _judged(
+    parts: Sequence[_Fold], settings: Sequence[Discovery], is_labels: bool, seed: int
+) -> dict[Discovery, _Judged]:
+    """Each setting with each prior."""
+    losses: dict[Discovery, list[Values]] = {}
+    tasks: dict[Discovery, list[int]] = {}
+    for part in parts:
+        groups: dict[tuple[int, float, float], tuple[Edges, Indices]] = {}
+        for how in settings:
+            key = (how.neighbours, how.of_agreement, how.coarse)
+            if key not in groups:
+                edges = Edges.of(part.neighbours.first(how.neighbours), ranks(part.learnt))
+                groups[key] = (edges, _grouped(edges, how, len(part.learnt), seed))
+            found = _split(*groups[key], how, seed)
+            for each in (replace(how, prior=prior) for prior in _PRIORS):
+                losses.setdefault(each, []).append(_loss(part, found, each.prior, is_labels))
+                tasks.setdefault(each, []).append(len(found.group))
+    return {how: _Judged(np.concatenate(losses[how]), float(np.mean(tasks[how]))) for how in losses}
+
+
+def _loss(part: _Fold, found: Tasks, prior: Prior, is_labels: bool) -> Values:
+    means = task_means(part.learnt, found.task, found.group, prior)
+    votes = np.zeros((len(part.held_out), len(means)))
+    np.add.at(votes, (np.arange(len(votes))[:, None], found.task[part.voters]), 1 / part.voters.shape[1])
+    contrast, level = row_errors(votes @ means, part.held_out)
+    return contrast + level if is_labels else contrast

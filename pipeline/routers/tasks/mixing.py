@@ -1,0 +1,64 @@
+"""How much the heads count beside the tasks' means, chosen on held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.heads import held_out_loss
+from pipeline.routers.tasks.graph import Indices
+from pipeline.routers.tasks.means import Errors, Values, errors
+from pipeline.routers.tasks.model import Estimates, Mixing
+
+_ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
+_TASK_HEADS = (0.0, 0.5, 1.0)
+_FLOORS = (0.0, 0.3, 0.5)
+_LEAST = 1e-3
+HeldOut = Sequence[tuple[Indices, Estimates]]
+"""Rows, and estimates of them by a fit that did not see them."""
+T = TypeVar("T")
+
+
+def logits(quality: Values) -> FloatMatrix:
+    """Probabilities as logits that stay finite; a mixture of estimates may lie a little outside 0..1."""
+    inside = np.clip(quality, _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(inside / (1 - inside)), dtype=np.float32)
+
+
+def gathered_estimates(held_out: HeldOut, how: Mixing, shape: tuple[int, ...]) -> Values:
+    """The mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.mixed(how)
+    return found
+
+
+def chosen_mixing(held_out: HeldOut, outcomes: Outcomes) -> Mixing:
+    """Of labels by log loss; of graded outcomes alpha by the differences between candidates, the level by their mean.
+
+    Of equally good settings the first: that with the least said by the heads.
+    """
+    rows = np.concatenate([rows for rows, _ in held_out])
+    judged = outcomes.rows(rows)
+
+    def mixed(how: Mixing) -> Values:
+        found: Values = gathered_estimates(held_out, how, outcomes.quality.shape)[rows]
+        return found
+
+    def error(how: Mixing) -> Errors:
+        return errors(mixed(how), judged.quality)
+
+    every = [Mixing(alpha, alpha, share, floor) for share, floor, alpha in product(_TASK_HEADS, _FLOORS, _ALPHAS)]
+    if outcomes.is_labels:
+        return _least(every, lambda how: held_out_loss(logits(mixed(how)), judged))
+    best = _least(every, lambda how: error(how).contrast)
+    return _least([replace(best, level=level) for level in _ALPHAS], lambda how: error(how).level)
+
+
+def _least(settings: Sequence[T], loss: Callable[[T], float]) -> T:
+    return settings[int(np.argmin([loss(each) for each in settings]))]

@@ -1,0 +1,137 @@
+"""Both stages fitted on one set of outcomes, and how what they say of a prompt is mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.tasks.assignment import Assignment
+from pipeline.routers.tasks.discovery import Discovery, Tasks, discovered
+from pipeline.routers.tasks.features import Features
+from pipeline.routers.tasks.graph import nearest
+from pipeline.routers.tasks.heads import Heads
+from pipeline.routers.tasks.means import Values, joined_means, standard_error, task_means
+from pipeline.routers.tasks.shortlists import shortlists
+
+Tensors = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How a prompt's estimate (by the heads) and its tasks' means are mixed: alpha x prompt + (1 - alpha) x task.
+
+    `alpha` counts for the differences between candidates, `level` for their mean. `task_heads` is the part of what
+    task heads add. Below a probability of `floor` for the likeliest task the general heads alone decide.
+    """
+
+    alpha: float = 0.5
+    level: float = 0.5
+    task_heads: float = 1.0
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is known of n prompts: means of their tasks float64 [n, c] and their standard error [n, c]; by the heads,
+    for the f candidates of training: general, headed, spread float32 [n, f]; the probability of the likeliest task
+    float32 [n], and whether the prompt is like no known task, bool [n].
+    """
+
+    task: Values
+    error: Values
+    general: FloatMatrix
+    headed: FloatMatrix
+    spread: FloatMatrix
+    confidence: FloatMatrix
+    strange: npt.NDArray[np.bool_]
+
+    def mixed(self, how: Mixing) -> Values:
+        """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
+        heads = self.general.shape[1]
+        prompt = self.general + how.task_heads * (self.headed - self.general)
+        off = prompt - self.task[:, :heads]
+        level = off.mean(axis=1, keepdims=True)
+        found: Values = self.task + how.level * level
+        found[:, :heads] += how.alpha * (off - level)
+        abstains = self.abstains(how)
+        found[abstains, :heads] = self.general[abstains]
+        return found
+
+    def abstains(self, how: Mixing) -> npt.NDArray[np.bool_]:
+        """For which prompts no task is trusted, bool [n]."""
+        return np.asarray(self.strange | (self.confidence < how.floor))
+
+    def uncertainty(self, how: Mixing) -> Values:
+        """The standard error of `mixed`, float64 [n, c]: that of the task's mean, and the members' spread."""
+        alpha = np.where(self.abstains(how), 1.0, how.alpha)[:, None]
+        heads = self.spread.shape[1]
+        found = np.square((1 - alpha) * self.error)
+        found[:, :heads] += np.square(alpha * self.spread)
+        found[:, heads:] = np.square(self.error[:, heads:])
+        return np.sqrt(found)
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """Features, the tasks' classifier, means float64 [tasks, c] with standard errors, shortlists and heads."""
+
+    features: Features
+    assignment: Assignment
+    heads: Heads
+    group: npt.NDArray[np.int64]
+    means: Values
+    error: Values
+    shortlist: npt.NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, outcomes: Outcomes, vectors: FloatMatrix, how: Discovery, seed: int) -> tuple[TaskModel, Tasks]:
+        """Both stages; also the task that each of the prompts was found in."""
+        features = Features.fit(outcomes.prompts, seed)
+        known = features.of(outcomes.prompts, vectors)
+        tasks = discovered(nearest(known, known, how.neighbours, itself=True), outcomes.quality, how, seed)
+        assignment = Assignment.fit(known, tasks.task, len(tasks.group), seed)
+        means = task_means(outcomes.quality, tasks.task, tasks.group, how.prior)
+        short = shortlists(outcomes.quality, tasks.task, means)
+        heads = Heads.fit(known, outcomes.quality, assignment.of(known), short, seed)
+        error = standard_error(outcomes.quality, tasks.task, means, how.prior)
+        return cls(features, assignment, heads, tasks.group, means, error, short), tasks
+
+    def of(self, texts: Sequence[str], vectors: FloatMatrix) -> Estimates:
+        """What is known of texts and their embeddings [n, width]."""
+        features = self.features.of(texts, vectors)
+        belongs = self.assignment.of(features)
+        heads = self.heads.of(features, belongs)
+        return Estimates(
+            belongs @ self.means,
+            belongs @ self.error,
+            heads.general,
+            heads.headed,
+            heads.spread,
+            belongs.max(axis=1),
+            self.assignment.strange(features),
+        )
+
+    def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: Discovery) -> TaskModel:
+        """With candidates of which outcomes float32 [n, new] are known, on prompts that belong to each task by these
+        probabilities float32 [n, tasks]; what is known of the others stays.
+        """
+        added = [joined_means(self.means, column, belongs, self.group, how.prior) for column in quality.T]
+        known = np.column_stack(added)
+        error = standard_error(quality, belongs.argmax(axis=1), known, how.prior)
+        short = np.hstack([self.shortlist, np.zeros(known.shape, dtype=np.bool_)])
+        means, errors = np.hstack([self.means, known]), np.hstack([self.error, error])
+        return replace(self, means=means, error=errors, shortlist=short)
+
+    def tensors(self) -> Tensors:
+        own = {"group": self.group, "means": self.means, "error": self.error, "shortlist": self.shortlist}
+        return {**self.features.tensors(), **self.assignment.tensors(), **self.heads.tensors(), **own}
+
+    @classmethod
+    def load(cls, tensors: Tensors) -> TaskModel:
+        own = (tensors[name] for name in ("group", "means", "error", "shortlist"))
+        return cls(Features.load(tensors), Assignment.load(tensors), Heads.load(tensors), *own)

@@ -1,0 +1,196 @@
+"""`tasks`: the scorer behind the routers' protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from pipeline.errors import InputError
+from pipeline.folds import Folds, make_folds, parts
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.settings import Progress
+from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
+from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
+from pipeline.routers.tasks.features import Features
+from pipeline.routers.tasks.means import Prior, Values
+from pipeline.routers.tasks.mixing import HeldOut, chosen_mixing, gathered_estimates, logits
+from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
+from pipeline.tables import write_json
+
+TENSORS = "tasks.safetensors"
+FACTS = "tasks.json"
+_FOLDS = 3
+_MOST = 6000
+"""What is mixed is chosen on at most so many prompts, where not every prompt is held out once."""
+
+
+class TasksScorer(Scorer):
+    """Tasks discovered in a graph of the training prompts, and heads that estimate quality within them.
+
+    Two stages after arXiv 2603.19415: a prompt's tasks give means that are shrunk, a trunk with general and task heads
+    gives an estimate of the prompt itself. How fine tasks are, and how both are mixed, is chosen on held-out folds.
+    """
+
+    name: ClassVar[str] = "tasks"
+
+    def __init__(self, embedding: FrozenEmbedding, seed: int, progress: Progress | None = None) -> None:
+        self.embedding = self.frozen = embedding
+        self.seed = seed
+        self.progress = progress
+        self.candidates: tuple[str, ...] = ()
+        self.discovery = Discovery()
+        self.mixing = Mixing()
+        self._is_labels = True
+        self._model: TaskModel | None = None
+        self._evidence: Evidence | None = None
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        self._is_labels = outcomes.is_labels
+        vectors = self.frozen.embed(outcomes.prompts)
+        real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented
+        sample = np.flatnonzero(real)
+        features = Features.fit([outcomes.prompts[i] for i in sample], self.seed)
+        known = features.of([outcomes.prompts[i] for i in sample], vectors[sample])
+        self.discovery = chosen_discovery(known, outcomes.rows(sample), _FOLDS, self.seed)
+        self._say(f"tasks at resolutions {self.discovery.coarse:g} and {self.discovery.fine:g}")
+        models = self._models(outcomes, vectors, folds)
+        held_out = _estimates(models, outcomes.prompts, vectors)
+        if (folds[real] >= 0).all():
+            self.mixing = chosen_mixing(held_out, outcomes)
+        else:
+            self._choose_mixing(outcomes.rows(sample), vectors[sample])
+        scores = self._of(gathered_estimates(held_out, self.mixing, outcomes.quality.shape))
+        if self.int8 is not None:
+            with self.int8(self.frozen.loaded()) as coarse:
+                again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
+            values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
+            self.quantised = Quantised(scores, self._of(values))
+        return scores
+
+    def fit(self, outcomes: Outcomes) -> None:
+        self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
+        vectors = self.frozen.embed(outcomes.prompts)
+        self._model, tasks = TaskModel.fit(outcomes, vectors, self.discovery, self.seed)
+        self._say(f"{len(tasks.group)} tasks from {len(outcomes)} prompts")
+        features = self._model.features.of(outcomes.prompts, vectors)
+        self._evidence = Evidence.of(outcomes, tasks, features, self._model.assignment.centres)
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return self._of(self.estimates(prompts, vectors).mixed(self.mixing))
+
+    def estimates(self, prompts: Sequence[str], vectors: FloatMatrix) -> Estimates:
+        """What both stages say of prompts and their vectors [n, width], before they are mixed."""
+        return self._fitted()[0].of(prompts, vectors)
+
+    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
+        """The standard error of each expected quality, float64 [n, c]."""
+        return self.estimates(prompts, vectors).uncertainty(self.mixing)
+
+    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
+        """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""
+        model, _ = self._fitted()
+        return model.assignment.strange(model.features.of(prompts, vectors))
+
+    def tasks(self) -> tuple[TaskEvidence, ...]:
+        """Every task with its evidence, the largest first."""
+        model, evidence = self._fitted()
+        return evidence.tasks(self.candidates, model.shortlist)
+
+    def prompt_map(self) -> PromptMap:
+        """Where the train prompts lie in a plane."""
+        return self._fitted()[1].map
+
+    def join(self, outcomes: Outcomes) -> None:
+        """Add candidates by their tasks' means; nothing that is stored of another candidate changes.
+
+        `outcomes.candidates` are the known ones in their order, then the new ones; rows may be any prompts.
+
+        Raises:
+            InputError: the known candidates do not stand first, none is new, or a new one was never tried.
+        """
+        model, evidence = self._fitted()
+        quality = self._joining(outcomes)
+        vectors = self._embed(outcomes.prompts)
+        belongs = model.assignment.of(model.features.of(outcomes.prompts, vectors))
+        self._model = model.joined(quality, belongs, self.discovery)
+        self._evidence = evidence.joined(quality, belongs.argmax(axis=1))
+        self.candidates = outcomes.candidates
+
+    def save(self, folder: Path) -> None:
+        model, evidence = self._fitted()
+        save_file({**model.tensors(), **evidence.tensors()}, folder / TENSORS)
+        facts = {
+            "candidates": self.candidates,
+            "is_labels": self._is_labels,
+            "discovery": asdict(self.discovery),
+            "mixing": asdict(self.mixing),
+            "evidence": evidence.facts(),
+        }
+        write_json(facts, folder / FACTS)
+        self.frozen.save(folder)
+
+    def load(self, folder: Path) -> None:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)
+        self.candidates, self._is_labels = tuple(facts["candidates"]), bool(facts["is_labels"])
+        discovery = facts["discovery"]
+        self.discovery = Discovery(**{**discovery, "prior": Prior(**discovery["prior"])})
+        self.mixing = Mixing(**facts["mixing"])
+        self._model, self._evidence = TaskModel.load(tensors), Evidence.load(facts["evidence"], tensors)
+
+    def _models(self, outcomes: Outcomes, vectors: FloatMatrix, folds: Folds) -> list[tuple[np.ndarray, TaskModel]]:
+        """For each fold the rows that it holds out, and a model that did not see them."""
+        found = []
+        for learnt, held_out in parts(outcomes, folds):
+            model, _ = TaskModel.fit(outcomes.rows(learnt), vectors[learnt], self.discovery, self.seed)
+            found.append((held_out, model))
+            self._say(f"fold {len(found)}: {len(model.group)} tasks")
+        return found
+
+    def _choose_mixing(self, outcomes: Outcomes, vectors: FloatMatrix) -> None:
+        some = np.sort(np.random.default_rng(self.seed).permutation(len(outcomes))[:_MOST])
+        inside, known = outcomes.rows(some), vectors[some]
+        models = self._models(inside, known, make_folds(inside.quality, _FOLDS, self.seed))
+        self.mixing = chosen_mixing(_estimates(models, inside.prompts, known), inside)
+
+    def _joining(self, outcomes: Outcomes) -> FloatMatrix:
+        """The new candidates' qualities, float32 [n, new]."""
+        known = self.candidates
+        new = outcomes.candidates[len(known) :]
+        if outcomes.candidates[: len(known)] != known or not new:
+            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
+        quality = outcomes.quality[:, len(known) :]
+        untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
+        if untried:
+            raise InputError(f"the candidate '{untried[0]}' was tried on no prompt; add rows with its quality")
+        return quality
+
+    def _of(self, quality: Values) -> FloatMatrix:
+        return logits(quality) if self._is_labels else quality.astype(np.float32)
+
+    def _embed(self, texts: Sequence[str]) -> FloatMatrix:
+        assert self.embedding is not None
+        return self.embedding.embed(texts)
+
+    def _say(self, what: str) -> None:
+        if self.progress:
+            self.progress(what)
+
+    def _fitted(self) -> tuple[TaskModel, Evidence]:
+        if self._model is None or self._evidence is None:
+            raise InputError("this tasks router was not fitted; fit it or load a saved one")
+        return self._model, self._evidence
+
+
+def _estimates(models: Sequence[tuple[np.ndarray, TaskModel]], prompts: Sequence[str], vectors: FloatMatrix) -> HeldOut:
+    return [(rows, model.of([prompts[i] for i in rows], vectors[rows])) for rows, model in models]
