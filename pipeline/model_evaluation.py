@@ -21,12 +21,15 @@ from pipeline.outcome_pictures import draw_outcomes
 from pipeline.outcome_report import ROUTER, outcome_report
 from pipeline.outcomes import SEPARATOR, Outcomes
 from pipeline.params import Section, read
+from pipeline.report_facts import TASK_MAP
 from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import open_router
+from pipeline.routers.tasks.router import TasksScorer
 from pipeline.split import JOINING
 from pipeline.stage import Summary, run_stage_of
 from pipeline.tables import read_table, sha256_text, write_json, write_table
+from pipeline.task_page import draw_task_map
 from pipeline.track import MODELS, Track
 
 NAME = "evaluate"
@@ -60,7 +63,10 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     report |= as_systems(report)
     write_json(report, track.stages / NAME / "metrics.json")
     write_table(predictions_table(holdout, truth, predictions), track.stages / NAME / "predictions.parquet")
-    draw_outcomes(report, track.stages / NAME / "plots")
+    plots = track.stages / NAME / "plots"
+    draw_outcomes(report, plots)
+    if isinstance(router.scorer, TasksScorer):
+        draw_task_map(router.scorer.tasks(), router.scorer.prompt_map(), plots / f"{TASK_MAP}.png")
     write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT), track.stages / FATES.name)
     return _summary(report)
 

@@ -76,6 +76,10 @@ CAPTIONS = {
             "them; the router's own point is not."
         ),
     ),
+    "task_map": (
+        "The tasks that were discovered",
+        "Each dot is a train prompt; near dots are alike. The legend names the largest tasks and who is best there.",
+    ),
     "slices": (
         "Where the router leads",
         "Mean quality on parts of the holdout, beside the best single candidate and the oracle.",

@@ -21,6 +21,8 @@ from pipeline.stage import Summary
 from pipeline.tables import sha256_file
 from pipeline.track import AGENTS, Track
 
+TASK_MAP = "task_map"
+
 ORDER = (
     "validate",
     "split",
@@ -180,7 +182,7 @@ def _rows(path: Path) -> Rows | None:
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    paths = {name: folder / f"{name}.png" for name in (*PICTURES, *OUTCOME_PICTURES)}
+    paths = {name: folder / f"{name}.png" for name in (*PICTURES, *OUTCOME_PICTURES, TASK_MAP)}
     return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 

@@ -196,6 +196,20 @@ def prune(
     print_prune(keep, dry_run, json)
 
 
+@app.command(epilog="Example: switchtender tasks --version champion --track models --html tasks.html")
+@on_track
+def tasks(
+    version: Annotated[str, typer.Option("--version", help="A version number or alias.")] = "champion",
+    router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with the map of all prompts.")] = None,
+    json: Json = False,
+) -> None:
+    """Which tasks a `tasks` router discovered among the prompts, and which candidate is best in each."""
+    from switchtender.tasks import print_tasks
+
+    print_tasks(version, router, html, json)
+
+
 @app.command(epilog="Example: switchtender doctor")
 def doctor(json: Json = False) -> None:
     """Check what a night needs, and say how to mend what is missing."""
