@@ -70,18 +70,19 @@ def _print_choice(
     rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
     print_table(title, ["", "agent", "score"], rows)
     if why:
-        _print_evidence(evidence, ranked[0][0])
+        _print_evidence(evidence, [name for name, _, _ in ranked])
 
 
-def _print_evidence(evidence: dict[str, Any] | None, best: str) -> None:
-    """Of the best candidate, what each tag of the prompt knows, the weightiest first."""
+def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:
+    """Of the best candidate beside the reference, what each tag of the prompt knows, the weightiest first."""
     if evidence is None:
         say("This system cannot say more than its scores; `tags` can.")
         return
+    best = next((name for name in ranked if name != evidence["reference"]), ranked[0])
     found = [(tag["tag"], cell) for tag in evidence["tags"] for cell in tag["candidates"] if cell["candidate"] == best]
     found.sort(key=lambda pair: -abs(pair[1]["contribution"]))
     rows = [[tag, *(float(cell[name]) for name in ("wins", "ties", "losses", "contribution"))] for tag, cell in found]
-    title = f"Why {best}: its outcomes against {evidence['reference']} on prompts with the same tags"
+    title = f"{best} against the reference, {evidence['reference']}, on prompts with the same tags"
     print_table(title, ["tag", "wins", "ties", "losses", "adds"], rows)
 
 

@@ -17,7 +17,7 @@ from pipeline.routers.tasks.heads import Heads
 from pipeline.routers.tasks.means import Prior, errors, joined_means, standard_error, task_means
 from pipeline.routers.tasks.mixing import chosen_mixing
 from pipeline.routers.tasks.model import Estimates, Mixing
-from pipeline.routers.tasks.ranking import agreement, ranks
+from pipeline.routers.tasks.ranking import agreement, ranks, worth
 from pipeline.routers.tasks.shortlists import shortlists
 from pipeline.routers.tasks.surface import NAMES, surface
 
@@ -57,8 +57,17 @@ def test_planted_communities_are_recovered() -> None:
     for share in (0.0, 1.0):
         assert adjusted_rand_score(task, communities(edges, share, 1.0, 400, 0)) >= 0.9
     chosen = chosen_discovery(vectors, outcomes_of(answers(task, WINNERS)), 3, 0)
-    found = discovered(neighbours, answers(task, WINNERS), chosen, 0)
+    found = discovered(neighbours, outcomes_of(answers(task, WINNERS)), chosen, 0)
     assert adjusted_rand_score(task, found.task) >= 0.9
+
+
+def test_agreement_in_the_edges_parts_prompts_that_look_alike() -> None:
+    task = np.arange(24) % 2
+    left, right = np.triu_indices(24, 1)
+    alike = np.where(task[left] == task[right], 1.8, 0.2).astype(np.float32)
+    edges = Edges(left, right, np.ones(len(left), np.float32), alike)
+    assert communities(edges, 0.0, 1.0, 24, 0).max() == 0
+    np.testing.assert_array_equal(communities(edges, 1.0, 1.0, 24, 0), task)
 
 
 def test_planted_winners_are_found_in_each_task() -> None:
@@ -71,7 +80,7 @@ def test_where_all_prompts_are_alike_there_is_one_task() -> None:
     vectors, task = planted(300, 1, noise=1.0)
     quality = answers(task, np.array([[0.7, 0.4, 0.5]]))
     how = chosen_discovery(vectors, outcomes_of(quality), 3, 0)
-    means = discovered(nearest(vectors, vectors, how.neighbours, itself=True), quality, how, 0)
+    means = discovered(nearest(vectors, vectors, how.neighbours, itself=True), outcomes_of(quality), how, 0)
     expected = task_means(quality, means.task, means.group, how.prior)
     assert (expected.argmax(axis=1) == 0).all()
     np.testing.assert_allclose(expected.mean(axis=0), [0.7, 0.4, 0.5], atol=0.08)
@@ -81,7 +90,9 @@ def test_a_table_that_is_too_small_for_tasks_gets_one() -> None:
     vectors, task = planted(16, 4)
     how = chosen_discovery(vectors, outcomes_of(answers(task, WINNERS[:4])), 3, 0)
     assert (how.coarse, how.fine) == (0.0, 0.0)
-    assert len(discovered(nearest(vectors, vectors, 10, True), answers(task, WINNERS[:4]), how, 0).group) == 1
+    assert (
+        len(discovered(nearest(vectors, vectors, 10, True), outcomes_of(answers(task, WINNERS[:4])), how, 0).group) == 1
+    )
 
 
 def test_communities_are_the_same_each_time_and_ordered_by_size() -> None:
@@ -122,6 +133,12 @@ def test_rank_biased_overlap_with_ties_and_missing_cells() -> None:
     # Depth 1 weighs 1, depth 2 weighs .8: opposite orders share the middle one at depth 2, a tie comes in whole.
     expected = [1, (0 + 0.8 * 0.5) / 1.8, (2 / 3 + 0.8) / 1.8, NAN, (1 + 0.8 * 2 / 3) / 1.8, NAN]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_ranking_may_count_the_cost_and_never_takes_an_unknown_one_for_low() -> None:
+    quality, cost = np.array([[1, 0.9, 0.9]], np.float32), np.array([[0.3, 0.1, NAN]], np.float32)
+    assert ranks(worth(quality, cost, 0.0)).tolist() == [[1, 2, 2]]
+    assert ranks(worth(quality, cost, 1.0)).tolist() == [[2, 1, 4]]
 
 
 def test_a_tied_prompt_is_neutral_in_the_graph() -> None:
@@ -294,8 +311,8 @@ def test_discovery_settings_differ_as_their_fields_say() -> None:
     vectors, task = planted(300, 2, noise=0.3)
     quality = answers(task, WINNERS[:2])
     neighbours = nearest(vectors, vectors, 10, True)
-    coarse = discovered(neighbours, quality, Discovery(coarse=0.25, fine=0.0), 0)
-    fine = discovered(neighbours, quality, Discovery(coarse=0.25, fine=2.0), 0)
+    coarse = discovered(neighbours, outcomes_of(quality), Discovery(coarse=0.25, fine=0.0), 0)
+    fine = discovered(neighbours, outcomes_of(quality), Discovery(coarse=0.25, fine=2.0), 0)
     assert len(fine.group) > len(coarse.group)
     for t, group in enumerate(fine.group):
         assert set(coarse.task[fine.task == t]) == {group}

@@ -49,14 +49,13 @@ def gathered_small(community: Indices, edges: Edges, least: int, within: Indices
     """Communities of fewer than `least` prompts join that which they have most edges to, or else the largest around.
 
     `community` is numbered from the largest; `within` int64 [n] is the group that a prompt, and its whole community,
-    stays in. The largest of each group is kept, however small.
+    stays in; no edge leads out of one. The largest of each group is kept, however small.
     """
     count = int(community.max(initial=0)) + 1
     home, largest = np.zeros(count, dtype=np.int64), np.zeros(int(within.max(initial=0)) + 1, dtype=np.int64)
     home[community] = within
     largest[home[::-1]] = np.arange(count)[::-1]
     kept = np.bincount(community, minlength=count) >= least
-    kept[largest] = True
     weight, ends = np.maximum(edges.cosine, 0), (community[edges.left], community[edges.right])
     between = sparse.coo_matrix((weight, ends), shape=(count, count)).tocsr()
     between = (between + between.T) @ sparse.diags(kept.astype(np.float32))

@@ -12,7 +12,7 @@ from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.tasks.communities import by_size, communities, gathered_small
 from pipeline.routers.tasks.graph import Edges, Indices, Neighbours, nearest
 from pipeline.routers.tasks.means import Prior, Values, row_errors, task_means
-from pipeline.routers.tasks.ranking import ranks
+from pipeline.routers.tasks.ranking import Ranks, ranks, worth
 
 LEAST = 10
 """Prompts that a task has at least."""
@@ -34,7 +34,8 @@ DEFAULT_PRIOR = Prior(30.0, 100.0)
 @dataclass(frozen=True)
 class Discovery:
     """How tasks are found: neighbours in the graph, how much agreement of rankings counts in its edges (0 to 1), and
-    the resolutions of groups and of tasks within them. A resolution of 0 splits nothing.
+    the resolutions of groups and of tasks within them. A resolution of 0 splits nothing. Candidates are ranked by
+    quality minus `quality_per_usd` times cost.
     """
 
     neighbours: int = 10
@@ -42,6 +43,7 @@ class Discovery:
     coarse: float = 0.25
     fine: float = 4.0
     prior: Prior = DEFAULT_PRIOR
+    quality_per_usd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,11 @@ class Tasks:
     group: Indices
 
 
-def discovered(neighbours: Neighbours, quality: FloatMatrix, how: Discovery, seed: int) -> Tasks:
+def discovered(neighbours: Neighbours, outcomes: Outcomes, how: Discovery, seed: int) -> Tasks:
     """Groups by Leiden at the coarse resolution; then, without the edges between them, tasks at the fine one."""
-    edges = Edges.of(neighbours.first(how.neighbours), ranks(quality))
-    return _split(edges, _grouped(edges, how, len(quality), seed), how, seed)
+    ranked = ranks(worth(outcomes.quality, outcomes.cost, how.quality_per_usd))
+    edges = Edges.of(neighbours.first(how.neighbours), ranked)
+    return _split(edges, _grouped(edges, how, len(outcomes), seed), how, seed)
 
 
 def _grouped(edges: Edges, how: Discovery, prompts: int, seed: int) -> Indices:
@@ -82,12 +85,15 @@ class _Fold:
     """What one held-out fold needs: a graph's neighbours, qualities, and who votes for each held-out prompt."""
 
     neighbours: Neighbours
+    ranked: Ranks
     learnt: FloatMatrix
     held_out: FloatMatrix
     voters: Indices
 
 
-def chosen_discovery(features: FloatMatrix, outcomes: Outcomes, count: int, seed: int) -> Discovery:
+def chosen_discovery(
+    features: FloatMatrix, outcomes: Outcomes, count: int, seed: int, quality_per_usd: float = 0.0
+) -> Discovery:
     """The settings whose shrunk task means predict held-out folds best; of equal ones that of fewest tasks.
 
     For graded outcomes that is the squared error of the differences between candidates, for labels that of all.
@@ -95,11 +101,12 @@ def chosen_discovery(features: FloatMatrix, outcomes: Outcomes, count: int, seed
     """
     some = np.sort(np.random.default_rng(seed).permutation(len(outcomes))[:_MOST])
     quality = outcomes.quality[some]
+    ranked = ranks(worth(quality, outcomes.cost[some], quality_per_usd))
+    base = Discovery(quality_per_usd=quality_per_usd)
     folds = make_folds(quality, count, seed)
     if not len(quality) > 2 * LEAST or folds.max() == 0:
-        return Discovery(coarse=0.0, fine=0.0)
-    parts = [_fold(features[some], quality, folds == fold) for fold in np.unique(folds)]
-    base = Discovery()
+        return replace(base, coarse=0.0, fine=0.0)
+    parts = [_fold(features[some], quality, ranked, folds == fold) for fold in np.unique(folds)]
     tried = _judged(parts, [replace(base, coarse=0.0, fine=0.0)], outcomes.is_labels, seed)
     tried |= _judged(parts, [replace(base, coarse=c, fine=f) for c in _COARSE for f in _FINE], outcomes.is_labels, seed)
     best = _best(tried)
@@ -127,11 +134,12 @@ def _best(tried: dict[Discovery, _Judged]) -> Discovery:
     return best if gained.mean() > _CERTAIN * gained.std() / np.sqrt(len(gained)) else alone
 
 
-def _fold(features: FloatMatrix, quality: FloatMatrix, held_out: np.ndarray) -> _Fold:
+def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Ranks, held_out: np.ndarray) -> _Fold:
     known = features[~held_out]
     most = max(Discovery.neighbours, *_NEIGHBOURS)
     voters = nearest(features[held_out], known, _VOTERS).places
-    return _Fold(nearest(known, known, most, itself=True), quality[~held_out], quality[held_out], voters)
+    neighbours = nearest(known, known, most, itself=True)
+    return _Fold(neighbours, ranked[~held_out], quality[~held_out], quality[held_out], voters)
 
 
 def _judged(
@@ -145,7 +153,7 @@ def _judged(
         for how in settings:
             key = (how.neighbours, how.of_agreement, how.coarse)
             if key not in groups:
-                edges = Edges.of(part.neighbours.first(how.neighbours), ranks(part.learnt))
+                edges = Edges.of(part.neighbours.first(how.neighbours), part.ranked)
                 groups[key] = (edges, _grouped(edges, how, len(part.learnt), seed))
             found = _split(*groups[key], how, seed)
             for each in (replace(how, prior=prior) for prior in _PRIORS):

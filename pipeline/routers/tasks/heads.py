@@ -130,7 +130,6 @@ def _trained(
         added = _of_tasks(shared, torch.from_numpy(belongs[rows]), weights, biases)
         size = weights.square().sum() + biases.square().sum()
         learnt.step(_loss(shared @ first[2] + first[3] + added, wanted) + _TASK_PENALTY * size)
-    second = [second[0] * mask[:, None, :], second[1] * mask]
     return [part.detach().numpy().copy() for part in (*first, *second)]
 
 

@@ -93,7 +93,7 @@ class TaskModel:
         """Both stages; also the task that each of the prompts was found in."""
         features = Features.fit(outcomes.prompts, seed)
         known = features.of(outcomes.prompts, vectors)
-        tasks = discovered(nearest(known, known, how.neighbours, itself=True), outcomes.quality, how, seed)
+        tasks = discovered(nearest(known, known, how.neighbours, itself=True), outcomes, how, seed)
         assignment = Assignment.fit(known, tasks.task, len(tasks.group), seed)
         means = task_means(outcomes.quality, tasks.task, tasks.group, how.prior)
         short = shortlists(outcomes.quality, tasks.task, means)

@@ -13,6 +13,14 @@ _BLOCK = 1 << 17
 Ranks = npt.NDArray[np.int64]
 
 
+def worth(quality: FloatMatrix, cost: FloatMatrix, quality_per_usd: float) -> FloatMatrix:
+    """What candidates are ranked by, float32 [n, c]: quality minus `quality_per_usd` times cost in USD.
+
+    Where a price counts, a cell of unknown cost is NaN, as if untried: it is never taken for a cheap one.
+    """
+    return quality if quality_per_usd == 0 else np.asarray(quality - quality_per_usd * cost, dtype=np.float32)
+
+
 def ranks(quality: FloatMatrix) -> Ranks:
     """int64 [n, c]: 1 for the best of a row; ties share the first of their ranks; c + 1 where a candidate is untried.
 

@@ -38,16 +38,19 @@ class TasksScorer(Scorer):
 
     Two stages after arXiv 2603.19415: a prompt's tasks give means that are shrunk, a trunk with general and task heads
     gives an estimate of the prompt itself. How fine tasks are, and how both are mixed, is chosen on held-out folds.
+    In the graph candidates are ranked by quality minus `quality_per_usd` times cost.
     """
 
     name: ClassVar[str] = "tasks"
 
-    def __init__(self, embedding: FrozenEmbedding, seed: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, embedding: FrozenEmbedding, seed: int, progress: Progress | None = None, quality_per_usd: float = 0.0
+    ) -> None:
         self.embedding = self.frozen = embedding
         self.seed = seed
         self.progress = progress
         self.candidates: tuple[str, ...] = ()
-        self.discovery = Discovery()
+        self.discovery = Discovery(quality_per_usd=quality_per_usd)
         self.mixing = Mixing()
         self._is_labels = True
         self._model: TaskModel | None = None
@@ -60,7 +63,8 @@ class TasksScorer(Scorer):
         sample = np.flatnonzero(real)
         features = Features.fit([outcomes.prompts[i] for i in sample], self.seed)
         known = features.of([outcomes.prompts[i] for i in sample], vectors[sample])
-        self.discovery = chosen_discovery(known, outcomes.rows(sample), _FOLDS, self.seed)
+        price = self.discovery.quality_per_usd
+        self.discovery = chosen_discovery(known, outcomes.rows(sample), _FOLDS, self.seed, price)
         self._say(f"tasks at resolutions {self.discovery.coarse:g} and {self.discovery.fine:g}")
         models = self._models(outcomes, vectors, folds)
         held_out = _estimates(models, outcomes.prompts, vectors)
