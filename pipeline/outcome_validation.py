@@ -34,7 +34,7 @@ from pipeline.track import MODELS
 
 NAME = "validate"
 CANDIDATES = Path("data/candidates")
-CONTEXT = Path("var/gx_outcomes")
+CONTEXT = Path("var/gx/outcomes")
 DOCS = Path("var/reports/outcome_docs")
 
 
@@ -91,7 +91,9 @@ def hear(table: Path, judge: Judge) -> Hearing:
     kept = hearing.kept
     if kept.empty:
         return hearing
-    outcomes = _outcomes(kept, sorted(set(rows["candidate"].dropna())))
+    # A label's unknown agent is no candidate: its row is put aside, and nothing is expected of it.
+    named = rows[rows["known"].fillna(1) == 1] if "known" in rows.columns else rows
+    outcomes = _outcomes(kept, sorted(set(named["candidate"].dropna())))
     for name, part, where in (
         (tables.OUTCOME_KEPT, kept[[ROW, "quality"]], ROW),
         (tables.OUTCOME_PROMPTS, derived.outcome_prompts(outcomes), "prompt_id"),

@@ -71,15 +71,15 @@ def test_the_rows_leave_in_one_commit_and_every_other_byte_stays(
 def test_a_holdout_row_leaves_the_holdout_too(project: Sandbox) -> None:
     row = (project.root / "data/holdout.txt").read_text().splitlines()[1]
     done = run(project, "forget", row, *REASON)
-    assert done["marked"] == ["1", "2"]
+    assert done["agents"]["marked"] == ["1", "2"]
     assert row not in (project.root / "data/holdout.txt").read_text().split()
     assert "data/holdout.txt" in project.git("show", "--name-only", "--format=", "HEAD").splitlines()
 
 
 def test_versions_are_marked_and_promotion_refuses_them(project: Sandbox, kept_row: str, left: str) -> None:
     done = run(project, "forget", kept_row, *REASON)
-    assert done["marked"] == ["1", "2"]
-    assert done["in_service"] == ["1"]
+    assert done["agents"]["marked"] == ["1", "2"]
+    assert done["agents"]["in_service"] == ["1"]
     tags = [version.tags["switchtender.forgotten_rows"] for version in project.versions()]
     assert tags == [f"{kept_row}|{left}", kept_row]
     refused = project.run("promote", "2", *REASON)
@@ -141,7 +141,7 @@ def test_refused_changes_nothing(
 def test_a_dry_run_changes_nothing(project: Sandbox, kept_row: str) -> None:
     before = state(project)
     told = run(project, "forget", kept_row, *REASON, "--erase", "--dry-run")
-    assert told["marked"] == ["1", "2"]
+    assert told["agents"]["marked"] == ["1", "2"]
     assert told["erased"]["objects"]
     assert state(project) == before
 

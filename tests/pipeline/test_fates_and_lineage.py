@@ -33,8 +33,11 @@ from pipeline.holdout import read_holdout
 from pipeline.label_reviews import COLUMNS
 from pipeline.lineage import ORDER, join_fates
 from pipeline.tables import read_table, sha256_text, write_table
+from pipeline.track import TRACKS
 
 ROOT = Path(__file__).parents[2]
+TABLES = {"${models.validate.table}": "data/prompts.csv", "${models.split.holdout}": "data/holdout.txt"}
+"""What params.yaml says in place of these words of dvc.yaml."""
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
@@ -207,8 +210,8 @@ def test_no_holdout_row_was_taught(night: Night, lineage: pd.DataFrame) -> None:
 
 def test_every_file_that_a_stage_writes_is_listed_in_dvc_yaml(night: Night) -> None:
     listed = [Path(out) for stage in DVC.values() for out in stage["outs"] + stage["metrics"]]
-    stages = night.root / "var/stages"
-    written = [path.relative_to(night.root) for path in stages.rglob("*") if path.is_file()]
+    folders = [night.root / track.stages for track in TRACKS.values()]
+    written = [path.relative_to(night.root) for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert [path for path in written if not any(path.is_relative_to(out) for out in listed)] == []
     assert [out for out in listed if not (night.root / out).exists()] == []
 
@@ -216,7 +219,7 @@ def test_every_file_that_a_stage_writes_is_listed_in_dvc_yaml(night: Night) -> N
 @pytest.mark.parametrize("name", DVC)
 def test_a_stage_reads_no_file_that_dvc_yaml_does_not_name(name: str, night: Night) -> None:
     own = ["params.yaml", "var/gx", "var/reports", *DVC[name]["outs"], *DVC[name]["metrics"]]
-    named = [*DVC[name]["deps"], *own]
+    named = [*(TABLES.get(dep, dep) for dep in DVC[name]["deps"]), *own]
     assert night.reads[name]
     assert [read for read in night.reads[name] if not any(Path(read).is_relative_to(path) for path in named)] == []
 
@@ -231,6 +234,7 @@ def test_the_last_word_that_was_not_kept_is_the_fate(tmp_path: Path) -> None:
         "label_noise": Fate("p1", "x", RELABELLED, reason="ana", split=TRAIN, agents="email"),
         "augment": None,
         "train": Fate("p1", "x", KEPT, split=TRAIN, agents="email"),
+        "join": None,
         "evaluate": None,
     }
     assert tuple(stories) == ORDER

@@ -101,11 +101,11 @@ class TaskModel:
         error = standard_error(outcomes.quality, tasks.task, means, how.prior)
         return cls(features, assignment, heads, tasks.group, means, error, short), tasks
 
-    def of(self, texts: Sequence[str], vectors: FloatMatrix) -> Estimates:
-        """What is known of texts and their embeddings [n, width]."""
+    def of(self, texts: Sequence[str], vectors: FloatMatrix, with_tasks: bool = True) -> Estimates:
+        """What is known of texts and their embeddings [n, width]; `with_tasks` as for the heads."""
         features = self.features.of(texts, vectors)
         belongs = self.assignment.of(features)
-        heads = self.heads.of(features, belongs)
+        heads = self.heads.of(features, belongs, with_tasks)
         return Estimates(
             belongs @ self.means,
             belongs @ self.error,

@@ -89,7 +89,8 @@ class TasksScorer(Scorer):
         self._evidence = Evidence.of(outcomes, tasks, features, self._model.assignment.centres)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
-        return self._of(self.estimates(prompts, vectors).mixed(self.mixing))
+        found = self._fitted()[0].of(prompts, vectors, with_tasks=self.mixing.task_heads > 0)
+        return self._of(found.mixed(self.mixing))
 
     def estimates(self, prompts: Sequence[str], vectors: FloatMatrix) -> Estimates:
         """What both stages say of prompts and their vectors [n, width], before they are mixed."""

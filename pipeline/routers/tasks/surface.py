@@ -31,7 +31,7 @@ _OPTION = re.compile(r"^\s*\(?[A-Ea-e][.):、．]", re.MULTILINE)
 _ENDS_IN_COLON = re.compile(r"[:：]\s*$")
 NAMES = (*_RANGES, "options", "length", "asks at its end", "ends in a colon")
 """What each column of `surface` shows."""
-_LONGEST = 0x3000
+_BLOCK = 1024
 
 
 def surface(texts: Sequence[str]) -> FloatMatrix:
@@ -51,18 +51,25 @@ def surface(texts: Sequence[str]) -> FloatMatrix:
 
 
 def _counts(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """How many characters of each kind, float64 [n, kinds]."""
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    row = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    kinds = _table()[:, np.minimum(codes, 0xFFFF)]
-    return np.stack([np.bincount(row[kind], minlength=len(texts)) for kind in kinds], axis=1).astype(np.float64)
+    """How many characters of each kind, float64 [n, kinds], counted a block of texts at a time."""
+    classes, kinds = _classes()
+    found = np.zeros((len(texts), kinds.shape[1]))
+    for start in range(0, len(texts), _BLOCK):
+        part = texts[start : start + _BLOCK]
+        codes = np.frombuffer("".join(part).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        row = np.repeat(np.arange(len(part)), [len(text) for text in part])
+        cell = row * len(kinds) + classes[np.minimum(codes, len(classes) - 1)]
+        counts = np.bincount(cell, minlength=len(part) * len(kinds)).reshape(len(part), len(kinds))
+        found[start : start + len(part)] = counts @ kinds
+    return found
 
 
 @cache
-def _table() -> npt.NDArray[np.bool_]:
-    """Which kinds each character of the basic plane is of, bool [kinds, 65536]."""
-    table = np.zeros((len(_RANGES), 1 << 16), dtype=np.bool_)
-    for kind, ranges in zip(table, _RANGES.values(), strict=True):
+def _classes() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The class of each character of the basic plane, int64 [65536], and what kinds a class is of [classes, kinds]."""
+    table = np.zeros((1 << 16, len(_RANGES)), dtype=np.int64)
+    for kind, ranges in enumerate(_RANGES.values()):
         for first, _, last in re.findall(r"(.)(-)(.)", ranges, re.DOTALL):
-            kind[ord(first) : ord(last) + 1] = True
-    return table
+            table[ord(first) : ord(last) + 1, kind] = 1
+    kinds, classes = np.unique(table, axis=0, return_inverse=True)
+    return classes.ravel(), kinds
