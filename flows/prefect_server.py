@@ -10,7 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 from flows.processes import end_group
 from flows.project import Project
@@ -21,6 +22,23 @@ _SETTLE_SECONDS = 1.5
 """How long the server needs to write down the last events; without it some task runs are lost."""
 
 
+_until: ContextVar[ExitStack | None] = ContextVar("_until", default=None)
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """Inside, the first `serving` starts a server that the later ones use, until the block ends.
+
+    Prefect's clients and log senders keep to the first address that a process gave them.
+    """
+    with ExitStack() as stack:
+        before = _until.set(stack)
+        try:
+            yield
+        finally:
+            _until.reset(before)
+
+
 @contextmanager
 def serving(project: Project) -> Iterator[str]:
     """The API's address: the one that PREFECT_API_URL names, or a server of our own on loopback.
@@ -29,9 +47,18 @@ def serving(project: Project) -> Iterator[str]:
         SwitchtenderError: the server did not come up.
     """
     project.enter_environment()
+    stack = _until.get()
     if os.environ.get("PREFECT_API_URL"):
         yield os.environ["PREFECT_API_URL"]
-        return
+    elif stack is not None:
+        yield stack.enter_context(_own_server(project))
+    else:
+        with _own_server(project) as address:
+            yield address
+
+
+@contextmanager
+def _own_server(project: Project) -> Iterator[str]:
     address = f"http://127.0.0.1:{_free_port()}/api"
     process = _start(project, address)
     os.environ["PREFECT_API_URL"] = address

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from flows.prefect_server import one_server
 from flows.project import TRACK, Project, find_project
 from flows.runs import Run, clone_of
 from pipeline.errors import EXIT_DONE, GateNotPassed, SwitchtenderError
@@ -44,12 +45,13 @@ def run_nights(seen: Sequence[Project], as_json: bool) -> None:
     """
     found: list[dict[str, Any]] = []
     wrong: list[SwitchtenderError] = []
-    for one in seen:
-        try:
-            found.append(_night(one, as_json))
-            wrong += _closed(found[-1])
-        except SwitchtenderError as error:
-            wrong.append(error)
+    with one_server():
+        for one in seen:
+            try:
+                found.append(_night(one, as_json))
+                wrong += _closed(found[-1])
+            except SwitchtenderError as error:
+                wrong.append(error)
     if as_json:
         print_json({"nights": found})
     for other in wrong[1:]:
