@@ -304,7 +304,7 @@ def test_sound_outcomes_become_a_row_a_prompt_and_each_output_is_the_same_bytes_
     write_table(frame, TABLE)
     summary = validate_outcomes(PARAMS, STAGES)
     assert summary == {
-        "rows": 479, "quarantined": 1, "prompts": 120, "candidates": 4, "joining": 0,
+        "shape": "outcomes", "rows": 479, "quarantined": 1, "prompts": 120, "candidates": 4, "joining": 0,
         "rules": 27, "failed": 1, "warnings": 0,
     }  # fmt: skip
     rows = pd.read_parquet(STAGES / "validate/rows.parquet")

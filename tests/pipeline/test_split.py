@@ -16,7 +16,7 @@ from pipeline.agents import read_agents
 from pipeline.errors import InputError
 from pipeline.fates import HOLDOUT, TRAIN, read_fates
 from pipeline.holdout import HOLDOUT_FILE, holdout_version, read_holdout
-from pipeline.outcomes import label_matrix, split_agents
+from pipeline.outcomes import from_labels, label_matrix, split_agents
 from pipeline.split import SplitParams, draw_holdout, split
 from pipeline.tables import read_table, sha256_file, write_table
 
@@ -186,5 +186,5 @@ def test_a_draw_is_stratified_and_the_same_for_the_same_seed(rows: pd.DataFrame)
 def test_a_draw_that_would_starve_an_agent_is_refused(rows: pd.DataFrame) -> None:
     image = rows["agents"].str.contains("image_understanding")
     starved = rows[~image | (image.cumsum() <= 1)]
-    with pytest.raises(InputError, match="no draw gives every agent enough holdout prompts; add prompts or lower"):
-        draw_holdout(starved, NAMES, PARAMS, seed=7)
+    with pytest.raises(InputError, match="no draw gives every candidate enough holdout prompts; add prompts or lower"):
+        draw_holdout(from_labels(starved, NAMES), PARAMS, seed=7)
