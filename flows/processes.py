@@ -96,14 +96,16 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def end_marked(name: str, value: str) -> int:
     """End every process in whose environment `name` is `value`; returns how many there were.
 
-    They are what a killed night left behind: they would go on writing into its clone.
+    They are what a killed night left behind: they would go on writing into its clone. What this process itself started
+    is spared: a server that its next night uses too.
     """
     import psutil
 
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     left = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(name) == value:
+            if process.pid not in own and process.environ().get(name) == value:
                 process.terminate()
                 left.append(process)
         except (psutil.Error, OSError):
