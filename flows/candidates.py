@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.project import Project
 from flows.snapshot import CANDIDATES
 from pipeline.errors import InputError
-from pipeline.outcomes import read_outcomes, read_prompts
+from pipeline.outcomes import read_outcomes
 from pipeline.tables import write_table
 
 
@@ -31,11 +31,12 @@ def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> t
     if name not in outcomes.candidates:
         raise InputError(f"{table} has no outcome of '{name}'; it has {', '.join(outcomes.candidates[:8])}")
     place = project.root / CANDIDATES / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.csv"
-    if name in _known(project) or place.exists():
+    known = read_outcomes(project.root / project.table)
+    if name in known.candidates or place.exists():
         raise InputError(f"'{name}' is a candidate already; remove {place.name} or its rows of {project.table} first")
     column = outcomes.candidates.index(name)
     tried = np.flatnonzero(~np.isnan(outcomes.quality[:, column]))
-    texts = dict(zip(*read_prompts(project.root / project.table), strict=True))
+    texts = dict(zip(known.prompt_ids, known.prompts, strict=True))
     for row in tried:
         prompt_id, prompt = outcomes.prompt_ids[row], outcomes.prompts[row]
         if texts.get(prompt_id) != prompt:
@@ -51,8 +52,3 @@ def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> t
     if not dry_run:
         write_table(rows, place)
     return place, len(rows)
-
-
-def _known(project: Project) -> set[str]:
-    """The candidates of the track's own table."""
-    return set(read_outcomes(project.root / project.table).candidates)

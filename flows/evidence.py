@@ -16,17 +16,16 @@ from flows.versions import PROVENANCE_TAG, Version, opened
 from pipeline.agents import Agent, read_agents
 from pipeline.errors import InputError, VerificationFailed
 from pipeline.gates import GateResult
-from pipeline.outcome_cells import outcomes_of_rows
-from pipeline.outcomes import from_labels, label_matrix, split_agents
+from pipeline.holdout_predictions import candidates_in, truth_in
+from pipeline.outcomes import label_matrix, split_agents
 from pipeline.serving.actions import Holdout
-from pipeline.track import AGENTS
+from pipeline.track import AGENTS, Track, track_of
 from pipeline.version_folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST = 20
-_NOT_CANDIDATES = {"prompt_id", "text_sha256", "agents", "chosen"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Shelf:
         key = _key(version)
         if key not in self._glances:
             with opened(version) as folder:
-                self._glances[key] = _glance(folder)
+                self._glances[key] = _glance(folder, track_of(version.run_key))
         return self._glances[key]
 
     def evidence(self, version: Version) -> Evidence:
@@ -79,7 +78,7 @@ class Shelf:
             if key not in self._known:
                 with opened(version) as folder:
                     require_sound(self.project, version, folder)
-                    self._known[key] = _evidence(folder)
+                    self._known[key] = _evidence(folder, track_of(version.run_key))
             self._known.move_to_end(key)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
@@ -90,18 +89,18 @@ def _key(version: Version) -> tuple[str, str]:
     return version.version, version.tags.get(PROVENANCE_TAG, "")
 
 
-def _glance(folder: VersionFolder) -> Glance:
+def _glance(folder: VersionFolder, track: Track) -> Glance:
     try:
-        figure = folder.facts(METRICS)["systems"]["router"][folder.track.headline]
+        figure = folder.facts(METRICS)["systems"]["router"][track.headline]
         gates = tuple(GateResult(**gate) for gate in folder.gates())
         return Glance((float(figure["low"]), float(figure["high"])), gates)
     except (KeyError, TypeError, ValueError) as error:
         raise _strange(folder, error) from error
 
 
-def _evidence(folder: VersionFolder) -> Evidence:
+def _evidence(folder: VersionFolder, track: Track) -> Evidence:
     try:
-        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if folder.track is AGENTS else None
+        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else None
         return Evidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise _strange(folder, error) from error
@@ -109,12 +108,9 @@ def _evidence(folder: VersionFolder) -> Evidence:
 
 def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Holdout:
     """What was expected of each holdout prompt, what was true, and what it cost; models have no `agents`."""
-    names = tuple(name for name in predictions.columns if name not in _NOT_CANDIDATES)
-    rows = predictions.assign(prompt="")
-    if agents is None:
-        truth = outcomes_of_rows(rows, names)
-    else:
-        truth = from_labels(rows, names, {agent.name: agent.usd_per_call for agent in agents})
+    names = candidates_in(predictions)
+    costs = {agent.name: agent.usd_per_call for agent in agents or ()}
+    truth = truth_in(predictions, names, labels=agents is not None, costs=costs)
     chosen = label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names)
     expected = predictions[list(names)].to_numpy(dtype=np.float32)
     return Holdout(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Project:
         """The same checkout seen from a track."""
         return replace(self, track=track)
 
-    @property
+    @cached_property
     def both(self) -> tuple[Project, ...]:
         """The checkout seen from each track: for what concerns every version."""
         return tuple(self.on(track) for track in TRACKS.values())
@@ -43,7 +44,7 @@ class Project:
         """
         return self.track.read(section, model, self.root / "params.yaml")
 
-    @property
+    @cached_property
     def table(self) -> Path:
         """What the track's nights train from, relative to the checkout.
 

@@ -25,7 +25,7 @@ from pipeline.label_reviews import COLUMNS
 from pipeline.outcome_cells import named_in
 from pipeline.provenance import Provenance
 from pipeline.tables import read_json
-from pipeline.track import AGENTS
+from pipeline.track import AGENTS, Track, track_of
 from pipeline.version_folder import DESCRIPTION, EVIDENCE, LINEAGE, METRICS, SUSPECTS, VersionFolder
 
 if TYPE_CHECKING:
@@ -116,11 +116,12 @@ def read_version(folder: VersionFolder) -> VersionFacts:
         VerificationFailed: a file is missing, damaged, or not what a night writes.
     """
     try:
-        rows, report = folder.table(LINEAGE), folder.facts(METRICS)
-        of_agents = folder.track is AGENTS
-        names = _names(folder)
+        rows, report, provenance = folder.table(LINEAGE), folder.facts(METRICS), folder.provenance()
+        track = track_of(provenance.run_key)
+        of_agents = track is AGENTS
+        names = _names(folder, track)
         return VersionFacts(
-            provenance=folder.provenance(),
+            provenance=provenance,
             provenance_sha256=folder.provenance_sha256(),
             rows=rows,
             fates=count_fates(rows),
@@ -128,10 +129,10 @@ def read_version(folder: VersionFolder) -> VersionFacts:
             suspects=_suspects(folder.table(SUSPECTS)) if of_agents else (),
             reviews=read_decisions(folder.text("label_reviews.csv"), rows) if of_agents else (),
             metrics=report["systems"]["router"],
-            gains=report[f"{folder.track.headline}_over"],
+            gains=report[f"{track.headline}_over"],
             prompts=int(report["prompts"]),
             gates=tuple(folder.gates()),
-            headline=folder.track.headline,
+            headline=track.headline,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise VerificationFailed(
@@ -140,9 +141,9 @@ def read_version(folder: VersionFolder) -> VersionFacts:
         ) from error
 
 
-def _names(folder: VersionFolder) -> list[str]:
+def _names(folder: VersionFolder, track: Track) -> list[str]:
     """The agents of its day, or the language models that it knows."""
-    if folder.track is AGENTS:
+    if track is AGENTS:
         return [agent.name for agent in read_agents(folder.root / EVIDENCE / "agents.yaml")]
     return list(read_json(folder.model / DESCRIPTION)["candidates"])
 

@@ -18,6 +18,7 @@ from pipeline.determinism import RunParams, pin
 from pipeline.engine_folder import ENGINE
 from pipeline.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.holdout import holdout_version
+from pipeline.holdout_predictions import predictions_table
 from pipeline.metrics import (
     HEADLINE,
     Binary,
@@ -36,7 +37,7 @@ from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
 from pipeline.stage import STAGES, Summary, run_stage
-from pipeline.tables import read_table, sha256_text, write_json, write_table
+from pipeline.tables import read_table, write_json, write_table
 
 NAME = "evaluate"
 BASELINES = ("tfidf", "linear")
@@ -84,7 +85,9 @@ def evaluate(params: EvaluationParams, run: RunParams) -> Summary:
     report["holdout_version"] = holdout_version(holdout)
     report["prompts"] = len(truth)
     write_json(report, STAGES / NAME / "metrics.json")
-    write_table(predictions_table(holdout, names, systems["router"]), STAGES / NAME / "predictions.parquet")
+    judged = systems["router"]
+    table = predictions_table(holdout, names, judged.probability, judged.chosen)
+    write_table(table, STAGES / NAME / "predictions.parquet")
     draw_all(
         truth.quality > 0.5, systems["router"].probability, systems["router"].chosen, names, STAGES / NAME / "plots"
     )
@@ -172,18 +175,6 @@ def _slice(name: str, rows: Binary, columns: Binary, labels: Binary, chosen: Bin
     t, p = labels[rows][:, columns], chosen[rows][:, columns]
     values = bootstrap(micro_f1, t, p, resamples(len(t), count, seed=0))
     return {"slice": name, "prompts": int(rows.sum()), "labels": int(t.sum()), **_with_interval(micro_f1(t, p), values)}
-
-
-def predictions_table(holdout: pd.DataFrame, names: tuple[str, ...], judged: Judged) -> pd.DataFrame:
-    """One row a holdout prompt: id, sha256 of its text, label, chosen agents, probability of each agent."""
-    chosen = ["|".join(n for n, hit in zip(names, row, strict=True) if hit) for row in judged.chosen]
-    facts = {
-        "prompt_id": holdout["prompt_id"].to_numpy(),
-        "text_sha256": [sha256_text(text) for text in holdout["prompt"]],
-        "agents": holdout["agents"].to_numpy(),
-        "chosen": chosen,
-    }
-    return pd.DataFrame({**facts, **{n: judged.probability[:, c] for c, n in enumerate(names)}})
 
 
 def _summary(report: dict[str, Any]) -> Summary:

@@ -22,8 +22,9 @@ from pydantic import Field
 from pipeline.agents import read_agents
 from pipeline.champion import Champion, Choices, read_champion
 from pipeline.determinism import RunParams
+from pipeline.holdout_predictions import named_matrix
 from pipeline.metrics import Binary, Statistic, bootstrap, micro_f1, recall, resamples
-from pipeline.outcomes import label_matrix, split_agents
+from pipeline.outcomes import label_matrix
 from pipeline.params import Section, read
 from pipeline.stage import STAGES, Summary, run_stage
 from pipeline.tables import read_table, write_json
@@ -113,19 +114,15 @@ def evidence_of(
 ) -> Evidence:
     """One router as the gates see it: the real rows it learnt from, holdout predictions, metrics, and the champion."""
     return Evidence(
-        truth=_matrix(predictions["agents"], names),
-        chosen=_matrix(predictions["chosen"], names),
+        truth=named_matrix(predictions["agents"], names),
+        chosen=named_matrix(predictions["chosen"], names),
         names=names,
-        train_support=_matrix(train_agents, names).sum(axis=0),
+        train_support=named_matrix(train_agents, names).sum(axis=0),
         metrics={metric: figure["value"] for metric, figure in report["systems"]["router"].items()},
         train_rows=len(train_agents),
         champion=champion[0] if champion else None,
         champion_chosen=champion_choices(champion[1], predictions, names) if champion else None,
     )
-
-
-def _matrix(cells: pd.Series, names: tuple[str, ...]) -> Binary:
-    return label_matrix([split_agents(str(cell)) for cell in cells], names) > 0.5
 
 
 def champion_choices(choices: Choices, rows: pd.DataFrame, names: tuple[str, ...]) -> Binary | None:

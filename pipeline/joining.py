@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.determinism import RunParams, pin
 from pipeline.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
-from pipeline.outcome_cells import joined, named_in, outcomes_of_rows
+from pipeline.outcome_cells import named_in, outcomes_of_rows, with_outcomes
 from pipeline.params import read
 from pipeline.prices import PRICES_FILE, read_prices
 from pipeline.routers.systems import open_router
@@ -37,7 +37,7 @@ def join(track: Track = MODELS) -> Summary:
     if not names:
         shutil.copytree(track.stages / "train" / "router", out)
     else:
-        rows = with_joining(read_table(track.stages / track.learnt), joining)
+        rows = with_outcomes(read_table(track.stages / track.learnt), joining)
         rows = rows[rows["prompt_id"].isin(joining["prompt_id"])]
         router = open_router(track.stages / "train" / "router")
         prices = tuple(read_prices(PRICES_FILE).by_name.values()) if router.can_reprice else ()
@@ -49,13 +49,6 @@ def join(track: Track = MODELS) -> Summary:
         "outcomes": int(np.sum([len(named_in(cell)) for cell in joining["agents"]])),
         "router_sha256": sha256_folder(out),
     }
-
-
-def with_joining(rows: pd.DataFrame, joining: pd.DataFrame) -> pd.DataFrame:
-    """Rows with what later candidates did on them."""
-    cells = dict(zip(joining["prompt_id"], joining["agents"], strict=True))
-    own = zip(rows["prompt_id"], rows["agents"], strict=True)
-    return rows.assign(agents=[joined(cell, cells.get(name, "")) for name, cell in own])
 
 
 def _run() -> Summary:

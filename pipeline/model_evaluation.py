@@ -14,21 +14,19 @@ from pipeline.determinism import RunParams, pin
 from pipeline.engine_folder import ENGINE
 from pipeline.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.holdout import holdout_version
-from pipeline.joining import with_joining
+from pipeline.holdout_predictions import predictions_table
 from pipeline.learnt_baselines import LEARNT, learnt_predictions
-from pipeline.outcome_cells import outcomes_of_rows
+from pipeline.outcome_cells import outcomes_of_rows, with_outcomes
 from pipeline.outcome_pictures import draw_outcomes
 from pipeline.outcome_report import ROUTER, outcome_report
-from pipeline.outcomes import SEPARATOR, Outcomes
 from pipeline.params import Section, read
 from pipeline.report_facts import TASK_MAP
-from pipeline.routers.protocol import Predictions
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import open_router
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.split import JOINING
 from pipeline.stage import Summary, run_stage_of
-from pipeline.tables import read_table, sha256_text, write_json, write_table
+from pipeline.tables import read_table, write_json, write_table
 from pipeline.task_page import draw_task_map
 from pipeline.track import MODELS, Track
 
@@ -51,7 +49,7 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     holdout = read_table(track.stages / track.held_out).drop(columns="line")
     router = open_router(track.stages / track.router, engine=track.stages / "optimize" / ENGINE, threads=run.threads)
     truth = outcomes_of_rows(holdout, router.candidates)
-    train = with_joining(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
+    train = with_outcomes(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
     part = outcomes_of_rows(train, router.candidates)
     predictions = router.predict(truth.prompts)
     parts = [(part, np.arange(len(truth)))]
@@ -62,7 +60,8 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     }
     report |= as_systems(report)
     write_json(report, track.stages / NAME / "metrics.json")
-    write_table(predictions_table(holdout, truth, predictions), track.stages / NAME / "predictions.parquet")
+    table = predictions_table(holdout, predictions.candidates, predictions.quality, predictions.chosen)
+    write_table(table, track.stages / NAME / "predictions.parquet")
     plots = track.stages / NAME / "plots"
     draw_outcomes(report, plots)
     if isinstance(router.scorer, TasksScorer):
@@ -81,19 +80,6 @@ def as_systems(report: dict[str, Any]) -> dict[str, Any]:
     systems[ROUTER]["calibration_error"] = {"value": error, "low": error, "high": error}
     lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
     return {"systems": systems, "quality_over": lead}
-
-
-def predictions_table(holdout: pd.DataFrame, truth: Outcomes, predictions: Predictions) -> pd.DataFrame:
-    """One row a holdout prompt: id, sha256 of its text, outcomes, what was chosen, expected quality of each."""
-    names = predictions.candidates
-    chosen = [SEPARATOR.join(n for n, hit in zip(names, row, strict=True) if hit) for row in predictions.chosen]
-    facts = {
-        "prompt_id": list(truth.prompt_ids),
-        "text_sha256": [sha256_text(text) for text in truth.prompts],
-        "agents": list(holdout["agents"]),
-        "chosen": chosen,
-    }
-    return pd.DataFrame({**facts, **{name: predictions.quality[:, c] for c, name in enumerate(names)}})
 
 
 def _summary(report: dict[str, Any]) -> Summary:

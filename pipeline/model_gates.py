@@ -29,15 +29,14 @@ from pipeline.gates import (
     row_count,
     write_verdict,
 )
+from pipeline.holdout_predictions import candidates_in, named_matrix, truth_in
 from pipeline.metrics import Binary, chosen_quality, resamples
-from pipeline.outcome_cells import outcomes_of_rows
-from pipeline.outcomes import FloatMatrix, label_matrix, split_agents
+from pipeline.outcomes import FloatMatrix
 from pipeline.params import Section, read
 from pipeline.stage import Summary, run_stage_of
 from pipeline.tables import read_table
 from pipeline.track import MODELS
 
-NOT_CANDIDATES = ("prompt_id", "text_sha256", "agents", "chosen", "line")
 _ROUNDING = 1e-9
 
 
@@ -88,12 +87,12 @@ def evidence_of(
     predictions: pd.DataFrame, report: dict[str, Any], train_rows: int, champion: tuple[Champion, Choices] | None
 ) -> ModelEvidence:
     """One router as the gates see it: holdout predictions, metrics, the rows it learnt from, and the champion."""
-    names = tuple(name for name in predictions.columns if name not in NOT_CANDIDATES)
-    outcomes = outcomes_of_rows(predictions.assign(prompt=""), names)
+    names = candidates_in(predictions)
+    outcomes = truth_in(predictions, names, labels=False)
     return ModelEvidence(
         quality=outcomes.quality,
         cost=outcomes.cost,
-        chosen=label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names) > 0.5,
+        chosen=named_matrix(predictions["chosen"], names),
         single=names.index(report["best_single"]),
         calibration_error=float(report["systems"]["router"]["calibration_error"]["value"]),
         train_rows=train_rows,

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from pipeline.determinism import RunParams, pin
 from pipeline.engine_folder import DESCRIPTION, ENGINE
+from pipeline.holdout_predictions import truth_in
 from pipeline.metrics import bootstrap, headline, interval, resamples
-from pipeline.outcome_cells import best_in, outcomes_of_rows
-from pipeline.outcomes import SEPARATOR, Outcomes, from_labels
+from pipeline.outcome_cells import best_in
+from pipeline.outcomes import SEPARATOR, Outcomes
 from pipeline.params import Section, read
 from pipeline.policies import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import CalibratedRouter
@@ -108,8 +109,7 @@ def compare_precisions(
 
 def _truth(router: CalibratedRouter, rows: pd.DataFrame) -> Outcomes:
     """What the labels say; a router that chooses subsets learnt from labels."""
-    rows, names = rows.assign(prompt=""), router.candidates
-    return from_labels(rows, names) if isinstance(router.policy, SubsetPolicy) else outcomes_of_rows(rows, names)
+    return truth_in(rows, router.candidates, labels=isinstance(router.policy, SubsetPolicy))
 
 
 def _differing(rows: pd.DataFrame, chosen: dict[str, Any], names: list[str]) -> list[dict[str, str]]:

@@ -79,9 +79,11 @@ def best_in(cell: str) -> tuple[str, ...]:
     return tuple(name for name, (level, _) in found.items() if level == most)
 
 
-def joined(cell: str, other: str) -> str:
-    """Two cells of one prompt as one."""
-    return SEPARATOR.join(part for part in (cell, other) if part)
+def with_outcomes(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose cells also hold what the rows `more` say of the same prompts."""
+    cells = dict(zip(more["prompt_id"], more["agents"], strict=True))
+    own = zip(rows["prompt_id"], rows["agents"], strict=True)
+    return rows.assign(agents=[SEPARATOR.join(filter(None, (cell, cells.get(name, "")))) for name, cell in own])
 
 
 def _parsed(cell: str) -> dict[str, tuple[float, float]]:

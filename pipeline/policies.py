@@ -11,6 +11,7 @@ one of known cost; within a budget it never fits.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -86,14 +87,14 @@ class SubsetPolicy:
         return {"kind": "subset", "thresholds": list(self.thresholds), "at_least_one": self.at_least_one}
 
 
-class _OneOf:
+class _OneOf(ABC):
     """Chooses the first of its ranking. A subclass says what a candidate is worth, and in which tier it stands."""
 
     kind: ClassVar[str]
 
+    @abstractmethod
     def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
         """Worth and tier of each cell [n, c]: a lower tier goes first, then the higher worth; _LAST is not chosen."""
-        raise NotImplementedError
 
     def choose(self, quality: FloatMatrix, cost: Costs | None = None, allowed: Choice | None = None) -> Choice:
         may = _allowed(quality, allowed) & (self._worth(quality, _costs(quality, cost))[1] < _LAST)

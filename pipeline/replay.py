@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from pipeline.holdout_predictions import candidates_in, named_matrix, truth_in
 from pipeline.metrics import headline
-from pipeline.outcome_cells import outcomes_of_rows
-from pipeline.outcomes import from_labels, label_matrix, split_agents
 from pipeline.params import Section
 from pipeline.provenance import STAGE_OUTPUT, Provenance
 from pipeline.tables import sha256_file
-from pipeline.track import AGENTS, MODELS, Track, track_of
+from pipeline.track import AGENTS, Track, track_of
 from pipeline.version_folder import MODEL, PREDICTIONS, VersionFolder, made_at
 
 IDENTICAL, WITHIN_BOUND, DIFFERS = "identical", "within bound", "differs"
@@ -83,13 +81,12 @@ def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
     Raises:
         VerificationFailed: the recorded ones cannot be read.
     """
-    before = folder.table(PREDICTIONS).set_index(_KEY)
+    recorded = folder.table(PREDICTIONS)
+    names, before = candidates_in(recorded), recorded.set_index(_KEY)
     after = pd.read_parquet(clone / track.stages / "evaluate" / "predictions.parquet").set_index(_KEY)
     after = after.loc[before.index]
-    names = tuple(name for name in before.columns if name not in ("agents", "chosen"))
-    ours, theirs = (_matrix(cells, names) for cells in (before["chosen"], after["chosen"]))
-    rows = before.reset_index().assign(prompt="")
-    first = headline(outcomes_of_rows(rows, names) if track is MODELS else from_labels(rows, names))
+    ours, theirs = (named_matrix(cells, names) for cells in (before["chosen"], after["chosen"]))
+    first = headline(truth_in(recorded, names, labels=track is AGENTS))
     change = np.abs(before[list(names)].to_numpy() - after[list(names)].to_numpy())
     return Drift(
         prompts=len(before),
@@ -99,10 +96,6 @@ def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
         headline_before=first.statistic(first.truth, ours),
         headline_after=first.statistic(first.truth, theirs),
     )
-
-
-def _matrix(cells: pd.Series, names: tuple[str, ...]) -> Any:
-    return label_matrix([split_agents(str(cell)) for cell in cells], names) > 0.5
 
 
 def verdict(files: list[Comparison], found: Drift, same_environment: bool, params: ReplayParams) -> str:

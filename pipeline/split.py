@@ -19,7 +19,7 @@ from pipeline.errors import InputError, SwitchtenderError
 from pipeline.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.folds import make_folds
 from pipeline.holdout import HOLDOUT_FILE, holdout_version, read_holdout
-from pipeline.outcome_cells import joined
+from pipeline.outcome_cells import with_outcomes
 from pipeline.outcomes import Outcomes
 from pipeline.params import Section, read
 from pipeline.stage import Summary, run_stage_on_track
@@ -71,10 +71,7 @@ def _set_apart_joining(track: Track, holdout: pd.DataFrame) -> pd.DataFrame:
     joining = pd.read_parquet(track.stages / "validate" / JOINING)
     held_out = joining["prompt_id"].isin(holdout["prompt_id"])
     write_table(joining[~held_out].reset_index(drop=True), track.stages / NAME / JOINING)
-    cells = dict(zip(joining["prompt_id"], joining["agents"], strict=True))
-    own = zip(holdout["prompt_id"], holdout["agents"], strict=True)
-    both = [joined(cell, cells.get(name, "")) for name, cell in own]
-    return holdout.assign(agents=both)
+    return with_outcomes(holdout, joining)
 
 
 def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[str, ...]:

@@ -114,11 +114,6 @@ class VersionFolder:
     def provenance(self) -> Provenance:
         return read_provenance(self.root / PROVENANCE)
 
-    @property
-    def track(self) -> Track:
-        """The track that it is a router of."""
-        return track_of(self.provenance().run_key)
-
     def provenance_sha256(self) -> str:
         try:
             return sha256_file(self.root / PROVENANCE)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-ENVIRONMENT = "SWITCHTENDER_TRACK"
 _Track = Annotated[
     str,
     typer.Option(
@@ -27,7 +26,9 @@ def on_track(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def obeying(*arguments: Any, track: str, **options: Any) -> None:
         if track:
-            os.environ[ENVIRONMENT] = track
+            from flows.project import TRACK
+
+            os.environ[TRACK] = track
         verb(*arguments, **options)
 
     hints = {**get_type_hints(verb, include_extras=True), "track": _Track}

@@ -41,8 +41,8 @@ class ClustersScorer(Scorer):
 
         def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
             centres = _centres(vectors, count, self.seed)
-            levels = _levels(_nearest(vectors, centres), part.quality, len(centres))
-            return lambda asked: self._of(levels[_nearest(asked, centres)])
+            levels = _levels(nearest_centre(vectors, centres), part.quality, len(centres))
+            return lambda asked: self._of(levels[nearest_centre(asked, centres)])
 
         counts = [count for count in COUNTS if count * 5 <= len(outcomes)] or [1]
         self.count, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, counts, fit)
@@ -52,10 +52,10 @@ class ClustersScorer(Scorer):
         vectors = self.frozen.embed(outcomes.prompts)
         self._is_labels = outcomes.is_labels
         self._centres = _centres(vectors, self.count, self.seed)
-        self._levels = _levels(_nearest(vectors, self._centres), outcomes.quality, len(self._centres))
+        self._levels = _levels(nearest_centre(vectors, self._centres), outcomes.quality, len(self._centres))
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
-        return self._of(self._levels[_nearest(vectors, self._centres)])
+        return self._of(self._levels[nearest_centre(vectors, self._centres)])
 
     def _of(self, levels: FloatMatrix) -> FloatMatrix:
         return level_scores(levels) if self._is_labels else levels
@@ -74,14 +74,18 @@ class ClustersScorer(Scorer):
 
 def _centres(vectors: FloatMatrix, count: int, seed: int) -> FloatMatrix:
     """Cluster centres float32 [at most count, width]; fewer where fewer prompts differ."""
+    return k_means(vectors, min(count, len(np.unique(vectors, axis=0))), seed)
+
+
+def k_means(vectors: FloatMatrix, count: int, seed: int) -> FloatMatrix:
+    """Cluster centres float32 [count, width]; `count` at most as many as vectors differ."""
     from sklearn.cluster import KMeans
 
-    count = min(count, len(np.unique(vectors, axis=0)))
     centres = KMeans(count, n_init=3, random_state=seed).fit(vectors).cluster_centers_
     return np.ascontiguousarray(centres, dtype=np.float32)
 
 
-def _nearest(vectors: FloatMatrix, centres: FloatMatrix) -> Any:
+def nearest_centre(vectors: FloatMatrix, centres: FloatMatrix) -> Any:
     """The nearest centre of each vector, int64 [n], by Euclidean distance."""
     return ((centres * centres).sum(axis=1) - 2 * vectors @ centres.T).argmin(axis=1)
 

@@ -104,9 +104,9 @@ def _logit(level: float) -> float:
     return float(np.log(clipped / (1 - clipped)))
 
 
-def level_scores(levels: FloatMatrix) -> FloatMatrix:
-    """Shares of right answers, 0..1, as logits that stay finite."""
-    clipped = np.clip(levels, 0.01, 0.99)
+def level_scores(levels: npt.NDArray[np.floating], least: float = 0.01) -> FloatMatrix:
+    """Shares of right answers as logits that stay finite: what is nearer to 0 or 1 than `least` counts as that."""
+    clipped = np.clip(levels, least, 1 - least)
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers.clusters import k_means, nearest_centre
 from pipeline.routers.tags.phrases import key_phrases
 from pipeline.routers.tags.surface import surface_tags
 from pipeline.routers.tags.vocabulary import Vocabulary
@@ -69,14 +70,10 @@ class ClusterTags:
     @classmethod
     def fit(cls, vectors: FloatMatrix, count: int, seed: int) -> ClusterTags:
         """k-means; `count` at most as many as vectors differ."""
-        from sklearn.cluster import KMeans
-
-        centres = KMeans(count, n_init=3, random_state=seed).fit(vectors).cluster_centers_
-        return cls(np.ascontiguousarray(centres, dtype=np.float32))
+        return cls(k_means(vectors, count, seed))
 
     def places(self, texts: Sequence[str], vectors: FloatMatrix) -> Places:
-        distance = (self.centres * self.centres).sum(axis=1) - 2 * vectors @ self.centres.T
-        nearest: list[list[int]] = distance.argmin(axis=1)[:, None].tolist()
+        nearest: list[list[int]] = nearest_centre(vectors, self.centres)[:, None].tolist()
         return nearest
 
     def tensors(self) -> Tensors:

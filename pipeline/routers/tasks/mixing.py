@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.heads import held_out_loss
+from pipeline.outcomes import Outcomes
+from pipeline.routers.heads import held_out_loss, level_scores
 from pipeline.routers.tasks.graph import Indices
 from pipeline.routers.tasks.means import Errors, Values, errors
 from pipeline.routers.tasks.model import Estimates, Mixing
@@ -18,16 +18,11 @@ from pipeline.routers.tasks.model import Estimates, Mixing
 _ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
 _TASK_HEADS = (0.0, 0.5, 1.0)
 _FLOORS = (0.0, 0.3, 0.5)
-_LEAST = 1e-3
+LEAST = 1e-3
+"""A probability nearer to 0 or 1 than this counts as that: a mixture of estimates may even lie outside 0..1."""
 HeldOut = Sequence[tuple[Indices, Estimates]]
 """Rows, and estimates of them by a fit that did not see them."""
 T = TypeVar("T")
-
-
-def logits(quality: Values) -> FloatMatrix:
-    """Probabilities as logits that stay finite; a mixture of estimates may lie a little outside 0..1."""
-    inside = np.clip(quality, _LEAST, 1 - _LEAST)
-    return np.asarray(np.log(inside / (1 - inside)), dtype=np.float32)
 
 
 def gathered_estimates(held_out: HeldOut, how: Mixing, shape: tuple[int, ...]) -> Values:
@@ -55,7 +50,7 @@ def chosen_mixing(held_out: HeldOut, outcomes: Outcomes) -> Mixing:
 
     every = [Mixing(alpha, alpha, share, floor) for share, floor, alpha in product(_TASK_HEADS, _FLOORS, _ALPHAS)]
     if outcomes.is_labels:
-        return _least(every, lambda how: held_out_loss(logits(mixed(how)), judged))
+        return _least(every, lambda how: held_out_loss(level_scores(mixed(how), LEAST), judged))
     best = _least(every, lambda how: error(how).contrast)
     return _least([replace(best, level=level) for level in _ALPHAS], lambda how: error(how).level)
 

@@ -16,13 +16,14 @@ from pipeline.errors import InputError
 from pipeline.folds import Folds, make_folds, parts
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.heads import level_scores
 from pipeline.routers.protocol import Quantised, Scorer
 from pipeline.routers.settings import Progress
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.means import Prior, Values
-from pipeline.routers.tasks.mixing import HeldOut, chosen_mixing, gathered_estimates, logits
+from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_estimates
 from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
 from pipeline.tables import write_json
 
@@ -181,7 +182,7 @@ class TasksScorer(Scorer):
         return quality
 
     def _of(self, quality: Values) -> FloatMatrix:
-        return logits(quality) if self._is_labels else quality.astype(np.float32)
+        return level_scores(quality, LEAST) if self._is_labels else quality.astype(np.float32)
 
     def _embed(self, texts: Sequence[str]) -> FloatMatrix:
         assert self.embedding is not None
