@@ -83,7 +83,7 @@ class Evidence:
         )
         return cls(
             PromptMap(outcomes.prompt_ids, tasks.task, _plane(features)),
-            _distinctive(outcomes.prompts, tasks.task, count),
+            distinctive(outcomes.prompts, tasks.task, count),
             ids,
             np.bincount(tasks.task, minlength=count),
             tasks.group,
@@ -170,7 +170,7 @@ def _plane(features: FloatMatrix) -> FloatMatrix:
     return np.ascontiguousarray(centred @ axes, dtype=np.float32)
 
 
-def _distinctive(texts: Sequence[str], task: Indices, count: int) -> tuple[tuple[str, ...], ...]:
+def distinctive(texts: Sequence[str], task: Indices, count: int) -> tuple[tuple[str, ...], ...]:
     """For each task the phrases that tell it apart: those that many of its prompts have, and few others."""
     inside: list[Counter[str]] = []
     read = np.zeros(count)
