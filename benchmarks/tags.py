@@ -124,7 +124,7 @@ class Workshop:
             made.append((rows, router.predict(prompts)))
             if isinstance(router.scorer, TagsScorer):
                 tagging, evidence, _ = router.scorer._fitted()
-                followed = router._followed(prompts)
+                followed = router.followed(prompts)
                 bare[rows] = evidence.sums(tagging.member(followed, self.embedding.embed(followed)))
             self.bar.update()
         return gathered(made), bare
@@ -253,7 +253,7 @@ def _times(shop: Workshop) -> str:
     fit = _seconds(lambda: router.fit(known, inner_folds(known, FOLDS, SEED)))
     scorer = router.scorer
     assert isinstance(scorer, TagsScorer)
-    texts = router._followed(whole.prompts)
+    texts = router.followed(whole.prompts)
     vectors, tagging = shop.embedding.embed(texts), scorer._fitted()[0]
     tags = np.diff(tagging.member(texts, vectors).indptr)
     one = [_seconds(lambda i=i: tagging.member([texts[i]], vectors[[i]])) for i in range(min(500, len(texts)))]

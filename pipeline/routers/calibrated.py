@@ -165,7 +165,7 @@ class CalibratedRouter:
 
     def read(self, prompts: Sequence[str]) -> Reading | None:
         """The prompts' vectors, or None where the system needs none."""
-        return self.scorer.embedding.read(self._followed(prompts)) if self.scorer.embedding else None
+        return self.scorer.embedding.read(self.followed(prompts)) if self.scorer.embedding else None
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
         """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.
@@ -177,15 +177,15 @@ class CalibratedRouter:
             return None
         reading = self.read([prompt])
         vector = np.zeros(0, dtype=np.float32) if reading is None else reading.vectors[0]
-        found: dict[str, Any] = explain(self._followed([prompt])[0], vector).to_json()
+        found: dict[str, Any] = explain(self.followed([prompt])[0], vector).to_json()
         return found
 
-    def _followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
+    def followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
         return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
 
     def _unprefixed(self, outcomes: Outcomes) -> Outcomes:
-        return replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
+        return replace(outcomes, prompts=self.followed(outcomes.prompts), datasets=None)
 
     def terms(
         self,
@@ -207,7 +207,7 @@ class CalibratedRouter:
 
     def judge(self, prompts: Sequence[str], reading: Reading | None, terms: Terms | None = None) -> Predictions:
         """Quality, cost and choice of prompts that were read already, on these terms; by default without a pool."""
-        quality = self._qualities(self._followed(prompts), reading)
+        quality = self._qualities(self.followed(prompts), reading)
         terms = terms or self.terms(prompts)
         chosen = self.policy.choose(quality, terms.cost, terms.allowed)
         operating = self.operating.policy.choose(quality, terms.cost, terms.allowed) if self.operating else None
