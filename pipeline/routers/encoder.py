@@ -13,6 +13,7 @@ import torch
 
 from pipeline.errors import InputError
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers.encoder_files import SETTING
 from pipeline.routers.encoder_files import locate as locate
 from pipeline.routers.windows import Reader, Room, Tokens
 
@@ -32,13 +33,15 @@ class Encoder(Reader):
         self.width = int(model.config.hidden_size)
 
     @classmethod
-    def load(cls, name: str, max_tokens: int, **overrides: Any) -> Encoder:
+    def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> Encoder:
         """Load by name or path; `overrides` go to the model's configuration (dropout rates, say).
+
+        `setting` is what an error names.
 
         Raises:
             InputError: the files cannot be found or are not an encoder's.
         """
-        folder, revision = locate(name)
+        folder, revision = locate(name, setting)
         if Path(folder).is_dir():
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from transformers import AutoModel, AutoTokenizer
@@ -54,9 +57,7 @@ class Encoder(Reader):
             )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise InputError(
-                f"the encoder '{name}' cannot be loaded ({reason}); name another in train.encoder"
-            ) from error
+            raise InputError(f"the encoder '{name}' cannot be loaded ({reason}); name another in {setting}") from error
         model.eval()
         return cls(model, tokenizer, max_tokens)
 

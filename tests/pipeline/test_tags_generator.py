@@ -14,10 +14,11 @@ from pipeline.errors import InputError
 from pipeline.folds import make_folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.causal import BUNDLED
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.systems import open_router
 from pipeline.routers.tags.generated import GeneratedTags
-from pipeline.routers.tags.generator import BUNDLED, TagGenerator, parse_tags
+from pipeline.routers.tags.generator import TagGenerator, parse_tags
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tags.settings import TagsParams
 from pipeline.routers.tags.vocabulary import Vocabulary

