@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pydantic import Field
 
 from pipeline.params import Section
+from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.tags.settings import TagsParams
 
 Progress = Callable[[str], None]
@@ -14,7 +15,7 @@ Progress = Callable[[str], None]
 
 
 class FinetuningParams(Section):
-    """How an encoder is fine-tuned; `tags` is for the system of that name."""
+    """How an encoder is fine-tuned; `tags` and `aptitude` are for the systems of these names."""
 
     encoder: str = "minilm"
     max_tokens: int = Field(default=128, ge=8, le=4096)
@@ -33,6 +34,7 @@ class FinetuningParams(Section):
     folds: int = Field(default=3, ge=2)
     scale: float = Field(default=20.0, gt=0)
     tags: TagsParams = TagsParams()
+    aptitude: AptitudeParams = AptitudeParams()
 
 
 def planned_epochs(rows: int, params: FinetuningParams) -> int:

@@ -10,6 +10,7 @@ from pipeline.engine_folder import ENGINE
 from pipeline.errors import InputError
 from pipeline.policies import AUTO, PolicyParams
 from pipeline.prices import Priced
+from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.clusters import ClustersScorer
 from pipeline.routers.embedding import FrozenEmbedding
@@ -43,6 +44,9 @@ SYSTEMS: dict[str, Maker] = {
     ),
     "tasks": lambda params, seed, progress: TasksScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, progress
+    ),
+    "aptitude": lambda params, seed, progress: AptitudeScorer(
+        FrozenEmbedding(params.encoder, params.max_tokens), seed, params.aptitude, progress
     ),
 }
 

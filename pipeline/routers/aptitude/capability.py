@@ -58,23 +58,28 @@ def accuracy(test: AptitudeTest, answers: FloatMatrix) -> Accuracy:
     candidates of this table.
     """
     known = ~np.isnan(answers)
-    filled = np.where(known, answers, 0.0).astype(np.float64)
-    weight = test.weight[:, None] * known
-    level = (_counted(weight, np.zeros(len(test), dtype=np.int64), 1, filled, 0.5, _PRIOR))[0][0]
-    mean, effective = _counted(weight, test.task, len(test.share), filled, level, _TASK_PRIOR)
+    level = levels(test, answers)
+    mean, effective = _counted(test, answers, test.task, level, _TASK_PRIOR)
     answered = np.zeros(mean.shape)
     np.add.at(answered, test.task, known)
     return Accuracy(level, mean, np.sqrt(mean * (1 - mean) / (effective + _TASK_PRIOR)), answered)
 
 
+def levels(test: AptitudeTest, answers: FloatMatrix) -> Values:
+    """What share of all prompts each candidate can be expected to get right, float64 [c]."""
+    means, _ = _counted(test, answers, np.zeros(len(test), dtype=np.int64), np.array([0.5]), _PRIOR)
+    return np.asarray(means[0])
+
+
 def _counted(
-    weight: Values, place: Indices, places: int, values: Values, towards: Values | float, prior: float
+    test: AptitudeTest, answers: FloatMatrix, place: Indices, towards: Values, prior: float
 ) -> tuple[Values, Values]:
-    """Weighted means by place [places, c], pulled `towards`; and how many equally weighted values each is worth."""
-    total, mass, squares = (np.zeros((places, values.shape[1])) for _ in range(3))
-    for into, what in ((total, weight * values), (mass, weight), (squares, weight**2)):
-        np.add.at(into, place, what)
-    effective = mass**2 / np.maximum(squares, 1e-12)
+    """Weighted means by place [places, c], pulled `towards`; and how many equally weighted answers each is worth."""
+    known = ~np.isnan(answers)
+    weight = test.weight[:, None] * known
+    member = (place == np.arange(int(place.max()) + 1)[:, None]).astype(np.float64)
+    mass, total = member @ weight, member @ (weight * np.where(known, answers, 0.0))
+    effective = mass**2 / np.maximum(member @ weight**2, 1e-12)
     mean = total / np.maximum(mass, 1e-12)
     return (effective * mean + prior * towards) / (effective + prior), effective
 

@@ -81,8 +81,8 @@ def digest(text: str) -> str:
 
 def chosen_test(
     outcomes: Outcomes, features: FloatMatrix, params: AptitudeParams, seed: int
-) -> tuple[AptitudeTest, Indices, Indices]:
-    """The test, the task of each prompt int64 [n], and the rows of the test's items int64 [items].
+) -> tuple[AptitudeTest, Indices]:
+    """The test, and the task of each prompt int64 [n].
 
     `outcomes` holds no candidate that is to be unseen. Tasks are communities in the graph of the prompts alone.
     """
@@ -101,7 +101,7 @@ def chosen_test(
         size / size.sum(),
         tuple(words[:KEYWORDS] for words in distinctive(outcomes.prompts, task, len(size))),
     )
-    return test, task, items
+    return test, task
 
 
 def _telling(quality: FloatMatrix) -> Values:

@@ -14,6 +14,7 @@ from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.settings import Progress
 from pipeline.routers.tasks.graph import Indices
+from pipeline.routers.tasks.means import Values
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Reader(Protocol):
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
     ) -> FloatMatrix:
         """float32 [n, c] of n prompts, their features [n, width], and c candidates, in one batch."""
+
+    def uncertainty(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Values:
+        """The standard error of each logit, float64 [n, c], from how many answers tell of a prompt like it."""
 
     def save(self, folder: Path) -> None: ...
 

@@ -125,14 +125,14 @@ def _trained(
         found = torch.nn.functional.silu(some @ first[0] + first[1])
         return _dropped(found, _DROP, draws) if train else found
 
-    learnt = _Learning(first, _RATE, _DECAY, steps)
+    learnt = Learning(first, _RATE, _DECAY, steps)
     for rows in batches(n, _BATCH, steps, seed):
         inputs, wanted = asked(rows)
         learnt.step(_loss(hidden(inputs, True) @ first[2] + first[3], wanted))
     for part in first:
         part.requires_grad_(False)
     mask = torch.from_numpy(shortlist.astype(np.float32))
-    learnt = _Learning(second, _TASK_RATE, 0.0, steps if tasks > 1 else 0)
+    learnt = Learning(second, _TASK_RATE, 0.0, steps if tasks > 1 else 0)
     for rows in batches(n, _BATCH, steps if tasks > 1 else 0, seed + 1):
         inputs, wanted = asked(rows)
         shared = hidden(inputs, False)
@@ -143,7 +143,7 @@ def _trained(
     return [part.detach().numpy().copy() for part in (*first, *second)]
 
 
-class _Learning:
+class Learning:
     """AdamW whose rate rises over a tenth of the steps and falls to nothing."""
 
     def __init__(self, parts: Sequence[torch.Tensor], rate: float, decay: float, steps: int) -> None:

@@ -1,0 +1,232 @@
+"""`aptitude`: the scorer behind the routers' protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pipeline.errors import InputError
+from pipeline.folds import Folds, parts
+from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.routers.aptitude.capability import Capability, facts_of
+from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
+from pipeline.routers.aptitude.lean import LeanReader
+from pipeline.routers.aptitude.lesson import Lesson, Reader
+from pipeline.routers.aptitude.scale import Scale, fitted_scale
+from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.routers.protocol import Quantised, Scorer
+from pipeline.routers.settings import Progress
+from pipeline.routers.tasks.features import Features
+from pipeline.routers.tasks.means import Values
+from pipeline.tables import write_json
+
+TENSORS = "aptitude.safetensors"
+FACTS = "aptitude.json"
+
+
+class AptitudeScorer(Scorer):
+    """A candidate is what it answered to a test; a reader judges from that whether it can handle a prompt.
+
+    After Model-SAT (arXiv 2502.17282). The test is chosen from the training outcomes; prompts that the reader learns
+    from are no items. Whoever answers the test later is scored by the same reader, which knows no candidate by name.
+    Items are chosen as if those `out_of_view` were not there, though the reader learns from them: for measuring.
+    """
+
+    name: ClassVar[str] = "aptitude"
+
+    def __init__(
+        self,
+        embedding: FrozenEmbedding,
+        seed: int,
+        params: AptitudeParams,
+        progress: Progress | None = None,
+        out_of_view: Sequence[str] = (),
+    ) -> None:
+        self.out_of_view = tuple(out_of_view)
+        self.embedding = self.frozen = embedding
+        self.seed = seed
+        self.params = params
+        self.progress = progress
+        self.scale = Scale()
+        self.held_out_error: Values | None = None
+        self._is_labels = True
+        self._features: Features | None = None
+        self._test: AptitudeTest | None = None
+        self._capability = Capability((), np.zeros((0, 0), dtype=np.float32), ())
+        self._reader: Reader = self._new_reader()
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self._capability.candidates
+
+    @property
+    def test(self) -> AptitudeTest:
+        """The items that a candidate is known by."""
+        return self._fitted()[1]
+
+    @property
+    def capability(self) -> Capability:
+        """What every candidate answered."""
+        return self._capability
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        """Held-out scores; of the full variant, which takes long to train, of the first fold alone."""
+        vectors = self.frozen.embed(outcomes.prompts)
+        held_out = parts(outcomes, folds)
+        found = [(rows, self._without(outcomes, vectors, rest)) for rest, rows in self._some(held_out)]
+        logits = _spread(found, outcomes, vectors)
+        self.scale = Scale() if outcomes.is_labels else fitted_scale(logits, outcomes.quality)
+        self._is_labels = outcomes.is_labels
+        self.held_out_error = _spread_errors(found, outcomes, vectors, self.scale)
+        if self.int8 is not None:
+            with self.int8(self.frozen.loaded()) as coarse:
+                again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
+            self.quantised = Quantised(self._of(logits), self._of(again))
+        return self._of(logits)
+
+    def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return held_out[:1] if self.params.variant == "full" else held_out
+
+    def _without(self, outcomes: Outcomes, vectors: FloatMatrix, rows: np.ndarray) -> AptitudeScorer:
+        """Another scorer, that learnt from some rows alone."""
+        other = AptitudeScorer(self.frozen, self.seed, self.params, self.progress, self.out_of_view)
+        other._learn(outcomes.rows(rows), vectors[rows])
+        return other
+
+    def fit(self, outcomes: Outcomes) -> None:
+        self._is_labels = outcomes.is_labels
+        self._learn(outcomes, self.frozen.embed(outcomes.prompts))
+
+    def _learn(self, outcomes: Outcomes, vectors: FloatMatrix) -> None:
+        """Augmented rows are left out: one whose parent is an item would give its answer away."""
+        real = np.flatnonzero(np.ones(len(outcomes)) if outcomes.augmented is None else ~outcomes.augmented)
+        outcomes, vectors = outcomes.rows(real), vectors[real]
+        self._features = Features.fit(outcomes.prompts, self.seed)
+        features = self._features.of(outcomes.prompts, vectors)
+        seen = [c for c, name in enumerate(outcomes.candidates) if name not in self.out_of_view]
+        in_view = replace(outcomes, quality=outcomes.quality[:, seen], cost=outcomes.cost[:, seen])
+        self._test, task = chosen_test(in_view, features, self.params, self.seed)
+        facts = facts_of(outcomes.candidates, self.params.facts)
+        self._capability = Capability(outcomes.candidates, self._test.answers(outcomes), facts)
+        items = set(self._test.digests)
+        rest = np.array([i for i, text in enumerate(outcomes.prompts) if digest(text) not in items], dtype=np.int64)
+        prompts = tuple(outcomes.prompts[i] for i in rest)
+        lesson = Lesson(self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest])
+        self._say(f"a test of {len(self._test)} items, read on {len(rest)} prompts")
+        self._reader = self._new_reader()
+        self._reader.fit(lesson, self.seed, self.progress)
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return self._of(self._logits(prompts, vectors))
+
+    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
+        """The standard error of each expected quality, float64 [n, c]: wider where fewer answers tell of it."""
+        logits = self._logits(prompts, vectors)
+        return self.scale.error(logits, self._logit_error(prompts, vectors))
+
+    def _logits(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        features, test = self._fitted()
+        return self._reader.logits(test, self._capability, prompts, features.of(prompts, vectors))
+
+    def _logit_error(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
+        features, test = self._fitted()
+        return self._reader.uncertainty(test, self._capability, features.of(prompts, vectors))
+
+    def _of(self, logits: FloatMatrix) -> FloatMatrix:
+        """Labels are calibrated by whoever asks, and get logits."""
+        return logits if self._is_labels else self.scale.quality(logits)
+
+    def join(self, outcomes: Outcomes) -> None:
+        """Add candidates by their answers alone; nothing that is stored of another candidate changes.
+
+        `outcomes.candidates` are the known ones in their order, then the new ones; rows that are no items are passed
+        over.
+
+        Raises:
+            InputError: the known candidates do not stand first, none is new, or a new one answered no item.
+        """
+        test = self._fitted()[1]
+        known = self.candidates
+        new = outcomes.candidates[len(known) :]
+        if outcomes.candidates[: len(known)] != known or not new:
+            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
+        answers = test.answers(outcomes)[:, len(known) :]
+        for name, column in zip(new, answers.T, strict=True):
+            if np.isnan(column).all():
+                raise InputError(
+                    f"'{name}' answered none of the test's {len(test)} items; write them with 'switchtender aptitude "
+                    "export', and have it answer them"
+                )
+        added = Capability(new, answers, facts_of(new, self.params.facts))
+        self._capability = self._capability.with_others(added)
+
+    def save(self, folder: Path) -> None:
+        features, test = self._fitted()
+        answers = np.ascontiguousarray(self._capability.answers)
+        save_file({**features.tensors(), **test.tensors(), "answers": answers}, folder / TENSORS)
+        facts = {
+            "candidates": self.candidates,
+            "facts": self._capability.facts,
+            "is_labels": self._is_labels,
+            "params": self.params.model_dump(),
+            "scale": self.scale.to_json(),
+            "test": test.facts(),
+        }
+        write_json(facts, folder / FACTS)
+        self._reader.save(folder)
+        self.frozen.save(folder)
+
+    def load(self, folder: Path) -> None:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        tensors = load_file(folder / TENSORS)
+        self.embedding = self.frozen = FrozenEmbedding.load(folder)
+        self.params = AptitudeParams(**facts["params"])
+        self.scale, self._is_labels = Scale(**facts["scale"]), bool(facts["is_labels"])
+        self._features, self._test = Features.load(tensors), AptitudeTest.load(facts["test"], tensors)
+        self._capability = Capability(tuple(facts["candidates"]), tensors["answers"], tuple(facts["facts"]))
+        self._reader = self._new_reader()
+        self._reader.load(folder)
+
+    def _new_reader(self) -> Reader:
+        """The full variant is imported late: the lean one needs no language model."""
+        if self.params.variant == "lean":
+            return LeanReader(self.params)
+        from pipeline.routers.aptitude.full import FullReader
+
+        return FullReader(self.params)
+
+    def _say(self, what: str) -> None:
+        if self.progress:
+            self.progress(what)
+
+    def _fitted(self) -> tuple[Features, AptitudeTest]:
+        if self._features is None or self._test is None:
+            raise InputError("this aptitude router was not fitted; fit it or load a saved one")
+        return self._features, self._test
+
+
+def _spread(
+    found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
+) -> FloatMatrix:
+    """The logits of what each scorer did not see, float32 [n, c], NaN elsewhere."""
+    logits = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
+    for rows, scorer in found:
+        logits[rows] = scorer._logits([outcomes.prompts[i] for i in rows], vectors[rows])
+    return logits
+
+
+def _spread_errors(
+    found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix, scale: Scale
+) -> Values:
+    errors = np.full(outcomes.quality.shape, np.nan)
+    for rows, scorer in found:
+        scorer.scale = scale
+        errors[rows] = scorer.uncertainty([outcomes.prompts[i] for i in rows], vectors[rows])
+    return errors
