@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.project import Project
 from flows.snapshot import CANDIDATES
 from pipeline.errors import InputError
-from pipeline.outcomes import read_outcomes
+from pipeline.outcomes import Outcomes, read_outcomes
 from pipeline.tables import write_table
 
 
@@ -24,12 +24,21 @@ def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> t
         InputError: the candidate is known already, the table has no outcome of it, or a prompt is not the track's.
         TableError: the table is malformed.
     """
-    import numpy as np
-    import pandas as pd
-
     outcomes = read_outcomes(table)
     if name not in outcomes.candidates:
         raise InputError(f"{table} has no outcome of '{name}'; it has {', '.join(outcomes.candidates[:8])}")
+    return keep(project, name, outcomes, table, dry_run=dry_run)
+
+
+def keep(project: Project, name: str, outcomes: Outcomes, source: Path, *, dry_run: bool = False) -> tuple[Path, int]:
+    """The same with outcomes that were read already, from `source`.
+
+    Raises:
+        InputError: the candidate is known already, or a prompt is not the track's.
+    """
+    import numpy as np
+    import pandas as pd
+
     place = project.root / CANDIDATES / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.csv"
     known = read_outcomes(project.root / project.table)
     if name in known.candidates or place.exists():
@@ -40,7 +49,7 @@ def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> t
     for row in tried:
         prompt_id, prompt = outcomes.prompt_ids[row], outcomes.prompts[row]
         if texts.get(prompt_id) != prompt:
-            raise InputError(f"{table}: prompt '{prompt_id}' is not in {project.table}, or has another text there")
+            raise InputError(f"{source}: prompt '{prompt_id}' is not in {project.table}, or has another text there")
     rows = pd.DataFrame(
         {
             "prompt_id": [outcomes.prompt_ids[row] for row in tried],

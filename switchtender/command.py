@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from switchtender import table_command
+from switchtender import aptitude_command, table_command
 from switchtender.options import DryRun, Json
 from switchtender.tracks import on_track
 
@@ -202,12 +202,15 @@ def tasks(
     version: Annotated[str, typer.Option("--version", help="A version number or alias.")] = "champion",
     router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with the map of all prompts.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="A table of prompts: which match no task, and in which clusters.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Which tasks a `tasks` router discovered among the prompts, and which candidate is best in each."""
     from switchtender.tasks import print_tasks
 
-    print_tasks(version, router, html, json)
+    print_tasks(version, router, html, json, prompts)
 
 
 @app.command(epilog="Example: switchtender doctor")
@@ -242,3 +245,4 @@ def serve(
 
 app.registered_commands += table_command.app.registered_commands
 app.add_typer(table_command.candidate, name="candidate")
+app.add_typer(aptitude_command.app, name="aptitude")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.prefect_server import one_server
@@ -37,8 +37,8 @@ def print_night(as_json: bool, dry_run: bool) -> None:
     sys.exit(EXIT_DONE)
 
 
-def run_nights(seen: Sequence[Project], as_json: bool) -> None:
-    """A night for each, and what came of it.
+def run_nights(seen: Sequence[Project], as_json: bool, about: Mapping[str, Any] | None = None) -> None:
+    """A night for each, and what came of it; as JSON together with the facts `about` why it ran.
 
     Raises:
         SwitchtenderError: as for `print_night`.
@@ -53,7 +53,7 @@ def run_nights(seen: Sequence[Project], as_json: bool) -> None:
             except SwitchtenderError as error:
                 wrong.append(error)
     if as_json:
-        print_json({"nights": found})
+        print_json({**(about or {}), "nights": found})
     for other in wrong[1:]:
         print(f"switchtender: {other}", file=sys.stderr)
     if wrong:
