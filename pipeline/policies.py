@@ -7,29 +7,27 @@ may not be chosen stands last in it.
 
 A cost that is not known is never taken for a low one: where costs are weighed, such a candidate stands behind every
 one of known cost; within a budget it never fits.
+
+One that is told to doubt also needs the standard error of each quality [n, c]; the others do not look at it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.metrics import f1_from_counts
 from pipeline.outcomes import FloatMatrix
 from pipeline.params import Section
 
 Choice = npt.NDArray[np.bool_]
 Order = npt.NDArray[np.int64]
-Costs = npt.NDArray[np.floating]
+Cells = npt.NDArray[np.floating]
 Tiers = npt.NDArray[np.int64]
-_GRID = np.round(np.arange(0.05, 0.96, 0.01), 2)
-_PRIOR_PROMPTS = 30.0
-"""An agent's own best threshold weighs as much as the common one at this many positive prompts."""
 _FIRST, _LATER, _LAST, _BARRED = range(4)
 NEVER_STRONG = 2.0
 """A threshold that no difference of two qualities reaches."""
@@ -44,6 +42,8 @@ class PolicyParams(Section):
     pair: `strong` where its expected quality is above that of `weak` by `theta`; left out, theta is calibrated in train
     so that `strong_share` of the prompts are strong calls. The names default to the best and the cheapest candidate.
     budget: the best expected quality among those whose expected cost is at most `budget_usd` a request.
+    doubt: of these but pair and subset, each pays for a dearer candidate only where it is expected to gain more than so
+    many standard errors; 0 asks for no standard errors.
     """
 
     kind: Literal["auto", "subset", "best", "willingness", "pair", "budget"] = "auto"
@@ -55,6 +55,13 @@ class PolicyParams(Section):
     theta: float | None = Field(default=None, ge=-NEVER_STRONG, le=NEVER_STRONG)
     strong_share: float = Field(default=0.5, ge=0, le=1)
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    doubt: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _doubts_where_it_pays(self) -> Self:
+        if self.doubt and self.kind in ("subset", "pair"):
+            raise ValueError(f"doubt goes with kind best, willingness or budget, not with {self.kind}; leave it out")
+        return self
 
 
 AUTO = PolicyParams()
@@ -70,7 +77,9 @@ class SubsetPolicy:
     thresholds: tuple[float, ...]
     at_least_one: bool
 
-    def choose(self, quality: FloatMatrix, cost: Costs | None = None, allowed: Choice | None = None) -> Choice:
+    def choose(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Choice:
         may = _allowed(quality, allowed)
         chosen: Choice = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
         if self.at_least_one:
@@ -79,7 +88,9 @@ class SubsetPolicy:
             chosen[empty, away.argmax(axis=1)[empty]] = True
         return chosen
 
-    def ranking(self, quality: FloatMatrix, cost: Costs | None = None, allowed: Choice | None = None) -> Order:
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
         """By probability, whatever the thresholds."""
         return _order(quality, np.zeros(quality.shape, dtype=np.int64), _allowed(quality, allowed))
 
@@ -93,17 +104,21 @@ class _OneOf(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
-    def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
         """Worth and tier of each cell [n, c]: a lower tier goes first, then the higher worth; _LAST is not chosen."""
 
-    def choose(self, quality: FloatMatrix, cost: Costs | None = None, allowed: Choice | None = None) -> Choice:
+    def choose(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Choice:
         may = _allowed(quality, allowed) & (self._worth(quality, _costs(quality, cost))[1] < _LAST)
-        first = self.ranking(quality, cost, allowed)[:, :1]
+        first = self.ranking(quality, cost, allowed, error)[:, :1]
         chosen = np.zeros(quality.shape, dtype=np.bool_)
         np.put_along_axis(chosen, first, np.take_along_axis(may, first, axis=1), axis=1)
         return chosen
 
-    def ranking(self, quality: FloatMatrix, cost: Costs | None = None, allowed: Choice | None = None) -> Order:
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
         return _order(*self._worth(quality, _costs(quality, cost)), _allowed(quality, allowed))
 
     def to_json(self) -> dict[str, Any]:
@@ -116,7 +131,7 @@ class BestPolicy(_OneOf):
 
     kind: ClassVar[str] = "best"
 
-    def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
         return quality, np.zeros(quality.shape, dtype=np.int64)
 
 
@@ -127,7 +142,7 @@ class WillingnessPolicy(_OneOf):
     quality_per_usd: float
     kind: ClassVar[str] = "willingness"
 
-    def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
         known = ~np.isnan(cost)
         spent = np.where(known, cost, 0.0).astype(np.float64)
         return quality - self.quality_per_usd * spent, np.where(known, _FIRST, _LATER)
@@ -145,7 +160,7 @@ class PairPolicy(_OneOf):
     theta: float
     kind: ClassVar[str] = "pair"
 
-    def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
         tiers = np.full(quality.shape, _LATER)
         tiers[:, [self.strong, self.weak]] = _FIRST
         worth = quality.astype(np.float64)
@@ -161,11 +176,58 @@ class BudgetPolicy(_OneOf):
     usd: float
     kind: ClassVar[str] = "budget"
 
-    def _worth(self, quality: FloatMatrix, cost: Costs) -> tuple[Costs, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
         return quality, np.where(cost <= self.usd, _FIRST, _LAST)  # an unknown cost (NaN) does not fit
 
 
-Policy = SubsetPolicy | BestPolicy | WillingnessPolicy | PairPolicy | BudgetPolicy
+@dataclass(frozen=True)
+class DoubtPolicy(_OneOf):
+    """Choose as `policy` does, but pay more only for a gain that is beyond doubt.
+
+    From the cheapest upwards, a dearer candidate takes the place of the one that is held only where it is worth more
+    by over `doubt` standard errors of the difference, sqrt(e1^2 + e2^2): as if two estimates erred independently. One
+    that is worth no more than a cheaper one never does. An unknown cost counts as the highest there is. Behind the one
+    that is chosen stand the others as `policy` ranks them.
+    """
+
+    policy: BestPolicy | WillingnessPolicy | BudgetPolicy
+    doubt: float
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        return self.policy._worth(quality, cost)
+
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
+        if error is None:
+            raise ValueError("a policy that doubts needs the standard error of each expected quality")
+        order = self.policy.ranking(quality, cost, allowed)
+        held = self._held(quality, _costs(quality, cost), _allowed(quality, allowed), error)
+        front = np.argsort(order != held[:, None], axis=1, kind="stable")
+        return np.take_along_axis(order, front, axis=1)
+
+    def _held(self, quality: FloatMatrix, cost: Cells, allowed: Choice, error: Cells) -> Order:
+        """The column that is held in the end, int64 [n]; only the foremost tier of a row takes part."""
+        worth, tiers = self._worth(quality, cost)
+        tiers = np.where(allowed, tiers, _BARRED)
+        dear = np.where(np.isnan(cost), np.inf, cost)
+        upwards = np.lexsort((-worth, dear, tiers), axis=1)
+        rows = np.arange(len(quality))
+        held: Order = upwards[:, 0]
+        most = worth[rows, held]
+        for each in upwards[:, 1:].T:
+            here, better = tiers[rows, each] == tiers[rows, held], worth[rows, each] > most
+            gain = worth[rows, each].astype(np.float64) - worth[rows, held]
+            beyond = gain > self.doubt * np.hypot(error[rows, each], error[rows, held])
+            held = np.where(here & better & beyond, each, held)
+            most = np.where(here & better, worth[rows, each], most)
+        return held
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.policy.to_json(), "doubt": self.doubt}
+
+
+Policy = SubsetPolicy | BestPolicy | WillingnessPolicy | PairPolicy | BudgetPolicy | DoubtPolicy
 _KINDS: dict[str, type[BestPolicy | WillingnessPolicy | PairPolicy | BudgetPolicy]] = {
     policy.kind: policy for policy in (BestPolicy, WillingnessPolicy, PairPolicy, BudgetPolicy)
 }
@@ -181,10 +243,24 @@ def policy_from_json(value: dict[str, Any]) -> Policy:
     figures = {name: figure for name, figure in value.items() if name != "kind"}
     if value["kind"] == "subset":
         return SubsetPolicy(tuple(map(float, figures["thresholds"])), bool(figures["at_least_one"]))
-    return _KINDS[value["kind"]](**figures)
+    doubt = figures.pop("doubt", 0.0)
+    return doubting(_KINDS[value["kind"]](**figures), doubt)
 
 
-def _apart(quality: Costs, strong: int, weak: int) -> Costs:
+def doubting(policy: Policy, doubt: float) -> Policy:
+    """The policy, told to doubt; as it is where the doubt is 0.
+
+    Raises:
+        TypeError: it is of a kind that cannot.
+    """
+    if not doubt:
+        return policy
+    if not isinstance(policy, BestPolicy | WillingnessPolicy | BudgetPolicy):
+        raise TypeError(f"{type(policy).__name__} cannot doubt")
+    return DoubtPolicy(policy, doubt)
+
+
+def _apart(quality: Cells, strong: int, weak: int) -> Cells:
     """How much more is expected of the strong candidate than of the weak one: float64 [n]."""
     return quality[:, strong].astype(np.float64) - quality[:, weak]
 
@@ -193,36 +269,10 @@ def _allowed(quality: FloatMatrix, allowed: Choice | None) -> Choice:
     return np.ones(quality.shape, dtype=np.bool_) if allowed is None else allowed
 
 
-def _costs(quality: FloatMatrix, cost: Costs | None) -> Costs:
+def _costs(quality: FloatMatrix, cost: Cells | None) -> Cells:
     return np.full(quality.shape, np.nan) if cost is None else cost
 
 
-def _order(worth: Costs, tiers: Tiers, allowed: Choice) -> Order:
+def _order(worth: Cells, tiers: Tiers, allowed: Choice) -> Order:
     """By tier, then by worth, equals in the order of the columns; what is not allowed last."""
     return np.lexsort((-worth, np.where(allowed, tiers, _BARRED)), axis=1)
-
-
-def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix) -> SubsetPolicy:
-    """Thresholds from held-out probabilities [n, c] and labels [n, c].
-
-    One common threshold maximises micro-F1; each candidate's own best is mixed in by its number of positives,
-    so that a rare one, whose own best is mostly chance, keeps near the common one.
-    """
-    at_least_one = bool((labels.sum(axis=1) >= 1).all())
-    common = _best_threshold(quality, labels)
-    positives = labels.sum(axis=0)
-    own = np.array([_best_threshold(quality[:, [c]], labels[:, [c]]) for c in range(labels.shape[1])])
-    weight = positives / (positives + _PRIOR_PROMPTS)
-    mixed = weight * own + (1 - weight) * common
-    return SubsetPolicy(tuple(round(float(t), 4) for t in mixed), at_least_one)
-
-
-def _best_threshold(quality: FloatMatrix, labels: FloatMatrix) -> float:
-    """The middle of the thresholds whose F1 is within a whisker of the best, which is steadier than the best."""
-    truth = labels > 0.5
-    scores = []
-    for threshold in _GRID:
-        chosen = quality >= threshold
-        scores.append(f1_from_counts(int((chosen & truth).sum()), int(chosen.sum()), int(truth.sum())))
-    near = np.flatnonzero(np.asarray(scores) >= max(scores) - 0.002)
-    return float(np.median(_GRID[near]))

@@ -20,8 +20,9 @@ from pipeline.policies import (
     Policy,
     PolicyParams,
     WillingnessPolicy,
-    fit_subset_policy,
+    doubting,
 )
+from pipeline.thresholds import fit_subset_policy
 
 Facts = dict[str, Any]
 
@@ -30,7 +31,8 @@ Facts = dict[str, Any]
 class HeldOut:
     """n judged train prompts and c candidates: what fits without a prompt's fold expected of it, and what came of it.
 
-    Qualities are in 0..1, costs USD, all float64 [n, c], NaN where unknown; `folds` is int64 [n].
+    Qualities are in 0..1, costs USD, all float64 [n, c], NaN where unknown; `folds` is int64 [n]. `expected_error`
+    float64 [n, c] are the standard errors of the expected qualities; None from a system that knows none.
     """
 
     candidates: tuple[str, ...]
@@ -39,6 +41,7 @@ class HeldOut:
     quality: Values
     cost: Values
     folds: Rows
+    expected_error: Values | None = None
 
     @property
     def has_costs(self) -> bool:
@@ -60,15 +63,17 @@ def choose_policy(params: PolicyParams, held_out: HeldOut, is_labels: bool) -> C
     """The policy that is asked for, with what is left open chosen on held-out rows.
 
     Raises:
-        InputError: it needs costs, thresholds or a candidate that the table does not have.
+        InputError: it needs costs, thresholds, standard errors or a candidate that there are none of.
     """
     kind = params.kind if params.kind != "auto" else "subset" if is_labels else "best"
+    if params.doubt:
+        _require_doubt(held_out, is_labels)
     if kind == "subset":
         return _subset(held_out, is_labels)
     if kind == "pair":
         return _pair(params, held_out)
     if kind == "best":
-        return _judged(BestPolicy(), held_out, "quality first")
+        return _judged(doubting(BestPolicy(), params.doubt), held_out, "quality first")
     if not held_out.has_costs:
         raise InputError(
             f"policy.kind {kind} weighs costs, and the table has none; add a column 'cost', or take 'best'"
@@ -76,8 +81,17 @@ def choose_policy(params: PolicyParams, held_out: HeldOut, is_labels: bool) -> C
     if kind == "budget":
         if params.budget_usd is None:
             raise InputError("policy.kind budget needs policy.budget_usd, the most that one request may cost in USD")
-        return _judged(BudgetPolicy(params.budget_usd), held_out, "given")
+        return _judged(doubting(BudgetPolicy(params.budget_usd), params.doubt), held_out, "given")
     return choose_willingness(params, held_out)
+
+
+def _require_doubt(held_out: HeldOut, is_labels: bool) -> None:
+    if is_labels:
+        raise InputError("policy.doubt is for graded outcomes, and this is a table with labels; leave it out")
+    if not held_out.has_costs:
+        raise InputError("policy.doubt weighs costs, and the table has none; add a column 'cost', or leave it out")
+    if held_out.expected_error is None:
+        raise InputError("policy.doubt: the system tells no standard errors of held-out prompts; leave it out")
 
 
 def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:
@@ -89,10 +103,14 @@ def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:
     Raises:
         InputError: no lambda keeps within the mean budget.
     """
+
+    def at(rate: float) -> Policy:
+        return doubting(WillingnessPolicy(rate), params.doubt)
+
     if params.quality_per_usd is not None:
-        return _judged(WillingnessPolicy(params.quality_per_usd), held_out, "given")
+        return _judged(at(params.quality_per_usd), held_out, "given")
     rates = willingness(held_out.expected_cost)
-    points = [_point(WillingnessPolicy(float(rate)), held_out) for rate in rates]
+    points = [_point(at(float(rate)), held_out) for rate in rates]
     lost, spent = np.array([lost for lost, _ in points]), np.array([spent for _, spent in points])
     if params.mean_budget_usd is None:
         criterion = f"least cost that gives up at most {params.give_up:g} of the quality of quality-first"
@@ -107,10 +125,10 @@ def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:
                 f"{np.nanmin(spent):.4g} a prompt; raise it"
             )
     best = np.flatnonzero(score >= np.fmax.reduce(score, initial=-np.inf) - 1e-12)
-    return _judged(WillingnessPolicy(float(rates[best[len(best) // 2]])), held_out, criterion)
+    return _judged(at(float(rates[best[len(best) // 2]])), held_out, criterion)
 
 
-def _point(policy: WillingnessPolicy, held_out: HeldOut) -> tuple[float, float]:
+def _point(policy: Policy, held_out: HeldOut) -> tuple[float, float]:
     """Quality lost against quality-first where both are known, and mean cost; NaN where unknown."""
     first = _got(BestPolicy(), held_out)[0]
     quality, cost = _got(policy, held_out)
@@ -201,6 +219,7 @@ def _rounded(value: float) -> float | None:
 
 def _got(policy: Policy, held_out: HeldOut) -> tuple[Values, Values]:
     """Quality and cost float64 [n] of what the policy chooses; NaN where it is unknown, or nothing is chosen."""
-    chosen = policy.choose(held_out.expected_quality.astype(np.float32), held_out.expected_cost)
+    quality = held_out.expected_quality.astype(np.float32)
+    chosen = policy.choose(quality, held_out.expected_cost, error=held_out.expected_error)
     picks, some = chosen.argmax(axis=1), chosen.any(axis=1)
     return tuple(np.where(some, taken(values, picks), np.nan) for values in (held_out.quality, held_out.cost))  # type: ignore[return-value]

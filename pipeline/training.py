@@ -116,7 +116,8 @@ def _summary(router: CalibratedRouter, outcomes: Outcomes) -> Summary:
         raise RuntimeError("a fitted router has held-out probabilities")
     real = np.flatnonzero(~np.isnan(router.held_out).any(axis=1))
     cost = None if router.held_out_cost is None else router.held_out_cost[real]
-    judged, chosen = outcomes.rows(real), router.policy.choose(router.held_out[real], cost)
+    error = None if router.held_out_error is None else router.held_out_error[real]
+    judged, chosen = outcomes.rows(real), router.policy.choose(router.held_out[real], cost, error=error)
     scorer, first = router.scorer, headline(judged)
     facts: Summary = {
         "rows": len(outcomes),

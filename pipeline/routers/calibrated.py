@@ -12,8 +12,9 @@ import numpy as np
 from pipeline.calibration import Calibration, fit_calibration
 from pipeline.errors import InputError
 from pipeline.folds import Folds
+from pipeline.outcome_metrics import Rows
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.policies import AUTO, BestPolicy, Choice, Policy, PolicyParams, policy_from_json
+from pipeline.policies import AUTO, BestPolicy, Choice, DoubtPolicy, Policy, PolicyParams, policy_from_json
 from pipeline.policy_choice import Chosen, Facts, HeldOut, choose_policy, choose_willingness
 from pipeline.pool import Candidate, eligible_matrix, offered
 from pipeline.prices import Priced
@@ -21,7 +22,8 @@ from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, fit_cost
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.encoder_files import encoder_identity
 from pipeline.routers.prefixes import shared_prefixes, without_prefix
-from pipeline.routers.protocol import Predictions, Quantised, Scorer
+from pipeline.routers.protocol import KnowsUncertainty, Predictions, Quantised, Scorer
+from pipeline.routers.views import errors_of, scores_of
 from pipeline.routers.windows import Reading
 from pipeline.tables import write_json
 
@@ -59,6 +61,7 @@ class CalibratedRouter:
         self.calibration: Calibration | None = None
         self.held_out: FloatMatrix | None = None
         self.held_out_cost: Figures | None = None
+        self.held_out_error: Figures | None = None
         self.quantised: Quantised | None = None
         self.prefixes: tuple[str, ...] = ()
         self.costs = CostModel.constant(())
@@ -79,8 +82,10 @@ class CalibratedRouter:
 
         Raises:
             InputError: a single prompt, from which nothing can be held out; a candidate without a price, where prices
-                are given; a policy that the table cannot have.
+                are given; a policy that the table or the system cannot have.
         """
+        if self.params.doubt and not isinstance(self.scorer, KnowsUncertainty):
+            raise InputError(f"policy.doubt: a {self.scorer.name} router knows no uncertainty; leave it out")
         if len(outcomes) < 2:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates
@@ -99,15 +104,20 @@ class CalibratedRouter:
             self.quantised = self._calibrated(self.scorer.quantised)
         else:
             self.held_out = np.clip(scores, 0.0, 1.0)
+            self.held_out_error = self.scorer.held_out_error if isinstance(self.scorer, KnowsUncertainty) else None
             self.quantised = self._calibrated(self.scorer.quantised)
-        self._choose(outcomes.rows(rows), self.held_out[rows], self.held_out_cost[rows], folds[rows])
+        self._choose(outcomes, folds, rows)
         self.scorer.fit(outcomes)
 
-    def _choose(self, outcomes: Outcomes, quality: FloatMatrix, cost: Figures, folds: Folds) -> None:
+    def _choose(self, outcomes: Outcomes, folds: Folds, rows: Rows) -> None:
         """The policy; and for graded outcomes with costs also the willingness at which it could operate."""
+        assert self.held_out is not None
+        assert self.held_out_cost is not None
+        error = self.held_out_error
         judged = HeldOut(
-            outcomes.candidates, quality.astype(np.float64), cost,
-            outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64), folds,
+            outcomes.candidates, self.held_out[rows].astype(np.float64), self.held_out_cost[rows],
+            outcomes.quality[rows].astype(np.float64), outcomes.cost[rows].astype(np.float64), folds[rows],
+            None if error is None else error[rows],
         )  # fmt: skip
         chosen = choose_policy(self.params, judged, outcomes.is_labels)
         self.policy, self.chosen_on = chosen.policy, chosen.chosen_on
@@ -138,7 +148,7 @@ class CalibratedRouter:
         costs = self.costs.joined(fit_costs(tokens_in(outcomes.prompts), added, self._paid(new, prices)))
         join(self._unprefixed(outcomes))
         self._candidates, self.costs = outcomes.candidates, costs
-        self.held_out = self.held_out_cost = self.quantised = None
+        self.held_out = self.held_out_cost = self.held_out_error = self.quantised = None
 
     @staticmethod
     def _paid(candidates: Sequence[str], prices: Sequence[Priced]) -> Figures | None:
@@ -165,7 +175,7 @@ class CalibratedRouter:
 
     def read(self, prompts: Sequence[str]) -> Reading | None:
         """The prompts' vectors, or None where the system needs none."""
-        return self.scorer.embedding.read(self.followed(prompts)) if self.scorer.embedding else None
+        return self.scorer.embedding.read(self._followed(prompts)) if self.scorer.embedding else None
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
         """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.
@@ -177,15 +187,15 @@ class CalibratedRouter:
             return None
         reading = self.read([prompt])
         vector = np.zeros(0, dtype=np.float32) if reading is None else reading.vectors[0]
-        found: dict[str, Any] = explain(self.followed([prompt])[0], vector).to_json()
+        found: dict[str, Any] = explain(self._followed([prompt])[0], vector).to_json()
         return found
 
-    def followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
+    def _followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
         return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
 
     def _unprefixed(self, outcomes: Outcomes) -> Outcomes:
-        return replace(outcomes, prompts=self.followed(outcomes.prompts), datasets=None)
+        return replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
 
     def terms(
         self,
@@ -207,23 +217,19 @@ class CalibratedRouter:
 
     def judge(self, prompts: Sequence[str], reading: Reading | None, terms: Terms | None = None) -> Predictions:
         """Quality, cost and choice of prompts that were read already, on these terms; by default without a pool."""
-        quality = self._qualities(self.followed(prompts), reading)
+        followed = self._followed(prompts)
+        quality = self._qualities(followed, reading)
+        error = errors_of(self.scorer, followed, reading) if isinstance(self.policy, DoubtPolicy) else None
         terms = terms or self.terms(prompts)
-        chosen = self.policy.choose(quality, terms.cost, terms.allowed)
-        operating = self.operating.policy.choose(quality, terms.cost, terms.allowed) if self.operating else None
-        return Predictions(self._candidates, quality, terms.cost, chosen, operating)
+        chosen = self.policy.choose(quality, terms.cost, terms.allowed, error)
+        operating = self.operating.policy.choose(quality, terms.cost, terms.allowed, error) if self.operating else None
+        return Predictions(self._candidates, quality, terms.cost, chosen, operating, error)
 
     def _qualities(self, prompts: Sequence[str], reading: Reading | None) -> FloatMatrix:
         """A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
         for an agent, while a graded quality is the windows' mean.
         """
-        if reading is None:
-            scores = self.scorer.scores(prompts, np.zeros((len(prompts), 0), dtype=np.float32))
-        else:
-            texts = [text for text, count in zip(prompts, reading.counts, strict=True) for _ in range(count)]
-            scores = reading.combine(
-                self.scorer.scores(texts, reading.vectors), np.maximum if self.calibration else np.add
-            )
+        scores = scores_of(self.scorer, prompts, reading, np.maximum if self.calibration else np.add)
         return self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
 
     def _calibrated(self, scores: Quantised | None) -> Quantised | None:

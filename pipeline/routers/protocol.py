@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,8 @@ class Predictions:
 
     `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float64 [n, c] in USD, NaN where unknown;
     `chosen` is bool [n, c], without any in a row where nothing may be chosen. `operating` is what quality - lambda x
-    cost would choose, with the lambda that was chosen in train; None where none was.
+    cost would choose, with the lambda that was chosen in train; None where none was. `error` is the standard error of
+    each quality, float64 [n, c]; None where the policy does not ask for it.
     """
 
     candidates: tuple[str, ...]
@@ -37,6 +38,7 @@ class Predictions:
     cost: npt.NDArray[np.float64]
     chosen: npt.NDArray[np.bool_]
     operating: npt.NDArray[np.bool_] | None = None
+    error: npt.NDArray[np.float64] | None = None
 
     def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
         """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
@@ -59,12 +61,14 @@ def gathered(parts: Sequence[tuple[npt.NDArray[np.int64], Predictions]]) -> Pred
     order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
     made = [predictions for _, predictions in parts]
     operating = [each.operating for each in made if each.operating is not None]
+    errors = [each.error for each in made if each.error is not None]
     return Predictions(
         made[0].candidates,
         np.concatenate([each.quality for each in made])[order],
         np.concatenate([each.cost for each in made])[order],
         np.concatenate([each.chosen for each in made])[order],
         np.concatenate(operating)[order] if len(operating) == len(made) else None,
+        np.concatenate(errors)[order] if len(errors) == len(made) else None,
     )
 
 
@@ -120,3 +124,17 @@ class Scorer(Protocol):
     def save(self, folder: Path) -> None: ...
 
     def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class KnowsUncertainty(Protocol):
+    """An ability that a scorer of graded outcomes may have: it tells how far off each expected quality may be.
+
+    `cross_fit` leaves in `held_out_error` float64 [n, c] what the fold fits say of the rows that they hold out, NaN for
+    rows of fold -1; a policy that doubts is chosen on that.
+    """
+
+    held_out_error: npt.NDArray[np.float64] | None
+
+    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.float64]:
+        """The standard error of each quality that `scores` gives of the same arguments, float64 [n, c]."""

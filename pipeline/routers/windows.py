@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.outcomes import FloatMatrix
 
 Tokens = list[int]
+F = TypeVar("F", bound=np.floating)
 
 
 class Embedding(Protocol):
@@ -50,7 +51,7 @@ class Reading:
         """In how many windows each prompt was read, int64 [n]; 1 where it fits whole."""
         return np.maximum(self.counts - 1, 1)
 
-    def combine(self, scores: FloatMatrix, reduce: np.ufunc) -> FloatMatrix:
+    def combine(self, scores: npt.NDArray[F], reduce: np.ufunc) -> npt.NDArray[F]:
         """Scores [m, c] of the vectors as scores [n, c] of the prompts: mean of the ends and of all windows.
 
         `reduce` is np.maximum where one window that asks for a candidate is enough, np.add for their mean.

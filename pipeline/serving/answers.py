@@ -18,7 +18,8 @@ class Scored:
 
     `quality` is float32 [c], calibrated, in 0..1; `cost` float64 [c] in USD a call, NaN where unknown. A prompt
     longer than the encoder reads is read in overlapping windows; `windows` says in how many. `allowed` bool [c] says
-    whom a pool lets answer; None where there is none.
+    whom a pool lets answer; None where there is none. `error` float64 [c] is the standard error of each quality, for a
+    policy that doubts.
     """
 
     quality: FloatMatrix
@@ -27,6 +28,7 @@ class Scored:
     windows: int
     neighbours: tuple[Neighbour, ...]
     allowed: npt.NDArray[np.bool_] | None = None
+    error: npt.NDArray[np.float64] | None = None
 
 
 def usd(cost: float) -> float | None:

@@ -73,8 +73,10 @@ def decide(scored: Scored, candidates: tuple[str, ...], stored: Policy, wish: Wi
     policy = _wished(scored, candidates, stored, wish)
     quality, cost = scored.quality[None, :], scored.cost[None, :]
     allowed = None if scored.allowed is None else scored.allowed[None, :]
-    order = [int(i) for i in policy.ranking(quality, cost, allowed)[0] if scored.allowed is None or scored.allowed[i]]
-    mask = policy.choose(quality, cost, allowed)[0]
+    error = None if scored.error is None else scored.error[None, :]
+    ranking = policy.ranking(quality, cost, allowed, error)[0]
+    order = [int(i) for i in ranking if scored.allowed is None or scored.allowed[i]]
+    mask = policy.choose(quality, cost, allowed, error)[0]
     chosen = order[: wish.top_k] if wish.top_k is not None else [i for i in order if mask[i]]
     if wish.budget_usd is not None:
         chosen = _affordable(scored, order, chosen, policy, wish.budget_usd)

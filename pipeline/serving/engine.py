@@ -113,10 +113,14 @@ class Engine:
         reading = self.router.read(prompts)
         judged = self.router.judge(prompts, reading)
         if reading is None:
-            return [Scored(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
-        near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
-        facts = zip(judged.quality, judged.cost, reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
-        return [Scored(*fact) for fact in facts]
+            found = [Scored(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
+        else:
+            near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
+            read = zip(reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
+            found = [Scored(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
+        if judged.error is not None:
+            found = [replace(one, error=error) for one, error in zip(found, judged.error, strict=True)]
+        return found
 
     def _remember(self, scored: dict[str, Scored]) -> None:
         with self._lock:

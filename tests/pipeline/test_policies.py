@@ -15,13 +15,15 @@ from pipeline.outcomes import FloatMatrix
 from pipeline.policies import (
     BestPolicy,
     BudgetPolicy,
+    DoubtPolicy,
     PairPolicy,
     Policy,
     SubsetPolicy,
     WillingnessPolicy,
-    fit_subset_policy,
+    doubting,
     policy_from_json,
 )
+from pipeline.thresholds import fit_subset_policy
 
 
 def _matrix(*rows: tuple[float, ...]) -> FloatMatrix:
@@ -157,7 +159,62 @@ def test_whoever_may_not_answer_is_not_chosen_and_ranked_last() -> None:
         assert not policy.choose(quality, COST[:1], np.zeros((1, 3), np.bool_)).any()
 
 
-@pytest.mark.parametrize("policy", SINGLES)
+DOUBTS = tuple(DoubtPolicy(policy, 1.5) for policy in SINGLES if not isinstance(policy, PairPolicy))  # type: ignore[arg-type]
+ERROR = np.full((2, 3), 0.03)
+
+
+def doubtful(policy: Policy, quality: FloatMatrix, error: Any, cost: Any = COST, allowed: Any = None) -> list[int]:
+    chosen = policy.choose(quality, cost, allowed, np.broadcast_to(error, quality.shape))
+    return [int(row.argmax()) if row.any() else -1 for row in chosen]
+
+
+def test_a_dearer_one_is_paid_only_for_a_gain_beyond_doubt() -> None:
+    # The dearest is ahead of the cheapest by .08 and .03; a difference errs by .03 x sqrt 2 = .042.
+    quality = _matrix((0.88, 0.85, 0.80), (0.83, 0.81, 0.80))
+    assert doubtful(DoubtPolicy(BestPolicy(), 0.5), quality, ERROR) == [0, 0]
+    assert doubtful(DoubtPolicy(BestPolicy(), 1.0), quality, ERROR) == [1, 2], "mid, then big is in doubt beside mid"
+    assert doubtful(DoubtPolicy(BestPolicy(), 3.0), quality, ERROR) == [2, 2]
+    assert doubtful(DoubtPolicy(BestPolicy(), 3.0), quality, 0.0) == [0, 0], (
+        "where nothing is unsure nothing is doubted"
+    )
+    # With lambda 10 they are worth .78, .83 and .79.
+    assert doubtful(DoubtPolicy(WillingnessPolicy(10.0), 0.1), quality[:1], ERROR[:1], COST[:1]) == [1]
+    assert doubtful(DoubtPolicy(BudgetPolicy(0.005), 0.5), quality, ERROR) == [1, 2]
+
+
+def test_one_that_is_unsure_does_not_bar_the_dearer_ones_behind_it() -> None:
+    quality, unsure = _matrix((0.9, 0.7, 0.5)), np.array([[0.01, 0.5, 0.01]])
+    assert doubtful(DoubtPolicy(BestPolicy(), 1.0), quality, unsure, COST[:1]) == [0]
+    quality[0, 1] = 0.91
+    assert doubtful(DoubtPolicy(BestPolicy(), 1.0), quality, unsure, COST[:1]) == [2], "more is never paid for less"
+
+
+def test_a_policy_that_doubts_ranks_the_others_as_without_and_needs_standard_errors() -> None:
+    quality = _matrix((0.90, 0.85, 0.80))
+    assert DoubtPolicy(BestPolicy(), 9.0).ranking(quality, COST[:1], None, ERROR[:1]).tolist() == [[2, 0, 1]]
+    with pytest.raises(ValueError, match="standard error"):
+        DoubtPolicy(BestPolicy(), 1.0).choose(quality, COST[:1])
+
+
+@pytest.mark.parametrize("policy", DOUBTS)
+def test_an_unknown_cost_is_never_the_cheap_one(policy: Policy) -> None:
+    quality, cost = _matrix((0.80, 0.82, 0.81)), np.array([[0.004, np.nan, np.nan]])
+    assert doubtful(policy, quality, 0.03, cost) == [0]
+    if policy == DoubtPolicy(BestPolicy(), 1.5):
+        assert doubtful(policy, quality, 0.001, cost) == [1], "a gain without doubt is taken at any cost, as by best"
+    assert doubtful(policy, quality, 0.03, None) == ([-1] if isinstance(policy.policy, BudgetPolicy) else [1])  # type: ignore[union-attr]
+
+
+def test_no_doubt_is_the_policy_itself() -> None:
+    assert doubting(WillingnessPolicy(3.0), 0.0) == WillingnessPolicy(3.0)
+    assert doubting(PairPolicy(0, 1, 0.1), 0.0) == PairPolicy(0, 1, 0.1)
+    assert "doubt" not in BestPolicy().to_json()
+    for value in ({"kind": "pair", "strong": 0, "weak": 1, "theta": 0.1, "doubt": 1.0}, {"kind": "best", "dobt": 1.0}):
+        with pytest.raises(TypeError):
+            policy_from_json(value)
+
+
+@pytest.mark.parametrize("policy", [*SINGLES, *DOUBTS])
 def test_every_kind_survives_json(policy: Policy) -> None:
     assert policy_from_json(json.loads(json.dumps(policy.to_json(), allow_nan=False))) == policy
 
@@ -175,11 +232,12 @@ masks = arrays.arrays(np.bool_, (5, 3))
 
 
 @settings(max_examples=150, deadline=None)
-@given(qualities, prices, masks, st.sampled_from([*SINGLES, SubsetPolicy((0.5, 0.2, 0.7), True)]))
+@given(qualities, prices, masks, st.sampled_from([*SINGLES, *DOUBTS, SubsetPolicy((0.5, 0.2, 0.7), True)]))
 def test_every_kind_ranks_all_and_chooses_among_those_that_may(
     quality: FloatMatrix, cost: Any, allowed: Any, policy: Policy
 ) -> None:
-    chosen, order = policy.choose(quality, cost, allowed), policy.ranking(quality, cost, allowed)
+    error = np.full(quality.shape, 0.1)
+    chosen, order = policy.choose(quality, cost, allowed, error), policy.ranking(quality, cost, allowed, error)
     assert not (chosen & ~allowed).any()
     assert (np.sort(order, axis=1) == np.arange(3)).all()
     ranked = np.take_along_axis(allowed, order, axis=1)
@@ -188,6 +246,8 @@ def test_every_kind_ranks_all_and_chooses_among_those_that_may(
         return
     assert (chosen.sum(axis=1) <= 1).all()
     assert (chosen <= np.take_along_axis(chosen, order[:, :1], axis=1)).all(), "what is chosen is ranked first"
+    if isinstance(policy, DoubtPolicy):
+        policy = policy.policy
     if isinstance(policy, BudgetPolicy):
         assert (cost[chosen] <= policy.usd).all()
         assert (chosen.any(axis=1) == (allowed & (cost <= policy.usd)).any(axis=1)).all()
@@ -202,3 +262,17 @@ def test_a_greater_lambda_never_spends_more(quality: FloatMatrix, cost: Any, one
         (cost * WillingnessPolicy(lam).choose(quality, cost)).sum(axis=1) for lam in sorted((one, other), reverse=True)
     )
     assert (less <= more + 1e-9).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(qualities, prices, masks, st.sampled_from(DOUBTS), arrays.arrays(np.float64, (5, 3), elements=st.floats(0, 0.5)))
+def test_doubt_never_spends_more_and_gives_up_no_more_than_what_is_in_doubt(
+    quality: FloatMatrix, cost: Any, allowed: Any, policy: DoubtPolicy, errors: Any
+) -> None:
+    plain, doubting = policy.policy.choose(quality, cost, allowed), policy.choose(quality, cost, allowed, errors)
+    spent, dear = (np.nansum(np.where(chosen, np.nan_to_num(cost, nan=9.0), 0), axis=1) for chosen in (doubting, plain))
+    assert (spent <= dear).all(), "an unknown cost counts as the highest"
+    worth = quality - 10.0 * np.nan_to_num(cost) if isinstance(policy.policy, WillingnessPolicy) else quality
+    for row in np.flatnonzero(spent < dear):
+        lost = worth[row, plain[row]] - worth[row, doubting[row]]
+        assert lost <= policy.doubt * np.sqrt(2) * errors[row].max() + 1e-6

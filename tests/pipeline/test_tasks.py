@@ -245,6 +245,17 @@ def test_the_standard_error_falls_with_what_was_seen() -> None:
     assert many[0, 0] < many[0, 1]
 
 
+def test_a_few_equal_answers_are_no_certainty() -> None:
+    _, task = planted(400, 8)
+    quality = answers(task, WINNERS)[:, :2]
+    quality[:, 1] = NAN
+    quality[:6, 1] = 1.0
+    means = task_means(quality, task, np.zeros(8, np.int64), Prior(100.0, 30.0))
+    error = standard_error(quality, task, means, Prior(100.0, 30.0))
+    assert (error[:, 1] > 4 * error[:, 0]).all()
+    assert error[:, 1].min() > 0.1
+
+
 def test_a_joining_candidate_has_the_means_that_it_would_have_had() -> None:
     _, task = planted(400, 8)
     quality, group = answers(task, WINNERS), np.zeros(8, np.int64)

@@ -16,6 +16,8 @@ from pipeline.routers.tasks.graph import Indices
 
 Values = npt.NDArray[np.float64]
 _LEVEL_PRIOR = 10.0
+_DOUBTFUL = 10.0
+"""So many answers that vary as much as any can (.25) stand beside each candidate's own: few equal ones prove little."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,17 @@ def joined_means(means: Values, quality: FloatMatrix, belongs: FloatMatrix, grou
 
 
 def standard_error(quality: FloatMatrix, task: Indices, means: Values, prior: Prior) -> Values:
-    """Of each mean, float64 [tasks, c]: from what qualities vary by within tasks, and on how many prompts it rests."""
+    """Of each mean, float64 [tasks, c]: from what qualities vary by within tasks, on how many prompts it rests, and on
+    how many the overall mean does, which it is pulled to.
+    """
     known = ~np.isnan(quality)
+    tried = known.sum(axis=0)
     off = np.where(known, quality - means[task], 0)
-    variance = np.square(off).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    variance = (np.square(off).sum(axis=0) + 0.25 * _DOUBTFUL) / (tried + _DOUBTFUL)
     count = np.zeros(means.shape)
     np.add.at(count, task, known)
-    return np.asarray(np.sqrt(np.where(known.any(axis=0), variance, 0.25) / (count + prior.group)))
+    pull = prior.group / (count + prior.group)
+    return np.asarray(np.sqrt(variance * (1 / (count + prior.group) + pull**2 / np.maximum(tried, 1))))
 
 
 def row_errors(expected: Values, quality: FloatMatrix) -> tuple[Values, Values]:

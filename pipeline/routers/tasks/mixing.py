@@ -33,6 +33,14 @@ def gathered_estimates(held_out: HeldOut, how: Mixing, shape: tuple[int, ...]) -
     return found
 
 
+def gathered_errors(held_out: HeldOut, how: Mixing, shape: tuple[int, ...]) -> Values:
+    """The standard error of the mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.uncertainty(how)
+    return found
+
+
 def chosen_mixing(held_out: HeldOut, outcomes: Outcomes) -> Mixing:
     """Of labels by log loss; of graded outcomes alpha by the differences between candidates, the level by their mean.
 

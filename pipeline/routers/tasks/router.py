@@ -23,7 +23,7 @@ from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.means import Prior, Values
-from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_estimates
+from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_errors, gathered_estimates
 from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
 from pipeline.tables import write_json
 
@@ -53,6 +53,7 @@ class TasksScorer(Scorer):
         self.candidates: tuple[str, ...] = ()
         self.discovery = Discovery(quality_per_usd=quality_per_usd)
         self.mixing = Mixing()
+        self.held_out_error: Values | None = None
         self._is_labels = True
         self._model: TaskModel | None = None
         self._evidence: Evidence | None = None
@@ -74,6 +75,7 @@ class TasksScorer(Scorer):
         else:
             self._choose_mixing(outcomes.rows(sample), vectors[sample])
         scores = self._of(gathered_estimates(held_out, self.mixing, outcomes.quality.shape))
+        self.held_out_error = gathered_errors(held_out, self.mixing, outcomes.quality.shape)
         if self.int8 is not None:
             with self.int8(self.frozen.loaded()) as coarse:
                 again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
