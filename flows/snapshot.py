@@ -31,8 +31,8 @@ POINTER = Path(f"{DATASET}.dvc")
 TAKEN = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
 CANDIDATES = Path("data/candidates")
-SERVING_CODE, SERVING_PARAMS = "pipeline/serving/", {"serve"}
-"""What answers, not what trains: a change in it makes no night worth running."""
+SERVING_CODE, SERVING_PARAMS = ("pipeline/serving/", "pipeline/aptitude/"), {"serve", "aptitude_run"}
+"""What answers and asks, not what trains: a change in it makes no night worth running."""
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
 LOCK = "dvc.lock"

@@ -60,3 +60,43 @@ def import_(
     from switchtender.aptitude import import_results
 
     import_results(name, results, version, router, out, partial, dry_run, json)
+
+
+@app.command(
+    epilog="Example: switchtender aptitude run --endpoint https://api.example.org/v1 --key env:EXAMPLE_KEY "
+    "--model new-model --sheet sheet.csv --out results.csv --yes"
+)
+def run(
+    model: Annotated[str, typer.Option("--model", help="What the endpoint calls the model.")],
+    sheet: Annotated[Path, typer.Option("--sheet", help="A sheet that `export` wrote.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The .csv or .jsonl of answers; one that is there is gone on with.")
+    ],
+    endpoint: Annotated[
+        str,
+        typer.Option("--endpoint", help="Its OpenAI-compatible address; else aptitude_run.endpoint in params.yaml."),
+    ] = "",
+    key: Annotated[str, typer.Option("--key", help="env:NAME or file:PATH of the API key.")] = "",
+    per_minute: Annotated[
+        float | None, typer.Option("--per-minute", min=0.01, help="At most so many prompts a minute.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=0, help="The longest answer; 0 sets no limit.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", help="A price file that has the model; else data/prices.yaml.")
+    ] = None,
+    input_price: Annotated[
+        float | None, typer.Option("--input-price", min=0.0, help="USD per million tokens of prompts.")
+    ] = None,
+    output_price: Annotated[
+        float | None, typer.Option("--output-price", min=0.0, help="USD per million tokens of answers.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask, after the estimate of the cost was told.")] = False,
+    json: Json = False,
+) -> None:
+    """Have a live model answer a sheet: the cost is told first, a break is gone on from, and safe grades are given."""
+    from switchtender.aptitude_run import RunOptions, run_sheet
+
+    options = RunOptions(endpoint, key, per_minute, max_tokens, prices, input_price, output_price, yes)
+    run_sheet(model, sheet, out, options, json)
