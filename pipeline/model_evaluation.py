@@ -5,6 +5,7 @@ Baselines are chosen and fitted on the rows that the router learnt from. Nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.outcome_cells import outcomes_of_rows, with_outcomes
 from pipeline.outcome_pictures import draw_outcomes
 from pipeline.outcome_report import ROUTER, outcome_report
 from pipeline.params import Section, read
+from pipeline.policies import Choice
 from pipeline.report_facts import TASK_MAP
 from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import open_router
@@ -31,6 +33,7 @@ from pipeline.task_page import draw_task_map
 from pipeline.track import MODELS, Track
 
 NAME = "evaluate"
+MOST_NEW = 20
 _SHOWN = ("quality", "cost_usd", "gap_closed")
 
 
@@ -51,12 +54,14 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     truth = outcomes_of_rows(holdout, router.candidates)
     train = with_outcomes(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
     part = outcomes_of_rows(train, router.candidates)
-    predictions = router.predict(truth.prompts)
+    reading = router.read(truth.prompts)
+    predictions = router.judge(truth.prompts, reading)
     parts = [(part, np.arange(len(truth)))]
     learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
     report = {
         **outcome_report(predictions, truth, learnt, parts),
         "holdout_version": holdout_version(holdout),
+        "drift": drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading)),
     }
     report |= as_systems(report)
     write_json(report, track.stages / NAME / "metrics.json")
@@ -68,6 +73,14 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
         draw_task_map(router.scorer.tasks(), router.scorer.prompt_map(), plots / f"{TASK_MAP}.png")
     write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT), track.stages / FATES.name)
     return _summary(report)
+
+
+def drift_facts(prompt_ids: Sequence[str], new: Choice | None) -> dict[str, Any] | None:
+    """How many of the prompts match no task, the share, and the first of them; None where the system cannot tell."""
+    if new is None:
+        return None
+    ids = [prompt_ids[i] for i in np.flatnonzero(new).tolist()]
+    return {"prompts": len(new), "new": len(ids), "share": round(float(new.mean()), 6), "prompt_ids": ids[:MOST_NEW]}
 
 
 def as_systems(report: dict[str, Any]) -> dict[str, Any]:

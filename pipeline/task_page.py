@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.pictures import new_figure, save
 from pipeline.report import page_environment
+from pipeline.routers.tasks.drift import Drift
 from pipeline.routers.tasks.evidence import PromptMap, TaskEvidence
 from pipeline.tables import write_text
 
@@ -43,8 +44,10 @@ def colour_of(place: int) -> str:
     return _LOUD[place] if place < len(_LOUD) else _QUIET
 
 
-def build_task_page(tasks: Sequence[TaskEvidence], prompts: PromptMap, title: str, path: Path) -> None:
-    """Write the page whole.
+def build_task_page(
+    tasks: Sequence[TaskEvidence], prompts: PromptMap, title: str, path: Path, drift: Drift | None = None
+) -> None:
+    """Write the page whole; `drift` are the prompts of a table that match no task.
 
     Raises:
         TableError: the place cannot be written.
@@ -53,7 +56,7 @@ def build_task_page(tasks: Sequence[TaskEvidence], prompts: PromptMap, title: st
     environment.globals |= {"colour_of": colour_of}
     dots = dots_of(tasks, prompts)
     page = environment.get_template(TEMPLATE).render(
-        tasks=tasks, dots=dots, all=len(prompts.prompt_ids), title=title, wide=_WIDE, high=_HIGH
+        tasks=tasks, dots=dots, all=len(prompts.prompt_ids), title=title, wide=_WIDE, high=_HIGH, drift=drift
     )
     write_text(page, path)
 

@@ -23,7 +23,7 @@ from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.encoder_files import encoder_identity
 from pipeline.routers.prefixes import shared_prefixes, without_prefix
 from pipeline.routers.protocol import KnowsUncertainty, Predictions, Quantised, Scorer
-from pipeline.routers.views import errors_of, scores_of
+from pipeline.routers.views import errors_of, scores_of, strangers
 from pipeline.routers.windows import Reading
 from pipeline.tables import write_json
 
@@ -175,7 +175,11 @@ class CalibratedRouter:
 
     def read(self, prompts: Sequence[str]) -> Reading | None:
         """The prompts' vectors, or None where the system needs none."""
-        return self.scorer.embedding.read(self._followed(prompts)) if self.scorer.embedding else None
+        return self.scorer.embedding.read(self.followed(prompts)) if self.scorer.embedding else None
+
+    def is_new(self, prompts: Sequence[str], reading: Reading | None) -> Choice | None:
+        """Which prompts match no task that was learnt, bool [n]; None where the system cannot tell."""
+        return strangers(self.scorer, self.followed(prompts), reading)
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
         """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.
@@ -187,15 +191,15 @@ class CalibratedRouter:
             return None
         reading = self.read([prompt])
         vector = np.zeros(0, dtype=np.float32) if reading is None else reading.vectors[0]
-        found: dict[str, Any] = explain(self._followed([prompt])[0], vector).to_json()
+        found: dict[str, Any] = explain(self.followed([prompt])[0], vector).to_json()
         return found
 
-    def _followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
+    def followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
         return tuple(without_prefix(text, self.prefixes) if self.prefixes else text for text in prompts)
 
     def _unprefixed(self, outcomes: Outcomes) -> Outcomes:
-        return replace(outcomes, prompts=self._followed(outcomes.prompts), datasets=None)
+        return replace(outcomes, prompts=self.followed(outcomes.prompts), datasets=None)
 
     def terms(
         self,
@@ -217,7 +221,7 @@ class CalibratedRouter:
 
     def judge(self, prompts: Sequence[str], reading: Reading | None, terms: Terms | None = None) -> Predictions:
         """Quality, cost and choice of prompts that were read already, on these terms; by default without a pool."""
-        followed = self._followed(prompts)
+        followed = self.followed(prompts)
         quality = self._qualities(followed, reading)
         error = errors_of(self.scorer, followed, reading) if isinstance(self.policy, DoubtPolicy) else None
         terms = terms or self.terms(prompts)

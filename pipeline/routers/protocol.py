@@ -138,3 +138,11 @@ class KnowsUncertainty(Protocol):
 
     def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.float64]:
         """The standard error of each quality that `scores` gives of the same arguments, float64 [n, c]."""
+
+
+@runtime_checkable
+class KnowsTasks(Protocol):
+    """An ability that a scorer may have: it tells a prompt that is like none that it learnt from."""
+
+    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
+        """Which prompts match no known task, bool [n]."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipeline.errors import InputError
 from pipeline.outcomes import FloatMatrix
-from pipeline.routers.protocol import KnowsUncertainty, Scorer
+from pipeline.routers.protocol import KnowsTasks, KnowsUncertainty, Scorer
 from pipeline.routers.windows import Reading
 
 
@@ -29,6 +29,13 @@ def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -
         raise InputError(f"a {scorer.name} router tells no uncertainty, which its policy needs; fit it again")
     errors = scorer.uncertainty(*_views(prompts, reading))
     return errors if reading is None else reading.combine(errors, np.add)
+
+
+def strangers(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> npt.NDArray[np.bool_] | None:
+    """Which prompts match no task, bool [n], long ones by their ends; None where the system cannot tell."""
+    if not isinstance(scorer, KnowsTasks):
+        return None
+    return scorer.is_new(prompts, _views(prompts, None)[1] if reading is None else reading.vectors[reading.first])
 
 
 def _views(prompts: Sequence[str], reading: Reading | None) -> tuple[Sequence[str], FloatMatrix]:

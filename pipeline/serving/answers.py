@@ -19,7 +19,7 @@ class Scored:
     `quality` is float32 [c], calibrated, in 0..1; `cost` float64 [c] in USD a call, NaN where unknown. A prompt
     longer than the encoder reads is read in overlapping windows; `windows` says in how many. `allowed` bool [c] says
     whom a pool lets answer; None where there is none. `error` float64 [c] is the standard error of each quality, for a
-    policy that doubts.
+    policy that doubts. `is_new` says whether the prompt matches no task of the router; None where it cannot tell.
     """
 
     quality: FloatMatrix
@@ -29,6 +29,7 @@ class Scored:
     neighbours: tuple[Neighbour, ...]
     allowed: npt.NDArray[np.bool_] | None = None
     error: npt.NDArray[np.float64] | None = None
+    is_new: bool | None = None
 
 
 def usd(cost: float) -> float | None:

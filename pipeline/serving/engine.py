@@ -120,6 +120,8 @@ class Engine:
             found = [Scored(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
         if judged.error is not None:
             found = [replace(one, error=error) for one, error in zip(found, judged.error, strict=True)]
+        if (new := self.router.is_new(prompts, reading)) is not None:
+            found = [replace(one, is_new=is_new) for one, is_new in zip(found, new.tolist(), strict=True)]
         return found
 
     def _remember(self, scored: dict[str, Scored]) -> None:

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus. Labels are bounded: routes, status codes, candidates, error codes."""
+"""What the service counts, for Prometheus. Labels are bounded: routes, codes, candidates, versions that served."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Metrics:
         self.in_flight = Gauge(f"{name}requests_in_flight", "Requests under way", registry=self.registry)
         self.prompts = Counter(f"{name}prompts", "Prompts routed", registry=self.registry)
         self.cache_hits = Counter(f"{name}cache_hits", "Prompts whose scores were known", registry=self.registry)
+        self.new_prompts = Counter(
+            f"{name}new_prompts", "Prompts that match no task of a version that can tell", ["version"],
+            registry=self.registry,
+        )  # fmt: skip
         self.decisions = Counter(f"{name}decisions", "Times chosen", ["candidate"], registry=self.registry)
         self.feedback = Counter(f"{name}feedback", "Judgements received", registry=self.registry)
         self.registry.register(_State(switch, journal))

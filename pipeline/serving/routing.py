@@ -167,16 +167,19 @@ class Routing:
             "scores": scores_of(served, scored),
             "chosen": decision.chosen,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
+            **({} if scored.is_new is None else {"new": scored.is_new}),
             "probability": decision.probability,
             "prompt_sha256": sha256(text.encode("utf-8")).hexdigest(),
             **({"prompt": text} if self.params.log_prompts else {}),
         }
 
     def _noted(self, asked: Asked, routed: Routed) -> None:
+        served = routed.served
+        if told := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
+            self.metrics.new_prompts.labels(served.version).inc(sum(told))
         for decision in routed.decisions:
             for name in decision.chosen:
                 self.metrics.decisions.labels(name).inc()
-        served = routed.served
         remembered = Remembered(len(asked.texts), served.version, served.engine.candidates)
         with self._lock:
             self._lately[asked.request_id] = remembered

@@ -171,7 +171,10 @@ def _plane(features: FloatMatrix) -> FloatMatrix:
 
 
 def distinctive(texts: Sequence[str], task: Indices, count: int) -> tuple[tuple[str, ...], ...]:
-    """For each task the phrases that tell it apart: those that many of its prompts have, and few others."""
+    """For each of `count` tasks the phrases that tell it apart: those that many of its prompts have, and few others.
+
+    `task` is int64 [n], the task of each text; one may have none.
+    """
     inside: list[Counter[str]] = []
     read = np.zeros(count)
     for t in range(count):

@@ -20,6 +20,7 @@ from pipeline.routers.heads import level_scores
 from pipeline.routers.protocol import Quantised, Scorer
 from pipeline.routers.settings import Progress
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
+from pipeline.routers.tasks.drift import Drift, drift_of
 from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.means import Prior, Values
@@ -107,6 +108,12 @@ class TasksScorer(Scorer):
         """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""
         model, _ = self._fitted()
         return model.assignment.strange(model.features.of(prompts, vectors))
+
+    def drift(self, prompt_ids: Sequence[str], prompts: Sequence[str], vectors: FloatMatrix) -> Drift:
+        """The prompts that are like no known task, and the clusters that they make."""
+        model, _ = self._fitted()
+        features, known = model.features.of(prompts, vectors), model.assignment
+        return drift_of(prompt_ids, prompts, features, known.strange(features), known.least_cosine, self.seed)
 
     def tasks(self) -> tuple[TaskEvidence, ...]:
         """Every task with its evidence, the largest first."""
