@@ -89,8 +89,7 @@ def as_systems(report: dict[str, Any]) -> dict[str, Any]:
         name: {what: row[what] for what in _SHOWN if row.get(what, {}).get("value") is not None}
         for name, row in report["metrics"].items()
     }
-    error = report["calibration"]["all"]["error"]
-    systems[ROUTER]["calibration_error"] = {"value": error, "low": error, "high": error}
+    systems[ROUTER]["calibration_error"] = report["calibration"]["all"]["error_interval"]
     lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
     return {"systems": systems, "quality_over": lead}
 

@@ -1,4 +1,4 @@
-"""Statistics of graded outcomes: paired resampling, cost-quality curves, pairs, acceptance, ranks, calibration.
+"""Statistics of graded outcomes: paired resampling, cost-quality curves, pairs, acceptance, ranks.
 
 Everywhere NaN stands for what is not known (a candidate not tried, a cost not given): it is left out of a mean, and
 never counts as zero.
@@ -262,7 +262,7 @@ def recovered(curve: PairCurve) -> PairCurve | None:
     return PairCurve(curve.share, (curve.value - curve.value[0]) / (curve.value[-1] - curve.value[0]))
 
 
-# --- acceptance, ranks, calibration -----------------------------------------------------------------------------
+# --- acceptance, ranks ------------------------------------------------------------------------------------------
 
 
 def accepted(quality: Values, reference: Values) -> Values:
@@ -289,21 +289,3 @@ def ranks(quality: Values, picks: Rows) -> Values:
     better = (quality > own[:, None] + 1e-9).sum(axis=1)
     equal = (np.abs(quality - own[:, None]) <= 1e-9).sum(axis=1)
     return np.where(np.isnan(own), np.nan, 1 + better + (equal - 1) / 2)
-
-
-def reliability(expected: Values, quality: Values, bins: int = 10) -> list[dict[str, float]]:
-    """Equally filled bins of expected quality over the known cells: count, mean expected and mean observed quality."""
-    known = np.isfinite(quality) & np.isfinite(expected)
-    order = np.argsort(expected[known], kind="stable")
-    parts = zip(np.array_split(expected[known][order], bins), np.array_split(quality[known][order], bins), strict=True)
-    return [
-        {"count": len(e), "expected": round(float(e.mean()), 6), "observed": round(float(q.mean()), 6)}
-        for e, q in parts
-        if len(e)
-    ]
-
-
-def calibration_error(table: Sequence[dict[str, float]]) -> float:
-    """The mean gap of a reliability table, weighted by count; NaN for an empty one."""
-    count = sum(row["count"] for row in table)
-    return sum(row["count"] * abs(row["expected"] - row["observed"]) for row in table) / count if count else np.nan

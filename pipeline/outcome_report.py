@@ -22,6 +22,7 @@ from pipeline.baseline_rows import (
     baseline_rows,
     of_predictions,
 )
+from pipeline.outcome_calibration import Reliability
 from pipeline.outcome_slices import Slice, dataset_slices, prompt_slices
 from pipeline.outcomes import Outcomes
 from pipeline.policies import Choice
@@ -294,11 +295,13 @@ def _calibration(router: Strategy, outcomes: Outcomes) -> Facts:
     assert router.expected is not None
     quality, expected = outcomes.quality.astype(np.float64), router.expected.quality
     cells = {
-        "all": (expected.ravel(), quality.ravel()),
-        "chosen": (m.taken(expected, _picks(router)), router.quality),
+        "all": Reliability.of(expected, quality),
+        "chosen": Reliability.of(m.taken(expected, _picks(router)), router.quality),
     }
-    tables = {name: m.reliability(*pair) for name, pair in cells.items()}
-    return {name: {"error": rounded(m.calibration_error(table)), "bins": table} for name, table in tables.items()}
+    return {
+        name: {"error": rounded(found.error()), "error_interval": found.error_figure(), "bins": found.table()}
+        for name, found in cells.items()
+    }
 
 
 def rounded(value: float) -> float | None:

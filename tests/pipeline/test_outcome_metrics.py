@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import outcome_metrics as m
+from pipeline.outcome_calibration import Reliability
 
 NAN = np.nan
 
@@ -184,13 +185,31 @@ def test_equals_share_a_rank_and_only_what_was_tried_is_ranked() -> None:
 
 def test_calibration_by_equally_filled_bins() -> None:
     expected = np.array([0.1, 0.2, 0.8, 0.9, 0.5])
-    table = m.reliability(expected, np.array([0.0, 0.0, 1.0, 0.0, NAN]), bins=2)
-    assert table == [
+    found = Reliability.of(expected, np.array([0.0, 0.0, 1.0, 0.0, NAN]), bins=2)
+    assert found.table() == [
         {"count": 2, "expected": 0.15, "observed": 0.0},
         {"count": 2, "expected": 0.85, "observed": 0.5},
     ]
-    assert m.calibration_error(table) == pytest.approx(0.25)
-    assert np.isnan(m.calibration_error(m.reliability(expected, np.full(5, NAN))))
+    assert found.error() == pytest.approx(0.25)
+    nothing = Reliability.of(expected, np.full(5, NAN))
+    assert nothing.table() == []
+    assert np.isnan(nothing.error())
+    assert nothing.error_figure() == {"value": None, "low": None, "high": None}
+
+
+def test_the_calibration_error_has_an_interval_over_prompts() -> None:
+    """Prompts are resampled, and not cells: twice the cells of the same prompts are no more certain."""
+    random = np.random.default_rng(4)
+    expected = random.uniform(0.2, 0.8, (200, 1))
+    quality = (random.random((200, 1)) < np.clip(expected + 0.15, 0, 1)).astype(np.float64)
+    found = Reliability.of(expected, quality).error_figure()
+    assert found["low"] < found["value"] < found["high"]  # type: ignore[operator]
+    assert found["low"] == pytest.approx(0.11, abs=0.04)
+    assert found["high"] == pytest.approx(0.25, abs=0.04)
+    twice = Reliability.of(np.tile(expected, 2), np.tile(quality, 2)).error_figure()
+    assert twice["high"] - twice["low"] == pytest.approx(found["high"] - found["low"], rel=0.15)  # type: ignore[operator]
+    honest = Reliability.of(expected, (random.random((200, 1)) < expected).astype(np.float64)).error_figure()
+    assert honest["low"] <= honest["value"] < honest["high"]  # type: ignore[operator]
 
 
 def test_small_costs_keep_their_digits() -> None:
