@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.project import Project
 from flows.snapshot import CANDIDATES
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.outcomes import Outcomes, read_outcomes
 from pipeline.tables import write_table
 
@@ -26,7 +26,7 @@ def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> t
     """
     outcomes = read_outcomes(table)
     if name not in outcomes.candidates:
-        raise InputError(f"{table} has no outcome of '{name}'; it has {', '.join(outcomes.candidates[:8])}")
+        raise InputError(f"{table} has no outcome of '{name}'; it has {listed(outcomes.candidates)}")
     return keep(project, name, outcomes, table, dry_run=dry_run)
 
 

@@ -24,7 +24,7 @@ from flows.registry import Registry
 from flows.snapshot import POINTER, dvc, uncommitted_data
 from flows.tracing import RowInVersion, tracing
 from flows.versions import Version, Versions
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_rows, with_forgotten
 from pipeline.holdout import HOLDOUT_FILE
 from pipeline.label_reviews import REVIEWS_FILE
@@ -134,7 +134,7 @@ def plan(project: Project, ids: Sequence[str]) -> Plan:
     known = traced | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
     unknown = [one for one in named if one not in known]
     if unknown:
-        raise InputError(f"no row {', '.join(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
+        raise InputError(f"no row {listed(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
     stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
     return Plan(named, taken, stays.hexdigest(), touched)
 

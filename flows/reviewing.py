@@ -12,7 +12,7 @@ from flows.dataset import Dataset
 from flows.project import Project
 from flows.promotion_log import who_am_i
 from pipeline.agents import AGENTS_FILE, read_agents
-from pipeline.errors import HeldByAnotherRun, InputError
+from pipeline.errors import HeldByAnotherRun, InputError, listed
 from pipeline.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, Review, read_reviews
 from pipeline.outcomes import SEPARATOR, split_agents
 from pipeline.serving.actions import LabelDecision, Suspect, Suspects
@@ -100,7 +100,7 @@ def _require_sense(decision: LabelDecision, names: tuple[str, ...]) -> None:
         raise InputError(f"unknown decision '{decision.decision}'; known are {KEEP}, {RELABEL}, {DROP}")
     unknown = [name for name in decision.agents if name not in names]
     if unknown or (decision.decision == RELABEL) != bool(decision.agents):
-        raise InputError(f"a relabelling names known agents (found: {', '.join(unknown or decision.agents) or 'none'})")
+        raise InputError(f"a relabelling names known agents (found: {listed(unknown or decision.agents)})")
 
 
 def _require_unseen(review: Review | None, prompt: str, decision: LabelDecision) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.agents import read_agents
-from pipeline.errors import InputError, VerificationFailed
+from pipeline.errors import InputError, VerificationFailed, listed
 from pipeline.fates import (
     AUGMENTED,
     EXCLUDED,
@@ -227,7 +227,7 @@ def chosen_rows(facts: VersionFacts, which: RowFilter) -> pd.DataFrame:
 
 def _require(what: str, value: str, known: list[str]) -> None:
     if value and value not in known:
-        raise InputError(f"there is no {what} '{value}'; known are {', '.join(known)}")
+        raise InputError(f"there is no {what} '{value}'; known are {listed(known)}")
 
 
 def plain_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:

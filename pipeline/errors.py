@@ -11,7 +11,19 @@
 Each message says what went wrong, where, and what to do next, in one line.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 EXIT_DONE = 0
+_MOST_NAMES = 8
+
+
+def listed(names: Iterable[object], most: int = _MOST_NAMES) -> str:
+    """Names as one line of a message bears them: the first `most`, and how many more; `none` where there are none."""
+    every = [str(name) for name in names]
+    more = f", ... and {len(every) - most} more" if len(every) > most else ""
+    return (", ".join(every[:most]) or "none") + more
 
 
 class SwitchtenderError(Exception):

@@ -22,6 +22,7 @@ from pydantic import Field
 from pipeline.agents import read_agents
 from pipeline.champion import Champion, Choices, read_champion
 from pipeline.determinism import RunParams
+from pipeline.errors import listed
 from pipeline.holdout_predictions import named_matrix
 from pipeline.metrics import Binary, Statistic, bootstrap, micro_f1, recall, resamples
 from pipeline.outcomes import label_matrix
@@ -170,7 +171,7 @@ def _rare_recall(evidence: Evidence, params: GateParams) -> GateResult:
     support = evidence.truth.sum(axis=0)
     thin = [evidence.names[c] for c in np.flatnonzero(rare & (support < params.rare_minimum))]
     if thin:
-        reason = f"fewer than {params.rare_minimum} holdout prompts of {', '.join(thin)}"
+        reason = f"fewer than {params.rare_minimum} holdout prompts of {listed(thin)}"
         return GateResult("rare_recall", None, params.rare_recall, UNDECIDABLE, reason)
     if not rare.any():
         return GateResult("rare_recall", None, params.rare_recall, PASSED, "no agent is rare")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.errors import TableError
+from pipeline.errors import TableError, listed
 from pipeline.outcomes import SEPARATOR, split_agents
 from pipeline.tables import LINE, read_table, sha256_text
 
@@ -63,7 +63,7 @@ def _review(row: object, names: tuple[str, ...], path: Path) -> Review:
     unknown = [name for name in agents if name not in names]
     if unknown or (facts["decision"] == RELABEL and not agents):
         found = unknown[0] if unknown else ""
-        raise TableError(f"{where}: relabel names the unknown agent '{found}'; known are {', '.join(names)}")
+        raise TableError(f"{where}: relabel names the unknown agent '{found}'; known are {listed(names)}")
     ordered = sorted(set(agents), key=names.index)
     return Review(**{**facts, "agents": SEPARATOR.join(ordered)})
 

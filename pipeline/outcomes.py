@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import TableError
+from pipeline.errors import TableError, listed
 from pipeline.tables import LINE, read_table
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _read_labels(
     for line, row in zip(frame[LINE], labels, strict=True):
         for name in row:
             if name not in names or not name:
-                raise TableError(f"{path}, line {line}: unknown agent '{name}'; known are {', '.join(names)}")
+                raise TableError(f"{path}, line {line}: unknown agent '{name}'; known are {listed(names)}")
         if len(set(row)) < len(row):
             raise TableError(f"{path}, line {line}: an agent is named twice in '{SEPARATOR.join(row)}'; name it once")
     if not names:
@@ -161,7 +161,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
     )
     _refuse(frame, frame.duplicated(["prompt_id", "candidate"]), path, "this prompt_id and candidate stand twice")
     names = tuple(candidates) if candidates else tuple(sorted(frame["candidate"].unique()))
-    _refuse(frame, ~frame["candidate"].isin(names), path, f"unknown candidate; known are {', '.join(names)}")
+    _refuse(frame, ~frame["candidate"].isin(names), path, f"unknown candidate; known are {listed(names)}")
     prompts = frame.drop_duplicates(["prompt_id", "prompt"])
     _check_ids(prompts, path)
     row = pd.Series(range(len(prompts)), index=prompts["prompt_id"])[frame["prompt_id"]].to_numpy()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import ParamsError
+from pipeline.errors import ParamsError, listed
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -80,4 +80,4 @@ def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PA
 
 def _nearest(word: str, known: Any) -> str:
     match = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else f"; known are {', '.join(map(str, known))}"
+    return f"; did you mean '{match[0]}'?" if match else f"; known are {listed(known)}"

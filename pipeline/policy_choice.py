@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.outcome_metrics import Rows, Values, known_mean, taken, willingness
 from pipeline.policies import (
     NEVER_STRONG,
@@ -169,7 +169,7 @@ def _columns(params: PolicyParams, held_out: HeldOut) -> tuple[int, int]:
     names = held_out.candidates
     for role, name in (("strong", params.strong), ("weak", params.weak)):
         if name and name not in names:
-            raise InputError(f"policy.{role} '{name}' is no candidate of the table; known are {', '.join(names)}")
+            raise InputError(f"policy.{role} '{name}' is no candidate of the table; known are {listed(names)}")
     if len(names) < 2:
         raise InputError("policy.kind pair needs two candidates, and the table has one")
     given = names.index(params.weak) if params.weak else -1

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.outcomes import split_agents
 from pipeline.prices import MILLION, Priced, named_entries, read_yaml
 from pipeline.tables import read_table
@@ -78,7 +78,7 @@ def named(pool: Sequence[P], name: str) -> P:
     """
     found = next((candidate for candidate in pool if candidate.name == name), None)
     if found is None:
-        known = ", ".join(candidate.name for candidate in pool)
+        known = listed(candidate.name for candidate in pool)
         raise InputError(f"the pool has no candidate '{name}' (known: {known}); add it with its prices to pool.yaml")
     return found
 

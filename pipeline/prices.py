@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 
 MILLION = 1_000_000
 PRICES_FILE = Path("data/prices.yaml")
@@ -166,7 +166,7 @@ def nearest(word: str, known: Any) -> str:
     """The end of a message about an unknown name: the nearest known one, or those that there are."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"; did you mean '{match[0]}'?" if match else f" (known: {', '.join(names[:8])})"
+    return f"; did you mean '{match[0]}'?" if match else f" (known: {listed(names)})"
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import TableError, VerificationFailed
+from pipeline.errors import TableError, VerificationFailed, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
         raise TableError(f"{path}, line {_undecodable_line(path)}: not UTF-8; save the file as UTF-8") from error
     missing = [name for name in required if name not in frame.columns]
     if missing:
-        found = ", ".join(name for name in frame.columns if name != LINE) or "none"
+        found = listed(name for name in frame.columns if name != LINE)
         raise TableError(f"{path} lacks the column '{missing[0]}' (found: {found}); add it")
     if frame.empty:
         raise TableError(f"{path} has no rows; it needs at least one")

@@ -10,7 +10,7 @@ from flows.indexing import rebuild_index
 from flows.project import Project, find_project
 from flows.served_log import Served
 from flows.tracing import RowInVersion, Tracing, tracing
-from pipeline.errors import InputError, SwitchtenderError
+from pipeline.errors import InputError, SwitchtenderError, listed
 from pipeline.tables import sha256_text
 from switchtender.show import print_json, print_table, say
 
@@ -90,7 +90,7 @@ def _none(row: str, unknown: Sequence[str]) -> SwitchtenderError:
     if unknown:
         return SwitchtenderError(
             f"no version that can be looked into has known {what}, but nothing is known any more of the rows of "
-            f"{', '.join(unknown)}; see var/records/removals.jsonl"
+            f"{listed(unknown)}; see var/records/removals.jsonl"
         )
     return InputError(f"no version has ever known {what}; ids are those of data/prompts.csv")
 

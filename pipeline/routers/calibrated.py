@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.calibration import Calibration, fit_calibration
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.folds import Folds
 from pipeline.outcome_metrics import Rows
 from pipeline.outcomes import FloatMatrix, Outcomes
@@ -142,7 +142,7 @@ class CalibratedRouter:
         new = outcomes.candidates[known:]
         if outcomes.candidates[:known] != self._candidates or not new:
             raise InputError(
-                f"the router knows {', '.join(self._candidates)}; give their outcomes in this order, then the new ones'"
+                f"the router knows {listed(self._candidates)}; give their outcomes in this order, then the new ones'"
             )
         added = replace(outcomes, candidates=new, quality=outcomes.quality[:, known:], cost=outcomes.cost[:, known:])
         costs = self.costs.joined(fit_costs(tokens_in(outcomes.prompts), added, self._paid(new, prices)))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import TableError
+from pipeline.errors import TableError, listed
 from pipeline.outcomes import Outcomes, label_matrix, read_outcomes, read_prompts, split_agents
 from pipeline.tables import write_table
 
@@ -142,6 +142,16 @@ def test_a_bad_row_is_told_in_one_line(text: str, message: str, tmp_path: Path) 
 def test_a_candidate_outside_the_given_ones_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="line 3: unknown candidate; known are big"):
         read_outcomes(put(tmp_path, GRADED), ("big",))
+
+
+def test_a_message_names_the_first_of_many_agents_and_counts_the_others(tmp_path: Path) -> None:
+    names = [f"agent-{number}" for number in range(77)]
+    with pytest.raises(TableError) as error:
+        read_outcomes(put(tmp_path, LABELS), names)
+    assert str(error.value).endswith(f"known are {', '.join(names[:8])}, ... and 69 more")
+    assert listed(names[:8]) == ", ".join(names[:8])
+    assert listed(number for number in range(3)) == "0, 1, 2"
+    assert listed([]) == "none"
 
 
 def test_a_table_that_names_no_agent_at_all_is_refused(tmp_path: Path) -> None:

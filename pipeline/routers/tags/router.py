@@ -12,7 +12,7 @@ import scipy.sparse as sparse
 from safetensors.numpy import load_file, save_file
 
 from pipeline.baseline_rows import best_single
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.folds import Folds
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.crossfit import cross_fit
@@ -178,7 +178,7 @@ class TagsScorer(Scorer):
         known = self.candidates
         names, new = outcomes.candidates[: len(known)], outcomes.candidates[len(known) :]
         if names != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
+            raise InputError(f"a joining table names the known candidates first ({listed(known)}), then new ones")
         quality = outcomes.quality[:, len(known) :]
         untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
         if untried:

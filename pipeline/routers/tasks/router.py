@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, listed
 from pipeline.folds import Folds, make_folds, parts
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.embedding import FrozenEmbedding
@@ -183,7 +183,7 @@ class TasksScorer(Scorer):
         known = self.candidates
         new = outcomes.candidates[len(known) :]
         if outcomes.candidates[: len(known)] != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
+            raise InputError(f"a joining table names the known candidates first ({listed(known)}), then new ones")
         quality = outcomes.quality[:, len(known) :]
         untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
         if untried:
