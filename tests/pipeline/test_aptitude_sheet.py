@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,18 @@ def test_fewer_items_are_the_beginning_of_more_and_are_spread_over_tasks(table: 
         assert list(exported(table, f"{count}.csv", count)["prompt_id"]) == whole[:count]
     assert sorted(TEST.task[handing_out(TEST)[:9]].tolist()) == [0] * 4 + [1] * 4 + [2]
     assert sorted(TEST.task[handing_out(TEST)[:18]].tolist()) == [0] * 8 + [1] * 8 + [2] * 2
+
+
+def test_the_order_is_that_of_the_texts_and_not_of_the_items_numbers() -> None:
+    turned = replace(
+        TEST,
+        prompt_ids=TEST.prompt_ids[::-1],
+        digests=TEST.digests[::-1],
+        task=TEST.task[::-1],
+        weight=TEST.weight[::-1],
+    )
+    handed = [[test.digests[item] for item in handing_out(test)] for test in (TEST, turned)]
+    assert handed[0] == handed[1]
 
 
 def test_references_come_along_and_must_agree(table: Path, tmp_path: Path) -> None:
