@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import logit, softmax
 
 from pipeline.outcomes import FloatMatrix
-from pipeline.routers.aptitude.capability import Capability, levels
+from pipeline.routers.aptitude.capability import Capability, level_variance, levels
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.lesson import Lesson, Virtual
 from pipeline.routers.aptitude.settings import AptitudeParams
@@ -51,12 +51,12 @@ _NAMES = ("sharpness", "axes", "reach", "prior", "mix", "mix.prompt", "line", "l
 
 @dataclass(frozen=True)
 class Attended:
-    """Of n prompts and c candidates: accuracy about the prompt, pulled to the candidate's level, float64 [n, c]; on how
-    many answers it rests, [n, c]; shift and steepness of each prompt's line, [n, 2].
+    """Of n prompts and c candidates: accuracy about the prompt, pulled to the candidate's level, float64 [n, c], and
+    its variance [n, c]; shift and steepness of each prompt's line, [n, 2].
     """
 
     accuracy: Values
-    effective: Values
+    variance: Values
     line: Values
 
 
@@ -79,14 +79,9 @@ class LeanReader:
         return np.concatenate([_on_line(each) for each in found]).astype(np.float32)
 
     def uncertainty(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Values:
-        """The standard error of each logit, float64 [n, c]: as of so many answers of that accuracy."""
-        found = [self._error(self._attended(test, capability, part)) for part in _blocks(features)]
+        """The standard error of each logit, float64 [n, c], from how many answers tell of it and of the level."""
+        found = [_logit_error(self._attended(test, capability, part)) for part in _blocks(features)]
         return np.concatenate(found)
-
-    def _error(self, found: Attended) -> Values:
-        spread = found.accuracy.clip(_CLIP, 1 - _CLIP)
-        variance = 1 / (spread * (1 - spread)) / (found.effective + _PRIOR)
-        return np.asarray(found.line[:, 1:] * np.sqrt(variance))
 
     def _attended(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Attended:
         sharpness, axes, reach, prior, mix, mix_prompt, line, line_prompt = self._arrays
@@ -97,7 +92,8 @@ class LeanReader:
         inputs = features * _gate_scale(features)
         share = softmax(mix + inputs @ mix_prompt, axis=1)
         accuracy = np.tile(level, (len(features), 1))
-        effective = np.zeros_like(accuracy)
+        variance = np.zeros_like(accuracy)
+        of_answer, of_level = level_variance(test, capability.answers)
         cosine, rarity = features @ test.features.T, np.log(test.weight).astype(np.float32)
         for h in range(len(sharpness)):
             near = np.exp(sharpness[h]) * cosine + _REACH * np.tanh(reach[h]) * (
@@ -105,11 +101,12 @@ class LeanReader:
             )
             weight = softmax(near + rarity, axis=1)
             mass = np.maximum(weight @ answered, 1e-9)
-            count = mass**2 / np.maximum(weight**2 @ answered, 1e-9)
+            count = mass / (weight**2).sum(axis=1, keepdims=True)
             pulled = count / (count + np.exp(prior[h]))
             accuracy += share[:, h : h + 1] * pulled * (weight @ filled / mass - level)
-            effective += share[:, h : h + 1] * np.where(mass > 1e-9, count, 0)
-        return Attended(accuracy, effective, _lines(line + inputs @ line_prompt))
+            own = pulled**2 / np.maximum(count, 1e-9) * of_answer
+            variance += share[:, h : h + 1] * (own + (1 - pulled) ** 2 * of_level)
+        return Attended(accuracy, variance, _lines(line + inputs @ line_prompt))
 
     def save(self, folder: Path) -> None:
         save_file(dict(zip(_NAMES, self._arrays, strict=True)), folder / TENSORS)
@@ -134,6 +131,11 @@ def _lines(values: Values) -> Values:
 
 def _on_line(found: Attended) -> Values:
     return np.asarray(found.line[:, :1] + found.line[:, 1:] * logit(found.accuracy.clip(_CLIP, 1 - _CLIP)))
+
+
+def _logit_error(found: Attended) -> Values:
+    spread = found.accuracy.clip(_CLIP, 1 - _CLIP)
+    return np.asarray(found.line[:, 1:] * np.sqrt(found.variance) / (spread * (1 - spread)))
 
 
 def _first(width: int, draws: torch.Generator) -> list[torch.Tensor]:
@@ -222,7 +224,7 @@ def _forward(
     near = sharpness.exp()[:, None, None] * (features @ items.T) + _REACH * torch.tanh(reach)[:, None, None] * alike
     weight = torch.softmax(near + rarity, dim=-1)
     mass = (weight @ shown.answered).clamp(min=1e-9)
-    count = mass.square() / (weight.square() @ shown.answered).clamp(min=1e-9)
+    count = mass / weight.square().sum(dim=-1, keepdim=True)
     pulled = count / (count + prior.exp()[:, None, None]) * (weight @ shown.filled / mass - shown.level)
     share = torch.softmax(mix + inputs @ mix_prompt, dim=1)
     accuracy = shown.level + torch.einsum("nh,hnc->nc", share, pulled)

@@ -131,6 +131,10 @@ class AptitudeScorer(Scorer):
         logits = self._logits(prompts, vectors)
         return self.scale.error(logits, self._logit_error(prompts, vectors))
 
+    def features_of(self, prompts: Sequence[str]) -> FloatMatrix:
+        """What the reader knows prompts by, float32 [n, width]; a long one by its ends."""
+        return self._fitted()[0].of(prompts, self.frozen.embed(prompts))
+
     def _logits(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         features, test = self._fitted()
         return self._reader.logits(test, self._capability, prompts, features.of(prompts, vectors))

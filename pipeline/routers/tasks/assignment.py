@@ -96,7 +96,7 @@ def batches(rows: int, size: int, steps: int, seed: int) -> Iterator[Indices]:
     """`steps` mini-batches of row numbers, each epoch in a new order."""
     random = np.random.default_rng(seed)
     done = 0
-    while done < steps:
+    while rows and done < steps:
         order = random.permutation(rows)
         for start in range(0, rows, size):
             if done == steps:
