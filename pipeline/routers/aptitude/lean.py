@@ -102,10 +102,10 @@ class LeanReader:
             weight = softmax(near + rarity, axis=1)
             mass = np.maximum(weight @ answered, 1e-9)
             count = mass / (weight**2).sum(axis=1, keepdims=True)
-            pulled = count / (count + np.exp(prior[h]))
+            weighed = count + np.exp(prior[h])
+            pulled = count / weighed
             accuracy += share[:, h : h + 1] * pulled * (weight @ filled / mass - level)
-            own = pulled**2 / np.maximum(count, 1e-9) * of_answer
-            variance += share[:, h : h + 1] * (own + (1 - pulled) ** 2 * of_level)
+            variance += share[:, h : h + 1] * (of_answer / weighed + (1 - pulled) ** 2 * of_level)
         return Attended(accuracy, variance, _lines(line + inputs @ line_prompt))
 
     def save(self, folder: Path) -> None:
