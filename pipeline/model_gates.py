@@ -38,12 +38,15 @@ from pipeline.tables import read_table
 from pipeline.track import MODELS
 
 _ROUNDING = 1e-9
+_OFTEN = 0.05
+"""Of the prompts: below this share choices of a candidate weigh little in any figure."""
 
 
 class ModelGateParams(Section):
     """Floors, ceilings and margins; costs in USD a prompt, 0 for no ceiling."""
 
     quality: float = Field(ge=0, le=1)
+    judged: float = Field(ge=0, le=1)
     calibration_error: float = Field(ge=0, le=1)
     cost_usd: float = Field(ge=0)
     cost_rise: float = Field(ge=0)
@@ -60,6 +63,7 @@ class ModelEvidence:
     `single` is the column of the candidate that is best in train.
     """
 
+    candidates: tuple[str, ...]
     quality: FloatMatrix
     cost: FloatMatrix
     chosen: Binary
@@ -90,6 +94,7 @@ def evidence_of(
     names = candidates_in(predictions)
     outcomes = truth_in(predictions, names, labels=False)
     return ModelEvidence(
+        candidates=tuple(names),
         quality=outcomes.quality,
         cost=outcomes.cost,
         chosen=named_matrix(predictions["chosen"], names),
@@ -105,6 +110,7 @@ def judge(evidence: ModelEvidence, params: ModelGateParams, seed: int) -> list[G
     """Every gate's result, in a fixed order."""
     return [
         floor("quality", chosen_quality(evidence.quality, evidence.chosen), params.quality),
+        _judged(evidence, params),
         _over_best_single(evidence, params, seed),
         ceiling("calibration_error", evidence.calibration_error, params.calibration_error),
         _cost(evidence, params),
@@ -124,6 +130,21 @@ def against_champion(evidence: ModelEvidence, params: ModelGateParams, seed: int
         return [GateResult(name, None, limit, UNDECIDABLE, reason) for name, limit in names.items()]
     paired = _paired("champion_quality", evidence, evidence.champion_chosen, params, seed)
     return [paired, _champion_cost(evidence, evidence.champion_chosen, params)]
+
+
+def _judged(evidence: ModelEvidence, params: ModelGateParams) -> GateResult:
+    """Whoever is chosen often was tried on enough of those prompts; else the figures say nothing of these choices."""
+    chosen = evidence.chosen.sum(axis=0)
+    often = np.flatnonzero(chosen > _OFTEN * len(evidence.chosen))
+    if not len(often):
+        return GateResult("judged", None, params.judged, PASSED, "no candidate is chosen often")
+    shares = (evidence.chosen & ~np.isnan(evidence.quality)).sum(axis=0)[often] / chosen[often]
+    least = int(shares.argmin())
+    name, share = evidence.candidates[often[least]], round(float(shares[least]), 6)
+    reason = f"{name} was chosen on {chosen[often[least]]} holdout prompts and tried on {share:.0%} of them" + (
+        "" if share >= params.judged else "; add its outcomes there"
+    )
+    return GateResult("judged", share, params.judged, PASSED if share >= params.judged else UNDECIDABLE, reason)
 
 
 def _over_best_single(evidence: ModelEvidence, params: ModelGateParams, seed: int) -> GateResult:
