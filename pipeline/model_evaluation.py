@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.determinism import RunParams, pin
 from pipeline.engine_folder import ENGINE
+from pipeline.errors import InputError
 from pipeline.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.holdout import holdout_version
 from pipeline.holdout_predictions import predictions_table
@@ -84,11 +85,24 @@ def drift_facts(prompt_ids: Sequence[str], new: Choice | None) -> dict[str, Any]
 
 
 def as_systems(report: dict[str, Any]) -> dict[str, Any]:
-    """The headline figures as every track's metrics.json has them: each system's, and the router's lead over it."""
+    """The headline figures as every track's metrics.json has them: each system's, and the router's lead over it.
+
+    A system whose quality is known on no prompt is left out: always the cheapest, where that is a candidate known by
+    its aptitude test alone.
+
+    Raises:
+        InputError: that is so of the router itself.
+    """
     systems = {
         name: {what: row[what] for what in _SHOWN if row.get(what, {}).get("value") is not None}
         for name, row in report["metrics"].items()
+        if row.get("quality", {}).get("value") is not None
     }
+    if ROUTER not in systems:
+        raise InputError(
+            "on no holdout prompt is the quality of what the router chooses known; add outcomes of the candidates that "
+            "joined on holdout prompts to data/candidates"
+        )
     systems[ROUTER]["calibration_error"] = report["calibration"]["all"]["error_interval"]
     lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
     return {"systems": systems, "quality_over": lead}
