@@ -74,10 +74,27 @@ def _print_choice(
 
 
 def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:
-    """Of the best candidate beside the reference, what each tag of the prompt knows, the weightiest first."""
+    """In the words of the system."""
     if evidence is None:
-        say("This system cannot say more than its scores; `tags` can.")
-        return
+        say("This system cannot say more than its scores; `tags`, `tasks` and `aptitude` can.")
+    elif "reference" in evidence:
+        _print_tags(evidence, ranked)
+    else:
+        _print_tasks(evidence, ranked)
+
+
+def _print_tasks(evidence: dict[str, Any], ranked: list[str]) -> None:
+    """The tasks that the prompt is taken for, and there the best candidate beside the next."""
+    shown = ranked[:2]
+    rows = [
+        [f"{task['share']:.0%}", ", ".join(task["phrases"][:4]), *(float(task["quality"][name]) for name in shown)]
+        for task in evidence["tasks"]
+    ]
+    print_table("tasks that the prompt is taken for", ["share", "task", *shown], rows)
+
+
+def _print_tags(evidence: dict[str, Any], ranked: list[str]) -> None:
+    """Of the best candidate beside the reference, what each tag of the prompt knows, the weightiest first."""
     best = next((name for name in ranked if name != evidence["reference"]), ranked[0])
     found = [(tag["tag"], cell) for tag in evidence["tags"] for cell in tag["candidates"] if cell["candidate"] == best]
     found.sort(key=lambda pair: -abs(pair[1]["contribution"]))

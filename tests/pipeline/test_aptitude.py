@@ -323,3 +323,15 @@ def test_one_line_calibrates_all_candidates_and_keeps_their_order() -> None:
     assert scale.offset == pytest.approx(0.28, abs=0.05)
     assert fitted_scale(np.full((2, 2), NAN, np.float32), quality[:2, :2]) == Scale()
     assert fitted_scale(-logits, quality).slope > 0
+
+
+def test_it_tells_which_tasks_speak_for_a_choice(router: CalibratedRouter) -> None:
+    found = router.explain(SUBJECTS[2].format(700, 3))
+    assert found is not None
+    first = found["tasks"][0]
+    assert "python" in " ".join(first["phrases"])
+    assert first["share"] > 0.5
+    assert (
+        max(first["quality"], key=first["quality"].get) == "model-2" == max(found["quality"], key=found["quality"].get)
+    )
+    assert sum(task["share"] for task in found["tasks"]) <= 1 + 1e-6

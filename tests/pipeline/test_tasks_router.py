@@ -192,3 +192,12 @@ def test_half_of_the_cells_are_enough_and_a_candidate_that_was_never_tried_is_wo
 
 def test_it_is_a_system() -> None:
     assert "tasks" in SYSTEMS
+
+
+def test_it_tells_which_tasks_a_prompt_is_taken_for(router: CalibratedRouter) -> None:
+    found = router.explain(SUBJECTS[2].format(700, 3))
+    assert found is not None
+    first = found["tasks"][0]
+    assert "python" in " ".join(first["phrases"])
+    assert max(first["quality"], key=first["quality"].get) == "model-2"
+    assert found["quality"]["model-2"] == max(found["quality"].values())

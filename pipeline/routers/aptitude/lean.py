@@ -83,30 +83,38 @@ class LeanReader:
         found = [_logit_error(self._attended(test, capability, part)) for part in _blocks(features)]
         return np.concatenate(found)
 
+    def attention(self, test: AptitudeTest, features: FloatMatrix) -> FloatMatrix:
+        """How much each item tells of each prompt, float32 [n, items], together 1."""
+        found = np.sum([share * weight for share, weight, _ in self._heads(test, features)], axis=0)
+        return np.asarray(found, dtype=np.float32)
+
     def _attended(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Attended:
-        sharpness, axes, reach, prior, mix, mix_prompt, line, line_prompt = self._arrays
+        line, line_prompt = self._arrays[-2:]
         known = ~np.isnan(capability.answers)
         filled = np.where(known, capability.answers, 0).astype(np.float32)
         answered = known.astype(np.float32)
         level = levels(test, capability.answers)
-        inputs = features * _gate_scale(features)
-        share = softmax(mix + inputs @ mix_prompt, axis=1)
         accuracy = np.tile(level, (len(features), 1))
         variance = np.zeros_like(accuracy)
         of_answer, of_level = level_variance(test, capability.answers)
-        cosine, rarity = features @ test.features.T, np.log(test.weight).astype(np.float32)
-        for h in range(len(sharpness)):
-            near = np.exp(sharpness[h]) * cosine + _REACH * np.tanh(reach[h]) * (
-                (features @ axes[h]) @ (test.features @ axes[h]).T
-            )
-            weight = softmax(near + rarity, axis=1)
+        for share, weight, prior in self._heads(test, features):
             mass = np.maximum(weight @ answered, 1e-9)
             count = mass / (weight**2).sum(axis=1, keepdims=True)
-            weighed = count + np.exp(prior[h])
+            weighed = count + np.exp(prior)
             pulled = count / weighed
-            accuracy += share[:, h : h + 1] * pulled * (weight @ filled / mass - level)
-            variance += share[:, h : h + 1] * (of_answer / weighed + (1 - pulled) ** 2 * of_level)
-        return Attended(accuracy, variance, _lines(line + inputs @ line_prompt))
+            accuracy += share * pulled * (weight @ filled / mass - level)
+            variance += share * (of_answer / weighed + (1 - pulled) ** 2 * of_level)
+        return Attended(accuracy, variance, _lines(line + features * _gate_scale(features) @ line_prompt))
+
+    def _heads(self, test: AptitudeTest, features: FloatMatrix) -> Iterator[tuple[FloatMatrix, FloatMatrix, float]]:
+        """Of each head: how much it counts for each prompt [n, 1], what it gives to items [n, items], and its prior."""
+        sharpness, axes, reach, prior, mix, mix_prompt = self._arrays[:-2]
+        share = softmax(mix + features * _gate_scale(features) @ mix_prompt, axis=1)
+        cosine, rarity = features @ test.features.T, np.log(test.weight).astype(np.float32)
+        for h in range(len(sharpness)):
+            alike = (features @ axes[h]) @ (test.features @ axes[h]).T
+            near = np.exp(sharpness[h]) * cosine + _REACH * np.tanh(reach[h]) * alike
+            yield share[:, h : h + 1], softmax(near + rarity, axis=1), float(prior[h])
 
     def save(self, folder: Path) -> None:
         save_file(dict(zip(_NAMES, self._arrays, strict=True)), folder / TENSORS)

@@ -74,6 +74,9 @@ class Reader(Protocol):
     def uncertainty(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Values:
         """The standard error of each logit, float64 [n, c], from how many answers tell of a prompt like it."""
 
+    def attention(self, test: AptitudeTest, features: FloatMatrix) -> FloatMatrix:
+        """How much each item tells of each prompt, float32 [n, items], together 1."""
+
     def save(self, folder: Path) -> None: ...
 
     def load(self, folder: Path) -> None: ...

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.errors import InputError
 from pipeline.folds import Folds, parts
 from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.aptitude.capability import Capability, facts_of
+from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
 from pipeline.routers.aptitude.lean import LeanReader
 from pipeline.routers.aptitude.lesson import Lesson, Reader
@@ -23,6 +23,7 @@ from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.embedding import FrozenEmbedding
 from pipeline.routers.protocol import Quantised, Scorer
 from pipeline.routers.settings import Progress
+from pipeline.routers.tasks.explanation import TasksExplanation, explanation
 from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.means import Values
 from pipeline.tables import write_json
@@ -130,6 +131,15 @@ class AptitudeScorer(Scorer):
         """The standard error of each expected quality, float64 [n, c]: wider where fewer answers tell of it."""
         logits = self._logits(prompts, vectors)
         return self.scale.error(logits, self._logit_error(prompts, vectors))
+
+    def explain(self, prompt: str, vector: FloatMatrix) -> TasksExplanation:
+        """Which tasks of the test tell of a prompt, and what each candidate got there."""
+        features, test = self._fitted()
+        asked = features.of([prompt], vector[None])
+        tasks = np.arange(len(test.share))
+        shares = self._reader.attention(test, asked)[0] @ (test.task[:, None] == tasks)
+        means = accuracy(test, self._capability.answers).mean
+        return explanation(shares, test.keywords, means, self.candidates, self.scores([prompt], vector[None])[0])
 
     def features_of(self, prompts: Sequence[str]) -> FloatMatrix:
         """What the reader knows prompts by, float32 [n, width]; a long one by its ends."""

@@ -22,6 +22,7 @@ from pipeline.routers.settings import Progress
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.drift import Drift, drift_of
 from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
+from pipeline.routers.tasks.explanation import TasksExplanation, explanation
 from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.means import Prior, Values
 from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_errors, gathered_estimates
@@ -103,6 +104,13 @@ class TasksScorer(Scorer):
     def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
         """The standard error of each expected quality, float64 [n, c]."""
         return self.estimates(prompts, vectors).uncertainty(self.mixing)
+
+    def explain(self, prompt: str, vector: FloatMatrix) -> TasksExplanation:
+        """Which tasks a prompt is taken for, and what each candidate gets there."""
+        model, evidence = self._fitted()
+        shares = model.assignment.of(model.features.of([prompt], vector[None]))[0]
+        scores = self.scores([prompt], vector[None])[0]
+        return explanation(shares, evidence.phrases, model.means, self.candidates, scores)
 
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
         """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""
