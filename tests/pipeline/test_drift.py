@@ -103,6 +103,14 @@ def test_a_router_tells_of_prompts_that_were_read_and_another_system_cannot(rout
     new = router.is_new(texts, reading)
     assert new is not None
     assert new.tolist() == [False, True, True]
+    assert isinstance(router.scorer, TasksScorer)
+    turned = router.read(texts[::-1])
+    assert turned is not None
+    asked: list[FloatMatrix] = []
+    with pytest.MonkeyPatch.context() as patch:  # both kinds of vectors tell the same here, so what is asked is noted
+        patch.setattr(router.scorer, "is_new", lambda texts, vectors: asked.append(vectors))
+        router.is_new(texts[::-1], turned)
+    np.testing.assert_array_equal(asked[0], turned.vectors[turned.first])
     words = CalibratedRouter(LexicalScorer())
     words.fit(table(), make_folds(table().quality, 3, 0))
     assert words.is_new(texts, words.read(texts)) is None

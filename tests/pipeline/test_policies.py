@@ -182,6 +182,13 @@ def test_a_dearer_one_is_paid_only_for_a_gain_beyond_doubt() -> None:
     assert doubtful(DoubtPolicy(BudgetPolicy(0.005), 0.5), quality, ERROR) == [1, 2]
 
 
+def test_the_doubt_is_that_of_both() -> None:
+    # A gain of .10; the difference errs by .05 x sqrt 2 = .07 where both err by .05, else by .05 alone.
+    quality, cost = _matrix((0.9, 0.8)), np.array([[0.01, 0.001]])
+    for errors, picked in (((0.05, 0.05), 1), ((0.05, 0.0), 0), ((0.0, 0.05), 0), ((0.0, 0.07), 1)):
+        assert doubtful(DoubtPolicy(BestPolicy(), 1.5), quality, np.array([errors]), cost) == [picked]
+
+
 def test_one_that_is_unsure_does_not_bar_the_dearer_ones_behind_it() -> None:
     quality, unsure = _matrix((0.9, 0.7, 0.5)), np.array([[0.01, 0.5, 0.01]])
     assert doubtful(DoubtPolicy(BestPolicy(), 1.0), quality, unsure, COST[:1]) == [0]
