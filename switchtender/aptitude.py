@@ -20,22 +20,40 @@ CHAMPION = "champion"
 
 
 def export_sheet(
-    version: str, folder: Path | None, table: Path | None, out: Path, count: int | None, partial: bool, as_json: bool
+    version: str,
+    folder: Path | None,
+    table: Path | None,
+    out: Path,
+    count: int | None,
+    partial: bool,
+    holdout: bool,
+    as_json: bool,
 ) -> None:
     """Write the sheet of a version's test, or of a folder's with the table that it was fitted on.
 
     Raises:
-        InputError: a folder without a table, a router that has no test, or see `pipeline.aptitude.sheet`.
+        InputError: a folder without a table, or with `holdout`; a router without a test; see `pipeline.aptitude.sheet`.
     """
     from pipeline.aptitude.sheet import sheet_of, write_sheet
 
+    ids = _holdout_ids(folder) if holdout else ()
     with _tested(version, folder) as (router, test), _table(version, folder, table) as place:
-        sheet = sheet_of(test, router.followed, place, partial=partial)
+        sheet = sheet_of(test, router.followed, place, partial=partial, holdout=ids)
         written = write_sheet(sheet, count, out)
     if as_json:
-        print_json({"items": written, "of": len(test), "missing": list(sheet.missing), "sheet": str(out)})
+        held_out = len(sheet.held_out)
+        print_json(
+            {
+                "items": written - held_out,
+                "of": len(test),
+                "holdout": held_out,
+                "missing": list(sheet.missing),
+                "sheet": str(out),
+            }
+        )
         return
-    say(f"wrote {written} of {len(test)} items: {out}")
+    beside = f" and {len(sheet.held_out)} prompts of the holdout" if holdout else ""
+    say(f"wrote {written - len(sheet.held_out)} of {len(test)} items{beside}: {out}")
     if sheet.missing:
         say(f"missing {len(sheet.missing)} items whose prompts the table lacks: {', '.join(sheet.missing[:8])}")
     say("Have the candidate answer each prompt, fill in quality (0 to 1) and cost in USD, then: aptitude import")
@@ -66,7 +84,8 @@ def import_results(
     with _tested(version, folder) as (router, test):
         if name in router.candidates:
             raise InputError(f"the router knows '{name}' already; give the new candidate another name")
-        graded = read_results(results, test, router.followed, partial=partial)
+        holdout = () if folder else _holdout_texts()
+        graded = read_results(results, test, router.followed, partial=partial, holdout=holdout)
         standing = standing_of(test, graded.on(test))
         if folder and out:
             _join_folder(router, name, graded, out, dry_run)
@@ -125,6 +144,30 @@ def _table(version: str, folder: Path | None, table: Path | None) -> Iterator[Pa
 
         with recorded_table(find_project().on(MODELS), version or CHAMPION) as place:
             yield place
+
+
+def _holdout_ids(folder: Path | None) -> tuple[str, ...]:
+    from flows.project import find_project
+    from pipeline.errors import InputError
+    from pipeline.holdout import read_holdout
+    from pipeline.track import MODELS
+
+    if folder is not None:
+        raise InputError("a folder has no holdout; leave --holdout out")
+    project = find_project().on(MODELS)
+    return read_holdout(project.root / project.holdout)
+
+
+def _holdout_texts() -> tuple[str, ...]:
+    """Of the project's models' track: these prompts may be graded too."""
+    from flows.project import find_project
+    from pipeline.outcomes import read_outcomes
+    from pipeline.track import MODELS
+
+    project = find_project().on(MODELS)
+    ids = frozenset(_holdout_ids(None))
+    known = read_outcomes(project.root / project.table)
+    return tuple(text for name, text in zip(known.prompt_ids, known.prompts, strict=True) if name in ids)
 
 
 def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path, dry_run: bool) -> None:

@@ -34,12 +34,15 @@ def export(
         int | None, typer.Option("--count", min=1, help="So many items, spread over tasks; 100 are within 200.")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Although the table lacks some items.")] = False,
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Also the holdout's prompts, by which the gates judge a newcomer.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a test's items with their prompts and how they are graded, for a new language model to answer."""
     from switchtender.aptitude import export_sheet
 
-    export_sheet(version, router, table, out, count, partial, json)
+    export_sheet(version, router, table, out, count, partial, holdout, json)
 
 
 @app.command(

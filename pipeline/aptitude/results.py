@@ -25,7 +25,10 @@ _NUMBERED = re.compile(r"([1-9]\d*) of ([1-9]\d*)")
 
 @dataclass(frozen=True)
 class Graded:
-    """One answer: its line, its item's place in the test, quality 0..1 (None: not graded), cost in USD (or NaN)."""
+    """One answer: its line, its item's place in the test, quality 0..1 (None: not graded), cost in USD (or NaN).
+
+    Places of prompts of the holdout come after those of all items.
+    """
 
     line: int
     item: int
@@ -44,7 +47,9 @@ class Results:
     def on(self, test: AptitudeTest) -> FloatMatrix:
         """Quality float32 [items], NaN where an item has no answer."""
         quality = np.full(len(test), np.nan, dtype=np.float32)
-        quality[[answer.item for answer in self.answers]] = self._quality()
+        for answer, value in zip(self.answers, self._quality(), strict=True):
+            if answer.item < len(test):
+                quality[answer.item] = value
         return quality
 
     def outcomes(self, name: str, known: Sequence[str] = ()) -> Outcomes:
@@ -65,15 +70,19 @@ class Results:
         return [answer.quality for answer in self.answers if answer.quality is not None]
 
 
-def read_results(path: Path, test: AptitudeTest, followed: Followed, *, partial: bool = False) -> Results:
+def read_results(
+    path: Path, test: AptitudeTest, followed: Followed, *, partial: bool = False, holdout: Sequence[str] = ()
+) -> Results:
     """Read a sheet that somebody filled in. With `partial` items may lack a row or a quality.
+
+    `holdout` are texts of prompts that are no items and may be graded too.
 
     Raises:
         TableError: see `read_table`; also a prompt that is no item or was changed, a quality or cost that is none, two
             qualities for one item, or, without `partial`, an item without one. The message names file and line.
     """
     frame = read_table(path, required=("prompt_id", "prompt", "quality"))
-    rows = _rows(frame, path, test, followed)
+    rows = _rows(frame, path, test, followed, holdout)
     graded = _each_once(rows, path)
     if not graded:
         raise TableError(f"{path} grades no answer; fill the column 'quality' with 0 to 1")
@@ -83,11 +92,14 @@ def read_results(path: Path, test: AptitudeTest, followed: Followed, *, partial:
     return Results(tuple(graded.values()))
 
 
-def _rows(frame: pd.DataFrame, path: Path, test: AptitudeTest, followed: Followed) -> list[Graded]:
+def _rows(
+    frame: pd.DataFrame, path: Path, test: AptitudeTest, followed: Followed, holdout: Sequence[str]
+) -> list[Graded]:
     for line, prompt in zip(frame[LINE], frame["prompt"], strict=True):
         if not isinstance(prompt, str) or not prompt.strip():
             raise TableError(f"{path}, line {line}: the prompt is empty; keep it as it was exported")
-    place = {known: item for item, known in enumerate(test.digests)}
+    place = {digest(text): len(test) + row for row, text in enumerate(followed(list(holdout)))}
+    place |= {known: item for item, known in enumerate(test.digests)}
     costs = frame["cost"] if "cost" in frame.columns else [None] * len(frame)
     columns = (
         frame[LINE],
@@ -158,7 +170,7 @@ def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[Graded], path: Path, tes
     """Raises TableError where rows that were exported are not there; without their numbers all items are expected."""
     last = frame[LINE].iloc[-1]
     if ITEM not in frame.columns:
-        lacking, of = len(test) - len({row.item for row in rows}), len(test)
+        lacking, of = len(test) - len({row.item for row in rows if row.item < len(test)}), len(test)
         first = "" if not lacking else f"prompt '{_first_without(rows, test)}'"
     else:
         numbers = [

@@ -5,7 +5,7 @@ item,prompt_id,prompt,task,keywords,grading[,reference],quality,cost        a ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RIGHT_OR_WRONG, SHARE = "0 or 1", "0 to 1"
 """How an item is graded: right or wrong, or as the share of it that is right."""
-ITEM, REFERENCE = "item", "reference"
+ITEM, REFERENCE, HOLDOUT = "item", "reference", "holdout"
 TO_FILL = ("quality", "cost")
 
 Followed = Callable[[Sequence[str]], tuple[str, ...]]
@@ -31,14 +31,21 @@ Followed = Callable[[Sequence[str]], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Sheet:
-    """The rows of a sheet, the most useful first, and the ids of items whose prompts the table does not have."""
+    """The rows of a sheet, the most useful first; those of the holdout, where they were asked for; and the ids of items
+    whose prompts the table does not have.
+    """
 
     rows: pd.DataFrame
+    held_out: pd.DataFrame
     missing: tuple[str, ...]
 
 
-def sheet_of(test: AptitudeTest, followed: Followed, table: Path, *, partial: bool = False) -> Sheet:
+def sheet_of(
+    test: AptitudeTest, followed: Followed, table: Path, *, partial: bool = False, holdout: Collection[str] = ()
+) -> Sheet:
     """All items with their prompts, which only the table that the router was trained from has.
+
+    `holdout` are ids of prompts that are no items: by these the gates judge where the router sends the candidate.
 
     Raises:
         TableError: the table is malformed, lacks items (unless `partial`), or has two references for one.
@@ -53,19 +60,34 @@ def sheet_of(test: AptitudeTest, followed: Followed, table: Path, *, partial: bo
             f"{table} lacks {len(missing)} of {len(test)} items of the test, first '{missing[0]}'; give the table that "
             "the router was trained from, or take what is there with --partial"
         )
-    return Sheet(_rows(test, order, [found[test.digests[item]] for item in order], frame, table), missing)
+    rows = _rows([found[test.digests[item]] for item in order], frame, table)
+    rows.insert(2, "task", [int(test.task[item]) + 1 for item in order])
+    rows.insert(3, "keywords", [", ".join(test.keywords[int(test.task[item])]) for item in order])
+    return Sheet(rows, _held_out(frame, table, holdout), missing)
+
+
+def _held_out(frame: pd.DataFrame, table: Path, holdout: Collection[str]) -> pd.DataFrame:
+    own = frame[frame["prompt_id"].isin(holdout)].drop_duplicates("prompt_id")
+    rows = _rows(list(zip(own["prompt_id"], own["prompt"], strict=True)), frame, table)
+    rows.insert(2, "task", "")
+    rows.insert(3, "keywords", HOLDOUT)
+    return rows
 
 
 def write_sheet(sheet: Sheet, count: int | None, out: Path) -> int:
-    """Write the first `count` items, or all; returns how many. A sheet that is there may hold somebody's grades.
+    """Write the first `count` items, or all, and the holdout's rows; returns how many rows.
+
+    A sheet that is there may hold somebody's grades.
 
     Raises:
         InputError: the file exists.
         TableError: unknown ending, or the place cannot be written.
     """
+    import pandas as pd
+
     if out.exists():
         raise InputError(f"{out} exists; name a file that does not, or remove it")
-    rows = sheet.rows.head(count or len(sheet.rows))
+    rows = pd.concat([sheet.rows.head(count or len(sheet.rows)), sheet.held_out], ignore_index=True)
     items = [f"{number} of {len(rows)}" for number in range(1, len(rows) + 1)]
     rows = rows.assign(quality="", cost="")
     rows.insert(0, ITEM, items)
@@ -98,9 +120,8 @@ def _found(test: AptitudeTest, followed: Followed, frame: pd.DataFrame) -> dict[
     return found
 
 
-def _rows(
-    test: AptitudeTest, order: Sequence[int], prompts: Sequence[tuple[str, str]], frame: pd.DataFrame, table: Path
-) -> pd.DataFrame:
+def _rows(prompts: Sequence[tuple[str, str]], frame: pd.DataFrame, table: Path) -> pd.DataFrame:
+    """Of prompts, given by id and text: what to ask, and how it is graded."""
     import pandas as pd
 
     ids = [prompt_id for prompt_id, _ in prompts]
@@ -110,8 +131,6 @@ def _rows(
         {
             "prompt_id": ids,
             "prompt": [prompt for _, prompt in prompts],
-            "task": [int(test.task[item]) + 1 for item in order],
-            "keywords": [", ".join(test.keywords[int(test.task[item])]) for item in order],
             "grading": [grading.get(prompt_id, SHARE) for prompt_id in ids],
         }
     )

@@ -66,9 +66,10 @@ def ask(project: Sandbox, *arguments: str) -> Any:
 
 
 def filled(project: Sandbox, place: Path) -> Path:
-    """The champion's sheet with the answers of a candidate that is right on poems alone."""
+    """The champion's sheet, and the holdout's, with the answers of a candidate that is right on poems alone."""
     if not place.exists():
-        ask(project, "export", "--out", str(place))
+        said = ask(project, "export", "--holdout", "--out", str(place))
+        assert said["holdout"] == 50
         frame = read_table(place).drop(columns="line")
         quality = [str(int(name.startswith("poem"))) for name in frame["prompt_id"]]
         write_table(frame.assign(quality=quality, cost="0.001"), place)
@@ -110,7 +111,7 @@ def test_without_the_runs_clone_the_table_comes_out_of_git(project: Sandbox, tmp
 def test_a_faulty_file_is_refused_and_a_dry_run_writes_nothing(project: Sandbox, tmp_path: Path) -> None:
     results = filled(project, tmp_path / "results.csv")
     said = ask(project, "import", "newcomer", str(results), "--dry-run")
-    assert (said["file"], said["answers"]) == ("data/candidates/newcomer.csv", said["outcomes"])
+    assert (said["file"], said["answers"] + 50) == ("data/candidates/newcomer.csv", said["outcomes"])
     frame = read_table(results).drop(columns="line")
     frame.loc[4, "quality"] = ""
     write_table(frame, results)
@@ -123,7 +124,7 @@ def test_a_faulty_file_is_refused_and_a_dry_run_writes_nothing(project: Sandbox,
 def test_a_candidate_joins_by_its_answers_and_the_lineage_names_them(project: Sandbox, tmp_path: Path) -> None:
     said = ask(project, "import", "newcomer", str(filled(project, tmp_path / "results.csv")))
     night = said["nights"][0]
-    assert (night["verdict"], night["version"], said["answers"]) == ("passed", "2", said["outcomes"])
+    assert (night["verdict"], night["version"], said["answers"] + 50) == ("passed", "2", said["outcomes"])
     run = json.loads((project.root / "var/runs" / night["run_key"] / "run.json").read_text(encoding="utf-8"))
     how = {stage: word for stage, _, word in run["timings"]}
     assert (how["models_train"], how["models_join"]) == ("unchanged", "ran")
@@ -132,3 +133,12 @@ def test_a_candidate_joins_by_its_answers_and_the_lineage_names_them(project: Sa
         assert open_router(folder.model).candidates == (*KNOWN, "newcomer")
     done = project.run("aptitude", "import", "newcomer", str(tmp_path / "results.csv"), "--version", "2")
     assert "the router knows 'newcomer' already" in done.stderr
+
+
+def test_a_version_can_be_audited_and_replays_to_the_byte(project: Sandbox) -> None:
+    done = project.run("audit", "1", "--track", "models", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["rows"]
+    done = project.run("replay", "1", "--track", "models", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["identical"]

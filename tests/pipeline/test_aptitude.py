@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.folds import make_folds
 from pipeline.outcomes import Outcomes
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
-from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest, drawn, inclusion
+from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest, drawn, inclusion, raked
 from pipeline.routers.aptitude.router import FACTS, TENSORS, AptitudeScorer
 from pipeline.routers.aptitude.scale import Scale, fitted_scale
 from pipeline.routers.aptitude.settings import AptitudeParams
@@ -335,3 +335,15 @@ def test_it_tells_which_tasks_speak_for_a_choice(router: CalibratedRouter) -> No
         max(first["quality"], key=first["quality"].get) == "model-2" == max(found["quality"], key=found["quality"].get)
     )
     assert sum(task["share"] for task in found["tasks"]) <= 1 + 1e-6
+
+
+def test_weights_show_the_pool_as_it_is_over_all_prompts() -> None:
+    known = table()
+    random = np.random.default_rng(0)
+    hard = replace(known, quality=(random.random(known.quality.shape) < random.random((240, 1))).astype(np.float32))
+    test = test_of(hard, AptitudeParams(shots=15))
+    answers = test.answers(hard)
+    shown = (answers.mean(axis=1) * test.weight).sum() / test.weight.sum()
+    assert shown == pytest.approx(hard.quality.mean(), abs=1e-6)
+    assert abs(answers.mean() - hard.quality.mean()) > 0.01
+    assert (raked(test.weight, np.ones(len(test)), 0.5) == test.weight).all()

@@ -120,6 +120,23 @@ def test_items_that_nobody_tried_are_graded_by_share(table: Path) -> None:
     assert set(exported(table)["grading"]) == {SHARE}
 
 
+def test_prompts_of_the_holdout_come_along_and_say_nothing_of_the_test(table: Path) -> None:
+    frame = pd.read_csv(table)
+    more = frame.iloc[:2].assign(prompt_id=["held-1", "held-2"], prompt=["Who held the door?", "Who held the rope?"])
+    pd.concat([frame, more]).to_csv(table, index=False)
+    out = table.parent / "both.csv"
+    assert write_sheet(sheet_of(TEST, plain, table, holdout=["held-2", "held-1"]), 5, out) == 7
+    sheet = read_table(out).drop(columns="line")
+    assert list(sheet["prompt_id"][5:]) == ["held-1", "held-2"]
+    assert list(sheet["keywords"][5:]) == ["holdout", "holdout"]
+    write_table(sheet.assign(quality=["1"] * 5 + ["0"] * 2), out)
+    with pytest.raises(TableError, match="line 12: prompt 'held-1' is no item of this test"):
+        read_results(out, TEST, plain)
+    results = read_results(out, TEST, plain, holdout=list(sheet["prompt"][5:]))
+    assert np.nansum(results.on(TEST)) == (~np.isnan(results.on(TEST))).sum() == 5
+    assert len(results.outcomes("new").prompts) == 7
+
+
 def test_a_sheet_is_not_overwritten(table: Path) -> None:
     results = filled(table)
     with pytest.raises(InputError, match="exists"):

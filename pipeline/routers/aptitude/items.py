@@ -1,8 +1,8 @@
 """The aptitude test: which train prompts every candidate is tried on, task by task.
 
 Items on which about half the pool fails tell most about a candidate, and are drawn more often. That biases a plain
-mean, so each item carries the inverse of its probability of being drawn (Horvitz and Thompson, 1952), and whoever takes
-a mean weights by it.
+mean, so each item carries the inverse of its probability of being drawn (Horvitz and Thompson, 1952), moved a little
+so that the pool's own mean comes out right; whoever takes a mean weights by it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.aptitude.settings import AptitudeParams
@@ -26,6 +27,8 @@ KEYWORDS = 5
 _FINE = (2.0, 4.0, 8.0, 16.0, 32.0)
 _LEAST_WEIGHT = 0.25
 """An item that all of the pool gets right, or wrong, is drawn this much as often as one that half of it fails."""
+
+_MOST_TILT = 5.0
 
 Tensors = dict[str, Any]
 
@@ -89,8 +92,10 @@ def chosen_test(
     room = max(1, int(params.share * len(outcomes)))
     count = max(1, min(params.tasks, room // params.shots))
     task = _tasks(outcomes, features, count, seed)
-    items, weight = drawn(_telling(outcomes.quality), task, min(params.shots, room), seed)
+    right = _right(outcomes.quality)
+    items, weight = drawn(_telling(right), task, min(params.shots, room), seed)
     items, weight = _once(items, weight, outcomes.prompts)
+    weight = raked(weight, right[items], float(right.mean()))
     size = np.bincount(task)
     test = AptitudeTest(
         tuple(outcomes.prompt_ids[i] for i in items),
@@ -104,11 +109,15 @@ def chosen_test(
     return test, task
 
 
-def _telling(quality: FloatMatrix) -> Values:
-    """How much an item tells, float64 [n]: 1 where half the pool fails, less where all of it agrees."""
+def _right(quality: FloatMatrix) -> Values:
+    """The part of the pool that gets each prompt right, float64 [n]."""
     known = ~np.isnan(quality)
-    right = np.where(known, quality, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return np.asarray(_LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * 4 * right * (1 - right), dtype=np.float64)
+    return np.asarray(np.where(known, quality, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), dtype=np.float64)
+
+
+def _telling(right: Values) -> Values:
+    """How much an item tells, float64 [n]: 1 where half the pool fails, less where all of it agrees."""
+    return np.asarray(_LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * 4 * right * (1 - right))
 
 
 def _tasks(outcomes: Outcomes, features: FloatMatrix, most: int, seed: int) -> Indices:
@@ -157,6 +166,25 @@ def inclusion(size: Values, count: int) -> Values:
         chance[over] = 1.0
         free &= ~over
     return np.minimum(chance, 1.0)
+
+
+def raked(weight: Values, right: Values, wanted: float) -> Values:
+    """The weights, moved as little as makes the weighted mean of `right` [items] what it is over all prompts.
+
+    Whatever is easier or harder about the items that were drawn is so for a newcomer too (Deville and Saerndal, 1992,
+    by exponential distances). Where the items cannot show that mean, the weights stay.
+    """
+    if not right.min() < wanted < right.max():
+        return weight
+
+    def off(tilt: float) -> float:
+        moved = weight * np.exp(tilt * (right - wanted))
+        return float((moved * (right - wanted)).sum() / moved.sum())
+
+    if off(-_MOST_TILT) > 0 or off(_MOST_TILT) < 0:
+        return weight
+    moved = weight * np.exp(brentq(off, -_MOST_TILT, _MOST_TILT) * (right - wanted))
+    return np.asarray(moved * weight.sum() / moved.sum())
 
 
 def _once(items: Indices, weight: Values, texts: Sequence[str]) -> tuple[Indices, Values]:
