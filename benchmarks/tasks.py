@@ -134,10 +134,10 @@ def markdown(table: Path, found: Measured) -> str:
     swept = strategies_of(predictions[ROUTER], found.outcomes, sweep, found.parts, TRAIN)
     lines = [
         f"## {table.stem}: {len(found.outcomes):,} prompts, {len(found.outcomes.candidates)} candidates", "",
-        *_rows(found.outcomes, strategies), "",
+        *table_rows(found.outcomes, strategies), "",
         "Swept on the prompts that are judged (optimistic): alpha, then the part of what task heads add, all else as"
         " chosen in train.", "",
-        *_rows(found.outcomes, swept, set(sweep)), "",
+        *table_rows(found.outcomes, swept, set(sweep)), "",
         "Chosen in train, a line a fold:", "",
         "| tasks | groups | neighbours | agreement | coarse | fine | prior | alpha | level | task heads | floor |",
         "|" + "---|" * 11,
@@ -148,7 +148,10 @@ def markdown(table: Path, found: Measured) -> str:
     return "\n".join(lines)
 
 
-def _rows(outcomes: Outcomes, strategies: dict[str, Strategy], shown: set[str] | None = None) -> Iterator[str]:
+def table_rows(
+    outcomes: Outcomes, strategies: dict[str, Strategy], shown: set[str] | None = None, router: str = "tasks"
+) -> Iterator[str]:
+    """A row a strategy; the router in bold under its name."""
     names = list(strategies)
     slices = dataset_slices(outcomes)
     told = BEST_PER_DATASET if BEST_PER_DATASET in strategies else BEST_SINGLE
@@ -164,7 +167,7 @@ def _rows(outcomes: Outcomes, strategies: dict[str, Strategy], shown: set[str] |
     for i, name in enumerate(names):
         if shown is None or name in shown:
             closed = means.value[n + i] / means.value[n + names.index(ORACLE)]
-            label = "**tasks**" if name == ROUTER else name
+            label = f"**{router}**" if name == ROUTER else name
             cells = (
                 f"{means.value[i]:.4f}", f"{over.value[i]:.4f}", _interval(means, n + i), _interval(means, 2 * n + i),
                 f"{100 * closed:.1f} %", half.get(name, ""),
