@@ -27,26 +27,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS = ("count the apples", "translate a poem", "fix this loop", "a longer question about planets and their moons")
 
 
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama of two thin layers with the bundled tokenizer: real loading and generation, no download."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from pipeline.routers.encoder import locate
-
-    folder = tmp_path_factory.mktemp("generator") / "tiny"
-    tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=512, eos_token_id=None, bos_token_id=None,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 # --- reading what was written -----------------------------------------------------------------------------------
 
 
@@ -102,27 +82,27 @@ def test_a_tag_that_the_encoder_could_not_read_is_nearest_to_none() -> None:
 # --- a model ----------------------------------------------------------------------------------------------------
 
 
-def test_a_model_writes_the_same_again_in_batches_and_tells_its_progress(tiny_model: Path) -> None:
+def test_a_model_writes_the_same_again_in_batches_and_tells_its_progress(tiny_causal: Path) -> None:
     told: list[str] = []
-    model = TagGenerator(str(tiny_model), new_tokens=6)
+    model = TagGenerator(str(tiny_causal), new_tokens=6)
     prompts = [f"{prompt} {i}" for i in range(3) for prompt in PROMPTS]
     found = model.tags(prompts, told.append)
     assert told == ["tags written for 8 of 12 prompts", "tags written for 12 of 12 prompts"]
     assert len(found) == 12
     assert model.tags(prompts[:2], told.append) == found[:2]
     assert len(told) == 2, "what was written is remembered"
-    assert TagGenerator(str(tiny_model), new_tokens=6).tags(prompts) == found
+    assert TagGenerator(str(tiny_causal), new_tokens=6).tags(prompts) == found
 
 
-def test_padding_does_not_change_what_is_written(tiny_model: Path) -> None:
-    model = TagGenerator(str(tiny_model), new_tokens=6)
+def test_padding_does_not_change_what_is_written(tiny_causal: Path) -> None:
+    model = TagGenerator(str(tiny_causal), new_tokens=6)
     together = model.write(PROMPTS)
     assert any(together)
     assert together == [text for prompt in PROMPTS for text in model.write([prompt])]
 
 
-def test_a_long_prompt_keeps_its_two_ends(tiny_model: Path) -> None:
-    model = TagGenerator(str(tiny_model), max_tokens=10)
+def test_a_long_prompt_keeps_its_two_ends(tiny_causal: Path) -> None:
+    model = TagGenerator(str(tiny_causal), max_tokens=10)
     text = model._model()[0].decode(model._ids("begin " + "middle " * 400 + "end"))
     assert "begin" in text.split("[ request ]")[-1]
     assert "end" in text.split("[ request ]")[-1]
@@ -137,12 +117,12 @@ def test_a_model_without_a_folder_is_not_looked_for_on_the_hub(tmp_path: Path) -
         TagGenerator(str(tmp_path)).tags(["x"])
 
 
-def test_a_router_with_a_generator_end_to_end(tiny_model: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_router_with_a_generator_end_to_end(tiny_causal: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     rows = 12
     prompts = tuple(f"{PROMPTS[i % 4]} number {i}" for i in range(rows))
     quality = np.random.default_rng(0).integers(0, 2, (rows, 2)).astype(np.float32)
     outcomes = Outcomes(prompts, prompts, ("a", "b"), quality, np.full((rows, 2), np.nan, np.float32), is_labels=False)
-    params = TagsParams(generator=str(tiny_model), generated_tokens=3, least_prompts=1, clusters=(2,), surface=False)
+    params = TagsParams(generator=str(tiny_causal), generated_tokens=3, least_prompts=1, clusters=(2,), surface=False)
     router = CalibratedRouter(TagsScorer(FrozenEmbedding(str(tiny_encoder), 24), 1, params))
     router.fit(outcomes, make_folds(quality, 2, 1))
     assert isinstance(router.scorer, TagsScorer)

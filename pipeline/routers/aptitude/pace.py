@@ -1,0 +1,43 @@
+"""How the full reader is trained: how much at a step, in which stages, at which rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps, on everything or on the connector alone."""
+
+    everything: bool
+    steps: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Each step is one update on `exercises` exercises of `prompts` prompts each.
+
+    `first` is the share of the steps in which the connector alone is trained. Learning rates rise over `warmup` of a
+    stage's steps, then fall to nothing; they are larger on the connector and the encoder than on the language model.
+    """
+
+    exercises: int = 2
+    prompts: int = 4
+    first: float = 1 / 3
+    warmup: float = 0.1
+    connector: float = 2e-3
+    encoder: float = 4e-4
+    adapters: float = 2e-4
+    clip: float = 1.0
+
+    def stages(self, steps: int) -> tuple[Stage, Stage]:
+        """The connector alone, then everything; together `steps`."""
+        first = int(steps * self.first)
+        return Stage(False, first), Stage(True, steps - first)
+
+    def rates(self, steps: int) -> Iterator[float]:
+        """The part of the full learning rate at each step of a stage."""
+        warmup = max(1, int(self.warmup * steps))
+        for step in range(steps):
+            yield min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
