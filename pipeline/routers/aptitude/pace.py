@@ -22,13 +22,13 @@ class Pace:
     stage's steps, then fall to nothing; they are larger on the connector and the encoder than on the language model.
     """
 
-    exercises: int = 2
-    prompts: int = 4
+    exercises: int = 1
+    prompts: int = 6
     first: float = 1 / 3
     warmup: float = 0.1
-    connector: float = 2e-3
+    connector: float = 5e-3
     encoder: float = 4e-4
-    adapters: float = 2e-4
+    adapters: float = 3e-4
     clip: float = 1.0
 
     def stages(self, steps: int) -> tuple[Stage, Stage]:
