@@ -67,7 +67,7 @@ def choose_policy(params: PolicyParams, held_out: HeldOut, is_labels: bool) -> C
     """
     kind = params.kind if params.kind != "auto" else "subset" if is_labels else "best"
     if params.doubt:
-        _require_doubt(held_out, is_labels)
+        require_grounds_to_doubt(is_labels, held_out.has_costs, held_out.expected_error is not None)
     if kind == "subset":
         return _subset(held_out, is_labels)
     if kind == "pair":
@@ -85,13 +85,18 @@ def choose_policy(params: PolicyParams, held_out: HeldOut, is_labels: bool) -> C
     return choose_willingness(params, held_out)
 
 
-def _require_doubt(held_out: HeldOut, is_labels: bool) -> None:
+def require_grounds_to_doubt(is_labels: bool, has_costs: bool, has_errors: bool) -> None:
+    """What policy.doubt needs: graded outcomes, some known costs, and standard errors.
+
+    Raises:
+        InputError: one of them is missing.
+    """
     if is_labels:
         raise InputError("policy.doubt is for graded outcomes, and this is a table with labels; leave it out")
-    if not held_out.has_costs:
+    if not has_costs:
         raise InputError("policy.doubt weighs costs, and the table has none; add a column 'cost', or leave it out")
-    if held_out.expected_error is None:
-        raise InputError("policy.doubt: the system tells no standard errors of held-out prompts; leave it out")
+    if not has_errors:
+        raise InputError("policy.doubt: the system knows no uncertainty of held-out prompts; leave it out")
 
 
 def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:

@@ -15,7 +15,14 @@ from pipeline.folds import Folds
 from pipeline.outcome_metrics import Rows
 from pipeline.outcomes import FloatMatrix, Outcomes
 from pipeline.policies import AUTO, BestPolicy, Choice, DoubtPolicy, Policy, PolicyParams, policy_from_json
-from pipeline.policy_choice import Chosen, Facts, HeldOut, choose_policy, choose_willingness
+from pipeline.policy_choice import (
+    Chosen,
+    Facts,
+    HeldOut,
+    choose_policy,
+    choose_willingness,
+    require_grounds_to_doubt,
+)
 from pipeline.pool import Candidate, eligible_matrix, offered
 from pipeline.prices import Priced
 from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
@@ -86,6 +93,8 @@ class CalibratedRouter:
         """
         if self.params.doubt and not isinstance(self.scorer, KnowsUncertainty):
             raise InputError(f"policy.doubt: a {self.scorer.name} router knows no uncertainty; leave it out")
+        if self.params.doubt:
+            require_grounds_to_doubt(outcomes.is_labels, bool(np.isfinite(outcomes.cost).any()), has_errors=True)
         if len(outcomes) < 2:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates

@@ -156,6 +156,16 @@ def test_a_system_without_uncertainty_is_refused_before_anything_is_learnt() -> 
     assert router.held_out is None
 
 
+def test_a_table_that_leaves_nothing_to_doubt_is_refused_before_anything_is_learnt(tiny_encoder: Path) -> None:
+    free = replace(graded(), cost=np.full_like(graded().cost, np.nan))
+    labels = replace(graded(), quality=np.eye(3, dtype=np.float32)[np.arange(120) % 3], is_labels=True)
+    for outcomes, message in ((free, "the table has none"), (labels, "table with labels")):
+        scorer = TasksScorer(FrozenEmbedding(str(tiny_encoder), 32), 0)
+        with pytest.raises(InputError, match=message):
+            CalibratedRouter(scorer, PolicyParams(doubt=1.0)).fit(outcomes, make_folds(outcomes.quality, 3, 0))
+        assert scorer.held_out_error is None
+
+
 @pytest.mark.parametrize("kind", ["subset", "pair"])
 def test_kinds_that_do_not_doubt_say_so(kind: str) -> None:
     with pytest.raises(ParamsError, match=f"doubt goes with kind best, willingness or budget, not with {kind}"):
@@ -184,5 +194,5 @@ def test_labels_unknown_costs_and_unknown_errors_are_refused() -> None:
         choose_policy(PolicyParams(doubt=1.0), held_out(), True)
     with pytest.raises(InputError, match="the table has none"):
         choose_policy(PolicyParams(doubt=1.0), held_out((np.nan,) * 3), False)
-    with pytest.raises(InputError, match="no standard errors"):
+    with pytest.raises(InputError, match="no uncertainty of held-out prompts"):
         choose_policy(PolicyParams(doubt=1.0), held_out(error=None), False)
