@@ -44,7 +44,7 @@ def router(table: Path) -> Path:
 
 def filled(router: Path, table: Path, place: Path, kind: str, count: int | None = None) -> Path:
     """A sheet with the answers of a candidate that is right on prompts of one kind."""
-    export_sheet("", router, table, place, count, False, True)
+    export_sheet("", router, table, place, count, False, False, True)
     frame = read_table(place).drop(columns="line")
     write_table(frame.assign(quality=[str(int(name.startswith(kind))) for name in frame["prompt_id"]]), place)
     return place
@@ -110,9 +110,9 @@ def test_slips_are_told(router: Path, table: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--version and --from exclude each other"):
         import_results("newcomer", results, "2", router, tmp_path / "out", False, False, True)
     with pytest.raises(InputError, match="name the table that it was fitted on with --table"):
-        export_sheet("", router, None, tmp_path / "again.csv", None, False, True)
+        export_sheet("", router, None, tmp_path / "again.csv", None, False, False, True)
     with pytest.raises(InputError, match=r"sheet\.csv exists"):
-        export_sheet("", router, table, results, None, False, True)
+        export_sheet("", router, table, results, None, False, False, True)
     with pytest.raises(InputError, match="router exists"):
         import_results("newcomer", results, "", router, router, False, False, True)
 
@@ -120,4 +120,4 @@ def test_slips_are_told(router: Path, table: Path, tmp_path: Path) -> None:
 def test_a_router_without_a_test_says_so(table: Path, tmp_path: Path) -> None:
     fit_table(table, tmp_path / "words", "tfidf", None, None, 7, 1, True, None)
     with pytest.raises(InputError, match="a tfidf router has no aptitude test"):
-        export_sheet("", tmp_path / "words", table, tmp_path / "sheet.csv", None, False, True)
+        export_sheet("", tmp_path / "words", table, tmp_path / "sheet.csv", None, False, False, True)

@@ -30,6 +30,8 @@ from pipeline.tables import write_json
 
 TENSORS = "aptitude.safetensors"
 FACTS = "aptitude.json"
+_JUDGED_IN_FULL = 200
+"""Held-out rows that the full variant is calibrated on: a language model scores a few a second."""
 
 
 class AptitudeScorer(Scorer):
@@ -78,14 +80,14 @@ class AptitudeScorer(Scorer):
         return self._capability
 
     def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
-        """Held-out scores; of the full variant, which takes long to train, of the first fold alone."""
+        """Held-out scores; of the full variant, which takes long, on some rows of the first fold."""
         vectors = self.frozen.embed(outcomes.prompts)
         held_out = parts(outcomes, folds)
         found = [(rows, self._without(outcomes, vectors, rest)) for rest, rows in self._some(held_out)]
         logits = _spread(found, outcomes, vectors)
         self.scale = Scale() if outcomes.is_labels else fitted_scale(logits, outcomes.quality)
         self._is_labels = outcomes.is_labels
-        self.held_out_error = _spread_errors(found, outcomes, vectors, self.scale)
+        self.held_out_error = self.scale.error(logits, _spread_errors(found, outcomes, vectors))
         if self.int8 is not None:
             with self.int8(self.frozen.loaded()) as coarse:
                 again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
@@ -93,7 +95,11 @@ class AptitudeScorer(Scorer):
         return self._of(logits)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        return held_out[:1] if self.params.variant == "full" else held_out
+        """All parts; for the full variant a few rows of the first."""
+        if self.params.variant == "lean":
+            return held_out
+        rest, rows = held_out[0]
+        return [(rest, rows[:: -(-len(rows) // _JUDGED_IN_FULL)])]
 
     def _without(self, outcomes: Outcomes, vectors: FloatMatrix, rows: np.ndarray) -> AptitudeScorer:
         """Another scorer, that learnt from some rows alone."""
@@ -237,10 +243,10 @@ def _spread(
 
 
 def _spread_errors(
-    found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix, scale: Scale
+    found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
 ) -> Values:
+    """Of these logits, float64 [n, c], NaN elsewhere."""
     errors = np.full(outcomes.quality.shape, np.nan)
     for rows, scorer in found:
-        scorer.scale = scale
-        errors[rows] = scorer.uncertainty([outcomes.prompts[i] for i in rows], vectors[rows])
+        errors[rows] = scorer._logit_error([outcomes.prompts[i] for i in rows], vectors[rows])
     return errors
