@@ -9,6 +9,7 @@ judged prompts is seen by no fit; of one that is left out a fit sees its answers
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from pipeline.outcomes import Outcomes, read_outcomes
 from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.settings import FinetuningParams
 
+ASKED, CANDIDATES = 1000, 50
 ANSWERS = (100, 200, 400, 1000)
 MARGIN = 0.003
 Values = m.Values
@@ -173,6 +175,29 @@ def _with_answers(
         yield count, (off, _correlation(expected, got), error, m.taken(test.quality, quality.argmax(axis=1)))
 
 
+def speed_line(shop: Shop, outcomes: Outcomes) -> Iterator[str]:
+    """To fit, and to score ASKED prompts x CANDIDATES from their embeddings, most of the candidates joined later."""
+    train, test = next(folds_of(outcomes, False))
+    start = time.perf_counter()
+    router = shop.fitted(train)
+    fitted = time.perf_counter() - start
+    items, scorer = rows_of_items(router, train), scorer_of(router)
+    more = CANDIDATES - len(train.candidates)
+    random = np.random.default_rng(shop.seed)
+    quality = np.hstack([train.quality, (random.random((len(train), more)) < 0.5).astype(np.float32)])
+    names = (*train.candidates, *(f"drawn-{i}" for i in range(more)))
+    answers = replace(train, candidates=names, quality=quality, cost=np.full_like(quality, np.nan))
+    scorer.join(replace(answers, prompts=router.followed(train.prompts)).rows(items))
+    texts = router.followed([test.prompts[i % len(test)] for i in range(ASKED)])
+    vectors = scorer.frozen.embed(texts)
+    start = time.perf_counter()
+    scored = scorer.scores([f"{text} {i}" for i, text in enumerate(texts)], vectors).shape
+    yield (
+        f"Fitting, calibration included, took {fitted:.0f} s with embeddings given, scoring {scored[0]:,} prompts x "
+        f"{scored[1]} candidates {time.perf_counter() - start:.2f} s."
+    )
+
+
 def _correlation(expected: Values, got: Values) -> float:
     known = ~np.isnan(got)
     if np.std(expected[known]) == 0 or np.std(got[known]) == 0:
@@ -216,6 +241,7 @@ def page(table: Path, shop: Shop, every: bool, ablations: bool) -> Iterator[str]
         ("### Fewer answers", lambda: answers_lines(shop, outcomes)),
         ("### Releases, one by one", lambda: stream(shop, *next(folds_of(outcomes, False)))),
     ]
+    parts.append(("### Time", lambda: speed_line(shop, outcomes)))
     if ablations:
         parts.append(("### Variants", lambda: ablation_lines(shop, outcomes)))
     for title, lines in parts:
