@@ -10,7 +10,9 @@ import typer
 from switchtender.options import DryRun, Json
 
 app = typer.Typer()
-Router = Annotated[str, typer.Option("--router", help="classifier | tags | tasks | linear | knn | clusters | tfidf")]
+Router = Annotated[
+    str, typer.Option("--router", help="classifier | tags | tasks | aptitude | linear | knn | clusters | tfidf")
+]
 Baselines = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Graded outcomes: also fit knn, linear and clusters.")
 ]
