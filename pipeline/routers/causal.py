@@ -19,11 +19,19 @@ _WEIGHTS = "model.safetensors"
 def load_causal(name: str, setting: str, cache: Path | None = None) -> tuple[Any, Any]:
     """Tokenizer and model, by the name `smollm2`, a folder, or a hub name; the model is in evaluation mode.
 
-    `setting` is what the caller's errors name; `cache` is where a bundled model is converted to.
+    `setting` is what the caller's errors name; `cache` is where a bundled model is converted to. Torch's random
+    numbers are left as they were, whatever loading draws.
 
     Raises:
         InputError: they cannot be found, or are not a causal language model's.
     """
+    import torch
+
+    with torch.random.fork_rng(devices=()):
+        return _loaded(name, setting, cache)
+
+
+def _loaded(name: str, setting: str, cache: Path | None) -> tuple[Any, Any]:
     place = locate_causal(name, setting, cache)
     if Path(place).is_dir():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from pipeline.errors import InputError, VerificationFailed
 from pipeline.outcomes import FloatMatrix
+from pipeline.routers import causal
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.exercises import Exercise, Exercises
 from pipeline.routers.aptitude.full import FACTS, TENSORS, FullReader, two_orders
@@ -174,6 +175,17 @@ def _mixed(lesson: Lesson) -> Capability:
     """Each good at half of the tasks, so that it matters which line stands where."""
     answers = np.stack([lesson.test.task < 2, lesson.test.task % 2], axis=1).astype(np.float32)
     return Capability(("one", "two"), answers, ("", ""))
+
+
+def test_what_loading_draws_changes_nothing(
+    lesson: Lesson, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first use of a bundled model converts it, and draws weights for that."""
+    readers = [FullReader(_tiny(tiny_causal, tiny_encoder, steps=3)) for _ in range(2)]
+    readers[0].fit(lesson, 5)
+    monkeypatch.setattr(causal, "locate_causal", lambda name, *others: [torch.rand(3), name][1])
+    readers[1].fit(lesson, 5)
+    assert readers[0].losses == readers[1].losses
 
 
 def test_the_group_loss_trains_too(lesson: Lesson, tiny_causal: Path, tiny_encoder: Path) -> None:
