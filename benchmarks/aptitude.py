@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.figures import correlation, difference
 from benchmarks.left_out import (
     JOINED,
     NEIGHBOURS,
@@ -78,9 +79,9 @@ def left_out_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:
         routed = {name: together(made, name) for name in (WITHOUT, JOINED, TRAINED, NEIGHBOURS, TASKS)}
         pairs = ((JOINED, TRAINED), (TRAINED, WITHOUT), (JOINED, NEIGHBOURS), (JOINED, TASKS))
         cells = (
-            candidate, f"{np.nanmean(got):.3f}", f"{expected.mean():.3f}", f"{_correlation(expected, got):.3f}",
+            candidate, f"{np.nanmean(got):.3f}", f"{expected.mean():.3f}", f"{correlation(expected, got):.3f}",
             *(f"{np.nanmean(routed[name]):.4f}" for name in (WITHOUT, JOINED, TRAINED)),
-            *(_difference(routed[left] - routed[right]) for left, right in pairs),
+            *(difference(routed[left] - routed[right]) for left, right in pairs),
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
 
@@ -92,7 +93,7 @@ def pool_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:
     yield f"- Mean |joined - trained with it| over candidates: {np.mean(off):.4f}, largest {max(off):.4f}."
     for name in (TRAINED, NEIGHBOURS, TASKS):
         apart = np.mean([j - other for j, other in zip(made[JOINED], made[name], strict=True)], axis=0)
-        yield f"- Joined minus {name}, mean over candidates: {_difference(apart)}."
+        yield f"- Joined minus {name}, mean over candidates: {difference(apart)}."
     yield from _recovered(found)
     yield from _aiq_lines(found)
     error, gap = _calibration(found)
@@ -148,10 +149,10 @@ def answers_lines(shop: Shop, outcomes: Outcomes) -> Iterator[str]:
         print(f"fewer answers: {candidate}", flush=True)
     most = rows[ANSWERS[-1]]
     for count, made in rows.items():
-        off, correlation, error = (np.mean([row[i] for row in made]) for i in range(3))
+        off, related, error = (np.mean([row[i] for row in made]) for i in range(3))
         routed = np.mean([row[3] for row in made], axis=0)
         apart = routed - np.mean([row[3] for row in most], axis=0)
-        cells = (f"{off:.3f}", f"{correlation:.3f}", f"{error:.3f}", f"{np.nanmean(routed):.4f}", _difference(apart))
+        cells = (f"{off:.3f}", f"{related:.3f}", f"{error:.3f}", f"{np.nanmean(routed):.4f}", difference(apart))
         yield f"| {count} | {' | '.join(cells)} |"
 
 
@@ -172,7 +173,7 @@ def _with_answers(
         scorer._capability = base
         expected, got = quality[:, -1].astype(np.float64), test.quality[:, -1].astype(np.float64)
         off = abs(float(expected.mean() - np.nanmean(got)))
-        yield count, (off, _correlation(expected, got), error, m.taken(test.quality, quality.argmax(axis=1)))
+        yield count, (off, correlation(expected, got), error, m.taken(test.quality, quality.argmax(axis=1)))
 
 
 def speed_line(shop: Shop, outcomes: Outcomes) -> Iterator[str]:
@@ -198,18 +199,6 @@ def speed_line(shop: Shop, outcomes: Outcomes) -> Iterator[str]:
     )
 
 
-def _correlation(expected: Values, got: Values) -> float:
-    known = ~np.isnan(got)
-    if np.std(expected[known]) == 0 or np.std(got[known]) == 0:
-        return float("nan")
-    return float(np.corrcoef(expected[known], got[known])[0, 1])
-
-
-def _difference(column: Values) -> str:
-    found = m.Resampled.of([column]).figure(0)
-    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-
-
 VARIANTS: dict[str, dict[str, object]] = {
     "as shipped": {},
     "group loss": {"loss": "group"},
@@ -228,7 +217,7 @@ def ablation_lines(shop: Shop, outcomes: Outcomes) -> Iterator[str]:
         found = turns(Shop(shop.embedding, params, shop.seed, shop.folds), outcomes, False)
         joined, trained = ([together(turn, which) for turn in found.values()] for which in (JOINED, TRAINED))
         apart = np.mean([j - t for j, t in zip(joined, trained, strict=True)], axis=0)
-        yield f"| {name} | {np.nanmean(joined):.4f} | {_difference(apart)} | {_calibration(found)[0]:.4f} |"
+        yield f"| {name} | {np.nanmean(joined):.4f} | {difference(apart)} | {_calibration(found)[0]:.4f} |"
 
 
 def page(table: Path, shop: Shop, every: bool, ablations: bool) -> Iterator[str]:

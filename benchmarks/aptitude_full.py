@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.figures import correlation, difference
 from benchmarks.left_out import columns, last
 from pipeline import outcome_metrics as m
 from pipeline.determinism import pin
@@ -63,27 +64,21 @@ def lines(train: Outcomes, test: Outcomes, params: AptitudeParams, steps: int) -
         made[variant] = scorer.scores(test.prompts, vectors)
         yield _row(variant, fitted, time.perf_counter() - start, made[variant], test)
     routed = {name: m.taken(test.quality, scores.argmax(axis=1)) for name, scores in made.items()}
-    apart = m.Resampled.of([routed["full"] - routed["lean"]]).figure(0)
     yield ""
-    yield f"Routed, full minus lean: {apart['value']:+.4f} [{apart['low']:+.4f}, {apart['high']:+.4f}]."
+    yield f"Routed, full minus lean: {difference(routed['full'] - routed['lean'])}."
 
 
 def _row(variant: str, fitted: float, scored: float, scores: FloatMatrix, test: Outcomes) -> str:
     quality = test.quality.astype(np.float64)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    seen = [_correlation(scores[:, c], quality[:, c]) for c in range(scores.shape[1] - 1)]
+    seen = [correlation(scores[:, c], quality[:, c]) for c in range(scores.shape[1] - 1)]
     cells = (
         variant, f"{fitted:.0f} s", f"{scored:.1f} s", f"{peak:.1f} GiB",
         f"{np.nanmean(m.taken(quality, scores.argmax(axis=1))):.4f}", f"{np.mean(seen):.3f}",
-        f"{_correlation(scores[:, -1], quality[:, -1]):.3f}",
+        f"{correlation(scores[:, -1], quality[:, -1]):.3f}",
         f"{np.nanmean(quality[:, -1]):.3f}, {scores[:, -1].mean():.3f}",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
-
-
-def _correlation(expected: FloatMatrix, got: m.Values) -> float:
-    known = ~np.isnan(got)
-    return float(np.corrcoef(expected[known], got[known])[0, 1])
 
 
 def main() -> None:

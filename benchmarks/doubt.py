@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.figures import signed
 from pipeline import outcome_metrics as m
 from pipeline.determinism import pin
 from pipeline.folds import inner_folds
@@ -103,7 +104,7 @@ def printed(found: Judged, lambdas: list[float]) -> None:
         for share in SHARES:
             mine, other = at(points, share * dearest), at(plain, share * dearest)
             apart = m.Resampled.of([m.taken(found.got, mine[2]) - m.taken(found.got, other[2])]).figure(0)
-            cells.append(f"{mine[1]:.4f} ({apart['value']:+.4f} [{apart['low']:+.4f}, {apart['high']:+.4f}])")
+            cells.append(f"{mine[1]:.4f} ({signed(apart)})")
         area = m.aiq(front, float(np.nanmin(m.known_mean(found.paid, axis=0))), dearest)
         print(f"| {doubt:g} | {' | '.join(cells)} | {area:.4f} |")
     print(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.figures import difference
 from benchmarks.left_out import Shop, columns, rows_of_items
 from pipeline import outcome_metrics as m
 from pipeline.outcomes import Outcomes
@@ -41,12 +42,11 @@ def arrivals(outcomes: Outcomes) -> list[int]:
 
 def _row(arrived: tuple[str, ...], test: Outcomes, picks: m.Rows, single: int) -> str:
     routed, best = m.taken(test.quality, picks), test.quality[:, single].astype(np.float64)
-    lead = m.Resampled.of([routed - best]).figure(0)
     who = ", ".join(arrived) if len(arrived) == FIRST else arrived[-1]
     cells = (
         who, f"{np.nanmean(routed):.4f}", _usd(m.taken(test.cost, picks)), arrived[single], f"{np.nanmean(best):.4f}",
         _usd(test.cost[:, single].astype(np.float64)),
-        f"{lead['value']:+.4f} [{lead['low']:+.4f}, {lead['high']:+.4f}]",
+        difference(routed - best),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.figures import signed
 from pipeline import outcome_metrics as m
 from pipeline.baseline_rows import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
 from pipeline.determinism import pin
@@ -169,15 +170,11 @@ def table_rows(
             closed = means.value[n + i] / means.value[n + names.index(ORACLE)]
             label = f"**{router}**" if name == ROUTER else name
             cells = (
-                f"{means.value[i]:.4f}", f"{over.value[i]:.4f}", _interval(means, n + i), _interval(means, 2 * n + i),
+                f"{means.value[i]:.4f}", f"{over.value[i]:.4f}",
+                signed(means.figure(n + i)), signed(means.figure(2 * n + i)),
                 f"{100 * closed:.1f} %", half.get(name, ""),
             )  # fmt: skip
             yield f"| {label} | {' | '.join(cells)} |"
-
-
-def _interval(means: m.Resampled, column: int) -> str:
-    found = means.figure(column)
-    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
 
 
 def _at_half_of_dearest(outcomes: Outcomes, strategies: dict[str, Strategy]) -> dict[str, str]:

@@ -78,3 +78,10 @@ def chosen(project: Sandbox, version: str, prompts: list[str]) -> tuple[list[str
         found = open_router(folder.model).predict(prompts)
     names = [found.candidates[int(row.argmax())] for row in found.chosen]
     return names, {name: found.quality[:, c] for c, name in enumerate(found.candidates)}
+
+
+def night_with_newcomer(project: Sandbox, folder: Path) -> dict[str, Any]:
+    """What is said of the night that takes in the candidate that comes later."""
+    planted()[1].to_parquet(folder / "newcomer.parquet")
+    found: dict[str, Any] = ask(project, "candidate", "add", "newcomer", str(folder / "newcomer.parquet"))["nights"][0]
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from planted_models import ask, chosen, planted, planted_project
+from planted_models import ask, chosen, night_with_newcomer, planted, planted_project
 from sandbox import Sandbox
 
 from flows.project import Project
@@ -35,10 +35,7 @@ def first(project: Sandbox) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def joined(project: Sandbox, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The night that took in one candidate more."""
-    place = tmp_path_factory.mktemp("later") / "newcomer.parquet"
-    planted()[1].to_parquet(place)
-    found: dict[str, Any] = ask(project, "candidate", "add", "newcomer", str(place))["nights"][0]
-    return found
+    return night_with_newcomer(project, tmp_path_factory.mktemp("later"))
 
 
 def test_a_night_registers_a_router_that_found_the_kinds_of_prompts(project: Sandbox, first: dict[str, Any]) -> None:

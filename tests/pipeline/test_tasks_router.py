@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_subjects import SUBJECTS, subject_table
 
 from pipeline.errors import InputError
 from pipeline.folds import make_folds
@@ -20,24 +21,10 @@ from pipeline.routers.tasks.router import FACTS, TENSORS, TasksScorer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAN = float("nan")
-SUBJECTS = (
-    "add the numbers {} and {}, how much is that",
-    "Write a sad poem about autumn leaves, verse {} of {}",
-    "def f(x):\n    return x[{}] + {}  # fix this python code",
-    "下列关于珠江流域的说法错误的是第{}题共{}题",
-)
 
 
 def table(prompts: int = 120, candidates: int = 4, is_labels: bool = False) -> Outcomes:
-    """Prompts of four subjects, and for each subject another candidate that is right on nine of ten."""
-    random = np.random.default_rng(1)
-    task = np.arange(prompts) % len(SUBJECTS)
-    texts = tuple(SUBJECTS[t].format(i, i % 7) for i, t in enumerate(task))
-    chance = np.where(np.arange(candidates) == (task % candidates)[:, None], 0.9, 0.25)
-    quality = (random.random(chance.shape) < chance).astype(np.float32)
-    ids = tuple(f"id-{i}" for i in range(prompts))
-    names = tuple(f"model-{c}" for c in range(candidates))
-    return Outcomes(ids, texts, names, quality, np.full_like(quality, NAN), is_labels)
+    return subject_table(prompts, candidates, is_labels)
 
 
 def fitted(outcomes: Outcomes, encoder: Path) -> CalibratedRouter:

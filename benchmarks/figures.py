@@ -1,0 +1,25 @@
+"""How the pages of several benchmarks write the same figure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline import outcome_metrics as m
+
+
+def signed(found: m.Figure) -> str:
+    """A difference with its interval."""
+    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+
+
+def difference(column: m.Values) -> str:
+    """The mean of paired differences [n] with its 95 % bootstrap interval."""
+    return signed(m.Resampled.of([column]).figure(0))
+
+
+def correlation(expected: m.Values, got: m.Values) -> float:
+    """Over what is known of `got`; NaN where either does not vary."""
+    known = ~np.isnan(got)
+    if np.std(expected[known]) == 0 or np.std(got[known]) == 0:
+        return float("nan")
+    return float(np.corrcoef(expected[known], got[known])[0, 1])
