@@ -32,12 +32,12 @@ from benchmarks.left_out import (
     scorer_of,
 )  # fmt: skip
 from benchmarks.releases import stream
-from pipeline import outcome_metrics as m
-from pipeline.determinism import pin
-from pipeline.learnt_baselines import RememberedEmbedding
-from pipeline.outcomes import Outcomes, read_outcomes
+from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.evaluation.fitted_baselines import RememberedEmbedding
+from pipeline.metrics import cost_quality as m
 from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.settings import FinetuningParams
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.runtime.reproducibility import pin
 
 ASKED, CANDIDATES = 1000, 50
 ANSWERS = (100, 200, 400, 1000)

@@ -19,14 +19,14 @@ import numpy as np
 
 from benchmarks.figures import correlation, difference
 from benchmarks.left_out import columns, last
-from pipeline import outcome_metrics as m
-from pipeline.determinism import pin
-from pipeline.outcomes import FloatMatrix, Outcomes, read_outcomes
+from pipeline.data.outcomes import FloatMatrix, Outcomes, read_outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.metrics import cost_quality as m
 from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.prefixes import shared_prefixes, without_prefix
-from pipeline.routers.settings import FinetuningParams
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.runtime.reproducibility import pin
 
 
 def followed(outcomes: Outcomes, prefixes: tuple[str, ...]) -> Outcomes:

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.tasks import table_rows
-from pipeline.baseline_rows import TRAIN, Part
-from pipeline.determinism import pin
-from pipeline.folds import inner_folds
-from pipeline.learnt_baselines import LEARNT, RememberedEmbedding
-from pipeline.outcome_report import strategies_of
-from pipeline.outcomes import Outcomes, read_outcomes
+from pipeline.data.folds import inner_folds
+from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
+from pipeline.evaluation.outcome_report import strategies_of
+from pipeline.evaluation.reference_strategies import TRAIN, Part
+from pipeline.routers.base.protocol import Predictions, gathered
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.prefixes import shared_prefixes, without_prefix
-from pipeline.routers.protocol import Predictions, gathered
-from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import SYSTEMS
+from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS = 0, 3
 Made = list[tuple[np.ndarray, Predictions]]

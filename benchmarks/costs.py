@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.fitting import outer_folds
-from pipeline.folds import Folds
-from pipeline.outcomes import Outcomes, read_outcomes
-from pipeline.pool import offered
-from pipeline.prices import read_prices
-from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, prices_of, tokens_in
+from pipeline.data.folds import Folds
+from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.data.pool import offered
+from pipeline.data.prices import read_prices
+from pipeline.routers.base.cost_model import CostModel, Figures, cross_fit_costs, prices_of, tokens_in
+from pipeline.routers.fitting import outer_folds
 
 SEED, FOLDS = 7, 5
 

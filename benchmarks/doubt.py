@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import signed
-from pipeline import outcome_metrics as m
-from pipeline.determinism import pin
-from pipeline.folds import inner_folds
-from pipeline.learnt_baselines import RememberedEmbedding
-from pipeline.outcomes import Outcomes, read_outcomes
-from pipeline.policies import BestPolicy, Policy, PolicyParams, WillingnessPolicy, doubting
+from pipeline.data.folds import inner_folds
+from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.evaluation.fitted_baselines import RememberedEmbedding
+from pipeline.metrics import cost_quality as m
+from pipeline.policies.policy import BestPolicy, Policy, PolicyParams, WillingnessPolicy, doubting
+from pipeline.routers.base.protocol import gathered
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.protocol import gathered
-from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS = 0, 3
 DOUBTS = (0.0, 0.5, 1.0, 2.0)

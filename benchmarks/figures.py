@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import outcome_metrics as m
+from pipeline.metrics import cost_quality as m
 
 
 def signed(found: m.Figure) -> str:

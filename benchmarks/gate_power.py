@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from pipeline.agents import read_agents
-from pipeline.gates import NAME, GateParams
-from pipeline.holdout import read_holdout
-from pipeline.metrics import Binary, resamples
-from pipeline.outcomes import label_matrix, split_agents
-from pipeline.params import read
-from pipeline.tables import read_table
+from pipeline.data.agents import read_agents
+from pipeline.data.holdout import read_holdout
+from pipeline.data.outcomes import label_matrix, split_agents
+from pipeline.metrics.multilabel import Binary, resamples
+from pipeline.runtime.params import read
+from pipeline.runtime.tables import read_table
+from pipeline.stages.gate import NAME, GateParams
 
 Floats = npt.NDArray[np.float64]
 Pair = tuple[Binary, Binary]
@@ -87,7 +87,7 @@ def disagreement(pairs: Sequence[Pair]) -> float:
 
 
 def bounds(holdout: Holdout, pair: Pair, params: GateParams, seed: int) -> dict[str, tuple[float, float]]:
-    """Lower bound and limit of each gate against the champion: `pipeline.gates.against_champion`, vectorised."""
+    """Lower bound and limit of each gate against the champion: `pipeline.stages.gate.against_champion`, vectorised."""
     truth, draws = holdout.truth, resamples(len(holdout.truth), params.resamples, seed)
     times = np.stack([np.bincount(draw, minlength=len(truth)) for draw in draws]).astype(np.float64)
     rare = holdout.train_support < params.rare_below

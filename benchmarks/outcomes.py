@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.tables import write_table, write_text
+from pipeline.runtime.tables import write_table, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUTERS = ("clusters", "knn", "linear")
@@ -80,7 +80,7 @@ def _random_encoder(folder: Path) -> Path:
     import torch
     from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
-    from pipeline.routers.encoder import locate
+    from pipeline.encoders.sentence_encoder import locate
 
     tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])
     torch.manual_seed(0)

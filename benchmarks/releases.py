@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.figures import difference
 from benchmarks.left_out import Shop, columns, rows_of_items
-from pipeline import outcome_metrics as m
-from pipeline.outcomes import Outcomes
+from pipeline.data.outcomes import Outcomes
+from pipeline.metrics import cost_quality as m
 from pipeline.routers.calibrated import CalibratedRouter
 
 FIRST = 3

@@ -17,20 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import signed
-from pipeline import outcome_metrics as m
-from pipeline.baseline_rows import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
-from pipeline.determinism import pin
-from pipeline.folds import inner_folds
-from pipeline.learnt_baselines import LEARNT, RememberedEmbedding
-from pipeline.outcome_report import ROUTER, strategies_of
-from pipeline.outcome_slices import dataset_slices
-from pipeline.outcomes import Outcomes, read_outcomes
+from pipeline.data.folds import inner_folds
+from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
+from pipeline.evaluation.outcome_report import ROUTER, strategies_of
+from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
+from pipeline.evaluation.slices import dataset_slices
+from pipeline.metrics import cost_quality as m
+from pipeline.routers.base.protocol import Predictions, Scorer, gathered
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.protocol import Predictions, Scorer, gathered
-from pipeline.routers.settings import FinetuningParams
 from pipeline.routers.systems import SYSTEMS
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS = 0, 3
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

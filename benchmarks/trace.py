@@ -25,12 +25,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.project import Project
-from flows.versions import PROVENANCE_TAG, RUN_KEY
-from pipeline.provenance import Build, Material, statement
-from pipeline.tables import sha256_file, sha256_text
-from pipeline.trace_index import RowState
-from pipeline.version_folder import EVIDENCE, FOLDER, LINEAGE, PROVENANCE
+from flows.registry.versions import PROVENANCE_TAG, RUN_KEY
+from flows.workspace.project import Project
+from pipeline.runtime.tables import sha256_file, sha256_text
+from pipeline.versions.folder import EVIDENCE, FOLDER, LINEAGE, PROVENANCE
+from pipeline.versions.provenance import Build, Material, statement
+from pipeline.versions.trace_index import RowState
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "agent-router"
@@ -41,12 +41,12 @@ create table model_versions (name text, version integer, run_id text, source tex
 create table model_version_tags (key text, value text, name text, version integer);
 create table registered_model_aliases (alias text, version integer, name text);
 """
-"""What flows/versions.py reads of MLflow's store."""
+"""What flows/registry/versions.py reads of MLflow's store."""
 _BUILD = """
 import resource, sys
 from pathlib import Path
-from flows.indexing import rebuild_index
-from flows.project import Project
+from flows.audit.trace_index import rebuild_index
+from flows.workspace.project import Project
 rebuild_index(Project(Path(sys.argv[1])))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

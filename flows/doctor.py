@@ -7,11 +7,11 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from flows import runs
-from flows.git import git
-from flows.project import DATASET, Project
-from flows.promotion_log import signer_of
-from pipeline.errors import SwitchtenderError
+from flows.records.promotion_log import signer_of
+from flows.workspace import runs
+from flows.workspace.git import git
+from flows.workspace.project import DATASET, Project
+from pipeline.runtime.errors import SwitchtenderError
 
 OK, MISSING = "ok", "missing"
 _FREE_GB = 5

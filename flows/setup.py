@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from flows.processes import run
-from flows.project import DATASET, Project, find_project
-from flows.promotion_log import signer_of
-from flows.registry import Registry
-from flows.snapshot import POINTER
-from flows.versions import RegisterParams
-from pipeline.errors import SwitchtenderError
-from pipeline.params import read
-from pipeline.signing import make_key
+from flows.records.promotion_log import signer_of
+from flows.registry.mlflow_store import Registry
+from flows.registry.versions import RegisterParams
+from flows.workspace.processes import run
+from flows.workspace.project import DATASET, Project, find_project
+from flows.workspace.snapshot import POINTER
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.params import read
+from pipeline.versions.signing import make_key
 
 
 def set_up(project: Project) -> None:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import runs
-from flows.project import Project
-from flows.promotion import in_service, named
-from flows.runs import Run, clone_of
-from flows.verification import require_sound
-from flows.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
-from pipeline.track import track_of
+from flows.promotion.promotion import in_service, named
+from flows.registry.verification import require_sound
+from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
+from flows.workspace import runs
+from flows.workspace.project import Project
+from flows.workspace.runs import Run, clone_of
+from pipeline.runtime.track import track_of
 
 
 def status_of(project: Project) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError
 from switchtender.command import app
 
 INTERRUPTED = 130

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from pipeline.aptitude.results import Results
-    from pipeline.aptitude.standing import Standing
+    from pipeline.onboarding.ability import Standing
+    from pipeline.onboarding.graded_answers import Results
     from pipeline.routers.aptitude.items import AptitudeTest
     from pipeline.routers.calibrated import CalibratedRouter
 
@@ -32,9 +32,9 @@ def export_sheet(
     """Write the sheet of a version's test, or of a folder's with the table that it was fitted on.
 
     Raises:
-        InputError: a folder without a table, or with `holdout`; a router without a test; see `pipeline.aptitude.sheet`.
+        InputError: a folder without a table, or with `holdout`; a router without a test; see `onboarding.test_sheet`.
     """
-    from pipeline.aptitude.sheet import sheet_of, write_sheet
+    from pipeline.onboarding.test_sheet import sheet_of, write_sheet
 
     ids = _holdout_ids(folder) if holdout else ()
     with _tested(version, folder) as (router, test), _table(version, folder, table) as place:
@@ -75,9 +75,9 @@ def import_results(
         InputError: only one of `folder` and `out` is given; the candidate is known; or see `read_results`.
         GateNotPassed: the night did not let the new version in.
     """
-    from pipeline.aptitude.results import read_results
-    from pipeline.aptitude.standing import standing_of
-    from pipeline.errors import InputError
+    from pipeline.onboarding.ability import standing_of
+    from pipeline.onboarding.graded_answers import read_results
+    from pipeline.runtime.errors import InputError
 
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
@@ -103,25 +103,25 @@ def import_results(
 @contextmanager
 def _tested(version: str, folder: Path | None) -> Iterator[tuple[CalibratedRouter, AptitudeTest]]:
     """A version's router, or a folder's, and its test."""
-    from pipeline.errors import InputError
     from pipeline.routers.systems import open_router
+    from pipeline.runtime.errors import InputError
 
     if folder is not None and version:
         raise InputError("--version and --from exclude each other; give one")
     if folder is not None:
         yield _with_test(open_router(folder))
         return
-    from flows.project import find_project
     from flows.status import router_at
-    from pipeline.track import MODELS
+    from flows.workspace.project import find_project
+    from pipeline.runtime.track import MODELS
 
     with router_at(find_project().on(MODELS), version or CHAMPION) as (place, _):
         yield _with_test(open_router(place))
 
 
 def _with_test(router: CalibratedRouter) -> tuple[CalibratedRouter, AptitudeTest]:
-    from pipeline.errors import InputError
     from pipeline.routers.aptitude.router import AptitudeScorer
+    from pipeline.runtime.errors import InputError
 
     if not isinstance(router.scorer, AptitudeScorer):
         raise InputError(f"a {router.scorer.name} router has no aptitude test; train one with --router aptitude")
@@ -131,26 +131,26 @@ def _with_test(router: CalibratedRouter) -> tuple[CalibratedRouter, AptitudeTest
 @contextmanager
 def _table(version: str, folder: Path | None, table: Path | None) -> Iterator[Path]:
     """The table that was given, or the one that the version learnt from."""
-    from pipeline.errors import InputError
+    from pipeline.runtime.errors import InputError
 
     if table is not None:
         yield table
     elif folder is not None:
         raise InputError("a router's folder holds no prompt's text; name the table that it was fitted on with --table")
     else:
-        from flows.project import find_project
-        from flows.recorded_table import recorded_table
-        from pipeline.track import MODELS
+        from flows.audit.training_table import recorded_table
+        from flows.workspace.project import find_project
+        from pipeline.runtime.track import MODELS
 
         with recorded_table(find_project().on(MODELS), version or CHAMPION) as place:
             yield place
 
 
 def _holdout_ids(folder: Path | None) -> tuple[str, ...]:
-    from flows.project import find_project
-    from pipeline.errors import InputError
-    from pipeline.holdout import read_holdout
-    from pipeline.track import MODELS
+    from flows.workspace.project import find_project
+    from pipeline.data.holdout import read_holdout
+    from pipeline.runtime.errors import InputError
+    from pipeline.runtime.track import MODELS
 
     if folder is not None:
         raise InputError("a folder has no holdout; leave --holdout out")
@@ -160,9 +160,9 @@ def _holdout_ids(folder: Path | None) -> tuple[str, ...]:
 
 def _holdout_texts() -> tuple[str, ...]:
     """Of the project's models' track: these prompts may be graded too."""
-    from flows.project import find_project
-    from pipeline.outcomes import read_outcomes
-    from pipeline.track import MODELS
+    from flows.workspace.project import find_project
+    from pipeline.data.outcomes import read_outcomes
+    from pipeline.runtime.track import MODELS
 
     project = find_project().on(MODELS)
     ids = frozenset(_holdout_ids(None))
@@ -171,7 +171,7 @@ def _holdout_texts() -> tuple[str, ...]:
 
 
 def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path, dry_run: bool) -> None:
-    from pipeline.fitting import refuse_existing, save_whole
+    from pipeline.routers.fitting import refuse_existing, save_whole
 
     refuse_existing(out)
     router.join(graded.outcomes(name, router.candidates))
@@ -182,9 +182,9 @@ def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path
 def _join_project(
     name: str, graded: Results, results: Path, facts: dict[str, Any], dry_run: bool, as_json: bool
 ) -> None:
-    from flows.candidates import keep
-    from flows.project import find_project
-    from pipeline.track import MODELS
+    from flows.workspace.candidates import keep
+    from flows.workspace.project import find_project
+    from pipeline.runtime.track import MODELS
     from switchtender.night import run_nights
 
     project = find_project().on(MODELS)

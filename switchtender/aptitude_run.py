@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from switchtender.show import print_json, say
 
 if TYPE_CHECKING:
-    from pipeline.aptitude.settings import AptitudeRunParams
-    from pipeline.aptitude.sitting import Estimate, Sat
-    from pipeline.prices import Priced
+    from pipeline.data.prices import Priced
+    from pipeline.onboarding.settings import AptitudeRunParams
+    from pipeline.onboarding.test_run import Estimate, Sat
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def run_sheet(model: str, sheet: Path, out: Path, options: RunOptions, as_json: 
         SwitchtenderError: the endpoint does not answer, or refused some prompts.
         HeldByAnotherRun: another process adds answers to the same file.
     """
-    from pipeline.aptitude.answer_file import AnswerFile, answered_in
-    from pipeline.aptitude.asking import Asking
-    from pipeline.aptitude.endpoint import endpoint_of
-    from pipeline.aptitude.sitting import estimate, read_sheet, sit
-    from pipeline.errors import InputError
+    from pipeline.onboarding.answers_file import AnswerFile, answered_in
+    from pipeline.onboarding.chat_client import Asking
+    from pipeline.onboarding.endpoint import endpoint_of
+    from pipeline.onboarding.test_run import estimate, read_sheet, sit
+    from pipeline.runtime.errors import InputError
 
     root = _root()
     params = _params(root, options)
@@ -60,8 +60,8 @@ def run_sheet(model: str, sheet: Path, out: Path, options: RunOptions, as_json: 
 
 def _root() -> Path | None:
     """The project's folder, or None outside of one: the verb works there too."""
-    from flows.project import find_project
-    from pipeline.errors import InputError
+    from flows.workspace.project import find_project
+    from pipeline.runtime.errors import InputError
 
     try:
         return find_project().root
@@ -70,8 +70,8 @@ def _root() -> Path | None:
 
 
 def _params(root: Path | None, options: RunOptions) -> AptitudeRunParams:
-    from pipeline.aptitude.settings import AptitudeRunParams
-    from pipeline.params import read
+    from pipeline.onboarding.settings import AptitudeRunParams
+    from pipeline.runtime.params import read
 
     given: dict[str, Any] = {
         "endpoint": options.endpoint or None,
@@ -89,8 +89,8 @@ def _price(model: str, options: RunOptions, root: Path | None) -> Priced | None:
     Raises:
         InputError: only one of the two prices is given, or the file that was named does not know the model.
     """
-    from pipeline.errors import InputError
-    from pipeline.prices import PRICES_FILE, Priced, read_prices
+    from pipeline.data.prices import PRICES_FILE, Priced, read_prices
+    from pipeline.runtime.errors import InputError
 
     if (options.input_price is None) != (options.output_price is None):
         raise InputError("--input-price and --output-price belong together, in USD per million tokens; give both")
@@ -105,13 +105,13 @@ def _price(model: str, options: RunOptions, root: Path | None) -> Priced | None:
 def _bar(total: int) -> Any:
     from tqdm import tqdm
 
-    from pipeline.stage import shows_progress
+    from pipeline.runtime.stage import shows_progress
 
     return tqdm(desc="aptitude", unit="prompt", total=total, disable=not shows_progress(), leave=False)
 
 
 def _print_estimate(asked: Estimate, answered: int, params: AptitudeRunParams, model: str) -> None:
-    from pipeline.advice import usd
+    from pipeline.evaluation.recommendation_text import usd
 
     if answered:
         say(f"{answered} prompts are answered already")
@@ -146,8 +146,8 @@ def _print(sat: Sat, asked: Estimate, of: int, out: Path, as_json: bool) -> None
     Raises:
         SwitchtenderError: some prompts were refused.
     """
-    from pipeline.advice import usd
-    from pipeline.errors import SwitchtenderError
+    from pipeline.evaluation.recommendation_text import usd
+    from pipeline.runtime.errors import SwitchtenderError
 
     if as_json:
         facts = {"answered": sat.answered, "of": of, "graded": sat.graded, "refused": dict(sat.refused), "usd": sat.usd}

@@ -8,16 +8,16 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from flows.project import find_project
-from pipeline.errors import InputError, VerificationFailed
+from flows.workspace.project import find_project
+from pipeline.runtime.errors import InputError, VerificationFailed
 from switchtender.comparing import SHORT, print_diff, short
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.audit import Audit, Term
-    from pipeline.audit_facts import RowFilter, VersionFacts
+    from pipeline.versions.audit import Audit, Term
+    from pipeline.versions.audit_facts import RowFilter, VersionFacts
 
 __all__ = ["print_audit", "print_diff"]
 MOST_SUSPECTS, MOST_CHAMPIONS, WIDTH = 10, 10, 96
@@ -34,8 +34,8 @@ def print_audit(
         InputError: no such version, an unknown filter, or rows of a version that was pruned.
         VerificationFailed: after all was shown, where something is not as signed.
     """
-    from flows.auditing import audit
-    from pipeline.audit_facts import RowFilter
+    from flows.audit.audit import audit
+    from pipeline.versions.audit_facts import RowFilter
 
     found = audit(find_project(), version)
     which = RowFilter(agent, fate, split)
@@ -58,7 +58,7 @@ def print_audit(
 
 
 def _rows(found: Audit, which: RowFilter) -> pd.DataFrame:
-    from pipeline.audit_facts import chosen_rows
+    from pipeline.versions.audit_facts import chosen_rows
 
     if found.facts is not None:
         return chosen_rows(found.facts, which)
@@ -68,20 +68,20 @@ def _rows(found: Audit, which: RowFilter) -> pd.DataFrame:
 
 
 def _write_page(found: Audit, html: Path) -> None:
-    from pipeline.audit_page import build_page
+    from pipeline.reports.audit_page import build_page
 
     build_page(found, html)
 
 
 def _write_rows(rows: pd.DataFrame, out: Path) -> None:
-    from pipeline.tables import write_table
+    from pipeline.runtime.tables import write_table
 
     write_table(rows, out)
 
 
 def _print_as_json(found: Audit, rows: pd.DataFrame | None) -> None:
-    from pipeline.audit import as_json
-    from pipeline.audit_facts import plain_rows
+    from pipeline.versions.audit import as_json
+    from pipeline.versions.audit_facts import plain_rows
 
     print_json(as_json(found) | ({} if rows is None else {"rows": plain_rows(rows)}))
 
@@ -126,7 +126,7 @@ def _print_headline(found: Audit) -> None:
 
 def headline(found: Audit) -> str:
     """In one line: whether it serves, since when or till when."""
-    from pipeline.audit import IN_SERVICE
+    from pipeline.versions.audit import IN_SERVICE
 
     if not found.terms:
         return found.state
@@ -177,8 +177,8 @@ def _act(term: Term) -> str:
 
 
 def _print_files(found: Audit) -> None:
-    from pipeline.audit import CACHE, GIT, REMOTE
-    from pipeline.provenance import DATA, STAGE_OUTPUT
+    from pipeline.versions.audit import CACHE, GIT, REMOTE
+    from pipeline.versions.provenance import DATA, STAGE_OUTPUT
 
     rows = [[file.name, file.sha256[:SHORT], _where(file.places)] for file in found.of(DATA)]
     print_table("Data files, and where their bytes lie now", ["file", "sha256", "bytes"], rows)

@@ -13,10 +13,10 @@ def add_candidate(
     """Into the project and through a night; or, with `router` and `out`, into a copy of a router's folder.
 
     Raises:
-        InputError: only one of `router` and `out` is given, or see `flows.candidates.add` and `CalibratedRouter.join`.
+        InputError: only one of `router` and `out` is given, or see `candidates.add` and `CalibratedRouter.join`.
         GateNotPassed: the night did not let the new version in.
     """
-    from pipeline.errors import InputError
+    from pipeline.runtime.errors import InputError
 
     if (router is None) != (out is None):
         raise InputError("--router and --out belong together; give both, or neither for the project's own router")
@@ -27,7 +27,7 @@ def add_candidate(
 
 
 def _join_folder(name: str, table: Path, folder: Path, out: Path, as_json: bool) -> None:
-    from pipeline.fitting import joined, refuse_existing, save_whole
+    from pipeline.routers.fitting import joined, refuse_existing, save_whole
 
     refuse_existing(out)
     router, prompts = joined(folder, name, table)
@@ -39,9 +39,9 @@ def _join_folder(name: str, table: Path, folder: Path, out: Path, as_json: bool)
 
 
 def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:
-    from flows.candidates import add
-    from flows.project import find_project
-    from pipeline.track import MODELS
+    from flows.workspace.candidates import add
+    from flows.workspace.project import find_project
+    from pipeline.runtime.track import MODELS
     from switchtender.night import run_nights
 
     project = find_project().on(MODELS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flows.project import find_project
+from flows.workspace.project import find_project
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from flows.comparing import VersionDiff
+    from flows.audit.diff import VersionDiff
 
 SHORT = 12
 MOST_FLIPS, MOST_ROWS = 20, 20
@@ -16,7 +16,7 @@ MOST_FLIPS, MOST_ROWS = 20, 20
 
 def print_diff(older: str, newer: str, as_json: bool) -> None:
     """Rows, params, code, metrics and flips."""
-    from flows import comparing
+    from flows.audit import diff as comparing
 
     found = comparing.diff(find_project(), older, newer)
     if as_json:

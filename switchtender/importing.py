@@ -12,9 +12,9 @@ def import_table(format_name: str, path: Path, out: Path, prices: Path | None, a
     """Import, and say what came over, what is missing and where the costs are from."""
     from tqdm import tqdm
 
+    from pipeline.data.prices import read_prices
     from pipeline.importers import import_outcomes
-    from pipeline.prices import read_prices
-    from pipeline.stage import shows_progress
+    from pipeline.runtime.stage import shows_progress
 
     known = read_prices(prices) if prices else None
     with tqdm(desc="import", unit="row", disable=not shows_progress(), leave=False) as bar:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.prefect_server import one_server
-from flows.project import TRACK, Project, find_project
-from flows.runs import Run, clone_of
-from pipeline.errors import EXIT_DONE, GateNotPassed, SwitchtenderError
+from flows.night.prefect_server import one_server
+from flows.workspace.project import TRACK, Project, find_project
+from flows.workspace.runs import Run, clone_of
+from pipeline.runtime.errors import EXIT_DONE, GateNotPassed, SwitchtenderError
 from switchtender.show import print_json, print_table, say
 
 PASSED = "passed"
@@ -25,7 +25,7 @@ def print_night(as_json: bool, dry_run: bool) -> None:
     Raises:
         SwitchtenderError: what went wrong first; the rest is told on stderr.
     """
-    from flows.nightly import tracks
+    from flows.night.nightly import tracks
 
     project = find_project()
     project.enter_environment()
@@ -61,7 +61,7 @@ def run_nights(seen: Sequence[Project], as_json: bool, about: Mapping[str, Any] 
 
 
 def _night(project: Project, as_json: bool) -> dict[str, Any]:
-    from flows.nightly import night
+    from flows.night.nightly import night
 
     tell = (lambda line: print(line, file=sys.stderr, flush=True)) if as_json else say
     outcome = night(project, tell, echo=sys.stderr.isatty())
@@ -126,7 +126,7 @@ def _print_plans(seen: Sequence[Project], as_json: bool) -> None:
 
 
 def _plan(project: Project) -> dict[str, Any]:
-    from flows import runs, snapshot
+    from flows.workspace import runs, snapshot
 
     identity = snapshot.identify(project)
     before = runs.latest_finished(project)

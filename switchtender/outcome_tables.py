@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.advice import short, spread, usd
+from pipeline.evaluation.recommendation_text import short, spread, usd
 from switchtender.show import print_table, say
 
 _NAMES = {

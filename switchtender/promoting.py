@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flows.project import find_project
-from flows.promotion import Move, adopt, promote, rollback
-from pipeline.errors import InputError
+from flows.promotion.promotion import Move, adopt, promote, rollback
+from flows.workspace.project import find_project
+from pipeline.runtime.errors import InputError
 from switchtender.show import print_json, print_table, say
 
 

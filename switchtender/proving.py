@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flows.project import find_project
-from flows.promotion import named
-from flows.removals import Removed
-from flows.replay import Certificate, replay
-from flows.verification import Verified, check_logs, check_version
-from flows.versions import versions_of
-from pipeline.errors import VerificationFailed
-from pipeline.replay import DIFFERS
+from flows.audit.replay import Certificate, replay
+from flows.promotion.promotion import named
+from flows.records.removal_log import Removed
+from flows.registry.verification import Verified, check_logs, check_version
+from flows.registry.versions import versions_of
+from flows.workspace.project import find_project
+from pipeline.runtime.errors import VerificationFailed
+from pipeline.versions.replay_comparison import DIFFERS
 from switchtender.show import print_json, print_table, say
 
 

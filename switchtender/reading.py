@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.project import find_project
-from pipeline.errors import InputError, SwitchtenderError
+from flows.workspace.project import find_project
+from pipeline.runtime.errors import InputError, SwitchtenderError
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:

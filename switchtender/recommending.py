@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.advice import spread, usd
+from pipeline.evaluation.recommendation_text import spread, usd
 from switchtender.outcome_tables import figure_range
 from switchtender.show import print_json, print_table, say
 
@@ -25,10 +25,10 @@ def recommend_table(
 
     A label table is read as outcomes of which one candidate is chosen. Without routers all learnt baselines compete.
     """
-    from pipeline.determinism import pin
-    from pipeline.fitting import outer_folds
-    from pipeline.learnt_baselines import LEARNT
-    from pipeline.recommendation import parts_of, recommend
+    from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.recommendation import parts_of, recommend
+    from pipeline.routers.fitting import outer_folds
+    from pipeline.runtime.reproducibility import pin
     from switchtender.tables import crossvalidated, outcomes_of
 
     outcomes = replace(outcomes_of(table, agents), is_labels=False)

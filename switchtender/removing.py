@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.forgetting import Forgetting, Touched, forget
-from flows.project import find_project
-from flows.pruning import Pruning, prune
-from flows.tracing import RowInVersion
+from flows.audit.trace import RowInVersion
+from flows.removal.forget import Forgetting, Touched, forget
+from flows.removal.prune import Pruning, prune
+from flows.workspace.project import find_project
 from switchtender.show import print_json, print_table, say
 
 

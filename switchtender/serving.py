@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.project import Project, find_project
-from flows.serve import Service, Told, listen
-from flows.version_source import RegistrySource
-from flows.versions import versions_of
-from pipeline.errors import InputError
-from pipeline.params import read, read_file
-from pipeline.serving.folder_source import FolderSource
-from pipeline.serving.settings import ServeParams
-from pipeline.serving.switch import Served
+from flows.registry.versions import versions_of
+from flows.service.serve import Service, Told, listen
+from flows.service.version_source import RegistrySource
+from flows.workspace.project import Project, find_project
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.params import read, read_file
+from pipeline.serving.engine.folder_source import FolderSource
+from pipeline.serving.engine.hot_swap import Served
+from pipeline.serving.engine.settings import ServeParams
 from switchtender.show import say
 
 SECTION = "serve"

@@ -23,9 +23,9 @@ def fit_table(
     pool: Path | None = None,
 ) -> None:
     """Fit on a table and save the router's folder; `pool` has the prices at which its outcomes were paid."""
-    from pipeline.determinism import pin
-    from pipeline.fitting import fit_router, refuse_existing, save_whole
-    from pipeline.pool import read_pool
+    from pipeline.data.pool import read_pool
+    from pipeline.routers.fitting import fit_router, refuse_existing, save_whole
+    from pipeline.runtime.reproducibility import pin
 
     refuse_existing(out)
     outcomes = outcomes_of(table, agents)
@@ -43,11 +43,11 @@ def fit_table(
 
 def predict_table(router: Path, table: Path, out: Path, threads: int, as_json: bool, pool: Path | None = None) -> None:
     """Score a table with a saved router; on the terms of a `pool` where there is one."""
-    from pipeline.determinism import pin
-    from pipeline.outcomes import read_prompts
-    from pipeline.pool import read_labels, read_pool
+    from pipeline.data.outcomes import read_prompts
+    from pipeline.data.pool import read_labels, read_pool
     from pipeline.routers.systems import open_router
-    from pipeline.tables import write_table
+    from pipeline.runtime.reproducibility import pin
+    from pipeline.runtime.tables import write_table
 
     ids, prompts = read_prompts(table)
     entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
@@ -78,9 +78,9 @@ def evaluate_table(
     predictions: Path, truth: Path, train: Path | None, baselines: bool, pictures: Path | None, as_json: bool
 ) -> None:
     """Score a predictions table; with `train`, beside baselines that were chosen and fitted there."""
-    from pipeline.determinism import pin
-    from pipeline.learnt_baselines import LEARNT, learnt_predictions
-    from pipeline.scoring import read_predictions, read_train, score
+    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
+    from pipeline.evaluation.scoring import read_predictions, read_train, score
+    from pipeline.runtime.reproducibility import pin
 
     predicted, outcomes = read_predictions(predictions, truth)
     if outcomes.is_labels:
@@ -108,11 +108,11 @@ def crossval_table(
     as_json: bool,
 ) -> None:
     """Cross-validate one system on a table; graded outcomes beside baselines that were fitted on the same folds."""
-    from pipeline.determinism import pin
-    from pipeline.fitting import crossvalidate, outer_folds
-    from pipeline.learnt_baselines import LEARNT
-    from pipeline.recommendation import parts_of
-    from pipeline.scoring import score
+    from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.recommendation import parts_of
+    from pipeline.evaluation.scoring import score
+    from pipeline.routers.fitting import crossvalidate, outer_folds
+    from pipeline.runtime.reproducibility import pin
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads)
@@ -133,9 +133,9 @@ def crossval_table(
 
 def crossvalidated(systems: tuple[str, ...], outcomes: Any, folded: Any, seed: int) -> dict[str, Any]:
     """Predictions of each system on the same folds; those that share an embedding embed each prompt once."""
-    from pipeline.fitting import crossvalidate
-    from pipeline.learnt_baselines import LEARNT, learnt_predictions
-    from pipeline.recommendation import parts_of
+    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
+    from pipeline.evaluation.recommendation import parts_of
+    from pipeline.routers.fitting import crossvalidate
 
     names = dict.fromkeys(systems)
     together = [name for name in names if name in LEARNT]
@@ -151,7 +151,7 @@ def crossvalidated(systems: tuple[str, ...], outcomes: Any, folded: Any, seed: i
 
 def _refuse_for_labels(**given: Path | None) -> None:
     """Raises InputError for an option that serves graded outcomes only."""
-    from pipeline.errors import InputError
+    from pipeline.runtime.errors import InputError
 
     for name, value in given.items():
         if value is not None:
@@ -159,8 +159,8 @@ def _refuse_for_labels(**given: Path | None) -> None:
 
 
 def _show_outcomes(report: dict[str, Any], fitted: tuple[str, ...], pictures: Path | None, as_json: bool) -> None:
-    from pipeline.learnt_baselines import LEARNT
-    from pipeline.outcome_pictures import draw_outcomes
+    from pipeline.evaluation.cost_quality_plots import draw_outcomes
+    from pipeline.evaluation.fitted_baselines import LEARNT
 
     left_out = [name for name in LEARNT if name not in (*fitted, report.get("router"))]
     drawn = draw_outcomes(report, pictures) if pictures else ()
@@ -173,8 +173,8 @@ def _show_outcomes(report: dict[str, Any], fitted: tuple[str, ...], pictures: Pa
 
 def outcomes_of(table: Path, agents: Path | None) -> Any:
     """A table's outcomes; `agents` fixes the candidates and their costs."""
-    from pipeline.agents import read_agents
-    from pipeline.outcomes import read_outcomes
+    from pipeline.data.agents import read_agents
+    from pipeline.data.outcomes import read_outcomes
 
     if agents is None:
         return read_outcomes(table)
@@ -184,18 +184,18 @@ def outcomes_of(table: Path, agents: Path | None) -> Any:
 
 def finetuning(params: Path | None) -> Any:
     """The section `train` of a params.yaml, or the defaults."""
-    from pipeline.params import read
-    from pipeline.routers.settings import FinetuningParams
-    from pipeline.training import TrainParams
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.runtime.params import read
+    from pipeline.stages.train import TrainParams
 
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()
 
 
 def policy_of(params: Path | None) -> Any:
     """What the section `train` of a params.yaml says of the policy, or the default."""
-    from pipeline.params import read
-    from pipeline.policies import AUTO
-    from pipeline.training import TrainParams
+    from pipeline.policies.policy import AUTO
+    from pipeline.runtime.params import read
+    from pipeline.stages.train import TrainParams
 
     return read("train", TrainParams, params).policy if params else AUTO
 
@@ -206,7 +206,7 @@ class Progress:
     def __init__(self, system: str) -> None:
         from tqdm import tqdm
 
-        from pipeline.stage import shows_progress
+        from pipeline.runtime.stage import shows_progress
 
         self.bar = tqdm(desc=system, unit="step", disable=not shows_progress(), leave=False)
 

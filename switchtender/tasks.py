@@ -11,8 +11,8 @@ from switchtender.show import print_json, print_table, say
 if TYPE_CHECKING:
     from pipeline.routers.calibrated import CalibratedRouter
     from pipeline.routers.tasks.drift import Drift
-    from pipeline.routers.tasks.evidence import TaskEvidence
     from pipeline.routers.tasks.router import TasksScorer
+    from pipeline.routers.tasks.task_summary import TaskEvidence
 
 _SHOWN = 40
 _NAMED = 3
@@ -26,8 +26,8 @@ def print_tasks(version: str, folder: Path | None, html: Path | None, as_json: b
         TableError: the table cannot be read.
     """
     if folder is None:
-        from flows.project import find_project
         from flows.status import router_at
+        from flows.workspace.project import find_project
 
         with router_at(find_project(), version) as (place, source):
             _print(place, f"version {source['version']}", html, as_json, asked)
@@ -36,8 +36,8 @@ def print_tasks(version: str, folder: Path | None, html: Path | None, as_json: b
 
 
 def _scorer(router: CalibratedRouter) -> TasksScorer:
-    from pipeline.errors import InputError
     from pipeline.routers.tasks.router import TasksScorer
+    from pipeline.runtime.errors import InputError
 
     if not isinstance(router.scorer, TasksScorer):
         raise InputError(f"a {router.scorer.name} router has no tasks; train one with --router tasks")
@@ -54,8 +54,8 @@ def known(value: Any) -> Any:
 
 
 def _print(folder: Path, title: str, html: Path | None, as_json: bool, asked: Path | None) -> None:
+    from pipeline.reports.task_page import build_task_page
     from pipeline.routers.systems import open_router
-    from pipeline.task_page import build_task_page
 
     router = open_router(folder)
     scorer = _scorer(router)
@@ -74,7 +74,7 @@ def _print(folder: Path, title: str, html: Path | None, as_json: bool, asked: Pa
 
 
 def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> Drift:
-    from pipeline.outcomes import read_prompts
+    from pipeline.data.outcomes import read_prompts
 
     ids, prompts = read_prompts(table)
     reading = router.read(prompts)

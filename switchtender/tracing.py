@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.indexing import rebuild_index
-from flows.project import Project, find_project
-from flows.served_log import Served
-from flows.tracing import RowInVersion, Tracing, tracing
-from pipeline.errors import InputError, SwitchtenderError, listed
-from pipeline.tables import sha256_text
+from flows.audit.trace import RowInVersion, Tracing, tracing
+from flows.audit.trace_index import rebuild_index
+from flows.records.serving_log import Served
+from flows.workspace.project import Project, find_project
+from pipeline.runtime.errors import InputError, SwitchtenderError, listed
+from pipeline.runtime.tables import sha256_text
 from switchtender.show import print_json, print_table, say
 
 _ONE = "name one of: a row's id, --text, --agent, --removed-since"
@@ -157,7 +157,7 @@ def _print_agent(project: Project, found: Tracing, agent: str, as_json: bool) ->
 
 
 def _require_known(project: Project, agent: str, version: str) -> None:
-    from pipeline.agents import AGENTS_FILE, read_agents
+    from pipeline.data.agents import AGENTS_FILE, read_agents
 
     if agent not in {known.name for known in read_agents(project.root / AGENTS_FILE)}:
         raise InputError(f"no agent '{agent}' in version {version} or in {AGENTS_FILE}; see the names there")

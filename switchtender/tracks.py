@@ -21,12 +21,12 @@ _Track = Annotated[
 
 
 def on_track(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with the option `--track`, which `flows.project.find_project` obeys."""
+    """The verb with the option `--track`, which `flows.workspace.project.find_project` obeys."""
 
     @functools.wraps(verb)
     def obeying(*arguments: Any, track: str, **options: Any) -> None:
         if track:
-            from flows.project import TRACK
+            from flows.workspace.project import TRACK
 
             os.environ[TRACK] = track
         verb(*arguments, **options)

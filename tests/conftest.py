@@ -12,8 +12,8 @@ import pytest
 from sandbox import Sandbox, copy_project, make_tiny
 from second_night import SecondNight, change_and_retrain
 
+from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.embedding import FrozenEmbedding
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
-    from pipeline.routers.encoder import locate
+    from pipeline.encoders.sentence_encoder import locate
 
     folder = tmp_path_factory.mktemp("encoder") / "tiny"
     tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])

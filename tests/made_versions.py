@@ -18,17 +18,15 @@ import pandas as pd
 import yaml
 from sandbox import Sandbox
 
-from flows.project import Project
-from flows.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
-from flows.served_log import swapped
-from flows.snapshot import RUN_REF
-from flows.versions import PROVENANCE_TAG, RUN_KEY
-from pipeline.fates import Fate
-from pipeline.label_reviews import COLUMNS
-from pipeline.provenance import DATA, STAGE_OUTPUT, Build, Material, statement
-from pipeline.signing import make_key
-from pipeline.tables import sha256_file, sha256_text, write_json, write_table
-from pipeline.version_folder import (
+from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
+from flows.records.serving_log import swapped
+from flows.registry.versions import PROVENANCE_TAG, RUN_KEY
+from flows.workspace.project import Project
+from flows.workspace.snapshot import RUN_REF
+from pipeline.data.fates import Fate
+from pipeline.data.label_reviews import COLUMNS
+from pipeline.runtime.tables import sha256_file, sha256_text, write_json, write_table
+from pipeline.versions.folder import (
     EVIDENCE,
     FOLDER,
     LINEAGE,
@@ -43,6 +41,8 @@ from pipeline.version_folder import (
     VersionFolder,
     digests,
 )
+from pipeline.versions.provenance import DATA, STAGE_OUTPUT, Build, Material, statement
+from pipeline.versions.signing import make_key
 
 AGENTS = ("coding", "email", "sql")
 PARAMS: dict[str, Any] = {

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from sandbox import Sandbox, copy_project
 
-from flows.project import Project
-from flows.versions import Versions, opened
+from flows.registry.versions import Versions, opened
+from flows.workspace.project import Project
 from pipeline.routers.systems import open_router
-from pipeline.track import MODELS
+from pipeline.runtime.track import MODELS
 
 KINDS = {
     "code": ("Write a {} function that sorts a list of {}", "coder"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.outcomes import Outcomes
+from pipeline.data.outcomes import Outcomes
 
 SUBJECTS = (
     "add the numbers {} and {}, how much is that",

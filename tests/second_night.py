@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from sandbox import Sandbox
 
-from pipeline.tables import sha256_text
+from pipeline.runtime.tables import sha256_text
 
 ADDED_ID, ADDED_PROMPT = "p9001", "Could somebody read the tide table for Ostend and say when low water is on Sunday?"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.routers.aptitude.items import AptitudeTest, digest
-from pipeline.tables import write_table
+from pipeline.runtime.tables import write_table
 
 TASKS = {"sums": 20, "poems": 20, "trivia": 5}
 """Items of each task; a task has twice as many prompts."""

@@ -32,7 +32,7 @@ from benchmarks.serving.race import ROOT, Measured, Plan, race
 from benchmarks.serving.report import Results, markdown
 from benchmarks.serving.startup import measure_startup
 from benchmarks.serving.weights import Weights, model_in_service, share
-from pipeline.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError
 
 CONTENDERS = (ENGINE_INT8, BARE, ENGINE_FP32, TORCH, TORCH_SORTED, SETFIT, SEMANTIC_ROUTER)
 

@@ -36,11 +36,11 @@ from benchmarks.serving.private_store import TAMPERED_COST, Marked, add_versions
 from benchmarks.serving.prompts import read_rows
 from benchmarks.serving.race import ROOT
 from benchmarks.serving.startup import COMMAND, Server, environment, serving
-from flows.project import Project, find_project
-from flows.serve import JOURNAL
-from flows.versions import PROVENANCE_TAG
-from pipeline.errors import SwitchtenderError
-from pipeline.serving.journal import DECISIONS
+from flows.registry.versions import PROVENANCE_TAG
+from flows.service.serve import JOURNAL
+from flows.workspace.project import Project, find_project
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.decision_journal import DECISIONS
 
 CACHE_ENTRIES = 1000
 PATIENCE = 30.0

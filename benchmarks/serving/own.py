@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serving.contender import BARE, BATCH, TORCH_SORTED, Contender, Setup
-from pipeline.engine_folder import ENGINE, GRAPH
-from pipeline.routers.onnx_encoder import OnnxEncoder
+from pipeline.encoders.engine_files import ENGINE, GRAPH
+from pipeline.encoders.onnx_encoder import OnnxEncoder
 
 
 def load(setup: Setup) -> Contender:
@@ -26,7 +26,7 @@ class OurEngine:
     """From text to calibrated scores, costs and the nearest training rows."""
 
     def __init__(self, setup: Setup) -> None:
-        from pipeline.serving.engine import Engine
+        from pipeline.serving.engine.engine import Engine
 
         self.engine = Engine.load(Path(setup.model), setup.threads)
 
@@ -47,7 +47,7 @@ class BareCall:
     """`session.run` alone: the text was made into the tokens that the engine would read, and nothing follows."""
 
     def __init__(self, setup: Setup) -> None:
-        from pipeline.routers.onnx_encoder import runtime
+        from pipeline.encoders.onnx_encoder import runtime
 
         onnxruntime = runtime()
 

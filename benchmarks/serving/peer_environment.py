@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.tables import sha256_file
+from pipeline.runtime.tables import sha256_file
 
 PINS = Path(__file__).with_name("peers.txt")
 _MARK = ".made-from"

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from flows import runs
-from flows.project import Project
-from flows.promotion import named
-from flows.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
-from flows.registry import Registry
-from flows.versions import CHAMPION, PROVENANCE_TAG, RUN_KEY, Version, opened, versions_of
-from pipeline.errors import InputError
-from pipeline.provenance import Build, statement
-from pipeline.tables import read_json, write_json
-from pipeline.version_folder import FOLDER, PROVENANCE, SIGNATURE, VersionFolder, digests
+from flows.promotion.promotion import named
+from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
+from flows.registry.mlflow_store import Registry
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, RUN_KEY, Version, opened, versions_of
+from flows.workspace import runs
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import read_json, write_json
+from pipeline.versions.folder import FOLDER, PROVENANCE, SIGNATURE, VersionFolder, digests
+from pipeline.versions.provenance import Build, statement
 
 _KEPT = (".git", ".dvc", "data", "params.yaml", "dvc.yaml", "dvc.lock")
 _KEPT_OF_VAR = ("mlflow.db", "artifacts", "keys", "records", "dvc")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from benchmarks.serving.contender import ENGINE_FP32, Setup
 from benchmarks.serving.prompts import Row
-from flows.project import find_project
-from flows.promotion import named
-from flows.versions import CHAMPION, opened, versions_of
-from pipeline.engine_folder import DESCRIPTION, ENGINE, TOKENIZER
-from pipeline.errors import InputError
+from flows.promotion.promotion import named
+from flows.registry.versions import CHAMPION, opened, versions_of
+from flows.workspace.project import find_project
+from pipeline.encoders.engine_files import DESCRIPTION, ENGINE, TOKENIZER
+from pipeline.encoders.onnx_encoder import FP32, INT8
 from pipeline.routers.classifier import ENCODER, HEAD, SETTINGS
-from pipeline.routers.onnx_encoder import FP32, INT8
-from pipeline.tables import read_json
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import read_json
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def _write_head(model: Path, path: Path) -> None:
 
 
 def _exported(model: Path, folder: Path, precision: str, max_tokens: int) -> Path:
-    from pipeline.routers.encoder import Encoder
-    from pipeline.routers.onnx_export import export
+    from pipeline.encoders.onnx_export import export
+    from pipeline.encoders.sentence_encoder import Encoder
 
     shutil.copytree(model, folder)
     export(Encoder.load(str(folder / ENCODER), max_tokens), folder / ENGINE, precision)

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import InputError, TableError
+from pipeline.data.prices import Prices
 from pipeline.importers import alpacaeval, llmrouterbench, routellm, routerarena, routerbench, routerdc
 from pipeline.importers.cells import Cell, Tally
-from pipeline.importers.rows import Row, write_rows, writer_for
-from pipeline.prices import Prices
+from pipeline.importers.writer import Row, write_rows, writer_for
+from pipeline.runtime.errors import InputError, TableError
 
 FORMATS: dict[str, Callable[[Path], Iterator[Cell]]] = {
     "routerbench": routerbench.read,

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import TableError
 from pipeline.importers.cells import Cell
 from pipeline.importers.files import files_of, json_list, reading
 from pipeline.importers.values import is_answer, number, text
+from pipeline.runtime.errors import TableError
 
 EXPECTED = "an annotations.json file, or a folder with some"
 

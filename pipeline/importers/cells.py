@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.errors import TableError
-from pipeline.importers.rows import Row
-from pipeline.prices import Prices
+from pipeline.data.prices import Prices
+from pipeline.importers.writer import Row
+from pipeline.runtime.errors import TableError
 
 Verdict = Literal["judged", "failed", "repeated"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import TableError
+from pipeline.runtime.errors import TableError
 
 
 @contextlib.contextmanager

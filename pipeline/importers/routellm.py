@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.errors import TableError
 from pipeline.importers.cells import Cell
 from pipeline.importers.files import csv_rows, files_of
 from pipeline.importers.values import is_answer, number
+from pipeline.runtime.errors import TableError
 
 ANSWER = "_response"
 EXPECTED = "a CSV file or a folder of them, such as routellm/evals/mmlu/responses"

@@ -13,11 +13,11 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.errors import TableError
 from pipeline.importers.cells import Cell, Verdict
 from pipeline.importers.files import csv_rows, files_of
-from pipeline.importers.pickled_frame import read_pickled_frame
+from pipeline.importers.safe_pickle import read_pickled_frame
 from pipeline.importers.values import is_answer, number
+from pipeline.runtime.errors import TableError
 
 ANSWER, COST = "|model_response", "|total_cost"
 PICKLES = (".pkl", ".pickle")

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from pipeline.errors import TableError
+from pipeline.runtime.errors import TableError
 
 _WORDS = {"true": 1.0, "false": 0.0}
 _NONE = ("", "nan", "none", "null")

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.calibration import Calibration, fit_calibration
-from pipeline.errors import InputError, listed
-from pipeline.folds import Folds
-from pipeline.outcome_metrics import Rows
-from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.policies import AUTO, BestPolicy, Choice, DoubtPolicy, Policy, PolicyParams, policy_from_json
-from pipeline.policy_choice import (
+from pipeline.data.folds import Folds
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.pool import Candidate, eligible_matrix, offered
+from pipeline.data.prices import Priced
+from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.encoders.windows import Reading
+from pipeline.learning.calibration import Calibration, fit_calibration
+from pipeline.metrics.cost_quality import Rows
+from pipeline.policies.policy import AUTO, BestPolicy, Choice, DoubtPolicy, Policy, PolicyParams, policy_from_json
+from pipeline.policies.selection import (
     Chosen,
     Facts,
     HeldOut,
@@ -23,16 +28,11 @@ from pipeline.policy_choice import (
     choose_willingness,
     require_grounds_to_doubt,
 )
-from pipeline.pool import Candidate, eligible_matrix, offered
-from pipeline.prices import Priced
-from pipeline.routers.costs import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.encoder_files import encoder_identity
-from pipeline.routers.prefixes import shared_prefixes, without_prefix
-from pipeline.routers.protocol import KnowsUncertainty, Predictions, Quantised, Scorer
-from pipeline.routers.views import errors_of, scores_of, strangers
-from pipeline.routers.windows import Reading
-from pipeline.tables import write_json
+from pipeline.routers.base.cost_model import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
+from pipeline.routers.base.protocol import KnowsUncertainty, Predictions, Quantised, Scorer
+from pipeline.routers.base.windowed_scores import errors_of, scores_of, strangers
+from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.tables import write_json
 
 FORMAT = 1
 DESCRIPTION = "router.json"

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from safetensors.numpy import load_file
 
-from pipeline.folds import Folds, Rows, parts
-from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.heads import apply_heads
-from pipeline.routers.protocol import Quantised, Scorer
-from pipeline.routers.settings import FinetuningParams, Progress, planned_epochs
-from pipeline.tables import write_json
+from pipeline.data.folds import Folds, Rows, parts
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.learning.linear_heads import apply_heads
+from pipeline.routers.base.protocol import Quantised, Scorer
+from pipeline.routers.base.settings import FinetuningParams, Progress, planned_epochs
+from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
     from pipeline.routers.finetuning import Network, Trained
@@ -143,7 +143,7 @@ class ClassifierScorer(Scorer):
 
 
 def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
-    from pipeline.routers.encoder import Encoder
+    from pipeline.encoders.sentence_encoder import Encoder
 
     return Encoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.outcomes import FloatMatrix
-from pipeline.routers.encoder import Encoder, by_length
-from pipeline.routers.heads import apply_heads
-from pipeline.routers.protocol import Int8
-from pipeline.routers.settings import FinetuningParams, Progress, planned_epochs
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.encoders.sentence_encoder import Encoder, by_length
+from pipeline.learning.linear_heads import apply_heads
+from pipeline.routers.base.protocol import Int8
+from pipeline.routers.base.settings import FinetuningParams, Progress, planned_epochs
 
 
 class Network(torch.nn.Module):

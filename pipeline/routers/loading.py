@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pipeline.errors import InputError, VerificationFailed
+from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.onnx_encoder import OnnxEncoder
+from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.encoder_files import encoder_identity
-from pipeline.routers.onnx_encoder import OnnxEncoder
-from pipeline.routers.protocol import Scorer
+from pipeline.runtime.errors import InputError, VerificationFailed
 
 
 def load_router(

@@ -6,22 +6,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.engine_folder import ENGINE
-from pipeline.errors import InputError
-from pipeline.policies import AUTO, PolicyParams
-from pipeline.prices import Priced
+from pipeline.data.prices import Priced
+from pipeline.encoders.engine_files import ENGINE
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.aptitude.router import AptitudeScorer
+from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.settings import FinetuningParams, Progress
+from pipeline.routers.baselines.clusters import ClustersScorer
+from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.linear import LinearScorer
+from pipeline.routers.baselines.tfidf import LexicalScorer
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.clusters import ClustersScorer
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.lexical import LexicalScorer
-from pipeline.routers.linear import LinearScorer
 from pipeline.routers.loading import load_router
-from pipeline.routers.neighbours import NeighboursScorer
-from pipeline.routers.protocol import Scorer
-from pipeline.routers.settings import FinetuningParams, Progress
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.errors import InputError
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 

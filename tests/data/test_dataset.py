@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sandbox import ROOT
 from threadpoolctl import threadpool_limits
 
-from pipeline.agents import read_agents
-from pipeline.fitting import crossvalidate
-from pipeline.folds import make_folds
-from pipeline.metrics import micro_f1
-from pipeline.near_duplicates import nearest
-from pipeline.outcomes import from_labels, read_outcomes, split_agents
-from pipeline.routers.embedding import FrozenEmbedding
+from pipeline.data.agents import read_agents
+from pipeline.data.folds import make_folds
+from pipeline.data.outcomes import from_labels, read_outcomes, split_agents
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.similarity import nearest
+from pipeline.metrics.multilabel import micro_f1
 from pipeline.routers.finetuning import FinetuningParams
-from pipeline.split import read_holdout
-from pipeline.tables import read_table
+from pipeline.routers.fitting import crossvalidate
+from pipeline.runtime.tables import read_table
+from pipeline.stages.split import read_holdout
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = ROOT / "data"
 PROMPTS = DATA / "prompts.csv"
 PARAMS = yaml.safe_load((DATA.parent / "params.yaml").read_text(encoding="utf-8"))
 NAMES = [agent.name for agent in read_agents(DATA / "agents.yaml")]

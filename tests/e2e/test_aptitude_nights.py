@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from sandbox import Sandbox, copy_project
 
-from flows.project import Project
-from flows.versions import Versions, opened
+from flows.registry.versions import Versions, opened
+from flows.workspace.project import Project
 from pipeline.routers.systems import open_router
-from pipeline.tables import read_table, write_table
-from pipeline.track import MODELS
+from pipeline.runtime.tables import read_table, write_table
+from pipeline.runtime.track import MODELS
 
 KINDS = {"code": "Write a {} function that sorts a list of {}", "poem": "Compose a {} poem about the {} for a wedding"}
 FIRST = ("python", "short", "seven", "gentle", "rust", "recursive", "old", "blue", "twelve", "quiet")

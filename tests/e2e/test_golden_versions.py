@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
-from sandbox import Sandbox, copy_project
+from sandbox import ROOT, Sandbox, copy_project
 
 import mlflow
-from flows.project import Project
-from flows.removals import Removed
-from flows.replay import replay
-from flows.verification import check_version
-from flows.versions import Versions
-from pipeline.replay import IDENTICAL, WITHIN_BOUND
+from flows.audit.replay import replay
+from flows.records.removal_log import Removed
+from flows.registry.verification import check_version
+from flows.registry.versions import Versions
+from flows.workspace.project import Project
+from pipeline.versions.replay_comparison import IDENTICAL, WITHIN_BOUND
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = ROOT / "tests" / "golden"
 MODEL = "agent-router"
 RELEASES = sorted(path.parent.name for path in GOLDEN.glob("*/facts.json"))
 

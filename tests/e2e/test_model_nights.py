@@ -11,9 +11,9 @@ import pytest
 from planted_models import ask, chosen, night_with_newcomer, planted, planted_project
 from sandbox import Sandbox
 
-from flows.project import Project
-from flows.versions import Versions, opened
-from pipeline.track import MODELS
+from flows.registry.versions import Versions, opened
+from flows.workspace.project import Project
+from pipeline.runtime.track import MODELS
 
 
 @pytest.fixture(scope="module")

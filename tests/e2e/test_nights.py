@@ -15,7 +15,7 @@ from sandbox import Sandbox
 from second_night import SecondNight
 
 import mlflow
-from pipeline.tables import sha256_file
+from pipeline.runtime.tables import sha256_file
 
 STAGES = ["validate", "split", "label_noise", "augment", "train", "optimize", "evaluate", "gate", "lineage"]
 
@@ -192,7 +192,7 @@ def test_uncommitted_code_is_refused(tiny_project: Sandbox, first: dict[str, Any
     done = tiny_project.run("nightly")
     path.write_text(code)
     assert done.returncode == 2
-    assert "pipeline/metrics.py is changed and not committed" in done.stderr
+    assert "pipeline/metrics/multilabel.py is changed and not committed" in done.stderr
 
 
 def test_a_reworded_holdout_prompt_is_asked_of_the_champion_again(

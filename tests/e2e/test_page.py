@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 from sandbox import Sandbox
 from second_night import SecondNight, read_prompts, write_prompts
 
-from flows.project import Project
-from flows.promotion_log import PromotionLog
+from flows.records.promotion_log import PromotionLog
+from flows.workspace.project import Project
 
 ANA, BEN = "ana-k8s7d6f5g4h3j2k1", "ben-q1w2e3r4t5y6u7i8"
 EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=2</script> {{ 7 * 7 }} ${window.hit=3} translate this'

@@ -17,15 +17,15 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox import Sandbox
+from sandbox import ROOT, Sandbox
 
-from flows.project import Project
-from flows.promotion import promote, rollback
-from flows.served_log import served
-from flows.version_source import RegistrySource
-from flows.versions import opened, versions_of
-from pipeline.errors import InputError, VerificationFailed
-from pipeline.serving.judged_decisions import judged
+from flows.promotion.promotion import promote, rollback
+from flows.records.serving_log import served
+from flows.registry.versions import opened, versions_of
+from flows.service.version_source import RegistrySource
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.serving.engine.journal_reader import judged
 
 PROMPT = {"prompt": "Translate this letter into Dutch and mail it to Ana."}
 
@@ -168,7 +168,7 @@ def test_a_folder_of_ones_own_is_served_without_a_project(tmp_path: Path) -> Non
     table = tmp_path / "prompts.csv"
     rows = [f"p{i},{text},{agent}" for i, (text, agent) in enumerate([("translate it", "de"), ("mail it", "mail")] * 6)]
     table.write_text("prompt_id,prompt,agents\n" + "\n".join(rows) + "\n")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     fit = [
         sys.executable,
         "-m",
@@ -195,7 +195,7 @@ def test_an_address_that_is_taken_is_one_line_and_exit_code_2(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "switchtender", "serve", "--from", str(tmp_path), "--port", port]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

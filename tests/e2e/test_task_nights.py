@@ -12,10 +12,10 @@ import pytest
 from planted_models import ask, chosen, night_with_newcomer, planted, planted_project
 from sandbox import Sandbox
 
-from flows.project import Project
-from flows.runs import clone_of
-from pipeline.tables import read_json
-from pipeline.track import MODELS
+from flows.workspace.project import Project
+from flows.workspace.runs import clone_of
+from pipeline.runtime.tables import read_json
+from pipeline.runtime.track import MODELS
 
 PROMPTS = ["Write a lazy function that sorts a list of buoys", "Compose a loud poem about the storm for a wedding"]
 

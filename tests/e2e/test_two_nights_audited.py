@@ -14,12 +14,12 @@ import yaml
 from sandbox import Sandbox
 from second_night import SecondNight
 
-from flows.project import Project
-from flows.replay import prepare
-from flows.stages import run_stage
-from flows.versions import Versions, opened
-from pipeline.replay import compare_files
-from pipeline.tables import sha256_file
+from flows.audit.replay import prepare
+from flows.registry.versions import Versions, opened
+from flows.workspace.dvc_stages import run_stage
+from flows.workspace.project import Project
+from pipeline.runtime.tables import sha256_file
+from pipeline.versions.replay_comparison import compare_files
 
 STAGES_TO_TRAIN = ("validate", "split", "label_noise", "augment", "train")
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sandbox import Sandbox, copy_project, make_tiny
 
-from flows.project import NIGHT_MARK
+from flows.workspace.project import NIGHT_MARK
 
 
 @pytest.fixture(scope="module")

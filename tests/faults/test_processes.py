@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.lock import held
-from flows.processes import TIMED_OUT, run
-from flows.stages import PassingTrouble, StageFailed, _trouble
-from pipeline.errors import HeldByAnotherRun, InputError
+from flows.workspace.dvc_stages import PassingTrouble, StageFailed, _trouble
+from flows.workspace.lock import held
+from flows.workspace.processes import TIMED_OUT, run
+from pipeline.runtime.errors import HeldByAnotherRun, InputError
 
 GRANDCHILD = """
 import subprocess, sys, time
@@ -59,7 +59,7 @@ def test_output_and_exit_code_come_back(tmp_path: Path) -> None:
 
 
 def trouble(code: int, output: str) -> Exception:
-    from flows.processes import Finished
+    from flows.workspace.processes import Finished
 
     return _trouble("train", Finished(code, output, 1.0), 60.0)
 
@@ -86,7 +86,7 @@ def test_a_bug_is_not_tried_again() -> None:
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from flows.lock import held\n"
+        "import sys, time; from pathlib import Path; from flows.workspace.lock import held\n"
         "with held(Path(sys.argv[1]), 'nightly'):\n    print('ready', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True)

@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from sandbox import Sandbox
 
-from flows.dvc_objects import cache_of, remote_of
-from flows.git import git
-from flows.project import Project
-from flows.promotion_log import REFS
-from flows.removals import Removed
-from flows.verification import Finding, check_logs, check_version
-from flows.versions import Versions, opened
-from pipeline.hash_chain import chained, entries
-from pipeline.provenance import Provenance
-from pipeline.track import AGENTS
+from flows.records.promotion_log import REFS
+from flows.records.removal_log import Removed
+from flows.registry.verification import Finding, check_logs, check_version
+from flows.registry.versions import Versions, opened
+from flows.workspace.dvc_objects import cache_of, remote_of
+from flows.workspace.git import git
+from flows.workspace.project import Project
+from pipeline.runtime.track import AGENTS
+from pipeline.versions.hash_chain import chained, entries
+from pipeline.versions.provenance import Provenance
 
 MODEL = "agent-router"
 

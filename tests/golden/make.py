@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox import Sandbox, copy_project
 
-from flows.project import Project
-from flows.versions import Versions
-from pipeline.tables import write_json
+from flows.registry.versions import Versions
+from flows.workspace.project import Project
+from pipeline.runtime.tables import write_json
 
 HERE = Path(__file__).resolve().parent
 MODEL = "agent-router"

@@ -27,7 +27,7 @@ def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from pipeline.routers.encoder import locate
+    from pipeline.encoders.sentence_encoder import locate
 
     folder = tmp_path_factory.mktemp("causal") / "tiny"
     tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.means import Values
+from pipeline.routers.tasks.shrunken_means import Values
 
 _PRIOR = 5.0
 """A candidate's level is pulled to one half as if by so many answers."""

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.tasks.communities import by_size
 from pipeline.routers.tasks.discovery import Discovery, discovered
-from pipeline.routers.tasks.evidence import distinctive
 from pipeline.routers.tasks.graph import Indices, nearest
-from pipeline.routers.tasks.means import Values
+from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.routers.tasks.task_summary import distinctive
 
 KEYWORDS = 5
 _FINE = (2.0, 4.0, 8.0, 16.0, 32.0)

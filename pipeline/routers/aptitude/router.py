@@ -11,22 +11,22 @@ from typing import ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.errors import InputError
-from pipeline.folds import Folds, parts
-from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import Folds, parts
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.routers.aptitude.attention_reader import LeanReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
-from pipeline.routers.aptitude.lean import LeanReader
-from pipeline.routers.aptitude.lesson import Lesson, Reader
-from pipeline.routers.aptitude.scale import Scale, fitted_scale
+from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
 from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.protocol import Quantised, Scorer
-from pipeline.routers.settings import Progress
+from pipeline.routers.aptitude.training_set import Lesson, Reader
+from pipeline.routers.base.protocol import Quantised, Scorer
+from pipeline.routers.base.settings import Progress
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.features import Features
-from pipeline.routers.tasks.means import Values
-from pipeline.tables import write_json
+from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.routers.text.prompt_features import Features
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import write_json
 
 TENSORS = "aptitude.safetensors"
 FACTS = "aptitude.json"
@@ -218,7 +218,7 @@ class AptitudeScorer(Scorer):
         """The full variant is imported late: the lean one needs no language model."""
         if self.params.variant == "lean":
             return LeanReader(self.params)
-        from pipeline.routers.aptitude.full import FullReader
+        from pipeline.routers.aptitude.language_model.reader import FullReader
 
         return FullReader(self.params)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.outcomes import FloatMatrix
-from pipeline.routers.tags.sources import Places, Tensors
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.routers.tags.tag_sources import Places, Tensors
 from pipeline.routers.tags.vocabulary import Embed, Vocabulary
 
 Write = Callable[[Sequence[str]], Sequence[tuple[str, ...]]]

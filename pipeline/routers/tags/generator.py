@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.routers.causal import load_causal
-from pipeline.routers.tags.phrases import normal
+from pipeline.encoders.causal_lm import load_causal
+from pipeline.routers.text.key_phrases import normal
 
 if TYPE_CHECKING:
     import torch

@@ -11,24 +11,24 @@ import numpy as np
 import scipy.sparse as sparse
 from safetensors.numpy import load_file, save_file
 
-from pipeline.baseline_rows import best_single
-from pipeline.errors import InputError, listed
-from pipeline.folds import Folds
-from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.crossfit import cross_fit
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.heads import level_scores
-from pipeline.routers.protocol import Quantised, Scorer
-from pipeline.routers.settings import Progress
-from pipeline.routers.tags.evidence import Evidence
+from pipeline.data.folds import Folds
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.evaluation.reference_strategies import best_single
+from pipeline.learning.cross_fitting import cross_fit
+from pipeline.learning.linear_heads import level_scores
+from pipeline.routers.base.protocol import Quantised, Scorer
+from pipeline.routers.base.settings import Progress
 from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
 from pipeline.routers.tags.generator import TagGenerator
-from pipeline.routers.tags.memory import Memory
 from pipeline.routers.tags.scores import Variant
 from pipeline.routers.tags.settings import TagsParams
-from pipeline.routers.tags.sources import Member
+from pipeline.routers.tags.tag_evidence import Evidence
+from pipeline.routers.tags.tag_sources import Member
 from pipeline.routers.tags.tagging import Tagged, Tagging, fit_tagging
-from pipeline.tables import write_json
+from pipeline.routers.tags.training_memory import Memory
+from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.tables import write_json
 
 TENSORS = "tags.safetensors"
 FACTS = "tags.json"

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.outcomes import FloatMatrix
-from pipeline.routers.tags.sources import Member
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.routers.tags.tag_sources import Member
 from pipeline.routers.tags.tallies import Tallies, Values
 
 MAPS = ("level", "slope", "centre")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.params import Section
+from pipeline.runtime.params import Section
 
 MINED = ""
 

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tags.generated import GeneratedTags, Write
-from pipeline.routers.tags.phrases import key_phrases
 from pipeline.routers.tags.scores import Kinds
 from pipeline.routers.tags.settings import TagsParams
-from pipeline.routers.tags.sources import (
+from pipeline.routers.tags.tag_sources import (
     ClusterTags,
     Member,
     PhraseTags,
@@ -26,8 +25,9 @@ from pipeline.routers.tags.sources import (
     membership,
     source_of,
 )
-from pipeline.routers.tags.surface import surface_tags
 from pipeline.routers.tags.vocabulary import Embed, Vocabulary, mine
+from pipeline.routers.text.key_phrases import key_phrases
+from pipeline.routers.text.surface_tags import surface_tags
 
 _PROMPTS_A_CLUSTER = 5
 

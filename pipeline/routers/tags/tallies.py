@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcome_metrics import TIE
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.metrics.cost_quality import TIE
 
 Values = npt.NDArray[np.float64]
 NAMES = ("wins", "ties", "losses")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 
 Embed = Callable[[Sequence[str]], FloatMatrix]
 """Phrases to unit vectors float32 [n, width]; a phrase that the encoder cannot read gets a row of NaN."""

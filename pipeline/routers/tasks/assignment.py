@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tasks.graph import Indices
 
 Tensors = dict[str, Any]

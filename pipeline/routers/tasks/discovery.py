@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.folds import make_folds
-from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import make_folds
+from pipeline.data.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.tasks.communities import by_size, communities, gathered_small
 from pipeline.routers.tasks.graph import Edges, Indices, Neighbours, nearest
-from pipeline.routers.tasks.means import Prior, Values, row_errors, task_means
 from pipeline.routers.tasks.ranking import Ranks, ranks, worth
+from pipeline.routers.tasks.shrunken_means import Prior, Values, row_errors, task_means
 
 LEAST = 10
 """Prompts that a task has at least."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tasks.communities import communities
-from pipeline.routers.tasks.evidence import distinctive
 from pipeline.routers.tasks.graph import Edges, Indices, nearest
+from pipeline.routers.tasks.task_summary import distinctive
 
 _NEIGHBOURS, _RESOLUTION = 10, 1.0
 Ids = tuple[str, ...]

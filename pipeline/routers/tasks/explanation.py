@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.outcomes import FloatMatrix
-from pipeline.routers.tasks.means import Values
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.routers.tasks.shrunken_means import Values
 
 _LEAST, _MOST = 0.02, 5
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import FloatMatrix, Outcomes
 from pipeline.routers.tasks.assignment import Assignment
 from pipeline.routers.tasks.discovery import Discovery, Tasks, discovered
-from pipeline.routers.tasks.features import Features
 from pipeline.routers.tasks.graph import nearest
-from pipeline.routers.tasks.heads import Heads
-from pipeline.routers.tasks.means import Values, joined_means, standard_error, task_means
 from pipeline.routers.tasks.shortlists import shortlists
+from pipeline.routers.tasks.shrunken_means import Values, joined_means, standard_error, task_means
+from pipeline.routers.tasks.task_heads import Heads
+from pipeline.routers.text.prompt_features import Features
 
 Tensors = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 
 PERSISTENCE = 0.8
 _BLOCK = 1 << 17

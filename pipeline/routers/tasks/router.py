@@ -12,22 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from pipeline.errors import InputError, listed
-from pipeline.folds import Folds, make_folds, parts
-from pipeline.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.embedding import FrozenEmbedding
-from pipeline.routers.heads import level_scores
-from pipeline.routers.protocol import Quantised, Scorer
-from pipeline.routers.settings import Progress
+from pipeline.data.folds import Folds, make_folds, parts
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.learning.linear_heads import level_scores
+from pipeline.routers.base.protocol import Quantised, Scorer
+from pipeline.routers.base.settings import Progress
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.drift import Drift, drift_of
-from pipeline.routers.tasks.evidence import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.features import Features
-from pipeline.routers.tasks.means import Prior, Values
 from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_errors, gathered_estimates
 from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
-from pipeline.tables import write_json
+from pipeline.routers.tasks.shrunken_means import Prior, Values
+from pipeline.routers.tasks.task_summary import Evidence, PromptMap, TaskEvidence
+from pipeline.routers.text.prompt_features import Features
+from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.tables import write_json
 
 TENSORS = "tasks.safetensors"
 FACTS = "tasks.json"

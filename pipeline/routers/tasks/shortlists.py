@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.outcomes import FloatMatrix
+from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.means import Values
+from pipeline.routers.tasks.shrunken_means import Values
 
 COVERED = 0.8
 _TIE = 1e-6

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.serving.actions import Actions
-from pipeline.serving.keys import Keys
+from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.page.actions import Actions
 from pipeline.serving.page.context import Page
-from pipeline.serving.page.people import People
-from pipeline.serving.page.reports import FOLDER, Reports
-from pipeline.serving.switch import Switch
+from pipeline.serving.page.report_links import FOLDER, Reports
+from pipeline.serving.page.visitors import People
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,8 +23,8 @@ def mount(app: FastAPI, switch: Switch, actions: Actions, keys: Keys) -> None:
     Where keys are required people log in with their name and key, and may do what the key says. The application's
     lifespan starts and ends what Gradio does in the background.
     """
-    from pipeline.serving.limits import BodyLimit
-    from pipeline.serving.page.guarding import Guard
+    from pipeline.serving.http.limits import BodyLimit
+    from pipeline.serving.page.security_headers import Guard
 
     page = _page(switch, actions, keys)
     app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", page.reports.answer, include_in_schema=False)
@@ -45,7 +45,8 @@ def _page(switch: Switch, actions: Actions, keys: Keys) -> Page:
 def _blocks(page: Page) -> Any:
     import gradio as gr
 
-    from pipeline.serving.page import audit, header, models, review, route, versions
+    from pipeline.serving.page import header
+    from pipeline.serving.page.tabs import audit, models, review, route, versions
 
     tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models}
     with gr.Blocks(analytics_enabled=False, title="Switchtender") as blocks:
@@ -62,7 +63,7 @@ def _mount_gradio(app: FastAPI, blocks: Any, people: People | None) -> None:
     """Gradio with everything off that a service on one machine does not need."""
     import gradio as gr
 
-    from pipeline.serving.page.look import head, theme
+    from pipeline.serving.page.theme import head, theme
 
     gr.mount_gradio_app(
         app, blocks, path=PATH, footer_links=[], run_history=False, auth=people.log_in if people else None,

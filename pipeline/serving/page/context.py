@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import SwitchtenderError
-from pipeline.serving.actions import Actions
-from pipeline.serving.page.drawing import BAD, line
-from pipeline.serving.page.people import People
-from pipeline.serving.page.reports import Reports
-from pipeline.serving.switch import Switch
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.page.actions import Actions
+from pipeline.serving.page.rendering import BAD, line
+from pipeline.serving.page.report_links import Reports
+from pipeline.serving.page.visitors import People
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import InputError
-from pipeline.serving.actions import Holdout
+from pipeline.runtime.errors import InputError
+from pipeline.serving.page.actions import Holdout
 
 STEPS = 400
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.hot_swap import Served, Switch
 from pipeline.serving.page.context import Page
-from pipeline.serving.page.drawing import draw
-from pipeline.serving.page.people import Visitor
-from pipeline.serving.switch import Served, Switch
+from pipeline.serving.page.rendering import draw
+from pipeline.serving.page.visitors import Visitor
 
 SECONDS = 3
 

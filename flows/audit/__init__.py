@@ -1,0 +1,1 @@
+"""Audit, difference, trace and replay of registered versions."""

@@ -1,0 +1,208 @@
+"""The audit of one version: its folder, the registry, git, DVC's places and the logs, joined. Nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flows.promotion.promotion import FORGOTTEN_TAG, named
+from flows.records.promotion_log import Promotion, PromotionLog
+from flows.records.removal_log import PRUNED, Removed
+from flows.records.serving_log import served
+from flows.registry.verification import Finding, check_folder
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
+from flows.workspace import runs
+from flows.workspace.dvc_objects import Place, cache_of, remote_of
+from flows.workspace.git import git
+from flows.workspace.project import Project
+from flows.workspace.snapshot import RUN_REF
+from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
+from pipeline.versions.audit import (
+    ABSENT,
+    CACHE,
+    CHANGED,
+    GIT,
+    REMOTE,
+    THERE,
+    UNKNOWN,
+    Answered,
+    Audit,
+    KeptFile,
+    Removal,
+    Term,
+    Whereabouts,
+)
+from pipeline.versions.audit_facts import VersionFacts, read_version
+from pipeline.versions.provenance import CODE, DATA, Material
+
+
+def audit(project: Project, which: str) -> Audit:
+    """Everything about a version, by number or alias.
+
+    Raises:
+        InputError: there is no such version.
+        VerificationFailed: a log cannot be trusted, so nothing may be said about who decided.
+        SwitchtenderError: a store cannot be reached.
+    """
+    removed, versions = Removed(project), versions_of(project)
+    version = _resolved(project, versions, which, removed)
+    pruned = removed.version(version.version, PRUNED)
+    facts, faults = (None, ()) if pruned else _read(project, version)
+    commit = facts.provenance.commit if facts else version.tags.get("git_commit", "")
+    ref = f"{RUN_REF}{version.run_key}"
+    own, before, after = _terms(PromotionLog(project).proved(), version.version)
+    files = tuple(_files(project, facts, removed)) if facts else ()
+    return Audit(
+        asked=runs.now(),
+        model=versions.model,
+        version=version.version,
+        run_key=version.run_key,
+        mlflow_run=version.mlflow_run,
+        aliases=version.aliases,
+        terms=own,
+        before=before,
+        after=after,
+        answered=tuple(Answered(s.server, s.since, s.until) for s in served(project) if s.version == version.version),
+        commit=commit,
+        ref=ref,
+        provenance_sha256=facts.provenance_sha256 if facts else version.tags.get(PROVENANCE_TAG, ""),
+        forgotten=tuple(re.findall(r"[^\s,|]+", version.tags.get(FORGOTTEN_TAG, ""))),
+        pruned=Removal(pruned.at, pruned.who, pruned.reason) if pruned else None,
+        alias_moved_to=_moved(project, versions),
+        faults=() if pruned else (*faults, *_lost_commit(project, ref, commit), *_lost_bytes(files)),
+        files=files,
+        facts=facts,
+    )
+
+
+def _resolved(project: Project, versions: Versions, which: str, removed: Removed) -> Version:
+    """A pruned version may be gone from the registry too: that is an answer, not a wrong number."""
+    try:
+        return named(project, versions, which)
+    except InputError:
+        if which.isdigit() and removed.version(which, PRUNED):
+            return Version(which, "", "", "", {}, ())
+        raise
+
+
+def _read(project: Project, version: Version) -> tuple[VersionFacts | None, tuple[str, ...]]:
+    with opened(version) as folder:
+        faults = tuple(_told(found) for found in check_folder(project, version, folder) if found.is_fault)
+        try:
+            return read_version(folder), faults
+        except VerificationFailed as error:
+            return None, (*faults, str(error))
+
+
+def _told(found: Finding) -> str:
+    return f"{found.where}: {found.path} is {found.state}"
+
+
+def _lost_commit(project: Project, ref: str, commit: str) -> list[str]:
+    kept = git(project.root, "for-each-ref", "--format=%(objectname)", ref)
+    return [] if kept == commit else [f"git: {ref} {'names another commit' if kept else 'is missing'}"]
+
+
+def _lost_bytes(files: tuple[KeptFile, ...]) -> Iterator[str]:
+    """Files that are changed somewhere, or nowhere at all though nobody removed them."""
+    for file in files:
+        states = [found.state for found in file.places]
+        yield from (f"{found.place}: {file.name} is changed" for found in file.places if found.state == CHANGED)
+        if states and set(states) == {ABSENT}:
+            yield f"{file.name} is in none of {', '.join(found.place for found in file.places)}"
+
+
+def _moved(project: Project, versions: Versions) -> str | None:
+    promotions, alias = PromotionLog(project).promotions(), versions.at(CHAMPION)
+    recorded, actual = promotions[-1].version_to if promotions else "", alias.version if alias else ""
+    return None if recorded == actual else actual or "none"
+
+
+def _terms(promotions: list[Promotion], number: str) -> tuple[tuple[Term, ...], tuple[Term, ...], Term | None]:
+    """The version's own terms, the champions' before its last one (newest first), and the one after it."""
+    ends = [promotion.at for promotion in promotions[1:]] + [""]
+    terms = [
+        Term(p.version_to, p.at, until, p.who, p.action, p.reason, p.forced, p.gates)
+        for p, until in zip(promotions, ends, strict=False)
+    ]
+    own = [place for place, term in enumerate(terms) if term.version == number]
+    last = own[-1] if own else len(terms)
+    after = terms[last + 1] if last + 1 < len(terms) else None
+    return tuple(terms[place] for place in own), tuple(reversed(terms[:last])), after
+
+
+@dataclass(frozen=True)
+class _Places:
+    """DVC's cache and remote; `remote` is None where it cannot be reached, and `why` says so."""
+
+    cache: Place
+    remote: Place | None
+    why: str = ""
+
+
+def _places(project: Project) -> _Places:
+    try:
+        return _Places(cache_of(project), remote_of(project))
+    except SwitchtenderError as error:
+        return _Places(cache_of(project), None, str(error))
+
+
+def _files(project: Project, facts: VersionFacts, removed: Removed) -> Iterator[KeptFile]:
+    places, commit = _places(project), facts.provenance.commit
+    for material in facts.provenance.materials:
+        digest = material.digest.get("sha256") or next(iter(material.digest.values()), "")
+        yield KeptFile(
+            material.name, material.role, digest, tuple(_whereabouts(project, material, places, commit, removed))
+        )
+
+
+def _whereabouts(
+    project: Project, material: Material, places: _Places, commit: str, removed: Removed
+) -> Iterator[Whereabouts]:
+    """Data files are hashed where they lie; of a stage's outputs it is only looked whether they are there."""
+    md5 = material.notes.get("md5", "")
+    if md5:
+        yield _at(places.cache, CACHE, material, removed)
+        if places.remote is None:
+            yield Whereabouts(REMOTE, "", UNKNOWN, places.why)
+        else:
+            yield _at(places.remote, REMOTE, material, removed)
+    elif material.role in (DATA, CODE):
+        yield Whereabouts(GIT, f"{commit}:{material.name}", _in_git(project, commit, material))
+
+
+def _at(place: Place, name: str, material: Material, removed: Removed) -> Whereabouts:
+    md5 = material.notes["md5"]
+    path, gone = place.path(md5), removed.object(md5)
+    try:
+        state = _state(place, material)
+    except SwitchtenderError as error:
+        return Whereabouts(name, path, UNKNOWN, str(error))
+    if state == ABSENT and gone:
+        return Whereabouts(name, path, gone.kind, f"{gone.at}, {gone.who}: {gone.reason}")
+    return Whereabouts(name, path, state)
+
+
+def _state(place: Place, material: Material) -> str:
+    md5 = material.notes["md5"]
+    if material.role == DATA:
+        found = place.digests(md5)
+        if found is None:
+            return ABSENT
+        return THERE if found.sha256 == material.digest["sha256"] else CHANGED
+    try:
+        place.open(md5).close()
+    except FileNotFoundError:
+        return ABSENT
+    return THERE
+
+
+def _in_git(project: Project, commit: str, material: Material) -> str:
+    try:
+        content = git(project.root, "cat-file", "blob", f"{commit}:{material.name}", strip=False)
+    except SwitchtenderError:
+        return ABSENT
+    same = hashlib.sha256(content.encode("utf-8")).hexdigest() == material.digest["sha256"]
+    return THERE if same else CHANGED

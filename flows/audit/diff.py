@@ -1,0 +1,125 @@
+"""Two versions side by side. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flows.promotion.promotion import named
+from flows.records.removal_log import PRUNED, Removed
+from flows.registry.verification import require_sound
+from flows.registry.versions import Version, Versions, opened, versions_of
+from flows.workspace.git import git
+from flows.workspace.project import Project
+from flows.workspace.snapshot import CODE
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.versions.diff import Change, RowDiff, diff_files, diff_rows, diff_values
+from pipeline.versions.folder import LINEAGE, PREDICTIONS, VersionFolder
+from pipeline.versions.prediction_diff import HoldoutDiff, diff_holdouts
+from pipeline.versions.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """A file of the code that differs; lines are None for a binary file."""
+
+    path: str
+    lines_added: int | None
+    lines_removed: int | None
+
+
+@dataclass(frozen=True)
+class VersionDiff:
+    """All that differs from `older` to `newer`; each names version and commit."""
+
+    older: tuple[str, str]
+    newer: tuple[str, str]
+    rows: RowDiff
+    params: tuple[Change, ...]
+    environment: tuple[Change, ...]
+    files: tuple[Change, ...]
+    code: tuple[CodeChange, ...]
+    holdout: HoldoutDiff
+
+
+def diff(project: Project, older: str, newer: str) -> VersionDiff:
+    """Compare two versions, each named by number or alias.
+
+    Raises:
+        InputError: there is no such version, or one was pruned.
+        VerificationFailed: the bytes of one are not what was signed.
+        SwitchtenderError: a commit or a store cannot be reached.
+    """
+    versions, removed = versions_of(project), Removed(project)
+    first, second = (_kept(project, versions, which, removed) for which in (older, newer))
+    with opened(first) as old, opened(second) as new:
+        require_sound(project, first, old)
+        require_sound(project, second, new)
+        before, after = old.provenance(), new.provenance()
+        return VersionDiff(
+            older=(first.version, before.commit),
+            newer=(second.version, after.commit),
+            rows=diff_rows(old.table(LINEAGE), new.table(LINEAGE)),
+            params=diff_values(before.params, after.params),
+            environment=diff_values(before.environment, after.environment),
+            files=diff_files(before.materials, after.materials),
+            code=code_changes(project, before.commit, after.commit),
+            holdout=_holdouts(old, new, after),
+        )
+
+
+def _kept(project: Project, versions: Versions, which: str, removed: Removed) -> Version:
+    gone = removed.version(which, PRUNED)
+    version = None if gone else named(project, versions, which)
+    gone = removed.version(version.version, PRUNED) if version else gone
+    if version is None or gone:
+        reason = gone.reason if gone else ""
+        raise InputError(f"version {which} was pruned ({reason}), so there is nothing to compare; see 'audit {which}'")
+    return version
+
+
+def _holdouts(old: VersionFolder, new: VersionFolder, made: Provenance) -> HoldoutDiff:
+    """With as many draws and the seed that the newer version was evaluated with."""
+    try:
+        count, seed = int(made.params["evaluate"]["resamples"]), int(made.params["run"]["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VerificationFailed(f"{new.root}: its params lack {error}; see 'switchtender verify'") from error
+    return diff_holdouts(old.table(PREDICTIONS), new.table(PREDICTIONS), count, seed)
+
+
+def code_changes(project: Project, before: str, after: str) -> tuple[CodeChange, ...]:
+    """Files of the code that differ between two commits.
+
+    Raises:
+        SwitchtenderError: a commit is not there.
+    """
+    listed = git(project.root, "diff", "--numstat", "--no-renames", "-z", before, after, "--", *CODE)
+    return tuple(_code_change(line) for line in listed.split("\0") if line)
+
+
+def _code_change(line: str) -> CodeChange:
+    added, removed, path = line.split("\t", 2)
+    return CodeChange(path, *(None if figure == "-" else int(figure) for figure in (added, removed)))
+
+
+def as_json(found: VersionDiff) -> dict[str, Any]:
+    """Plain values under stable names."""
+    sides = {name: {"version": side[0], "commit": side[1]}
+             for name, side in (("older", found.older), ("newer", found.newer))}  # fmt: skip
+    holdout = asdict(found.holdout)
+    flips = [
+        {**asdict(flip), "dropped": flip.dropped, "gained": flip.gained, "outcome": flip.outcome}
+        for flip in found.holdout.flips
+    ]
+    return {
+        **sides,
+        **asdict(found.rows),
+        "transitions": found.rows.transitions,
+        "params": [asdict(change) for change in found.params],
+        "environment": [asdict(change) for change in found.environment],
+        "files": [asdict(change) for change in found.files],
+        "code": [asdict(change) for change in found.code],
+        "holdout": {key: holdout[key] for key in ("common", "only_before", "only_after", "relabelled")},
+        "metrics": holdout["metrics"],
+        "flips": flips,
+    }

@@ -1,0 +1,154 @@
+"""Training a version again: a scratch clone of its recorded commit, data out of the DVC remote, every stage anew.
+
+On the machine that the version's provenance names, the weights must be the same byte for byte. Elsewhere the
+predictions must lie within the bound of params.yaml. Either way a certificate says what was compared.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.promotion.promotion import named
+from flows.records.removal_log import ERASED, PRUNED, Removed
+from flows.registry.provenance_inputs import encoder_files, encoders
+from flows.registry.verification import require_sound
+from flows.registry.versions import Version, opened, versions_of
+from flows.workspace import runs
+from flows.workspace.dvc_stages import run_stage, stage_names
+from flows.workspace.git import git
+from flows.workspace.project import Project
+from flows.workspace.snapshot import RUN_REF, dvc, pointer_of, shared_dvc
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.params import read
+from pipeline.runtime.reproducibility import RunParams, fingerprint
+from pipeline.runtime.tables import sha256_file, write_json
+from pipeline.runtime.track import Track
+from pipeline.versions.folder import VersionFolder
+from pipeline.versions.provenance import ENCODER, Provenance
+from pipeline.versions.replay_comparison import Comparison, Drift, ReplayParams, compare_files, drift, verdict
+
+_TIMEOUT = 4 * 3600.0
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was replayed, where, what was compared, and what came of it."""
+
+    version: str
+    run_key: str
+    commit: str
+    provenance_sha256: str
+    at: str
+    verdict: str
+    recorded_environment: dict[str, Any]
+    environment: dict[str, Any]
+    same_environment: bool
+    files: tuple[Comparison, ...]
+    drift: Drift
+    bound: dict[str, float]
+
+    @property
+    def differing(self) -> list[Comparison]:
+        return [file for file in self.files if not file.same]
+
+
+def replay(project: Project, which: str, tell: Tell, *, echo: bool = False) -> tuple[Certificate, Path]:
+    """Train a version again and compare; returns the certificate and where it was written.
+
+    Raises:
+        InputError: no such version, or its data was erased or its version pruned.
+        VerificationFailed: the version's own bytes, its commit or its dataset are not as recorded.
+    """
+    version = named(project, versions_of(project), which)
+    _refuse_removed(project, version)
+    scratch_root = project.var / "scratch"
+    scratch_root.mkdir(parents=True, exist_ok=True)
+    with opened(version) as folder, tempfile.TemporaryDirectory(dir=scratch_root) as scratch:
+        require_sound(project, version, folder)
+        provenance = folder.provenance()
+        clone = prepare(project, version, provenance, Path(scratch))
+        rebuild(project, clone, tell, echo)
+        certificate = certify(project, version, folder, clone)
+    place = project.records / "replays" / f"version-{version.version}-{certificate.at.replace(':', '')}.json"
+    write_json({**asdict(certificate)}, place)
+    return certificate, place
+
+
+def _refuse_removed(project: Project, version: Version) -> None:
+    removed = Removed(project)
+    for kind in (ERASED, PRUNED):
+        found = removed.version(version.version, kind)
+        if found is not None:
+            raise InputError(
+                f"version {version.version} cannot be replayed: {kind} on {found.at[:10]} ({found.reason})"
+            )
+
+
+def prepare(project: Project, version: Version, provenance: Provenance, scratch: Path) -> Path:
+    """The recorded commit in a clone with an empty DVC cache, and the dataset fetched from the remote.
+
+    Raises:
+        VerificationFailed: the commit, the dataset or an encoder is not the recorded one.
+    """
+    clone = scratch / "clone"
+    clone.mkdir()
+    git(clone, "init", "--quiet")
+    git(clone, "fetch", "--quiet", "--no-tags", str(project.root), f"{RUN_REF}{version.run_key}")
+    git(clone, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+    if git(clone, "rev-parse", "HEAD") != provenance.commit:
+        raise VerificationFailed(
+            f"{RUN_REF}{version.run_key} is not commit {provenance.commit[:12]}; see 'switchtender verify'"
+        )
+    settings = shared_dvc(project, scratch / "cache")
+    (clone / ".dvc" / "config.local").write_text(settings, encoding="utf-8")
+    table = Project(clone, project.track).table
+    if (clone / pointer_of(table)).is_file():
+        dvc(project, clone, "pull", "--quiet", str(pointer_of(table)))
+    recorded = {material.name: material.digest.get("sha256") for material in provenance.materials}
+    if sha256_file(clone / table) != recorded[table.as_posix()]:
+        raise VerificationFailed(f"{table} in the remote is not the recorded one; see 'switchtender verify'")
+    _require_encoders(provenance, clone, project.track)
+    return clone
+
+
+def _require_encoders(provenance: Provenance, clone: Path, track: Track) -> None:
+    recorded = {material.name: material.digest for material in provenance.of(ENCODER)}
+    here = {m.name: m.digest for name in encoders(clone / "params.yaml", track) for m in encoder_files(name)}
+    for name, digest in recorded.items():
+        if here.get(name) != digest:
+            raise VerificationFailed(f"the encoder's file {name} is not the recorded one; install that encoder again")
+
+
+def rebuild(project: Project, clone: Path, tell: Tell, echo: bool) -> None:
+    """Run every stage of the clone, whatever DVC holds to be fresh."""
+    for name in stage_names(clone, project.track):
+        done = run_stage(project, clone, name, _TIMEOUT, echo, force=True)
+        tell(f"{done.how:>9} {done.seconds:6.1f} s  {done.stage}")
+
+
+def certify(project: Project, version: Version, folder: VersionFolder, clone: Path) -> Certificate:
+    """Compare what the clone made with what was recorded."""
+    provenance = folder.provenance()
+    params = read("replay", ReplayParams, project.root / "params.yaml")
+    here = dict(fingerprint(read("run", RunParams, clone / "params.yaml").threads))
+    same = here == provenance.environment
+    files, moved = compare_files(provenance, clone), drift(folder, clone, project.track)
+    return Certificate(
+        version=version.version,
+        run_key=version.run_key,
+        commit=provenance.commit,
+        provenance_sha256=folder.provenance_sha256(),
+        at=runs.now(),
+        verdict=verdict(files, moved, same, params),
+        recorded_environment=dict(provenance.environment),
+        environment=here,
+        same_environment=same,
+        files=tuple(files),
+        drift=moved,
+        bound=params.model_dump(),
+    )

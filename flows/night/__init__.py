@@ -1,0 +1,1 @@
+"""The night: what is new, the stages as Prefect's tasks, and Prefect's server."""

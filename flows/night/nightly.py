@@ -1,0 +1,185 @@
+"""The nightly flow: one Prefect task a DVC stage, then registration.
+
+    switchtender nightly ─ lock ─ anything new? ─ clone ─ Prefect: stages ─ record ─ register ─ report
+
+A night with nothing new ends before Prefect is started. The gates' verdict decides whether a version is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from flows.audit.trace_index import update_index
+from flows.promotion.promotion import champion_of, first
+from flows.registry.mlflow_store import Registry
+from flows.registry.registration import Night, log_report, register
+from flows.registry.verification import require_sound
+from flows.registry.versions import RegisterParams, Version, opened, versions_of
+from flows.workspace import runs, snapshot
+from flows.workspace.lock import held
+from flows.workspace.processes import end_marked
+from flows.workspace.project import NIGHT_MARK, Project
+from flows.workspace.runs import FINISHED, Run, clone_of
+from pipeline.gating.champion import write_champion
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.params import Section, read
+from pipeline.runtime.tables import read_json
+from pipeline.runtime.track import track_named
+from pipeline.versions.champion_comparison import Contender, choices_of
+from pipeline.versions.rescoring import answer, unanswered
+
+Tell = Callable[[str], None]
+
+
+class NightlyParams(Section):
+    """Which tracks a night trains, and how the flow behaves around the stages."""
+
+    tracks: list[str]
+    timezone: str
+    stage_timeout_minutes: float = Field(gt=0)
+    retries: int = Field(ge=0)
+    retry_delay_seconds: float = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a night ended. `new` is False where there was nothing new and nothing was done."""
+
+    run: Run
+    new: bool
+
+
+def tracks(project: Project) -> tuple[Project, ...]:
+    """The project seen from each track that a night trains, in the order of params.yaml.
+
+    Raises:
+        InputError: a track is unknown.
+    """
+    names = read("nightly", NightlyParams, project.root / "params.yaml").tracks
+    return tuple(project.on(track_named(name)) for name in names)
+
+
+def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
+    """Run one night of the project's track, or find that there is nothing new.
+
+    Raises:
+        HeldByAnotherRun: another night is under way.
+        InputError: uncommitted code, bad params, or data that a stage refused.
+        SwitchtenderError: a stage failed, or the store cannot be reached.
+    """
+    with held(project.lock, project.track.flow):
+        identity = snapshot.identify(project).digest
+        before = runs.latest_finished(project)
+        if before is not None and before.identity == identity and project.mlflow_database.exists():
+            return Outcome(before, new=False)
+        params = read("nightly", NightlyParams, project.root / "params.yaml")
+        end_marked(NIGHT_MARK, str(project.root))
+        run, resumed = runs.open_run(project, identity, params.timezone)
+        tell(f"{run.key}: {'resumed' if resumed else 'started'}")
+        return Outcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
+
+
+def _prepare(project: Project, run: Run, resumed: bool) -> Run:
+    """A clone with the champion written into it; a resumed run keeps its clone."""
+    clone = clone_of(project, run.key)
+    if not (resumed and run.commit and (clone / "dvc.yaml").is_file()):
+        commit = snapshot.make_clone(project, run.key, clone)
+        uncommitted = tuple(snapshot.uncommitted_data(project))
+        run = runs.save(
+            project, replace(run, commit=commit, uncommitted=uncommitted, data=snapshot.data_digests(project, clone))
+        )
+        older = runs.latest_finished(project)
+        if older is not None:
+            snapshot.carry_over(clone_of(project, older.key), clone)
+    _registry(project)
+    versions = versions_of(project)
+    found = champion_of(project, versions)
+    if found is None:
+        write_champion(None, None, clone / project.track.champion)
+        return run
+    with opened(found) as folder:
+        require_sound(project, found, folder)
+        champion, choices = choices_of(Contender(found.version, found.run_key, folder))
+        missing = unanswered(choices, clone / project.table, clone / project.holdout)
+        if missing:
+            choices = answer(choices, missing, folder.model)
+    write_champion(champion, choices, clone / project.track.champion)
+    return run
+
+
+def _registry(project: Project) -> Registry:
+    registry = Registry(project, project.params("register", RegisterParams).model)
+    registry.prepare()
+    return registry
+
+
+def _finish(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell, echo: bool) -> Run:
+    from flows.night.prefect_server import serving
+
+    with serving(project):
+        from flows.night.prefect_flow import run_flow
+
+        try:
+            timings = run_flow(project, run, params, tell, echo)
+        except SwitchtenderError as error:
+            report = _report(project, run, before, (), stopped=str(error))
+            tell(f"stopped; report {report.relative_to(project.root)}")
+            raise
+    run = runs.save(project, replace(run, timings=timings))
+    clone = clone_of(project, run.key)
+    verdict: dict[str, Any] = read_json(clone / project.track.stages / "gate" / "verdict.json")
+    commit = snapshot.record(project, run.key, clone)
+    run = replace(run, commit=commit, verdict=verdict["verdict"])
+    registry = _registry(project)
+    registered = register(registry, Night(run.key, clone, commit, run.data, run.verdict, run.started, runs.now()))
+    aliases: tuple[str, ...] = ()
+    if registered.version:
+        aliases = _taken_in(project, registered.version)
+        run = replace(run, version=registered.version.version)
+    run = replace(run, mlflow_run=registered.mlflow_run)
+    report = _report(project, run, before, aliases)
+    log_report(registry, registered.mlflow_run, report)
+    return runs.save(
+        project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))
+    )
+
+
+def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
+    """Index a new version, take the first one of a store into service where params say so; returns its aliases."""
+    if project.params("register", RegisterParams).first_becomes_champion:
+        first(project, version, project.track.flow)
+    update_index(project, version)
+    return versions_of(project).number(version.version).aliases
+
+
+def _report(
+    project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
+) -> Path:
+    from pipeline.reports.dataset_changes import compare
+    from pipeline.reports.night_facts import StageTime, collect
+    from pipeline.reports.night_report import build_report
+
+    clone = clone_of(project, run.key)
+    table = project.table
+    older = clone_of(project, before.key) / table if before else None
+    facts = collect(
+        clone,
+        run.key,
+        project.track,
+        version=run.version or None,
+        alias=", ".join(aliases) or None,
+        stopped=stopped,
+        ended=runs.now(),
+        timings=tuple(StageTime(*timing) for timing in run.timings),
+        changes=compare(older, clone / table, before.key) if before and older and older.is_file() else None,
+        uncommitted=run.uncommitted,
+        links={"Data Docs": f"clone/{project.track.data_docs.as_posix()}"},
+    )
+    path = runs.folder_of(project, run.key) / "report.html"
+    build_report(facts, path)
+    return path

@@ -1,0 +1,55 @@
+"""The Prefect side of a night; imported only when a night has something to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+
+from flows.workspace.dvc_stages import PassingTrouble, StageDone, run_stage, stage_names
+from flows.workspace.project import Project
+from flows.workspace.runs import Run, clone_of
+
+Timings = tuple[tuple[str, float, str], ...]
+
+
+def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> Timings:
+    """Run every stage in order as a task of one flow run named by the run key; returns (stage, seconds, how)."""
+    clone = clone_of(project, run.key)
+
+    @task(
+        retries=params.retries,
+        retry_delay_seconds=params.retry_delay_seconds,
+        retry_condition_fn=_may_pass,
+        timeout_seconds=params.stage_timeout_minutes * 60 + 60,
+        persist_result=False,
+    )
+    def stage(name: str) -> StageDone:
+        done = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo)
+        create_markdown_artifact(_markdown(done), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
+        tell(f"{done.how:>9} {done.seconds:6.1f} s  {done.said}")
+        return done
+
+    @flow(name=project.track.flow, flow_run_name=run.key, validate_parameters=False, persist_result=False)
+    def nightly() -> list[StageDone]:
+        return [stage.with_options(name=name)(name) for name in stage_names(clone, project.track)]
+
+    return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
+
+
+def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    """Retry for passing trouble only."""
+    try:
+        state.result()
+    except PassingTrouble:
+        return True
+    except BaseException:
+        return False
+    return False
+
+
+def _markdown(done: StageDone) -> str:
+    facts = done.said.partition(": ")[2].split(", ")
+    rows = "\n".join(f"| {fact.rpartition(' ')[0]} | {fact.rpartition(' ')[2]} |" for fact in facts)
+    return f"## {done.stage}\n\n{done.how}, {done.seconds:.1f} s\n\n| figure | value |\n|---|---|\n{rows}\n"

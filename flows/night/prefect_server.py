@@ -1,0 +1,108 @@
+"""A Prefect server that lives as long as the night: an ephemeral one loses task runs when it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+
+from flows.workspace.processes import end_group
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError
+
+_START_SECONDS = 120.0
+_SETTLE_SECONDS = 1.5
+"""How long the server needs to write down the last events; without it some task runs are lost."""
+
+
+_until: ContextVar[ExitStack | None] = ContextVar("_until", default=None)
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """Inside, the first `serving` starts a server that the later ones use, until the block ends.
+
+    Prefect's clients and log senders keep to the first address that a process gave them.
+    """
+    with ExitStack() as stack:
+        before = _until.set(stack)
+        try:
+            yield
+        finally:
+            _until.reset(before)
+
+
+@contextmanager
+def serving(project: Project) -> Iterator[str]:
+    """The API's address: the one that PREFECT_API_URL names, or a server of our own on loopback.
+
+    Raises:
+        SwitchtenderError: the server did not come up.
+    """
+    project.enter_environment()
+    stack = _until.get()
+    if os.environ.get("PREFECT_API_URL"):
+        yield os.environ["PREFECT_API_URL"]
+    elif stack is not None:
+        yield stack.enter_context(_own_server(project))
+    else:
+        with _own_server(project) as address:
+            yield address
+
+
+@contextmanager
+def _own_server(project: Project) -> Iterator[str]:
+    address = f"http://127.0.0.1:{_free_port()}/api"
+    process = _start(project, address)
+    os.environ["PREFECT_API_URL"] = address
+    try:
+        _wait_until_healthy(process, address)
+        yield address
+        time.sleep(_SETTLE_SECONDS)
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        end_group(process)
+
+
+def _start(project: Project, address: str) -> subprocess.Popen[bytes]:
+    project.prefect_home.mkdir(parents=True, exist_ok=True)
+    port = address.rsplit(":", 1)[1].split("/")[0]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui"]
+    with (project.prefect_home / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            env=project.night_environment(),
+            cwd=project.root,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise SwitchtenderError("Prefect's server did not start; see var/prefect/server.log")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,57 @@
+"""Promotion and rollback as Prefect flows, so that they can be started from forms in Prefect's page.
+
+`python -m flows.promotion.prefect_flow` offers both to the Prefect API that PREFECT_API_URL names, until it is stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, serve
+from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
+
+from flows.promotion.promotion import Move, promote, rollback
+from flows.workspace.project import Project, find_project
+
+Version = Annotated[str, Field(pattern=r"^\d+$", description="The number of a registered version.")]
+Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for good in the promotion log.")]
+Force = Annotated[bool, Field(description="Although something speaks against it; recorded as such.")]
+DryRun = Annotated[bool, Field(description="Say what would be done, and do nothing.")]
+Folder = Annotated[str, Field(description="The project's folder; empty for the one that serves this flow.")]
+
+
+@flow(name="promote", persist_result=False)
+def promote_version(
+    version: Version, reason: Reason, force: Force = False, dry_run: DryRun = False, folder: Folder = ""
+) -> None:
+    """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
+    _tell(promote(_project(folder), version, reason, force=force, dry_run=dry_run), "promoted", dry_run)
+
+
+@flow(name="rollback", persist_result=False)
+def roll_back(reason: Reason, force: Force = False, dry_run: DryRun = False, folder: Folder = "") -> None:
+    """Put the version before the present one into service again."""
+    _tell(rollback(_project(folder), reason, force=force, dry_run=dry_run), "rolled back", dry_run)
+
+
+def _project(folder: str) -> Project:
+    return find_project(Path(folder) if folder else None)
+
+
+def _tell(move: Move, done: str, dry_run: bool) -> None:
+    gates = "\n".join(f"| {gate.gate} | {gate.value} | {gate.limit} | {gate.verdict} |" for gate in move.gates)
+    table = f"| gate | value | limit | verdict |\n|---|---|---|---|\n{gates}\n" if gates else ""
+    word = f"would be {done}" if dry_run else done
+    create_markdown_artifact(
+        f"## {word}: version {move.version_from or 'none'} to {move.version_to}\n\n{table}",
+        key="promotion",
+        description=f"{word} to version {move.version_to}",
+    )
+
+
+if __name__ == "__main__":
+    find_project().enter_environment()
+    deployments: Any = [one.to_deployment("by-hand") for one in (promote_version, roll_back)]
+    serve(*deployments)

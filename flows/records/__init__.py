@@ -1,0 +1,1 @@
+"""Append-only logs: who promoted what, what served when, what was removed."""

@@ -1,0 +1,62 @@
+"""What was removed on purpose: pruned versions and erased rows. Pruned or erased is not missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flows.workspace.project import Project
+from pipeline.versions.hash_chain import append, entries, read_log
+
+LOG = "removals.jsonl"
+PRUNED, ERASED = "pruned", "erased"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One act: which versions, DVC objects (md5) and dataset rows it concerned, by whom and why."""
+
+    at: str
+    who: str
+    kind: str
+    reason: str
+    versions: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    sequence: int = 0
+
+
+def note(project: Project, removal: Removal) -> None:
+    """Write it down before it is done, so that a removal cut short is known as one. Call under a lock."""
+    append(project.records / LOG, {key: value for key, value in asdict(removal).items() if key != "sequence"})
+
+
+def removals(project: Project) -> list[Removal]:
+    """Every removal, oldest first.
+
+    Raises:
+        VerificationFailed: the log is broken.
+    """
+    path = project.records / LOG
+    return [_removal(entry) for entry in entries(read_log(path), str(path))]
+
+
+def _removal(entry: dict[str, Any]) -> Removal:
+    facts = {key: value for key, value in entry.items() if key != "previous"}
+    return Removal(**facts | {key: tuple(facts[key]) for key in ("versions", "objects", "rows")})
+
+
+class Removed:
+    """Looks up why something is not there."""
+
+    def __init__(self, project: Project) -> None:
+        self.all = removals(project)
+        self._objects = {md5: removal for removal in self.all for md5 in removal.objects}
+
+    def object(self, md5: str) -> Removal | None:
+        """Why a DVC object is gone, or None where it was never removed on purpose."""
+        return self._objects.get(md5)
+
+    def version(self, number: str, kind: str) -> Removal | None:
+        """The last removal of one kind that concerned a version."""
+        return next((r for r in reversed(self.all) if r.kind == kind and number in r.versions), None)

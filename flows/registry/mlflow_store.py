@@ -1,0 +1,105 @@
+"""Writing to MLflow: runs, aliases, tags. What is registered is read by `versions.py`, which writes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.registry.versions import RUN_KEY
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "nightly"
+MODEL_FILE = Path("mlflow/agent_router.py")
+# torch is not among them: what is registered answers by its ONNX encoder.
+RUNTIME = (
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "pyyaml",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+)
+
+
+class Registry:
+    """MLflow's store as this project uses it.
+
+    Raises everywhere: SwitchtenderError where the store cannot be reached; "there is none" is None.
+    """
+
+    def __init__(self, project: Project, model: str) -> None:
+        project.enter_environment()
+        self.project = project
+        self.model = model
+
+    @property
+    def client(self) -> MlflowClient:
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(self.project.tracking_uri)
+        return mlflow.MlflowClient()
+
+    def prepare(self) -> None:
+        """Create the database and the experiment, once; several first users at once would crash."""
+        self.project.var.mkdir(parents=True, exist_ok=True)
+        with self.reaching():
+            client = self.client
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                client.create_experiment(EXPERIMENT, artifact_location=self.project.artifacts.resolve().as_uri())
+
+    def find_run(self, run_key: str) -> str | None:
+        """The MLflow run that a run key made, if any."""
+        with self.reaching():
+            experiment = self.client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                return None
+            runs = self.client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'")
+        return str(runs[0].info.run_id) if runs else None
+
+    def set_alias(self, alias: str, version: str) -> None:
+        """Let an alias name a version."""
+        with self.reaching():
+            self.client.set_registered_model_alias(self.model, alias, version)
+
+    def drop_alias(self, alias: str) -> None:
+        """Let an alias name nothing."""
+        with self.reaching():
+            self.client.delete_registered_model_alias(self.model, alias)
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """Write a fact beside a version."""
+        with self.reaching():
+            self.client.set_model_version_tag(self.model, version, key, value)
+
+    @contextmanager
+    def reaching(self, what: str = "the registry") -> Iterator[None]:
+        """Turn MLflow's many ways to fail into one line of ours."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise SwitchtenderError(
+                f"{what} could not be read or written ({reason}); check with 'switchtender doctor'"
+            ) from error
+
+
+def pinned_requirements() -> list[str]:
+    """What loading a version needs, at the versions installed here."""
+    return [f"{name}=={metadata.version(name)}" for name in RUNTIME]

@@ -1,0 +1,222 @@
+"""Putting a finished night into MLflow: a run always, a model version only when every gate passed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flows.records.promotion_log import signer_of
+from flows.registry.mlflow_store import EXPERIMENT, MODEL_FILE, Registry, pinned_requirements
+from flows.registry.provenance_inputs import materials_of
+from flows.registry.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version, Versions
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.params import read_file
+from pipeline.runtime.tables import read_json, sha256_file
+from pipeline.runtime.track import Track, track_of
+from pipeline.stages.gate import PASSED
+from pipeline.versions.diff import dotted
+from pipeline.versions.folder import (
+    FOLDER,
+    PROVENANCE,
+    SIGNATURE,
+    assemble,
+    router_sha256,
+    summaries,
+    train_rows,
+)
+from pipeline.versions.provenance import Build
+
+
+@dataclass(frozen=True)
+class Night:
+    """A finished night as registration sees it: its key, clone, commit, and the sha256 of every data file."""
+
+    key: str
+    clone: Path
+    commit: str
+    data: dict[str, str]
+    verdict: str
+    started: str
+    ended: str
+
+    @property
+    def track(self) -> Track:
+        return track_of(self.key)
+
+    @property
+    def stages(self) -> Path:
+        return self.clone / self.track.stages
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The MLflow run, and the version where the gates let one through."""
+
+    mlflow_run: str
+    version: Version | None
+
+
+def register(registry: Registry, night: Night) -> Registered:
+    """Log the night; register a version, as `challenger`, if the verdict is `passed`. Again, it changes nothing.
+
+    Raises:
+        SwitchtenderError: MLflow's store cannot be reached.
+        InputError: the version cannot be signed.
+    """
+    with registry.reaching(), _quiet():
+        run_id = registry.find_run(night.key) or _log_run(registry, night)
+    if night.verdict != PASSED:
+        return Registered(run_id, None)
+    if Versions(registry.project, registry.model).of_run(night.key) is None:
+        with registry.reaching(), _quiet():
+            _create_version(registry, night, run_id)
+    version = Versions(registry.project, registry.model).of_run(night.key)
+    if version is None:
+        raise SwitchtenderError(
+            f"{night.key} was registered, but MLflow does not list its version; run the night again"
+        )
+    registry.set_alias(CHALLENGER, version.version)
+    return Registered(run_id, version)
+
+
+def log_report(registry: Registry, mlflow_run: str, report: Path) -> None:
+    """Keep the night's HTML page beside its run."""
+    with registry.reaching():
+        registry.client.log_artifact(mlflow_run, str(report), "reports")
+
+
+def _log_run(registry: Registry, night: Night) -> str:
+    import mlflow
+
+    client = registry.client
+    mlflow.set_experiment(EXPERIMENT)
+    figures = summaries(night.stages)
+    with mlflow.start_run(run_name=night.key, tags={"git_commit": night.commit, "verdict": night.verdict}) as run:
+        mlflow.log_params(_params(night.clone / "params.yaml"))
+        mlflow.log_metrics(_metrics(figures))
+        for name, digest in sorted(night.data.items()):
+            _log_dataset(client, run.info.run_id, name, digest)
+        for folder in ("evaluate", "gate"):
+            mlflow.log_artifacts(str(night.stages / folder), folder)
+        suspects = night.stages / "label_noise" / "suspects.csv"
+        if suspects.is_file():
+            mlflow.log_artifact(str(suspects), "label_noise")
+        if night.verdict == PASSED:
+            _log_model(registry.project, night)
+        # The tag comes last: a run without it was cut short and is not found again.
+        mlflow.set_tag(RUN_KEY, night.key)
+        return str(run.info.run_id)
+
+
+def _params(path: Path) -> dict[str, str]:
+    return {name: str(value) for name, value in dotted(read_file(path)).items()}
+
+
+def _metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    return {
+        f"{stage}.{name}": float(value)
+        for stage, summary in figures.items()
+        for name, value in summary.items()
+        if isinstance(value, int | float)
+    }
+
+
+def _log_dataset(client: Any, run_id: str, name: str, sha256: str) -> None:
+    """One dataset input with our own digest: MLflow's is no fingerprint, and its field holds 36 characters."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=name,
+        digest=sha256[:32],
+        source_type="local",
+        source=json.dumps({"uri": name, "sha256": sha256}),
+        profile=json.dumps({"sha256": sha256}),
+    )
+    client.log_inputs(
+        run_id, [DatasetInput(dataset, [InputTag("sha256", sha256), InputTag("mlflow.data.context", "training")])]
+    )
+
+
+def _log_model(project: Project, night: Night) -> None:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    import mlflow
+
+    folder = assemble(night.clone, _build(project, night), night.clone.parent / FOLDER)
+    signature = folder.parent / SIGNATURE
+    signer_of(project).sign(folder, signature)
+    description = read_json(folder / "model" / "router.json")
+    outputs = [ColSpec("string", "agents"), *(ColSpec("double", name) for name in description["candidates"])]
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(night.clone / MODEL_FILE),
+        artifacts={"router": str(folder), "signature": str(signature)},
+        signature=ModelSignature(Schema([ColSpec("string", "prompt")]), Schema(outputs)),
+        input_example=pd.DataFrame({"prompt": ["Put this into Czech and mail it to Jana."]}),
+        pip_requirements=pinned_requirements(),
+    )
+
+
+def _build(project: Project, night: Night) -> Build:
+    return Build(
+        run_key=night.key,
+        commit=night.commit,
+        params=read_file(night.clone / "params.yaml"),
+        environment=read_json(night.stages / "train" / "environment.json"),
+        materials=materials_of(project, night.clone, night.data),
+        started=night.started,
+        ended=night.ended,
+        release=metadata.version("switchtender"),
+    )
+
+
+def _create_version(registry: Registry, night: Night, run_id: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    import mlflow
+
+    client = registry.client
+    with contextlib.suppress(MlflowException):
+        client.create_registered_model(registry.model, description=f"Routes a prompt to {night.track.name}.")
+    logged = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
+    figures = summaries(night.stages)
+    tags = {
+        RUN_KEY: night.key,
+        PROVENANCE_TAG: sha256_file(night.clone.parent / FOLDER / PROVENANCE),
+        "git_commit": night.commit,
+        "router_sha256": router_sha256(figures),
+        "train_rows": str(train_rows(figures)),
+        night.track.headline: str(figures["evaluate"][night.track.headline]),
+        "holdout_version": str(figures["split"]["holdout_version"]),
+    }
+    client.create_model_version(
+        registry.model, logged[0].artifact_location, run_id=run_id, tags=tags, model_id=logged[0].model_id
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow reports progress on stderr; the night has its own report."""
+    import logging
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        caches, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # MLflow imports the model's file in place
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = caches

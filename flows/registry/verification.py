@@ -1,0 +1,244 @@
+"""Proving bytes: a version's files, signature and provenance, DVC's objects in cache and remote, and the logs.
+
+DVC and MLflow check none of this by themselves: a byte flipped in a cache object passes `dvc status`, and an alias
+moved in MLflow leaves no trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import marshal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.records.promotion_log import PromotionLog, signer_of
+from flows.records.removal_log import ERASED, PRUNED, Removal, Removed
+from flows.records.serving_log import served
+from flows.registry.mlflow_store import MODEL_FILE
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
+from flows.workspace.dvc_objects import Place, cache_of, remote_of
+from flows.workspace.git import git
+from flows.workspace.project import Project
+from flows.workspace.snapshot import RUN_REF
+from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.runtime.tables import sha256_file
+from pipeline.versions.folder import DISPENSABLE, FOLDER, MODEL, PROVENANCE, SIGNATURE, VECTORS, VersionFolder
+from pipeline.versions.provenance import CODE, DATA, Material, Provenance
+from pipeline.versions.signing import Difference, signed_files
+
+OWN_FILES = {
+    "MLmodel",
+    "agent_router.py",
+    "conda.yaml",
+    "input_example.json",
+    "python_env.yaml",
+    "registered_model_meta",
+    "requirements.txt",
+    "serving_input_example.json",
+}
+"""MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
+MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
+_SPARE = f"{FOLDER}/{MODEL}/{DISPENSABLE}"
+FAULTS = (MISSING, EXTRA, CHANGED, "cut")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as recorded. `state` is in FAULTS; `pruned`, `erased` and `only in the remote` are not."""
+
+    where: str
+    path: str
+    state: str
+    expected: str = ""
+    actual: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        return self.state in FAULTS
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found for one version, or for the logs (`version` empty), and how many things were checked."""
+
+    version: str
+    checked: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        return not any(finding.is_fault for finding in self.findings)
+
+
+def check_folder(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
+    """A version's own files: MLflow's, the signed ones, the signature, the provenance."""
+    yield from _around(folder)
+    try:
+        differing = signer_of(project).check(folder.root, folder.signature)
+        provenance = folder.provenance()
+    except VerificationFailed as error:
+        yield Finding("version", SIGNATURE, CHANGED, "a valid signature and provenance", str(error))
+        return
+    yield from (Finding("version", f"{FOLDER}/{found.path}", *_rest(found)) for found in differing)
+    if not differing:
+        yield from _against_provenance(version, folder, provenance)
+    code = next((m for m in provenance.of(CODE) if m.name == str(MODEL_FILE)), None)
+    loader = folder.root.parent.parent / MODEL_FILE.name
+    if code is not None and (not loader.is_file() or sha256_file(loader) != code.digest["sha256"]):
+        actual = sha256_file(loader) if loader.is_file() else "nothing"
+        yield Finding("version", MODEL_FILE.name, CHANGED, code.digest["sha256"], actual)
+
+
+def _against_provenance(version: Version, folder: VersionFolder, provenance: Provenance) -> Iterator[Finding]:
+    """What is signed, and so was hashed already, against what the provenance and MLflow's tag say of it."""
+    expected, actual = version.tags.get(PROVENANCE_TAG, ""), folder.provenance_sha256()
+    if expected != actual:
+        yield Finding("MLflow tag", PROVENANCE_TAG, CHANGED, actual, expected)
+    present = {name: digest for name, digest in signed_files(folder.signature).items() if name != PROVENANCE}
+    for name in sorted(present.keys() | provenance.subjects.keys()):
+        if present.get(name) != provenance.subjects.get(name):
+            yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
+
+
+def _rest(found: Difference) -> tuple[str, str, str]:
+    return found.state, found.expected, found.actual
+
+
+def _around(folder: VersionFolder) -> Iterator[Finding]:
+    """Files outside the signed folder that MLflow did not write, and the signed ones that are absent altogether."""
+    model = folder.root.parent.parent
+    if not model.is_dir():
+        yield Finding("version", str(model), MISSING)
+        return
+    for path in sorted(model.rglob("*")):
+        name = path.relative_to(model).as_posix()
+        signed = name.startswith(f"artifacts/{FOLDER}/") or name == f"artifacts/{SIGNATURE}"
+        if path.is_symlink() and not signed:
+            yield Finding("version", name, EXTRA, "", "a link")
+        elif path.is_file() and not signed and name not in OWN_FILES and not _is_bytecode(path, model):
+            yield Finding("version", name, EXTRA, "", sha256_file(path))
+
+
+def _is_bytecode(path: Path, model: Path) -> bool:
+    """Whether a file is what this Python makes of the model's code; MLflow's loader leaves it there, and runs it."""
+    source = model / MODEL_FILE.name
+    if path != Path(importlib.util.cache_from_source(str(source))):
+        return False
+    content = path.read_bytes()
+    try:
+        made = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+        return content[:4] == importlib.util.MAGIC_NUMBER and bool(marshal.loads(content[16:]) == made)
+    except (OSError, EOFError, SyntaxError, TypeError, ValueError):
+        return False
+
+
+def check_version(project: Project, version: Version, removed: Removed) -> Verified:
+    """Everything about one version.
+
+    Raises:
+        SwitchtenderError: a store or remote cannot be reached, so nothing can be said.
+    """
+    pruned = removed.version(version.version, PRUNED)
+    if pruned is not None:
+        return Verified(version.version, 1, (Finding("version", version.run_key, PRUNED, "", pruned.reason),))
+    with opened(version) as folder:
+        findings = _erased(list(check_folder(project, version, folder)), removed.version(version.version, ERASED))
+        checked = sum(path.is_file() for path in folder.root.rglob("*")) + 1
+        try:
+            provenance = folder.provenance()
+        except VerificationFailed:
+            return Verified(version.version, checked, tuple(findings))
+    materials = [m for m in provenance.materials if m.role != "encoder"]
+    findings.extend(_check_commit(project, version, provenance))
+    places = (cache_of(project), remote_of(project))
+    for material in materials:
+        if "md5" in material.notes:
+            findings.extend(_check_objects(material, places, removed))
+    return Verified(version.version, checked + len(materials), tuple(findings))
+
+
+def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
+    """Vectors of prompts that were erased are not missing. Without its neighbour index a version is still refused."""
+    if removal is None:
+        return findings
+    gone = {(MISSING, f"{FOLDER}/{MODEL}/{name}") for name in VECTORS}
+    return [
+        replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) in gone else found
+        for found in findings
+    ]
+
+
+def _check_commit(project: Project, version: Version, provenance: Provenance) -> Iterator[Finding]:
+    """The recorded commit, kept by its ref, and the files that git holds for it."""
+    root, ref = project.root, f"{RUN_REF}{version.run_key}"
+    kept = git(root, "for-each-ref", "--format=%(objectname)", ref)
+    if kept != provenance.commit:
+        yield Finding("git", ref, CHANGED if kept else MISSING, provenance.commit, kept)
+    for material in provenance.materials:
+        if material.role not in (DATA, CODE) or "md5" in material.notes:
+            continue
+        expected = material.digest["sha256"]
+        try:
+            content = git(root, "cat-file", "blob", f"{provenance.commit}:{material.name}", strip=False)
+            actual = hashlib.sha256(content.encode("utf-8")).hexdigest()
+        except SwitchtenderError:
+            yield Finding("git", material.name, MISSING, expected)
+            continue
+        if actual != expected:
+            yield Finding("git", material.name, CHANGED, expected, actual)
+
+
+def _check_objects(material: Material, places: tuple[Place, Place], removed: Removed) -> Iterator[Finding]:
+    """One file in DVC's cache and in its remote. What the remote holds may be absent from the cache."""
+    md5, expected = material.notes["md5"], material.digest["sha256"]
+    gone = removed.object(md5)
+    cache, remote = (place.digests(md5) for place in places)
+    for place, found in zip(places, (cache, remote), strict=True):
+        name = f"{material.name} ({place.path(md5)})"
+        if found is not None and (found.sha256 != expected or found.md5 != md5.removesuffix(".dir")):
+            yield Finding(place.name, name, CHANGED, expected, found.sha256)
+        elif found is None and gone is not None:
+            yield Finding(place.name, name, gone.kind, expected, gone.reason)
+        elif found is None and place.name == "cache" and remote is not None:
+            yield Finding(place.name, name, "only in the remote", expected)
+        elif found is None:
+            yield Finding(place.name, name, MISSING, expected)
+
+
+def check_logs(project: Project, versions: Versions) -> Verified:
+    """The promotion log against its signed head, the alias against the log, and the other logs' chains."""
+    log = PromotionLog(project)
+    findings = [Finding("promotion log", found.path, *_rest(found)) for found in log.differences()]
+    if not findings:
+        promotions = log.promotions()
+        expected = promotions[-1].version_to if promotions else "no version"
+        found = versions.at(CHAMPION)
+        actual = found.version if found else "no version"
+        if actual != expected:
+            findings.append(Finding("MLflow alias", CHAMPION, CHANGED, expected, actual))
+    for name, look in (("served log", lambda: served(project)), ("removal log", lambda: Removed(project).all)):
+        try:
+            look()
+        except VerificationFailed as error:
+            findings.append(Finding(name, "chain", CHANGED, "an unbroken chain", str(error)))
+    return Verified("", 4, tuple(findings))
+
+
+def require_sound(project: Project, version: Version, folder: VersionFolder) -> None:
+    """Refuse a version whose own files are not what was signed, but for what was erased and is not needed to answer.
+
+    Raises:
+        VerificationFailed: names the first file, or the removal log that cannot be trusted.
+    """
+    faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
+    if any(fault.path == _SPARE for fault in faults):
+        erased = Removed(project).version(version.version, ERASED)
+        faults = [fault for fault in faults if not (erased and (fault.state, fault.path) == (MISSING, _SPARE))]
+    found = next(iter(faults), None)
+    if found is not None:
+        raise VerificationFailed(
+            f"version {version.version}: {found.path} is {found.state} (expected {found.expected[:16] or 'nothing'}, "
+            f"found {found.actual[:80] or 'nothing'}); see 'switchtender verify {version.version}'"
+        )

@@ -1,0 +1,1 @@
+"""Taking rows and versions out: forget, erase, prune."""

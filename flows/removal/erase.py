@@ -1,0 +1,57 @@
+"""Erasing what `flows.removal.row_locations` found: noted first, so that `verify` knows why the bytes are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flows.records.removal_log import ERASED, Removal, note
+from flows.removal.row_locations import Holding
+from flows.workspace import runs
+from flows.workspace.dvc_objects import cache_of, remote_of
+from flows.workspace.project import Project
+from flows.workspace.runs import ABANDONED, UNFINISHED
+from pipeline.runtime.errors import SwitchtenderError
+
+
+def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: Holding, who: str, reason: str) -> None:
+    """Remove objects from cache and remote, then files. Call under the night's lock. Again, it changes nothing.
+
+    `affected` are the tracks of one checkout, each with the versions whose nights saw the rows.
+
+    Signed version folders stay as they are, but for neighbour indexes: such a version cannot answer any more. An
+    unfinished run that held the rows is abandoned, since it cannot go on without what was taken from it.
+
+    Raises:
+        SwitchtenderError: something cannot be removed; what was removed is noted, and another try goes on.
+    """
+    if not (held.objects or held.files):
+        return
+    rows = tuple(sorted(held.rows.ids))
+    for project, versions in affected:
+        note(project, Removal(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
+        for run in runs.all_runs(project):
+            clone = runs.clone_of(project, run.key)
+            if run.state == UNFINISHED and any(path.is_relative_to(clone) for path in held.files):
+                runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
+    project = affected[0][0]
+    for place in (cache_of(project), remote_of(project)):
+        for md5 in held.objects:
+            place.remove(md5)
+    for path in held.files:
+        remove_file(path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file; it may be gone already.
+
+    Raises:
+        SwitchtenderError: it may not be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SwitchtenderError(
+            f"{path} cannot be removed ({error.strerror}); remove it, then run this again"
+        ) from error

@@ -1,0 +1,63 @@
+"""The project's prompts as they are in the working copy now, looked up by id or by text."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.workspace.project import Project
+from pipeline.data.outcomes import split_agents
+from pipeline.runtime.errors import TableError
+from pipeline.runtime.tables import read_table, sha256_text
+
+PROMPTS_FILE = Path("data/prompts.csv")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the dataset as it is now."""
+
+    prompt_id: str
+    prompt: str
+    agents: tuple[str, ...]
+
+
+class Dataset:
+    """The project's prompts.csv, read again when the file has changed. Safe to use from several threads."""
+
+    def __init__(self, project: Project) -> None:
+        self.path = project.root / PROMPTS_FILE
+        self._stamp: tuple[int, int] | None = None
+        self._rows: dict[str, Row] = {}
+        self._by_text: dict[str, Row] = {}
+        self._lock = threading.Lock()
+
+    def row(self, prompt_id: str) -> Row | None:
+        """The row with an id.
+
+        Raises:
+            TableError: the file is missing or malformed.
+        """
+        self._refresh()
+        return self._rows.get(prompt_id)
+
+    def with_text(self, text_sha256: str) -> Row | None:
+        """The row whose text has a digest; raises likewise."""
+        self._refresh()
+        return self._by_text.get(text_sha256)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            try:
+                facts = self.path.stat()
+            except OSError as error:
+                raise TableError(f"{self.path} cannot be read ({error.strerror}); run 'dvc checkout'") from error
+            stamp = facts.st_mtime_ns, facts.st_size
+            if stamp == self._stamp:
+                return
+            frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
+            columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
+            rows = [Row(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
+            self._by_text = {sha256_text(row.prompt): row for row in rows}
+            self._rows, self._stamp = {row.prompt_id: row for row in rows}, stamp

@@ -1,0 +1,134 @@
+"""Label review on a project: the suspects that are still to be decided, and decisions written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from flows.records.promotion_log import who_am_i
+from flows.service.dataset_cache import Dataset
+from flows.workspace import runs
+from flows.workspace.project import Project
+from pipeline.data.agents import AGENTS_FILE, read_agents
+from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, Review, read_reviews
+from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.runtime.errors import HeldByAnotherRun, InputError, listed
+from pipeline.runtime.stage import STAGES
+from pipeline.runtime.tables import read_table, sha256_text, write_text
+from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
+from pipeline.versions.folder import SUSPECTS
+
+WAIT_SECONDS = 10.0
+
+
+def suspects_of(project: Project, dataset: Dataset) -> Suspects:
+    """The suspects of the latest night that finished, as far as the dataset still has those rows.
+
+    Raises:
+        InputError: no night has finished.
+        SwitchtenderError: a file cannot be read.
+    """
+    last = runs.latest_finished(project)
+    if last is None:
+        raise InputError("no night has finished yet, so there are no suspects; run 'make nightly'")
+    names = _names(project)
+    reviews = read_reviews(names, project.root / REVIEWS_FILE)
+    table = read_table(runs.clone_of(project, last.key) / STAGES / "label_noise" / SUSPECTS)
+    found = [_suspect(row, reviews) for row in table.to_dict("records")]
+    there = tuple(suspect for suspect in found if _is_there(suspect, dataset))
+    return Suspects(last.key, there, len(found) - len(there), names)
+
+
+def _names(project: Project) -> tuple[str, ...]:
+    return tuple(agent.name for agent in read_agents(project.root / AGENTS_FILE))
+
+
+def _suspect(row: dict[Any, Any], reviews: dict[str, Review]) -> Suspect:
+    review = reviews.get(str(row["prompt_id"]))
+    decided = review if review and review.concerns(str(row["prompt"])) else None
+    return Suspect(
+        rank=int(row["rank"]),
+        prompt_id=str(row["prompt_id"]),
+        text_sha256=sha256_text(str(row["prompt"])),
+        prompt=str(row["prompt"]),
+        agents=split_agents(str(row["agents"])),
+        suggested=split_agents(str(row["suggested"])),
+        quality=float(row["quality"]),
+        doubted=str(row["doubted"]),
+        missing=str(row["missing"]),
+        decision=decided.decision if decided else "",
+        reviewer=decided.reviewer if decided else "",
+    )
+
+
+def _is_there(suspect: Suspect, dataset: Dataset) -> bool:
+    """Whether the dataset has the text, and still with the label that was suspected or one that a person decided."""
+    row = dataset.row(suspect.prompt_id)
+    if row is None or row.prompt != suspect.prompt:
+        return False
+    return bool(suspect.decision) or set(row.agents) == set(suspect.agents)
+
+
+def add_decision(project: Project, dataset: Dataset, decision: LabelDecision, day: str) -> None:
+    """Append one row to data/label_reviews.csv, under a lock, whole or not at all; `day` is the date (ISO).
+
+    Raises:
+        InputError: the row is not (any more) as it was judged, the label names no known agent, or somebody else
+            has decided on it meanwhile.
+        HeldByAnotherRun: somebody else kept the lock for too long.
+        TableError: the file is malformed or cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    _require_sense(decision, _names(project))
+    path = project.root / REVIEWS_FILE
+    try:
+        with FileLock(project.var / "label_reviews.lock", timeout=WAIT_SECONDS):
+            row = dataset.row(decision.prompt_id)
+            if row is None or sha256_text(row.prompt) != decision.text_sha256:
+                raise InputError(f"{decision.prompt_id} was changed or removed in the dataset meanwhile; go on")
+            _require_unseen(read_reviews(_names(project), path).get(decision.prompt_id), row.prompt, decision)
+            write_text(_appended(project, path, decision, day), path)
+    except Timeout as error:
+        raise HeldByAnotherRun(f"{path} is held by somebody else's decision; press the key again") from error
+
+
+def _require_sense(decision: LabelDecision, names: tuple[str, ...]) -> None:
+    if decision.decision not in (KEEP, RELABEL, DROP):
+        raise InputError(f"unknown decision '{decision.decision}'; known are {KEEP}, {RELABEL}, {DROP}")
+    unknown = [name for name in decision.agents if name not in names]
+    if unknown or (decision.decision == RELABEL) != bool(decision.agents):
+        raise InputError(f"a relabelling names known agents (found: {listed(unknown or decision.agents)})")
+
+
+def _require_unseen(review: Review | None, prompt: str, decision: LabelDecision) -> None:
+    """Two people on one suspect: the second learns what the first decided before overriding it."""
+    present = review.decision if review and review.concerns(prompt) else ""
+    if review and present and present != decision.seen:
+        raise InputError(f"{review.reviewer} has decided on {decision.prompt_id} meanwhile: {present}; that stands")
+
+
+def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -> str:
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    values = {
+        "prompt_id": decision.prompt_id,
+        "text_sha256": decision.text_sha256,
+        "decision": decision.decision,
+        "agents": SEPARATOR.join(decision.agents),
+        "reviewer": decision.reviewer or who_am_i(project),
+        "reviewed_on": day,
+        "note": _plain(decision.note),
+    }
+    header = next(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")), list(COLUMNS))
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([values.get(name, "") for name in header])
+    return f"{text}{'' if text.endswith(chr(10)) else chr(10)}{line.getvalue()}"
+
+
+def _plain(note: str) -> str:
+    """A note with its line ends as newlines and without control characters, which a CSV cannot hold safely."""
+    unified = note.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return "".join(letter for letter in unified if letter == "\n" or letter.isprintable())

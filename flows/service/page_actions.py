@@ -1,0 +1,144 @@
+"""What the web page can do on a project: it asks the same functions as the command line, and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flows.audit import diff as comparing
+from flows.audit.audit import audit
+from flows.audit.trace import RowInVersion, tracing
+from flows.promotion import promotion
+from flows.records.removal_log import PRUNED, Removed
+from flows.registry.versions import CHAMPION, Version, versions_of
+from flows.service.dataset_cache import Dataset
+from flows.service.feedback import latest_hints
+from flows.service.label_review import add_decision, suspects_of
+from flows.service.version_cache import Shelf
+from flows.workspace import runs
+from flows.workspace.project import Project
+from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
+from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.track import track_of
+from pipeline.serving.page.actions import Hint, Holdout, LabelDecision, Move, Suspects, Trace, Traced, VersionRow
+from pipeline.versions.audit import Audit
+
+
+class ProjectActions:
+    """The page's actions on one project, each as `Actions` says. Safe to use from several threads."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.dataset = Dataset(project)
+        self.shelf = Shelf(project)
+
+    def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
+        taught = self.shelf.evidence(versions_of(self.project).number(version)).texts_sha256
+        rows = {prompt_id: self.dataset.row(prompt_id) for prompt_id in prompt_ids}
+        return {
+            prompt_id: row.prompt
+            for prompt_id, row in rows.items()
+            if row is not None and sha256_text(row.prompt) in taught.get(prompt_id, ())
+        }
+
+    def suspects(self) -> Suspects:
+        return suspects_of(self.project, self.dataset)
+
+    def decide(self, decision: LabelDecision) -> None:
+        add_decision(self.project, self.dataset, decision, runs.now()[:10])
+
+    def hints(self) -> tuple[Hint, ...]:
+        return latest_hints(self.project, self.dataset)
+
+    def versions(self) -> tuple[VersionRow, ...]:
+        try:
+            versions = versions_of(self.project)
+        except ParamsError:
+            raise
+        except InputError:  # nothing was ever registered
+            return ()
+        serving = promotion.in_service(self.project, versions)
+        removed = Removed(self.project)
+        return tuple(self._row(version, serving, removed) for version in reversed(versions.all))
+
+    def _row(self, version: Version, serving: promotion.InService, removed: Removed) -> VersionRow:
+        others = tuple(alias for alias in version.aliases if alias != CHAMPION)
+        roles = ((CHAMPION,) if version.version == serving.version else ()) + others
+        rows = int(version.tags.get("train_rows", "0") or 0)
+        notes = _notes(version, serving, removed)
+        row = VersionRow(version.version, roles, version.run_key, rows, _tagged(version), None, (), notes)
+        if removed.version(version.version, PRUNED):
+            return row
+        try:
+            glance = self.shelf.glance(version)
+        except SwitchtenderError as error:
+            return replace(row, note=f"{notes} {error}".strip())
+        return replace(row, interval=glance.interval, gates=glance.gates)
+
+    def compare(self, older: str, newer: str) -> dict[str, Any]:
+        return comparing.as_json(comparing.diff(self.project, older, newer))
+
+    def rehearse_promotion(self, version: str, reason: str) -> Move:
+        refusal = ""
+        try:
+            move = promotion.promote(self.project, version, reason, dry_run=True)
+        except GateNotPassed as error:
+            refusal = str(error)
+            move = promotion.promote(self.project, version, reason, force=True, dry_run=True)
+        return Move(move.version_from, move.version_to, move.gates, refusal)
+
+    def promote(self, version: str, reason: str, who: str) -> Move:
+        return _plain(promotion.promote(self.project, version, reason, who=who))
+
+    def rehearse_rollback(self, reason: str) -> Move:
+        return _plain(promotion.rollback(self.project, reason, dry_run=True))
+
+    def rollback(self, reason: str, who: str) -> Move:
+        return _plain(promotion.rollback(self.project, reason, who=who))
+
+    def audit(self, version: str) -> Audit:
+        return audit(self.project, version)
+
+    def trace(self, row: str) -> Trace:
+        asked = row.strip()
+        with tracing(self.project) as found:
+            rows = found.row(prompt_id=asked) or found.row(text=row) or found.row(text=asked)
+            texts = {one.text_sha256 for one in rows if not one.through}
+            there = [known for digest in sorted(texts) if (known := self.dataset.with_text(digest))]
+            return Trace(
+                asked=asked,
+                prompt=there[0].prompt if there else "",
+                rows=tuple(_traced(one) for one in reversed(rows)),
+                serving=found.serving,
+                unknown=tuple(found.unknown()),
+            )
+
+    def holdout(self, version: str) -> Holdout:
+        return self.shelf.evidence(versions_of(self.project).number(version)).holdout
+
+
+def _tagged(version: Version) -> float | None:
+    figure = version.tags.get(track_of(version.run_key).headline, "")
+    return float(figure) if figure else None
+
+
+def _notes(version: Version, serving: promotion.InService, removed: Removed) -> str:
+    pruned = removed.version(version.version, PRUNED)
+    forgotten = version.tags.get(promotion.FORGOTTEN_TAG, "")
+    moved = not serving.agrees and version.version == serving.alias
+    notes = (
+        f"pruned: {pruned.reason}" if pruned else "",
+        f"learnt from rows that were forgotten since ({forgotten})" if forgotten else "",
+        "MLflow's alias champion was moved here from outside; that does not serve" if moved else "",
+    )
+    return "; ".join(filter(None, notes))
+
+
+def _plain(move: promotion.Move) -> Move:
+    return Move(move.version_from, move.version_to, move.gates)
+
+
+def _traced(row: RowInVersion) -> Traced:
+    served = tuple((spell.since, spell.until) for spell in row.served)
+    return Traced(row.version, row.split, row.fate, row.reason, row.agents, row.taught, row.through, served)

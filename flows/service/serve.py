@@ -1,0 +1,233 @@
+"""Running the service: its parts put together, started, and ended without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
+from pipeline.serving.engine.decision import Wish
+from pipeline.serving.engine.decision_journal import Journal
+from pipeline.serving.engine.hot_swap import NotReady, Served, Source, Switch
+from pipeline.serving.engine.log import LogLines, log
+from pipeline.serving.engine.pool_file import PoolFile
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.app import application
+from pipeline.serving.http.auth import is_loopback
+from pipeline.serving.http.page_mount import FAILED, PAGE, PageDoor
+from pipeline.serving.http.request_routing import CHAT, Asked, Routing, labelled
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter, FastAPI
+
+JOURNAL = Path("var") / "serving"
+_LOOK_SECONDS = 0.02
+_WAITING_CONNECTIONS = 2048
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person who starts the service hears: its address, what it serves, where the page is."""
+
+    listening: Callable[[str], None]
+    serving: Callable[[Served], None]
+    page: Callable[[str], None]
+
+
+def listen(params: ServeParams) -> socket.socket:
+    """Take the address.
+
+    Raises:
+        InputError: it is taken, or cannot be listened on.
+    """
+    listening: socket.socket | None = None
+    try:
+        kind, address = _resolved(params.host, params.port)
+        # The protocol is named, since asyncio sends small answers at once only where it is known to be TCP.
+        listening = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_WAITING_CONNECTIONS)
+        return listening
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise InputError(
+            f"{params.host}:{params.port} cannot be listened on ({reason}); name another with --host or --port"
+        ) from error
+
+
+def _resolved(host: str, port: int) -> tuple[int, Any]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return found[0][0], found[0][4]
+
+
+def keys_of(params: ServeParams, root: Path) -> Keys:
+    """The configured keys.
+
+    Raises:
+        InputError: other machines could reach the service, and there are no keys.
+    """
+    keys = Keys.read(params.keys, root)
+    if not keys.required and not is_loopback(params.host):
+        raise InputError(
+            f"host {params.host} can be reached from other machines, and no keys are configured; "
+            "set serve.keys in params.yaml, or --keys env:NAME | file:PATH"
+        )
+    return keys
+
+
+class Service:
+    """One service over one version source. `root` is where paths in its settings start, and where its journal lies.
+
+    The page shows a project, so that without one there is no page.
+    """
+
+    def __init__(self, source: Source, params: ServeParams, root: Path, project: Project | None = None) -> None:
+        """Raises InputError where a setting cannot be used."""
+        self.params, self.project = params, project
+        self.keys = keys_of(params, root)
+        self.switch = Switch(source, params, PoolFile(root / params.pool) if params.pool else None)
+        self.journal = Journal(root / JOURNAL)
+        self.routing = Routing(self.switch, params, self.journal)
+        self.door = PageDoor() if params.page and project else None
+        self.app = application(
+            self.switch, params, self.keys, self.journal,
+            chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
+            routing=self.routing, door=self.door,
+        )  # fmt: skip
+
+    def run(self, listening: socket.socket, told: Told) -> None:
+        """Serve until SIGTERM or SIGINT; what is under way then is still answered, and everything is written down."""
+        with _library_logs():
+            asyncio.run(self._run(listening, told))
+
+    async def _run(self, listening: socket.socket, told: Told) -> None:
+        server = _Server(self._config())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, server)
+        address = _address(listening)
+        told.listening(address)
+        self.switch.start()
+        watching = asyncio.create_task(self._watch(address, told))
+        try:
+            await server.serve([listening])
+        finally:
+            if self.door is None or not self.door.is_ending:
+                watching.cancel()
+            await asyncio.wait([watching])
+            await self._end()
+
+    def _config(self) -> uvicorn.Config:
+        patience = round(self.params.seconds_per_request) + 1
+        return uvicorn.Config(
+            self.app, log_config=None, access_log=False, server_header=False, ws="none",
+            timeout_graceful_shutdown=patience,
+        )  # fmt: skip
+
+    def _stop(self, server: uvicorn.Server) -> None:
+        """A second signal does not wait for what is under way."""
+        log("stopping", at_once=server.should_exit)
+        server.force_exit = server.should_exit
+        server.should_exit = True
+        if self.door is not None:
+            self.door.shut()
+
+    async def _watch(self, address: str, told: Told) -> None:
+        """Say when the first version serves; only then make the page, whose import takes seconds."""
+        while True:
+            try:
+                told.serving(self.switch.served)
+                break
+            except NotReady:
+                await asyncio.sleep(_LOOK_SECONDS)
+        if self.door is None or self.project is None:
+            return
+        try:
+            page = await asyncio.to_thread(self._made_page, self.project)
+            await self.door.keep_open(page, lambda: told.page(f"{address}{PAGE}"))
+        except Exception as error:  # whatever fails in the page, the service goes on without it
+            self.door.said = FAILED
+            log("page_failed", kind=type(error).__name__, reason=" ".join(str(error).split())[:300])
+
+    def _made_page(self, project: Project) -> FastAPI:
+        from fastapi import FastAPI
+
+        from flows.service.page_actions import ProjectActions
+        from pipeline.serving.page import mount
+
+        page = FastAPI(openapi_url=None)
+        mount(page, self.switch, ProjectActions(project), self.keys)
+        return page
+
+    async def _end(self) -> None:
+        await asyncio.to_thread(self.switch.stop)
+        self.routing.close()
+        await asyncio.to_thread(self.journal.close)
+
+
+class _Server(uvicorn.Server):
+    """Ours are the signal handlers: the library's would end the process by the signal, not with exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _chat(routing: Routing, upstreams: Path) -> APIRouter:
+    """The chat endpoint, which routes and writes down as the others do."""
+    from pipeline.serving.chat.completions import Routed, Tried, chat_router
+    from pipeline.serving.chat.upstream_client import start_preparing
+    from pipeline.serving.chat.upstreams import Upstreams
+
+    def route(prompt: str, request_id: str) -> Routed:
+        if len(prompt) > (most := routing.params.max_prompt_characters):
+            raise InputError(f"the prompt has {len(prompt)} characters; send at most {most}")
+        routed = routing.route_now(Asked(request_id, (prompt,), Wish(labels=labelled.get()), CHAT))
+        decision, served = routed.decisions[0], routed.served
+        return Routed(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
+
+    def answered(request_id: str, candidate: str | None, tried: tuple[Tried, ...]) -> None:
+        entry: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "request_id": request_id}
+        failed = [{"candidate": one.candidate, "reason": one.reason} for one in tried]
+        routing.journal.forwarded(entry | {"candidate": candidate, "tried": failed})
+
+    known = Upstreams.read(upstreams)
+    start_preparing(known)
+    return chat_router(route, known, answered)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _library_logs() -> Iterator[None]:
+    """What uvicorn and asyncio report becomes lines of our log."""
+    lines, loggers = LogLines(), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(lines)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(lines)
+            logger.propagate = True

@@ -1,0 +1,130 @@
+"""What versions recorded of themselves, kept in memory: a version never changes, so that each is read once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import numpy as np
+
+from flows.registry.verification import require_sound
+from flows.registry.versions import PROVENANCE_TAG, Version, opened
+from flows.workspace.project import Project
+from pipeline.data.agents import Agent, read_agents
+from pipeline.data.holdout_predictions import candidates_in, truth_in
+from pipeline.data.outcomes import label_matrix, split_agents
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.track import AGENTS, Track, track_of
+from pipeline.serving.page.actions import Holdout
+from pipeline.stages.gate import GateResult
+from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 20
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a list of versions shows of one: the 95 % interval of its headline figure, and the gates of its night."""
+
+    interval: tuple[float, float] | None
+    gates: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One version: the digests of each row's texts by id, and its answers on the holdout."""
+
+    texts_sha256: dict[str, frozenset[str]]
+    holdout: Holdout
+
+
+class Shelf:
+    """Of every version a glance, of those asked for lately the evidence. Safe to use from several threads."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._glances: dict[tuple[str, str], Glance] = {}
+        self._known: OrderedDict[tuple[str, str], Evidence] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def glance(self, version: Version) -> Glance:
+        """A version at a glance, as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
+
+        Raises:
+            VerificationFailed: its files are missing, or not what a night writes.
+        """
+        if urlparse(version.source).scheme not in ("", "file"):
+            return Glance(None, ())
+        key = _key(version)
+        if key not in self._glances:
+            with opened(version) as folder:
+                self._glances[key] = _glance(folder, track_of(version.run_key))
+        return self._glances[key]
+
+    def evidence(self, version: Version) -> Evidence:
+        """A version's evidence, from files that were proved.
+
+        Raises:
+            VerificationFailed: they are not what was signed, or not what a night writes.
+        """
+        key = _key(version)
+        with self._lock:
+            if key not in self._known:
+                with opened(version) as folder:
+                    require_sound(self.project, version, folder)
+                    self._known[key] = _evidence(folder, track_of(version.run_key))
+            self._known.move_to_end(key)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            return self._known[key]
+
+
+def _key(version: Version) -> tuple[str, str]:
+    return version.version, version.tags.get(PROVENANCE_TAG, "")
+
+
+def _glance(folder: VersionFolder, track: Track) -> Glance:
+    try:
+        figure = folder.facts(METRICS)["systems"]["router"][track.headline]
+        gates = tuple(GateResult(**gate) for gate in folder.gates())
+        return Glance((float(figure["low"]), float(figure["high"])), gates)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange(folder, error) from error
+
+
+def _evidence(folder: VersionFolder, track: Track) -> Evidence:
+    try:
+        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else None
+        return Evidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise _strange(folder, error) from error
+
+
+def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Holdout:
+    """What was expected of each holdout prompt, what was true, and what it cost; models have no `agents`."""
+    names = candidates_in(predictions)
+    costs = {agent.name: agent.usd_per_call for agent in agents or ()}
+    truth = truth_in(predictions, names, labels=agents is not None, costs=costs)
+    chosen = label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names)
+    expected = predictions[list(names)].to_numpy(dtype=np.float32)
+    return Holdout(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
+
+
+def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:
+    return VerificationFailed(
+        f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
+        "see 'switchtender verify'"
+    )
+
+
+def _digests(lineage: pd.DataFrame) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for prompt_id, digest in zip(lineage["prompt_id"], lineage["text_sha256"], strict=True):
+        found.setdefault(str(prompt_id), set()).add(str(digest))
+    return {prompt_id: frozenset(digests) for prompt_id, digests in found.items()}

@@ -1,0 +1,111 @@
+"""Where the service takes its versions from: the promotion log says which, and each is proved from a private copy."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.records.promotion_log import PromotionLog
+from flows.records.serving_log import swapped
+from flows.registry.verification import require_sound
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.serving.engine.hot_swap import Pointer
+from pipeline.versions.folder import FOLDER, VersionFolder
+
+LOOK_SECONDS = 60.0
+"""The promotion log is proved again when its file changes, and this often at least."""
+_Mark = tuple[int, int, int] | None
+
+
+class RegistrySource:
+    """The versions of one project. `which` is `champion`, another alias, or a number; `server` names this service."""
+
+    def __init__(self, project: Project, which: str, server: str) -> None:
+        self.project, self.which, self.server = project, which, server
+        self.log = PromotionLog(project)
+        self._champion: Pointer | None = None
+        self._mark: _Mark = None
+        self._looked = 0.0
+
+    def current(self) -> Pointer | None:
+        """The version that should serve.
+
+        Raises:
+            InputError: nothing is registered yet, or there is no such version.
+            VerificationFailed: the promotion log cannot be trusted.
+            SwitchtenderError: the store cannot be read.
+        """
+        return self._promoted() if self.which == CHAMPION else self._named()
+
+    @contextmanager
+    def proved(self, pointer: Pointer) -> Iterator[Path]:
+        """The version's `model/` in a private copy, in which everything was verified.
+
+        Raises:
+            VerificationFailed: names what is not as it was signed.
+        """
+        version = versions_of(self.project).number(pointer.version)
+        with opened(version) as folder, tempfile.TemporaryDirectory(prefix="switchtender-") as place:
+            copy = _copied(version, folder, Path(place))
+            require_sound(self.project, version, copy)
+            if copy.provenance_sha256() != pointer.provenance_sha256:
+                raise VerificationFailed(
+                    f"version {version.version} is not the one that was promoted (its provenance differs); "
+                    f"see 'switchtender verify {version.version}'"
+                )
+            yield copy.model
+
+    def swapped(self, pointer: Pointer | None) -> None:
+        """Note in the served log what this service answers with from now on; None: nothing."""
+        if pointer is None:
+            swapped(self.project, "", "", self.server)
+        else:
+            swapped(self.project, pointer.version, pointer.provenance_sha256, self.server)
+
+    def _promoted(self) -> Pointer | None:
+        mark, now = _mark(self.log.path), time.monotonic()
+        if self._champion is not None and mark == self._mark and now - self._looked < LOOK_SECONDS:
+            return self._champion
+        promotions = self.log.proved()
+        versions = versions_of(self.project)
+        if not promotions:
+            return None
+        last = promotions[-1]
+        version = versions.number(last.version_to)
+        self._champion = Pointer(version.version, version.run_key, last.provenance_sha256)
+        self._mark, self._looked = mark, now
+        return self._champion
+
+    def _named(self) -> Pointer | None:
+        versions = versions_of(self.project)
+        version = versions.number(self.which) if self.which.isdigit() else versions.at(self.which)
+        if version is None:
+            raise InputError(f"no version has the alias '{self.which}'; see 'switchtender status'")
+        return Pointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
+
+
+def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFolder:
+    """A version's files with MLflow's around them; links stay links, so that they are found."""
+    copy = place / "version"
+    try:
+        shutil.copytree(folder.root.parent.parent, copy, symlinks=True)
+    except (OSError, shutil.Error) as error:
+        raise VerificationFailed(
+            f"version {version.version}: its files cannot be read; see 'switchtender verify {version.version}'"
+        ) from error
+    return VersionFolder(copy / "artifacts" / FOLDER)
+
+
+def _mark(path: Path) -> _Mark:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,32 @@
+"""A commit of some paths and nothing else: what a person staged or changed elsewhere stays as it is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from flows.workspace.git import git
+
+
+def commit_only(root: Path, paths: Iterable[str], message: str) -> str:
+    """Commit paths as they are in the working copy (also their removal) onto HEAD, detached or not.
+
+    Returns:
+        The commit, or nothing where the paths are as in HEAD.
+
+    Raises:
+        SwitchtenderError: git failed, or HEAD moved meanwhile; nothing was committed.
+    """
+    named, head = sorted(paths), git(root, "rev-parse", "HEAD")
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", "HEAD", env=env)
+        git(root, "add", "-A", "--", *named, env=env)
+        tree = git(root, "write-tree", env=env)
+    if tree == git(root, "rev-parse", "HEAD^{tree}"):
+        return ""
+    commit = git(root, "commit-tree", tree, "-p", head, "-m", message)
+    git(root, "update-ref", "-m", f"commit: {message.splitlines()[0]}", "HEAD", commit, head)
+    git(root, "reset", "--quiet", "HEAD", "--", *named)
+    return commit

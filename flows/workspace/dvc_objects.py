@@ -1,0 +1,149 @@
+"""DVC's objects by md5: in the cache, and in the remote, which may be a folder or anything that DVC can reach."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.runtime.tables import read_json
+
+REMOTE = "store"
+DIRECTORY = ".dir"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What an object's bytes give."""
+
+    md5: str
+    sha256: str
+
+
+class Place:
+    """A folder that holds objects by md5, on this machine or behind a DVC filesystem."""
+
+    def __init__(self, name: str, root: str, files: Any = None) -> None:
+        self.name = name
+        self.root = root
+        self._files = files
+
+    def path(self, md5: str) -> str:
+        """Where an object lies."""
+        return f"{self.root}/files/md5/{md5[:2]}/{md5[2:]}"
+
+    def digests(self, md5: str) -> Digests | None:
+        """Both digests of an object as it lies there, or None where it is not there.
+
+        Raises:
+            SwitchtenderError: the place cannot be reached.
+        """
+        hashes = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        try:
+            with self.open(md5) as file:
+                while block := file.read(_BLOCK):
+                    for one in hashes:
+                        one.update(block)
+        except FileNotFoundError:
+            return None
+        return Digests(*(one.hexdigest() for one in hashes))
+
+    def open(self, md5: str) -> BinaryIO:
+        """An object's bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            SwitchtenderError: the place cannot be reached.
+        """
+        path = self.path(md5)
+        try:
+            file: BinaryIO = self._files.open(path, "rb") if self._files else Path(path).open("rb")  # noqa: SIM115
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise SwitchtenderError(f"{self.name} {path} cannot be read ({error}); try again") from error
+        return file
+
+    def remove(self, md5: str) -> bool:
+        """Remove an object; False where it was not there."""
+        if self._files is None:
+            path = Path(self.path(md5))
+            there = path.exists()
+            path.unlink(missing_ok=True)
+            return there
+        if not self._files.exists(self.path(md5)):
+            return False
+        self._files.remove(self.path(md5))
+        return True
+
+
+def store_url(project: Project) -> str:
+    """Where the remote is: an absolute folder, or a URL."""
+    settings = configparser.ConfigParser()
+    settings.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"], encoding="utf-8")
+    url = settings.get(f"'remote \"{REMOTE}\"'", "url", fallback=str(project.dvc_remote))
+    return url if "://" in url else str((project.root / ".dvc" / url).resolve())
+
+
+def cache_of(project: Project) -> Place:
+    """DVC's cache."""
+    return Place("cache", str(project.dvc_cache))
+
+
+def remote_of(project: Project) -> Place:
+    """DVC's remote.
+
+    Raises:
+        SwitchtenderError: DVC cannot reach it.
+    """
+    url = store_url(project)
+    if "://" not in url:
+        return Place("remote", url)
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        store = Repo(str(project.root)).cloud.get_remote_odb(REMOTE, "verify", hash_name="md5")
+    except DvcException as error:
+        raise SwitchtenderError(f"the remote {url} cannot be reached ({error}); check .dvc/config") from error
+    return Place("remote", store.path.removesuffix("/files/md5"), store.fs)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that DVC keeps: its path in the project, its md5, and the stage that wrote it (empty for the dataset)."""
+
+    path: str
+    md5: str
+    stage: str
+
+
+def stored_files(project: Project, lock: str) -> Iterator[StoredFile]:
+    """The dataset and every output that a `dvc.lock` names; of a folder the listing and each file in it.
+
+    Raises:
+        VerificationFailed: the lock or a folder's listing cannot be read.
+    """
+    try:
+        stages = yaml.safe_load(lock)["stages"]
+        first = stages[f"{project.track.prefix}validate"]
+        data = [dep for dep in first["deps"] if dep["path"] == project.table.as_posix()]
+        named = [
+            (str(out["path"]), str(out["md5"]), stage) for stage in stages for out in stages[stage].get("outs", [])
+        ]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise VerificationFailed(f"dvc.lock cannot be read ({error}); restore it from its run's commit") from error
+    yield from (StoredFile(str(dep["path"]), str(dep["md5"]), "") for dep in data)
+    for path, md5, stage in named:
+        yield StoredFile(path, md5, stage)
+        if md5.endswith(DIRECTORY):
+            listing = read_json(Path(cache_of(project).path(md5)))
+            yield from (StoredFile(f"{path}/{item['relpath']}", str(item["md5"]), stage) for item in listing)

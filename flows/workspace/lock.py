@@ -1,0 +1,45 @@
+"""One night at a time: our own lock, since DVC's fails at once and Prefect's only warns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.runtime.errors import HeldByAnotherRun
+
+
+@contextmanager
+def held(path: Path, purpose: str) -> Iterator[None]:
+    """Hold the lock while the block runs. The kernel drops it when the process dies, however it dies.
+
+    Raises:
+        HeldByAnotherRun: somebody else has it; the message says who, for what and since when.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    holder = path.with_suffix(".holder.json")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise HeldByAnotherRun(f"held by {_describe(holder)}; wait for it to end, then run this again") from error
+    try:
+        facts = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        holder.write_text(json.dumps(facts), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    try:
+        facts = json.loads(holder.read_text(encoding="utf-8"))
+        return f"{facts['purpose']} (process {facts['pid']}, since {facts['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another run"

@@ -1,0 +1,172 @@
+"""Where things are in a project's folder, and the environment that every tool is started with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.params import S, read_file
+from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
+
+NIGHT_MARK = "SWITCHTENDER_NIGHT"
+TRACK = "SWITCHTENDER_TRACK"
+"""Names the track that a command is about, where it is not the agents'."""
+MARKS = ("params.yaml", "dvc.yaml")
+DATASET = Path("data/prompts.csv")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of Switchtender, seen from one of its tracks. Everything that running makes lies under `var`."""
+
+    root: Path
+    track: Track = AGENTS
+
+    def on(self, track: Track) -> Project:
+        """The same checkout seen from a track."""
+        return replace(self, track=track)
+
+    @cached_property
+    def both(self) -> tuple[Project, ...]:
+        """The checkout seen from each track: for what concerns every version."""
+        return tuple(self.on(track) for track in TRACKS.values())
+
+    def params(self, section: str, model: type[S]) -> S:
+        """A section of the checkout's params.yaml, as the track has it.
+
+        Raises:
+            ParamsError: see `pipeline.runtime.params.read`.
+        """
+        return self.track.read(section, model, self.root / "params.yaml")
+
+    @cached_property
+    def table(self) -> Path:
+        """What the track's nights train from, relative to the checkout.
+
+        Raises:
+            ParamsError: params.yaml cannot be read.
+        """
+        return Path(str(self._settings("validate").get("table", DATASET)))
+
+    @property
+    def holdout(self) -> Path:
+        """The ids that the track holds out, relative to the checkout.
+
+        Raises:
+            ParamsError: params.yaml does not say.
+        """
+        return Path(str(self._settings("split").get("holdout", "data/holdout.txt")))
+
+    def _settings(self, section: str) -> dict[str, Any]:
+        """A section as it stands, of which no more than one key is of interest here."""
+        found: Any = read_file(self.root / "params.yaml")
+        for name in f"{self.track.section}{section}".split("."):
+            found = (found.get(name) if isinstance(found, dict) else None) or {}
+        return dict(found)
+
+    @property
+    def var(self) -> Path:
+        return self.root / "var"
+
+    @property
+    def runs(self) -> Path:
+        return self.var / "runs"
+
+    @property
+    def lock(self) -> Path:
+        return self.var / "night.lock"
+
+    @property
+    def records(self) -> Path:
+        """Who promoted what, what served when, what was removed, and what was replayed."""
+        return self.var / "records" / ("" if self.track is AGENTS else self.track.name)
+
+    @property
+    def trace_index(self) -> Path:
+        """The index of `trace`, which holds nothing that the versions' own lineage does not say."""
+        return self.var / ("trace.db" if self.track is AGENTS else f"trace-{self.track.name}.db")
+
+    @property
+    def promotion_lock(self) -> Path:
+        return self.var / "promotion.lock"
+
+    @property
+    def dvc_cache(self) -> Path:
+        return self.var / "dvc" / "cache"
+
+    @property
+    def dvc_remote(self) -> Path:
+        return self.var / "dvc" / "remote"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.var / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.var / "artifacts"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store: SQLite under var unless MLFLOW_TRACKING_URI names another."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_database}"
+
+    @property
+    def prefect_home(self) -> Path:
+        return self.var / "prefect"
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables for child processes and for libraries that are imported later."""
+        chosen = {name: os.environ[name] for name in OVERRIDABLE if name in os.environ}
+        return {**os.environ, **self._defaults(), **chosen}
+
+    def night_environment(self) -> dict[str, str]:
+        """The environment of a night's children, marked so that those of a killed night can be found and ended."""
+        return self.environment() | {NIGHT_MARK: str(self.root)}
+
+    def _defaults(self) -> dict[str, str]:
+        return {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PREFECT_HOME": str(self.prefect_home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "GX_ANALYTICS_ENABLED": "false",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.var / "dvc" / "site"),
+            "DO_NOT_TRACK": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin starve each other on a busy machine
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def enter_environment(self) -> None:
+        """Set the defaults in this process; call before importing Prefect or MLflow."""
+        for name, value in self._defaults().items():
+            if name not in OVERRIDABLE or name not in os.environ:
+                os.environ[name] = value
+
+
+OVERRIDABLE = ("MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "DVC_SITE_CACHE_DIR")
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project that the current folder lies in.
+
+    Raises:
+        InputError: neither this folder nor one above it is a project.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if all((folder / mark).is_file() for mark in MARKS):
+            return Project(folder, track_named(os.environ.get(TRACK, AGENTS.name)))
+    raise InputError(f"{here} is not inside a Switchtender project (no params.yaml and dvc.yaml); change folder")

@@ -1,0 +1,105 @@
+"""Run keys and run records: which nights there were, what they trained from, how they ended.
+
+A key is flow + date (in the zone of params.yaml) + sequence number, allotted under the lock. Order is the
+sequence number, never the clock. An unfinished key is resumed while its inputs are unchanged; a finished one is
+never used again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.tables import write_json
+
+UNFINISHED, FINISHED, ABANDONED = "unfinished", "finished", "abandoned"
+_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One night. `verdict` is empty until the gates have spoken; `version` is empty where none was registered."""
+
+    key: str
+    sequence: int
+    state: str
+    identity: str
+    started: str
+    ended: str = ""
+    commit: str = ""
+    verdict: str = ""
+    version: str = ""
+    mlflow_run: str = ""
+    report: str = ""
+    uncommitted: tuple[str, ...] = ()
+    data: dict[str, str] = field(default_factory=dict)
+    timings: tuple[tuple[str, float, str], ...] = ()
+
+
+def folder_of(project: Project, key: str) -> Path:
+    """The folder of a run; its clone lies in it."""
+    return project.runs / key
+
+
+def clone_of(project: Project, key: str) -> Path:
+    """The working copy of a run."""
+    return folder_of(project, key) / "clone"
+
+
+def now() -> str:
+    """This moment in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def save(project: Project, run: Run) -> Run:
+    """Write a run's record, whole or not at all."""
+    write_json(asdict(run), folder_of(project, run.key) / _FILE)
+    return run
+
+
+def all_runs(project: Project) -> list[Run]:
+    """Every run of the project's track, oldest first.
+
+    Raises:
+        SwitchtenderError: a record cannot be read.
+    """
+    runs = [_load(path) for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
+    return sorted(runs, key=lambda run: run.sequence)
+
+
+def _load(path: Path) -> Run:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["uncommitted"] = tuple(content["uncommitted"])
+        content["timings"] = tuple(tuple(row) for row in content["timings"])
+        return Run(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SwitchtenderError(f"{path} cannot be read ({error}); move that run's folder away") from error
+
+
+def latest_finished(project: Project) -> Run | None:
+    """The finished run of highest sequence number."""
+    finished = [run for run in all_runs(project) if run.state == FINISHED]
+    return finished[-1] if finished else None
+
+
+def open_run(project: Project, identity: str, zone: str) -> tuple[Run, bool]:
+    """The run to work on, and whether it is resumed. Call under the lock.
+
+    An unfinished run of the same identity goes on; one of another identity is abandoned.
+    """
+    runs = all_runs(project)
+    for run in runs:
+        if run.state == UNFINISHED and run.identity == identity:
+            return run, True
+        if run.state == UNFINISHED:
+            save(project, replace(run, state=ABANDONED, ended=now()))
+    sequence = max((run.sequence for run in runs), default=0) + 1
+    date = datetime.now(ZoneInfo(zone)).date().isoformat()
+    run = Run(f"{project.track.flow}-{date}-{sequence:04d}", sequence, UNFINISHED, identity, now())
+    return save(project, run), False

@@ -1,0 +1,221 @@
+"""What a night trains from: HEAD plus a person's changes under data/ and in params.yaml, in a clone of its own.
+
+The person's working tree and index are never touched. Uncommitted code is refused: a router must be traceable
+to a commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.workspace.dvc_objects import store_url
+from flows.workspace.dvc_stages import own_stages
+from flows.workspace.git import git
+from flows.workspace.processes import run
+from flows.workspace.project import DATASET, Project
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.params import read, read_file
+from pipeline.runtime.reproducibility import RunParams, fingerprint
+from pipeline.runtime.tables import sha256_file, sha256_text
+from pipeline.runtime.track import MODELS
+
+POINTER = Path(f"{DATASET}.dvc")
+TAKEN = ("data", "params.yaml")
+CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
+CANDIDATES = Path("data/candidates")
+SERVING_CODE, SERVING_PARAMS = ("pipeline/serving/", "pipeline/aptitude/"), {"serve", "aptitude_run"}
+"""What answers and asks, not what trains: a change in it makes no night worth running."""
+SNAPSHOT_REF = "refs/switchtender/snapshots/"
+RUN_REF = "refs/switchtender/runs/"
+LOCK = "dvc.lock"
+EXPECTATIONS = Path("data/expectations")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides whether a night would give anything new; `digest` names it whole."""
+
+    data: dict[str, str]
+    params: str
+    code: str
+    environment: str
+
+    @property
+    def digest(self) -> str:
+        return sha256_text(repr((sorted(self.data.items()), self.params, self.code, self.environment)))
+
+
+def identify(project: Project) -> Identity:
+    """The identity of what lies in the project's folder now.
+
+    Raises:
+        InputError: code is changed and not committed, or the dataset is not there.
+        ParamsError: params.yaml cannot be read.
+    """
+    refuse_uncommitted_code(project)
+    params = project.root / "params.yaml"
+    threads = read("run", RunParams, params).threads
+    return Identity(
+        data=data_digests(project, project.root),
+        params=sha256_text(repr(sorted(_training_params(project).items()))),
+        code=sha256_text(_training_code(project)),
+        environment=sha256_text(repr(sorted(fingerprint(threads).items()))),
+    )
+
+
+def _training_params(project: Project) -> dict[str, Any]:
+    """The sections that a night of the track reads; what agents are trained by is nothing to models."""
+    sections = read_file(project.root / "params.yaml")
+    if project.track is MODELS:
+        return {name: sections.get(name) for name in ("run", "models")}
+    return {name: values for name, values in sections.items() if name not in {*SERVING_PARAMS, "models"}}
+
+
+def _training_code(project: Project) -> str:
+    """Every file that a night runs, with git's digest of it."""
+    listed = git(project.root, "ls-tree", "-r", "HEAD", "--", "pipeline", "dvc.yaml", "constraints.txt").splitlines()
+    return "\n".join(line for line in listed if not line.split("\t")[1].startswith(SERVING_CODE))
+
+
+def data_digests(project: Project, root: Path) -> dict[str, str]:
+    """sha256 of every file that people curate for the track, by path; `root` is the checkout, or a run's clone of it.
+
+    Raises:
+        InputError: the table that the track trains from is not there.
+    """
+    table, models_table = project.table, project.on(MODELS).table
+    if not (root / table).is_file():
+        hint = "fetch it with 'make setup'" if table == DATASET else "see params.yaml: models.validate.table"
+        raise InputError(f"{table} is not there; {hint}")
+    kinds = [f"data/*.{kind}" for kind in ("yaml", "csv", "txt", "json", "jsonl", "parquet")]
+    listed = [Path(name) for name in git(root, "ls-files", "-co", "--exclude-standard", *kinds).splitlines()]
+    if project.track is MODELS:
+        also, folders = {"agents.yaml", "forgotten.csv", "prices.yaml"}, (CANDIDATES, EXPECTATIONS)
+        named = [path for path in listed if path.name in also or path.suffix == ".txt" or path.parent in folders]
+    else:
+        named = [path for path in listed if path.parent != CANDIDATES and path != models_table]
+    files = sorted({path.as_posix() for path in (*named, table)})
+    return {name: sha256_file(root / name) for name in files if (root / name).is_file()}
+
+
+def refuse_uncommitted_code(project: Project) -> None:
+    """Stop where what would run is not what a commit says.
+
+    Raises:
+        InputError: names the first changed file.
+    """
+    changed = git(project.root, "status", "--porcelain", "-uall", "--", *CODE)
+    if changed:
+        first = changed.splitlines()[0].split(maxsplit=1)[-1]
+        raise InputError(f"{first} is changed and not committed; commit it (a router must be traceable to a commit)")
+
+
+def uncommitted_data(project: Project) -> list[str]:
+    """Changed files under data/ and params.yaml, which the night takes along and reports."""
+    lines = git(project.root, "status", "--porcelain", "-uall", "--", *TAKEN, strip=False).splitlines()
+    changed = [line[3:] for line in lines]
+    return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
+
+
+def pointer_of(table: Path) -> Path:
+    """DVC's pointer of a table; where there is none, git keeps the table itself."""
+    return table.with_name(f"{table.name}.dvc")
+
+
+def _table_differs(root: Path, table: Path) -> bool:
+    place = root / pointer_of(table)
+    if not place.is_file():
+        return False
+    pointer: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    with (root / table).open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return digest != str(pointer["outs"][0]["md5"])
+
+
+def snapshot(project: Project, key: str) -> str:
+    """Commit HEAD plus the taken changes through a temporary index, under a ref of ours; returns the commit."""
+    head = git(project.root, "rev-parse", "HEAD")
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(project.root, "read-tree", "HEAD", env=env)
+        git(project.root, "add", "-A", "--", *TAKEN, env=env)
+        tree = git(project.root, "write-tree", env=env)
+    commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"switchtender: inputs of {key}")
+    git(project.root, "update-ref", SNAPSHOT_REF + key, commit)
+    return commit
+
+
+def make_clone(project: Project, key: str, folder: Path) -> str:
+    """A shallow clone of the snapshot with DVC's cache shared; returns the snapshot's commit."""
+    commit = snapshot(project, key)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    git(folder, "fetch", "--quiet", "--no-tags", str(project.root), SNAPSHOT_REF + key)
+    git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+    (folder / ".dvc" / "config.local").write_text(shared_dvc(project, project.dvc_cache), encoding="utf-8")
+    table = project.table
+    (folder / table).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(project.root / table, folder / table)
+    if _table_differs(folder, table):
+        dvc(project, folder, "add", "--quiet", str(table))
+    keep_own_stages(project, folder)
+    return commit
+
+
+def keep_own_stages(project: Project, clone: Path) -> None:
+    """Leave only the track's stages in a clone's dvc.lock: a run answers for what it ran, and keeps nothing else."""
+    path = clone / LOCK
+    if not path.is_file():
+        return
+    lock = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    stages = lock.get("stages") or {}
+    lock["stages"] = {name: stages[name] for name in own_stages(stages, project.track)}
+    path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
+
+
+def dvc(project: Project, folder: Path, *arguments: str) -> None:
+    """Run a DVC command in a folder.
+
+    Raises:
+        SwitchtenderError: it failed; with the end of what it said.
+    """
+    done = run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=project.environment())
+    if done.code != 0:
+        raise SwitchtenderError(f"dvc {arguments[0]} failed in {folder}: {' '.join(done.output.split())[-300:]}")
+
+
+def shared_dvc(project: Project, cache: Path) -> str:
+    """DVC's local settings for a clone: a cache, and the main repository's remote for all that DVC keeps.
+
+    The dataset goes there too: the small remote inside the repository is for what people commit.
+    """
+    remotes = "".join(
+        f"['remote \"{name}\"']\n    url = {store_url(project)}\n    verify = true\n" for name in ("store", "dataset")
+    )
+    return f"[cache]\n    dir = {cache}\n{remotes}"
+
+
+def record(project: Project, key: str, clone: Path) -> str:
+    """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
+    dvc(project, clone, "push", "--quiet")
+    git(clone, "add", "-A")
+    git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")
+    git(clone, "push", "--quiet", "--force", str(project.root), f"HEAD:{RUN_REF}{key}")
+    return git(clone, "rev-parse", "HEAD")
+
+
+def carry_over(older: Path, clone: Path) -> None:
+    """Give a new clone an older one's dvc.lock and Data Docs, so that DVC sees what is stale."""
+    if (older / LOCK).is_file():
+        shutil.copyfile(older / LOCK, clone / LOCK)
+    if (older / "var" / "reports").is_dir():
+        shutil.copytree(older / "var" / "reports", clone / "var" / "reports", dirs_exist_ok=True)

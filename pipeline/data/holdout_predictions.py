@@ -1,0 +1,49 @@
+"""predictions.parquet: what a router said of each holdout prompt. Both tracks write and read it here.
+
+`prompt_id, text_sha256, agents` (the label, or the outcomes), `chosen`, then what is expected of each candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.outcome_encoding import outcomes_of_rows
+from pipeline.data.outcomes import SEPARATOR, FloatMatrix, Outcomes, from_labels, label_matrix, split_agents
+from pipeline.metrics.multilabel import Binary
+from pipeline.runtime.tables import LINE, sha256_text
+
+_FACTS = ("prompt_id", "text_sha256", "agents", "chosen", LINE)
+
+
+def predictions_table(
+    holdout: pd.DataFrame, names: Sequence[str], expected: FloatMatrix, chosen: Binary
+) -> pd.DataFrame:
+    """One row a holdout prompt; `expected` and `chosen` are [n, c], their columns named by `names`."""
+    facts = {
+        "prompt_id": holdout["prompt_id"].to_numpy(),
+        "text_sha256": [sha256_text(text) for text in holdout["prompt"]],
+        "agents": holdout["agents"].to_numpy(),
+        "chosen": [SEPARATOR.join(n for n, hit in zip(names, row, strict=True) if hit) for row in chosen],
+    }
+    return pd.DataFrame({**facts, **{name: expected[:, c] for c, name in enumerate(names)}})
+
+
+def candidates_in(predictions: pd.DataFrame) -> tuple[str, ...]:
+    """The candidates of a table, in its order."""
+    return tuple(name for name in predictions.columns if name not in _FACTS)
+
+
+def named_matrix(cells: pd.Series, names: Sequence[str]) -> Binary:
+    """Cells such as `a|b` as bool [n, c]."""
+    return np.asarray(label_matrix([split_agents(str(cell)) for cell in cells], names) > 0.5)
+
+
+def truth_in(
+    rows: pd.DataFrame, names: Sequence[str], *, labels: bool, costs: dict[str, float] | None = None
+) -> Outcomes:
+    """What was right, from the column `agents` of rows without texts; `costs` in USD a call, where labels have them."""
+    rows = rows.assign(prompt="")
+    return from_labels(rows, names, costs) if labels else outcomes_of_rows(rows, names)

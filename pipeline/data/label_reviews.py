@@ -1,0 +1,74 @@
+"""People's decisions on labels: data/label_reviews.csv. They always win over what a model suspects.
+
+A decision belongs to one text: `text_sha256` ties it, and a decision on a text that has changed since is stale
+and does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.runtime.errors import TableError, listed
+from pipeline.runtime.tables import LINE, read_table, sha256_text
+
+REVIEWS_FILE = Path("data/label_reviews.csv")
+KEEP, RELABEL, DROP = "keep", "relabel", "drop"
+COLUMNS = ("prompt_id", "text_sha256", "decision", "agents", "reviewer", "reviewed_on", "note")
+
+
+@dataclass(frozen=True)
+class Review:
+    """One decision; `agents` is the new label of a relabelled row, else empty."""
+
+    prompt_id: str
+    text_sha256: str
+    decision: str
+    agents: str
+    reviewer: str
+    note: str
+
+    def concerns(self, prompt: str) -> bool:
+        """Whether the text is still the one that was judged."""
+        return sha256_text(prompt) == self.text_sha256
+
+
+def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str, Review]:
+    """The latest decision on each prompt id, by line order; `names` are the known agents.
+
+    Raises:
+        TableError: the file or a column is missing, a decision is unknown, or a relabelling names no known agent.
+    """
+    if path.is_file() and _is_header_only(path.read_bytes()):
+        return {}
+    frame = read_table(path, required=COLUMNS)
+    return {str(row.prompt_id): _review(row, names, path) for row in frame.itertuples()}
+
+
+def _is_header_only(content: bytes) -> bool:
+    """Whether the one line is the header: a lone decision whose header is lost must not pass as none."""
+    lines = content.decode("utf-8-sig", "replace").splitlines()
+    return len(lines) == 1 and set(COLUMNS) <= set(lines[0].split(","))
+
+
+def _review(row: object, names: tuple[str, ...], path: Path) -> Review:
+    facts = {name: str(getattr(row, name)) for name in COLUMNS if name != "reviewed_on"}
+    where = f"{path}, line {getattr(row, LINE)}"
+    if facts["decision"] not in (KEEP, RELABEL, DROP):
+        raise TableError(f"{where}: unknown decision '{facts['decision']}'; write {KEEP}, {RELABEL} or {DROP}")
+    agents = split_agents(facts["agents"]) if facts["decision"] == RELABEL else ()
+    unknown = [name for name in agents if name not in names]
+    if unknown or (facts["decision"] == RELABEL and not agents):
+        found = unknown[0] if unknown else ""
+        raise TableError(f"{where}: relabel names the unknown agent '{found}'; known are {listed(names)}")
+    ordered = sorted(set(agents), key=names.index)
+    return Review(**{**facts, "agents": SEPARATOR.join(ordered)})
+
+
+def decision_on(row: pd.Series, reviews: dict[str, Review]) -> Review | None:
+    """The decision that holds for a row with `prompt_id` and `prompt`, if any."""
+    review = reviews.get(str(row["prompt_id"]))
+    return review if review and review.concerns(str(row["prompt"])) else None

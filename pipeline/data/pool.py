@@ -1,0 +1,124 @@
+"""pool.yaml: the candidates of a model router, their prices and limits.
+
+Read when a decision is made, not when a router is fitted: a price change, a retirement or an outage needs no refit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from pipeline.data.outcomes import split_agents
+from pipeline.data.prices import MILLION, Priced, named_entries, read_yaml
+from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.tables import read_table
+
+EXAMPLE = "docs/examples/pool.yaml"
+Figures = npt.NDArray[np.float64]
+T = TypeVar("T", float, Figures)
+P = TypeVar("P", bound=Priced)
+
+
+class Candidate(Priced):
+    """One language model that a router may choose.
+
+    `context_tokens` bounds the prompt and the answer together. `never_send` are words, compared without case with the
+    labels of a request; a retired candidate is never chosen.
+    """
+
+    context_tokens: int = Field(gt=0)
+    owner: str = Field(min_length=1)
+    never_send: tuple[str, ...] = Field(default=(), strict=False)
+    state: Literal["in_service", "retired"] = "in_service"
+    note: str = ""
+
+    @field_validator("never_send")
+    @classmethod
+    def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(word.strip() for word in words):
+            raise ValueError("a word is empty")
+        return tuple(word.strip().casefold() for word in words)
+
+
+def read_pool(path: Path) -> tuple[Candidate, ...]:
+    """Read a pool in file order.
+
+    Raises:
+        InputError: the file is missing or malformed, a key is unknown (the nearest known one is told), a price is
+            unknown, or a name stands twice.
+    """
+    return named_entries(read_yaml(path, EXAMPLE), Candidate, str(path))
+
+
+def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """What each prompt of a table is labelled with, for `never_send`: its column `labels`, `a|b`; none without it.
+
+    Raises:
+        TableError: the table cannot be read.
+    """
+    frame = read_table(table, required=("prompt_id",))
+    if "labels" not in frame.columns:
+        return [()] * len(prompt_ids)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, cell in zip(frame["prompt_id"].astype(str), frame["labels"].astype(object).fillna(""), strict=True):
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *split_agents(str(cell)))))
+    return [found[name] for name in prompt_ids]
+
+
+def named(pool: Sequence[P], name: str) -> P:
+    """The candidate of this name.
+
+    Raises:
+        InputError: the pool has none, so its price is unknown.
+    """
+    found = next((candidate for candidate in pool if candidate.name == name), None)
+    if found is None:
+        known = listed(candidate.name for candidate in pool)
+        raise InputError(f"the pool has no candidate '{name}' (known: {known}); add it with its prices to pool.yaml")
+    return found
+
+
+def offered(pool: Sequence[P], names: Sequence[str]) -> tuple[P, ...]:
+    """The pool's entries of these names, in their order.
+
+    Raises:
+        InputError: the pool lacks one, so its price is unknown.
+    """
+    known = {candidate.name: candidate for candidate in pool}
+    return tuple(known.get(name) or named(pool, name) for name in names)
+
+
+def cost_of(candidate: Candidate, tokens_in: T, tokens_out: T) -> T:
+    """USD for a call with so many tokens; figures, or arrays of n prompts."""
+    return (tokens_in * candidate.usd_per_million_in + tokens_out * candidate.usd_per_million_out) / MILLION
+
+
+def eligible(pool: Sequence[Candidate], tokens_in: int, labels: Collection[str]) -> tuple[str, ...]:
+    """The candidates that may answer one prompt, in the pool's order; none where no one may."""
+    may = eligible_matrix(pool, np.array([tokens_in]), [labels])[0]
+    return tuple(candidate.name for candidate, allowed in zip(pool, may, strict=True) if allowed)
+
+
+def eligible_matrix(
+    pool: Sequence[Candidate],
+    tokens_in: npt.NDArray[np.number],
+    labels: Sequence[Collection[str]],
+    tokens_out: Figures | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Which candidate may answer which prompt, [n prompts, c candidates].
+
+    A candidate has to be in service, may not be barred from any label of the prompt, and its context has to leave room
+    for the answer: for `tokens_out` [n, c] of it where that is known (not NaN), and for one token at least.
+    """
+    limits = np.array([candidate.context_tokens for candidate in pool], dtype=np.int64)
+    serves = np.array([candidate.state == "in_service" for candidate in pool], dtype=np.bool_)
+    answer = np.ones((1, len(pool))) if tokens_out is None else np.fmax(tokens_out, 1.0)
+    fits = np.asarray(tokens_in)[:, None] + answer <= limits
+    given = [frozenset(label.strip().casefold() for label in row) for row in labels]
+    barred = np.array([[not row.isdisjoint(c.never_send) for c in pool] for row in given], dtype=np.bool_)
+    return np.asarray(fits & serves & ~barred.reshape(fits.shape), dtype=np.bool_)

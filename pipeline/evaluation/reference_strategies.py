@@ -1,0 +1,173 @@
+"""What every evaluation of graded outcomes shows beside the router: ways of choosing that know little or everything.
+
+Which candidate is the best single one, the cheapest, or the best on a data set is itself learnt. Chosen on the prompts
+that are judged it flatters the baseline, so it is chosen on other prompts wherever there are some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.data.outcomes import Outcomes
+from pipeline.metrics.cost_quality import Rows, Values, known_mean, taken
+from pipeline.routers.base.protocol import Predictions
+
+RANDOM, CHEAPEST, DEAREST = "random", "cheapest", "dearest"
+BEST_SINGLE, BEST_PER_DATASET, ORACLE = "best_single", "best_per_dataset", "oracle"
+TRAIN, EVALUATED = "train", "the evaluated prompts"
+_PRIOR_PROMPTS = 10.0
+"""A mean weighs as much as what it is shrunk towards at this many prompts; where all were tried nothing changes."""
+
+Part = tuple[Outcomes, Rows]
+"""Outcomes that a choice is made on, and the evaluated rows that it is made for."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a way of choosing expects of each cell: quality and cost (USD), float64 [n, c]."""
+
+    quality: Values
+    cost: Values
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way of choosing, and what it got on each prompt: quality and cost (USD), float64 [n], NaN where unknown.
+
+    `picks` is int64 [n], None where no single candidate was picked. `chosen_in` says on what the choice was learnt,
+    `expected` is what it went by, where it can be swept over lambda.
+    """
+
+    name: str
+    quality: Values
+    cost: Values
+    picks: Rows | None = None
+    chosen_in: str = ""
+    expected: Expected | None = None
+
+    @property
+    def untried(self) -> int:
+        """On how many prompts what was picked was never tried."""
+        return int(np.isnan(self.quality).sum())
+
+    def choice(self, candidates: Sequence[str]) -> str | None:
+        """The candidate picked most often; None where none is picked singly."""
+        return None if self.picks is None else candidates[int(np.bincount(self.picks).argmax())]
+
+
+def by_picks(
+    name: str, outcomes: Outcomes, picks: Rows, chosen_in: str = "", expected: Expected | None = None
+) -> Strategy:
+    """The strategy that picks column `picks[i]` for row i."""
+    return Strategy(name, taken(outcomes.quality, picks), taken(outcomes.cost, picks), picks, chosen_in, expected)
+
+
+def of_predictions(name: str, predictions: Predictions, outcomes: Outcomes, parts: Sequence[Part]) -> Strategy:
+    """What a router chose; of several candidates, or where it chose none, the one that it expects most of.
+
+    Where it predicts no cost, that is the candidate's mean in `parts`.
+    """
+    choosable = predictions.chosen | ~predictions.chosen.any(axis=1, keepdims=True)
+    picks = np.where(choosable, predictions.quality, -np.inf).argmax(axis=1)
+    cost = predictions.cost.astype(np.float64)
+    if np.isnan(cost).all():
+        cost = _spread(parts, outcomes, lambda part, rows: np.tile(_cost(part), (len(rows), 1)))
+    return by_picks(name, outcomes, picks, "", Expected(predictions.quality.astype(np.float64), cost))
+
+
+def baseline_rows(outcomes: Outcomes, parts: Sequence[Part], chosen_in: str) -> dict[str, Strategy]:
+    """The rows that need no fitting, by name; those that need costs or data sets only where the table has them."""
+    picks = {BEST_SINGLE: best_single}
+    if np.isfinite(outcomes.cost).any() and all(np.isfinite(part.cost).any() for part, _ in parts):
+        picks = {CHEAPEST: cheapest, DEAREST: dearest, **picks}
+    rows = {RANDOM: _random(outcomes)}
+    rows |= {name: by_picks(name, outcomes, _picks(parts, outcomes, pick), chosen_in) for name, pick in picks.items()}
+    if outcomes.datasets is not None and all(part.datasets is not None for part, _ in parts):
+        expected = _told_the_dataset(outcomes, parts)
+        best = expected.quality.argmax(axis=1)
+        rows[BEST_PER_DATASET] = by_picks(BEST_PER_DATASET, outcomes, best, chosen_in, expected)
+    rows[ORACLE] = _oracle(outcomes)
+    return rows
+
+
+def best_single(part: Outcomes) -> int:
+    """The column of highest mean quality; one tried on few prompts is shrunk towards the mean of all."""
+    return int(_levels(part.quality.astype(np.float64)).argmax())
+
+
+def cheapest(part: Outcomes) -> int:
+    """The column of least mean cost, among those whose cost is known."""
+    return int(np.nanargmin(_cost(part)))
+
+
+def dearest(part: Outcomes) -> int:
+    """The column of highest mean cost, among those whose cost is known."""
+    return int(np.nanargmax(_cost(part)))
+
+
+def mean_quality_and_cost(part: Outcomes) -> tuple[Values, Values]:
+    """Each candidate's mean quality, shrunk as in `best_single` (-inf where never tried), and mean cost; [c] each."""
+    return _levels(part.quality.astype(np.float64)), _cost(part)
+
+
+def _levels(quality: Values, towards: Values | None = None) -> Values:
+    """Shrunk mean quality of each candidate, float64 [c]; -inf where never tried."""
+    tried = (~np.isnan(quality)).sum(axis=0)
+    total = np.where(np.isnan(quality), 0.0, quality).sum(axis=0)
+    prior = known_mean(quality) if towards is None else towards
+    shrunk = (total + _PRIOR_PROMPTS * np.nan_to_num(prior)) / (tried + _PRIOR_PROMPTS)
+    return np.asarray(np.where(tried > 0, shrunk, -np.inf))
+
+
+def _cost(part: Outcomes) -> Values:
+    return known_mean(part.cost.astype(np.float64), axis=0)
+
+
+def _picks(parts: Sequence[Part], outcomes: Outcomes, pick: Callable[[Outcomes], int]) -> Rows:
+    return _spread(parts, outcomes, lambda part, rows: np.full(len(rows), pick(part), np.float64)).astype(np.int64)
+
+
+def _spread(parts: Sequence[Part], outcomes: Outcomes, value: Callable[[Outcomes, Rows], Values]) -> Values:
+    """What `value` says of each part, put to the rows that it holds for."""
+    made = [value(part, rows) for part, rows in parts]
+    spread = np.full((len(outcomes), *made[0].shape[1:]), np.nan)
+    for (_, rows), values in zip(parts, made, strict=True):
+        spread[rows] = values
+    return spread
+
+
+def _told_the_dataset(outcomes: Outcomes, parts: Sequence[Part]) -> Expected:
+    """Each candidate's mean on the prompt's data set, -inf where not tried on it; on a new data set that over all."""
+
+    def level(part: Outcomes, rows: Rows) -> Values:
+        names = np.array(part.datasets, dtype=object)
+        asked = np.array([outcomes.datasets[i] for i in rows] if outcomes.datasets else [], dtype=object)
+        quality = part.quality.astype(np.float64)
+        levels = np.tile(_levels(quality), (len(rows), 1))
+        for name in set(asked) & set(names):
+            inside = quality[names == name]
+            levels[asked == name] = _levels(inside, known_mean(inside))
+        return levels
+
+    return Expected(
+        _spread(parts, outcomes, level),
+        _spread(parts, outcomes, lambda part, rows: np.tile(_cost(part), (len(rows), 1))),
+    )
+
+
+def _random(outcomes: Outcomes) -> Strategy:
+    """Any of the candidates that were tried, each as likely: the mean over them, without the noise of a draw."""
+    quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
+    return Strategy(RANDOM, known_mean(quality, axis=1), known_mean(np.where(np.isnan(quality), np.nan, cost), axis=1))
+
+
+def _oracle(outcomes: Outcomes) -> Strategy:
+    """The best answer to each prompt, and of several best ones the cheapest."""
+    quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
+    known = np.where(np.isnan(quality), -np.inf, quality)
+    best = known >= known.max(axis=1, keepdims=True)
+    price = np.where(best, np.where(np.isnan(cost), np.finfo(np.float64).max, cost), np.inf)
+    return by_picks(ORACLE, outcomes, price.argmin(axis=1), EVALUATED, Expected(known, cost))

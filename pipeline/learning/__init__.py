@@ -1,0 +1,1 @@
+"""Small methods of learning that routers share: linear heads, cross-fitting, calibration, tf-idf."""

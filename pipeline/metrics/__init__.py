@@ -1,0 +1,1 @@
+"""Figures from truths and choices, with bootstrap intervals; nothing here knows where the arrays came from."""

@@ -1,0 +1,143 @@
+"""Multi-label metrics, calibration error and bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+
+Binary = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
+Statistic = Callable[[Binary, Binary], float]
+
+
+def f1_from_counts(both: int, predicted: int, actual: int) -> float:
+    """F1 from the counts of true positives, predicted and actual positives; 0 where nothing is either."""
+    return 2.0 * both / (predicted + actual) if predicted + actual else 0.0
+
+
+def micro_f1(truth: Binary, chosen: Binary) -> float:
+    """F1 over all cells together; arguments bool [n, c]."""
+    return f1_from_counts(int((truth & chosen).sum()), int(chosen.sum()), int(truth.sum()))
+
+
+def chosen_quality(quality: FloatMatrix, chosen: Binary) -> float:
+    """Mean quality of what was chosen, over the prompts where it is known; 0 where it is known of none.
+
+    Arguments [n, c], quality NaN where a candidate was not tried.
+    """
+    known = chosen & ~np.isnan(quality)
+    count = known.sum(axis=1)
+    means = np.where(known, quality, 0.0).sum(axis=1)[count > 0] / count[count > 0]
+    return float(means.mean()) if len(means) else 0.0
+
+
+def macro_f1(truth: Binary, chosen: Binary) -> float:
+    """Mean F1 over the candidates that occur in the truth or among the choices; arguments bool [n, c]."""
+    total = truth.sum(axis=0) + chosen.sum(axis=0)
+    if not total.any():
+        return 0.0
+    both = (truth & chosen).sum(axis=0)
+    seen = total > 0
+    return float((2.0 * both[seen] / total[seen]).mean())
+
+
+def hamming_loss(truth: Binary, chosen: Binary) -> float:
+    """Share of cells that are wrong."""
+    return float((truth != chosen).mean())
+
+
+def subset_accuracy(truth: Binary, chosen: Binary) -> float:
+    """Share of prompts whose whole subset is right."""
+    return float((truth == chosen).all(axis=1).mean())
+
+
+def recall(truth: Binary, chosen: Binary) -> float:
+    """Share of the true cells that were chosen; 0 where there are none."""
+    return float((truth & chosen).sum() / truth.sum()) if truth.any() else 0.0
+
+
+def expected_calibration_error(truth: Binary, probability: FloatMatrix, bins: int = 10) -> float:
+    """Gap between probability and frequency over all cells, in equally filled bins (Nixon et al., 2019).
+
+    Equal filling, since most cells of a many-label matrix lie near 0 and would hide everything else.
+    """
+    return float(sum(share * abs(p - f) for p, f, share in reliability(truth, probability, bins)))
+
+
+def reliability(truth: Binary, probability: FloatMatrix, bins: int = 10) -> list[tuple[float, float, float]]:
+    """For each bin: mean probability, observed frequency, share of the cells."""
+    order = np.argsort(probability, axis=None, kind="stable")
+    flat_p = probability.reshape(-1)[order].astype(np.float64)
+    flat_t = truth.reshape(-1)[order]
+    parts = zip(np.array_split(flat_p, bins), np.array_split(flat_t, bins), strict=True)
+    return [(float(p.mean()), float(t.mean()), len(p) / len(flat_p)) for p, t in parts if len(p)]
+
+
+HEADLINE: dict[str, Statistic] = {
+    "micro_f1": micro_f1,
+    "macro_f1": macro_f1,
+    "hamming_loss": hamming_loss,
+    "subset_accuracy": subset_accuracy,
+}
+
+
+def resamples(rows: int, count: int, seed: int) -> Rows:
+    """Row numbers of `count` bootstrap resamples: int64 [count, rows]. One draw serves paired comparisons."""
+    return np.random.default_rng(seed).integers(0, rows, size=(count, rows))
+
+
+def bootstrap(
+    statistic: Callable[[Any, Binary], float], truth: Any, chosen: Binary, draws: Rows
+) -> npt.NDArray[np.float64]:
+    """The statistic on each resample of prompts: float64 [count]."""
+    return np.array([statistic(truth[rows], chosen[rows]) for rows in draws])
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one figure that a router is first judged by: micro-F1 on labels, the chosen quality on graded outcomes.
+
+    `truth` [n, c] is what `statistic` takes beside the choices.
+    """
+
+    name: str
+    truth: Any
+    statistic: Callable[[Any, Binary], float]
+
+
+def headline(outcomes: Outcomes) -> Headline:
+    """The headline figure for outcomes, with their truth."""
+    if outcomes.is_labels:
+        return Headline("micro_f1", outcomes.quality > 0.5, micro_f1)
+    return Headline("quality", outcomes.quality, chosen_quality)
+
+
+def interval(values: npt.NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap values."""
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(values, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def per_candidate(truth: Binary, chosen: Binary, candidates: tuple[str, ...]) -> list[dict[str, float | int | str]]:
+    """Precision, recall, F1 and support of each candidate, in column order."""
+    rows: list[dict[str, float | int | str]] = []
+    for column, name in enumerate(candidates):
+        t, p = truth[:, column], chosen[:, column]
+        both = int((t & p).sum())
+        rows.append(
+            {
+                "candidate": name,
+                "precision": both / int(p.sum()) if p.any() else 0.0,
+                "recall": both / int(t.sum()) if t.any() else 0.0,
+                "f1": f1_from_counts(both, int(p.sum()), int(t.sum())),
+                "support": int(t.sum()),
+            }
+        )
+    return rows

@@ -1,0 +1,142 @@
+"""A candidate sits the test: what that may cost, and every prompt of a sheet asked that was not answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.data.prices import MILLION, Priced
+from pipeline.onboarding.answers_file import AnswerFile, Row
+from pipeline.onboarding.chat_client import Answer, Asking, PromptRefused
+from pipeline.onboarding.grading import grade
+from pipeline.onboarding.test_sheet import ITEM, REFERENCE
+from pipeline.routers.base.cost_model import tokens_in
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.tables import read_table
+
+_OF_SHEET = (ITEM, "prompt_id", "prompt", "task", "keywords", "grading", REFERENCE)
+_OF_ANSWER = ("quality", "cost", "answer", "whole", "tokens_in", "tokens_out", "model")
+_HOPELESS = 3
+"""So many refusals before any answer say that the fault is not the prompts'."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What asking may cost in USD: the prompts about `prompts_usd`, with the longest answers at most `most_usd`.
+
+    None where the price, or for the second the length of answers, is not known.
+    """
+
+    prompts: int
+    tokens: int
+    prompts_usd: float | None
+    most_usd: float | None
+
+
+@dataclass(frozen=True)
+class Sat:
+    """How it went: prompts asked, answers in the file, those graded by rule or a person, refusals with their reasons,
+    and what the endpoint's own token counts cost in USD (None where no price is known).
+    """
+
+    asked: int
+    answered: int
+    graded: int
+    refused: Mapping[str, str]
+    usd: float | None
+
+
+@dataclass(frozen=True)
+class SheetRows:
+    """The prompts of a sheet by id, each with what the sheet says of it, and the columns of the file of answers."""
+
+    by_id: Mapping[str, Row]
+    columns: tuple[str, ...]
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        return {name: row["prompt"] for name, row in self.by_id.items()}
+
+    def without(self, answered: Mapping[str, str]) -> list[Row]:
+        return [row for name, row in self.by_id.items() if name not in answered]
+
+
+def read_sheet(path: Path) -> SheetRows:
+    """Read a sheet that `export` wrote; what is filled in there is passed over.
+
+    Raises:
+        TableError: see `read_table`.
+    """
+    frame = read_table(path, required=("prompt_id", "prompt"))
+    told = [name for name in _OF_SHEET if name in frame.columns]
+    rows = [
+        dict(zip(told, ("" if value is None else str(value) for value in values), strict=True))
+        for values in frame[told].itertuples(index=False)
+    ]
+    return SheetRows({row["prompt_id"]: row for row in rows}, (*told, *_OF_ANSWER))
+
+
+def estimate(rows: list[Row], max_tokens: int, price: Priced | None) -> Estimate:
+    """Before anything is asked; `max_tokens` is the longest answer, 0 without a limit."""
+    tokens = int(tokens_in([row["prompt"] for row in rows]).sum()) if rows else 0
+    if price is None:
+        return Estimate(len(rows), tokens, None, None)
+    prompts_usd = tokens * price.usd_per_million_in / MILLION
+    answers_usd = len(rows) * max_tokens * price.usd_per_million_out / MILLION
+    return Estimate(len(rows), tokens, prompts_usd, prompts_usd + answers_usd if max_tokens else None)
+
+
+def sit(
+    sheet: SheetRows, file: AnswerFile, asking: Asking, price: Priced | None, told: Callable[[], object] = lambda: None
+) -> Sat:
+    """Ask what is missing in the file and add each answer to it; `told` is called after each prompt.
+
+    Raises:
+        SwitchtenderError: the endpoint refuses everything or does not answer; what was answered is kept.
+    """
+    model = asking.endpoint.model
+    before = file.answered(model, sheet.prompts)
+    graded, usd = sum(bool(quality) for quality in before.values()), 0.0
+    refused: dict[str, str] = {}
+    todo = sheet.without(before)
+    for number, row in enumerate(todo, start=1):
+        try:
+            answer = asking.ask(row["prompt"])
+        except PromptRefused as error:
+            refused[row["prompt_id"]] = str(error)
+            if number == len(refused) == _HOPELESS and not before:
+                raise SwitchtenderError(f"every prompt is refused ({error}); check the model's name") from error
+        else:
+            cost = _usd(answer, price)
+            usd += cost or 0.0
+            file.add(_added(row, answer, cost, model))
+            graded += bool(_quality(row, answer))
+        told()
+    answered = len(before) + len(todo) - len(refused)
+    return Sat(len(todo), answered, graded, refused, None if price is None else usd)
+
+
+def _quality(row: Row, answer: Answer) -> str:
+    """By rule, or empty; an answer that was cut off may have gone on to be right."""
+    found = grade(answer.text, row.get(REFERENCE, ""), row.get("grading", "")) if answer.is_whole else None
+    return "" if found is None else f"{found:g}"
+
+
+def _usd(answer: Answer, price: Priced | None) -> float | None:
+    if price is None or answer.tokens_in is None or answer.tokens_out is None:
+        return None
+    return (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / MILLION
+
+
+def _added(row: Row, answer: Answer, cost: float | None, model: str) -> Row:
+    return {
+        **row,
+        "quality": _quality(row, answer),
+        "cost": "" if cost is None else f"{cost:.9g}",
+        "answer": answer.text,
+        "whole": str(int(answer.is_whole)),
+        "tokens_in": "" if answer.tokens_in is None else str(answer.tokens_in),
+        "tokens_out": "" if answer.tokens_out is None else str(answer.tokens_out),
+        "model": model,
+    }

@@ -1,0 +1,278 @@
+"""Policies: from expected qualities and costs to a decision. They are chosen inside train and stored with the router.
+
+Each has two answers to a quality matrix [n, c] in 0..1, a cost matrix [n, c] in USD (NaN: unknown; None: all are) and
+what may be chosen (bool [n, c]; None: everything). `choose` gives bool [n, c]; a row is empty where nothing may be
+chosen. `ranking` gives the whole order, int64 [n, c], best first: whoever does not get an answer asks the next. What
+may not be chosen stands last in it.
+
+A cost that is not known is never taken for a low one: where costs are weighed, such a candidate stands behind every
+one of known cost; within a budget it never fits.
+
+One that is told to doubt also needs the standard error of each quality [n, c]; the others do not look at it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.params import Section
+
+Choice = npt.NDArray[np.bool_]
+Order = npt.NDArray[np.int64]
+Cells = npt.NDArray[np.floating]
+Tiers = npt.NDArray[np.int64]
+_FIRST, _LATER, _LAST, _BARRED = range(4)
+NEVER_STRONG = 2.0
+"""A threshold that no difference of two qualities reaches."""
+
+
+class PolicyParams(Section):
+    """How a choice is made. `auto` is a subset for labels, and quality first for graded outcomes.
+
+    willingness: quality minus `quality_per_usd` (lambda) times cost. Where it is left out it is chosen in train: the
+    least cost that gives up at most `give_up` of the quality of quality-first, or, with `mean_budget_usd`, the best
+    quality whose mean cost keeps within it.
+    pair: `strong` where its expected quality is above that of `weak` by `theta`; left out, theta is calibrated in train
+    so that `strong_share` of the prompts are strong calls. The names default to the best and the cheapest candidate.
+    budget: the best expected quality among those whose expected cost is at most `budget_usd` a request.
+    doubt: of these but pair and subset, each pays for a dearer candidate only where it is expected to gain more than so
+    many standard errors; 0 asks for no standard errors.
+    """
+
+    kind: Literal["auto", "subset", "best", "willingness", "pair", "budget"] = "auto"
+    quality_per_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    give_up: float = Field(default=0.005, ge=0, le=1)
+    mean_budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    strong: str = ""
+    weak: str = ""
+    theta: float | None = Field(default=None, ge=-NEVER_STRONG, le=NEVER_STRONG)
+    strong_share: float = Field(default=0.5, ge=0, le=1)
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    doubt: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _doubts_where_it_pays(self) -> Self:
+        if self.doubt and self.kind in ("subset", "pair"):
+            raise ValueError(f"doubt goes with kind best, willingness or budget, not with {self.kind}; leave it out")
+        return self
+
+
+AUTO = PolicyParams()
+
+
+@dataclass(frozen=True)
+class SubsetPolicy:
+    """Choose every candidate whose probability reaches its threshold; costs play no part.
+
+    Where each training prompt needed at least one candidate, the likeliest is chosen when none reaches its own.
+    """
+
+    thresholds: tuple[float, ...]
+    at_least_one: bool
+
+    def choose(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Choice:
+        may = _allowed(quality, allowed)
+        chosen: Choice = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
+        if self.at_least_one:
+            empty = ~chosen.any(axis=1) & may.any(axis=1)
+            away = np.where(may, quality - np.asarray(self.thresholds, dtype=np.float32), -np.inf)
+            chosen[empty, away.argmax(axis=1)[empty]] = True
+        return chosen
+
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
+        """By probability, whatever the thresholds."""
+        return _order(quality, np.zeros(quality.shape, dtype=np.int64), _allowed(quality, allowed))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "subset", "thresholds": list(self.thresholds), "at_least_one": self.at_least_one}
+
+
+class _OneOf(ABC):
+    """Chooses the first of its ranking. A subclass says what a candidate is worth, and in which tier it stands."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        """Worth and tier of each cell [n, c]: a lower tier goes first, then the higher worth; _LAST is not chosen."""
+
+    def choose(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Choice:
+        may = _allowed(quality, allowed) & (self._worth(quality, _costs(quality, cost))[1] < _LAST)
+        first = self.ranking(quality, cost, allowed, error)[:, :1]
+        chosen = np.zeros(quality.shape, dtype=np.bool_)
+        np.put_along_axis(chosen, first, np.take_along_axis(may, first, axis=1), axis=1)
+        return chosen
+
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
+        return _order(*self._worth(quality, _costs(quality, cost)), _allowed(quality, allowed))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class BestPolicy(_OneOf):
+    """Choose the one candidate of highest expected quality; ties go to the first."""
+
+    kind: ClassVar[str] = "best"
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        return quality, np.zeros(quality.shape, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class WillingnessPolicy(_OneOf):
+    """Choose the highest quality - lambda x cost; `quality_per_usd` is lambda. Unknown costs go behind all others."""
+
+    quality_per_usd: float
+    kind: ClassVar[str] = "willingness"
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        known = ~np.isnan(cost)
+        spent = np.where(known, cost, 0.0).astype(np.float64)
+        return quality - self.quality_per_usd * spent, np.where(known, _FIRST, _LATER)
+
+
+@dataclass(frozen=True)
+class PairPolicy(_OneOf):
+    """Choose column `strong` where its expected quality is at least `theta` above that of column `weak`, else `weak`.
+
+    Where neither may be chosen it is the best of the others.
+    """
+
+    strong: int
+    weak: int
+    theta: float
+    kind: ClassVar[str] = "pair"
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        tiers = np.full(quality.shape, _LATER)
+        tiers[:, [self.strong, self.weak]] = _FIRST
+        worth = quality.astype(np.float64)
+        calls = _apart(worth, self.strong, self.weak) >= self.theta
+        worth[:, self.strong], worth[:, self.weak] = calls, ~calls
+        return worth, tiers
+
+
+@dataclass(frozen=True)
+class BudgetPolicy(_OneOf):
+    """Choose the highest expected quality among what costs at most `usd` a request; nothing where nothing does."""
+
+    usd: float
+    kind: ClassVar[str] = "budget"
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        return quality, np.where(cost <= self.usd, _FIRST, _LAST)  # an unknown cost (NaN) does not fit
+
+
+@dataclass(frozen=True)
+class DoubtPolicy(_OneOf):
+    """Choose as `policy` does, but pay more only for a gain that is beyond doubt.
+
+    From the cheapest upwards, a dearer candidate takes the place of the one that is held only where it is worth more
+    by over `doubt` standard errors of the difference, sqrt(e1^2 + e2^2): as if two estimates erred independently. One
+    that is worth no more than a cheaper one never does. An unknown cost counts as the highest there is. Behind the one
+    that is chosen stand the others as `policy` ranks them.
+    """
+
+    policy: BestPolicy | WillingnessPolicy | BudgetPolicy
+    doubt: float
+
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+        return self.policy._worth(quality, cost)
+
+    def ranking(
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
+    ) -> Order:
+        if error is None:
+            raise ValueError("a policy that doubts needs the standard error of each expected quality")
+        order = self.policy.ranking(quality, cost, allowed)
+        held = self._held(quality, _costs(quality, cost), _allowed(quality, allowed), error)
+        front = np.argsort(order != held[:, None], axis=1, kind="stable")
+        return np.take_along_axis(order, front, axis=1)
+
+    def _held(self, quality: FloatMatrix, cost: Cells, allowed: Choice, error: Cells) -> Order:
+        """The column that is held in the end, int64 [n]; only the foremost tier of a row takes part."""
+        worth, tiers = self._worth(quality, cost)
+        tiers = np.where(allowed, tiers, _BARRED)
+        dear = np.where(np.isnan(cost), np.inf, cost)
+        upwards = np.lexsort((-worth, dear, tiers), axis=1)
+        rows = np.arange(len(quality))
+        held: Order = upwards[:, 0]
+        most = worth[rows, held]
+        for each in upwards[:, 1:].T:
+            here, better = tiers[rows, each] == tiers[rows, held], worth[rows, each] > most
+            gain = worth[rows, each].astype(np.float64) - worth[rows, held]
+            beyond = gain > self.doubt * np.hypot(error[rows, each], error[rows, held])
+            held = np.where(here & better & beyond, each, held)
+            most = np.where(here & better, worth[rows, each], most)
+        return held
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.policy.to_json(), "doubt": self.doubt}
+
+
+Policy = SubsetPolicy | BestPolicy | WillingnessPolicy | PairPolicy | BudgetPolicy | DoubtPolicy
+_KINDS: dict[str, type[BestPolicy | WillingnessPolicy | PairPolicy | BudgetPolicy]] = {
+    policy.kind: policy for policy in (BestPolicy, WillingnessPolicy, PairPolicy, BudgetPolicy)
+}
+
+
+def policy_from_json(value: dict[str, Any]) -> Policy:
+    """The inverse of a policy's `to_json`.
+
+    Raises:
+        KeyError: a kind that this release does not know.
+        TypeError: a figure is missing, or one too many.
+    """
+    figures = {name: figure for name, figure in value.items() if name != "kind"}
+    if value["kind"] == "subset":
+        return SubsetPolicy(tuple(map(float, figures["thresholds"])), bool(figures["at_least_one"]))
+    doubt = figures.pop("doubt", 0.0)
+    return doubting(_KINDS[value["kind"]](**figures), doubt)
+
+
+def doubting(policy: Policy, doubt: float) -> Policy:
+    """The policy, told to doubt; as it is where the doubt is 0.
+
+    Raises:
+        TypeError: it is of a kind that cannot.
+    """
+    if not doubt:
+        return policy
+    if not isinstance(policy, BestPolicy | WillingnessPolicy | BudgetPolicy):
+        raise TypeError(f"{type(policy).__name__} cannot doubt")
+    return DoubtPolicy(policy, doubt)
+
+
+def _apart(quality: Cells, strong: int, weak: int) -> Cells:
+    """How much more is expected of the strong candidate than of the weak one: float64 [n]."""
+    return quality[:, strong].astype(np.float64) - quality[:, weak]
+
+
+def _allowed(quality: FloatMatrix, allowed: Choice | None) -> Choice:
+    return np.ones(quality.shape, dtype=np.bool_) if allowed is None else allowed
+
+
+def _costs(quality: FloatMatrix, cost: Cells | None) -> Cells:
+    return np.full(quality.shape, np.nan) if cost is None else cost
+
+
+def _order(worth: Cells, tiers: Tiers, allowed: Choice) -> Order:
+    """By tier, then by worth, equals in the order of the columns; what is not allowed last."""
+    return np.lexsort((-worth, np.where(allowed, tiers, _BARRED)), axis=1)

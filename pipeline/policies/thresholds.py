@@ -1,0 +1,39 @@
+"""Thresholds of a subset, learnt from held-out probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.metrics.multilabel import f1_from_counts
+from pipeline.policies.policy import SubsetPolicy
+
+_GRID = np.round(np.arange(0.05, 0.96, 0.01), 2)
+_PRIOR_PROMPTS = 30.0
+"""An agent's own best threshold weighs as much as the common one at this many positive prompts."""
+
+
+def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix) -> SubsetPolicy:
+    """Thresholds from held-out probabilities [n, c] and labels [n, c].
+
+    One common threshold maximises micro-F1; each candidate's own best is mixed in by its number of positives,
+    so that a rare one, whose own best is mostly chance, keeps near the common one.
+    """
+    at_least_one = bool((labels.sum(axis=1) >= 1).all())
+    common = _best_threshold(quality, labels)
+    positives = labels.sum(axis=0)
+    own = np.array([_best_threshold(quality[:, [c]], labels[:, [c]]) for c in range(labels.shape[1])])
+    weight = positives / (positives + _PRIOR_PROMPTS)
+    mixed = weight * own + (1 - weight) * common
+    return SubsetPolicy(tuple(round(float(t), 4) for t in mixed), at_least_one)
+
+
+def _best_threshold(quality: FloatMatrix, labels: FloatMatrix) -> float:
+    """The middle of the thresholds whose F1 is within a whisker of the best, which is steadier than the best."""
+    truth = labels > 0.5
+    scores = []
+    for threshold in _GRID:
+        chosen = quality >= threshold
+        scores.append(f1_from_counts(int((chosen & truth).sum()), int(chosen.sum()), int(truth.sum())))
+    near = np.flatnonzero(np.asarray(scores) >= max(scores) - 0.002)
+    return float(np.median(_GRID[near]))

@@ -1,0 +1,192 @@
+"""What the report of one night shows, and how it is gathered from the files that the stages left.
+
+A piece that was not written is None, never an empty list: "no row was quarantined" and "the quarantine could not
+be read" are different news. A file that is there but cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.fates import read_fates
+from pipeline.evaluation.cost_quality_plots import OUTCOME_PICTURES
+from pipeline.evaluation.plots import PICTURES
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.stage import Summary
+from pipeline.runtime.tables import sha256_file
+from pipeline.runtime.track import AGENTS, Track
+
+TASK_MAP = "task_map"
+
+ORDER = (
+    "validate",
+    "split",
+    "label_noise",
+    "augment",
+    "train",
+    "join",
+    "optimize",
+    "evaluate",
+    "gate",
+    "lineage",
+)
+RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
+PASSED, UNDECIDABLE = "passed", "undecidable"
+_RECORDED = ("data/*", "params.yaml", "dvc.lock", "constraints.txt")
+_NOT_DATA = {"README.md", ".gitignore"}
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long a stage took in seconds, and whether it `ran`, was `unchanged` or `failed`."""
+
+    stage: str
+    seconds: float
+    outcome: str = RAN
+
+
+@dataclass(frozen=True)
+class DataChanges:
+    """Ids of prompts that differ from an earlier dataset; `against` names it, such as `version 12, champion`."""
+
+    against: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that one report shows. Law: nothing is read, asked or timed while it is drawn.
+
+    `verdict` and `gates` are verdict.json's; `verdict` is None where the night ended before the gate, and then
+    `stopped` says where and why. `version` is None where nothing was registered, `alias` what it was given.
+    `changes` is None where there is no earlier dataset. `metrics` is metrics.json, `precisions` precisions.json;
+    `pictures` are PNG bytes; `links` are label -> path. The other fields are None where their stage left nothing.
+    """
+
+    run_key: str
+    track: Track = AGENTS
+    verdict: str | None = None
+    gates: tuple[dict[str, Any], ...] = ()
+    stopped: str | None = None
+    version: str | None = None
+    alias: str | None = None
+    ended: str = ""
+    summaries: dict[str, Summary] = field(default_factory=dict)
+    timings: tuple[StageTime, ...] = ()
+    changes: DataChanges | None = None
+    uncommitted: tuple[str, ...] = ()
+    metrics: dict[str, Any] | None = None
+    precisions: dict[str, Any] | None = None
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    suspects: Rows | None = None
+    quarantine: Rows | None = None
+    fates: dict[str, dict[str, int]] | None = None
+    lineage: dict[str, Any] | None = None
+    environment: dict[str, Any] | None = None
+    params: str | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the door is open: the stage says so, and at least one gate stands and each of them passed."""
+        return self.verdict == PASSED and bool(self.gates) and not self.closed and self.stopped is None
+
+    @property
+    def closed(self) -> tuple[dict[str, Any], ...]:
+        """The gates that did not pass: those that failed and those that could not decide."""
+        return tuple(gate for gate in self.gates if gate.get("verdict") != PASSED)
+
+
+def collect(run_folder: Path, run_key: str, track: Track = AGENTS, **known: Any) -> ReportFacts:
+    """Gather the facts of a night from its folder; `known` adds or replaces fields of ReportFacts.
+
+    From files: verdict, gates, summaries, metrics, pictures, suspects, quarantine, fates, lineage, environment,
+    params and the sha256 of data/*, params.yaml, dvc.lock and constraints.txt. The caller knows the rest:
+    version, alias, ended, stopped, timings, changes, uncommitted, links.
+
+    Raises:
+        InputError: a file is there but is not what its stage writes.
+    """
+    stages = run_folder / track.stages
+    gate = _json(stages / "gate" / "verdict.json") or {}
+    summaries = {name: found for name in ORDER if (found := _json(stages / name / "summary.json")) is not None}
+    facts: dict[str, Any] = {
+        "verdict": gate.get("verdict"),
+        "gates": tuple(gate.get("gates", ())),
+        "summaries": summaries,
+        "metrics": _json(stages / "evaluate" / "metrics.json"),
+        "precisions": _json(stages / "optimize" / "precisions.json"),
+        "pictures": _pictures(stages / "evaluate" / "plots"),
+        "suspects": _rows(stages / "label_noise" / "suspects.csv"),
+        "quarantine": _rows(stages / "validate" / "quarantine.csv"),
+        "fates": count_fates(stages / "fates"),
+        "lineage": summaries.get("lineage"),
+        "environment": _json(stages / "train" / "environment.json"),
+        "params": _text(run_folder / "params.yaml"),
+        "digests": _digests(run_folder),
+    }
+    return ReportFacts(run_key=run_key, track=track, **{**facts, **known})
+
+
+def count_fates(folder: Path) -> dict[str, dict[str, int]] | None:
+    """For each stage that recorded fates, in the night's order: fate -> number of rows. None where none did."""
+    if not folder.is_dir():
+        return None
+    found = {path.stem for path in folder.glob("*.parquet")}
+    stages = [name for name in ORDER if name in found] + sorted(found - set(ORDER))
+    counts = {name: read_fates(name, folder)["fate"].value_counts().to_dict() for name in stages}
+    return {name: {str(fate): int(count) for fate, count in rows.items()} for name, rows in counts.items()}
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run its stage again") from error
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); run its stage again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object; run its stage again")
+    return value
+
+
+def _rows(path: Path) -> Rows | None:
+    """The rows of a table that may have none, as text."""
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV table ({error}); run its stage again") from error
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    paths = {name: folder / f"{name}.png" for name in (*PICTURES, *OUTCOME_PICTURES, TASK_MAP)}
+    return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+
+def _digests(run_folder: Path) -> dict[str, str]:
+    paths = sorted(path for pattern in _RECORDED for path in run_folder.glob(pattern))
+    files = [path for path in paths if path.is_file() and path.name not in _NOT_DATA and path.suffix != ".dvc"]
+    return {path.relative_to(run_folder).as_posix(): sha256_file(path) for path in files}

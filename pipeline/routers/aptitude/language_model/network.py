@@ -1,0 +1,142 @@
+"""A causal language model that reads a capability and a prompt, and is asked whether the one can handle the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipeline.encoders.causal_lm import load_causal
+from pipeline.encoders.sentence_encoder import Encoder
+from pipeline.encoders.windows import Room, Tokens
+from pipeline.routers.aptitude.language_model.lora import adapt
+from pipeline.routers.aptitude.language_model.soft_prompt import Connector
+from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.runtime.errors import InputError
+
+MODEL_SETTING = "aptitude.language_model"
+ENCODER_SETTING = "aptitude.capability_encoder"
+RANK = 8
+_LINE_TOKENS = 128
+_OPENING = "What a language model gets right:"
+_REQUEST = "\nA request:\n"
+_QUESTION = "\nCan this language model handle the request? Answer Yes or No.\nAnswer:"
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A capability as the language model has read it: keys and values of each layer, [1, heads, tokens, width]."""
+
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    tokens: int
+
+    def cache(self, prompts: int) -> Any:
+        """For a batch of prompts, each of which follows this prefix."""
+        from transformers import DynamicCache
+
+        return DynamicCache([tuple(part.expand(prompts, -1, -1, -1) for part in layer) for layer in self.layers])
+
+
+class Reading(torch.nn.Module):
+    """Encoder, connector and language model; only adapters, connector and encoder can be trained.
+
+    A capability is read once, whatever the number of prompts that follow it, and a prompt's score depends on nothing
+    else in the batch (Law), since padding is masked.
+    """
+
+    def __init__(self, params: AptitudeParams) -> None:
+        """
+        Raises:
+            InputError: a model cannot be loaded, or cannot answer; the message names the setting.
+        """
+        super().__init__()
+        tokenizer, model = load_causal(params.language_model, MODEL_SETTING)
+        self.tokenizer = tokenizer
+        self.model = model.float()
+        self.adapters = torch.nn.ModuleList(adapt(self.model, params.language_model, MODEL_SETTING, RANK))
+        self.embeddings = self.model.get_input_embeddings()
+        encoder = Encoder.load(params.capability_encoder, _LINE_TOKENS, ENCODER_SETTING)
+        size = float(self.embeddings.weight.norm(dim=1).mean())
+        self.connector = Connector(encoder, self.embeddings.weight.shape[1], size)
+        self.room = Room(params.model_tokens, 0, 0)
+        self.question = self._ids(_QUESTION)
+        self.answers = [self._answer(word) for word in (" Yes", " No")]
+        if self.answers[0] == self.answers[1]:
+            raise InputError(
+                f"the language model '{params.language_model}' has no tokens for Yes and No; "
+                f"name another in {MODEL_SETTING}"
+            )
+        self.eval()
+
+    def tokenize(self, prompts: Sequence[str]) -> list[Tokens]:
+        """Each prompt whole, or its two ends, and the question."""
+        return [self.room.ends(self._ids(prompt)) + self.question for prompt in prompts]
+
+    def prefix(self, lines: Sequence[str]) -> Prefix:
+        """What is read before a prompt: a candidate's lines, one soft token each."""
+        bos = self.tokenizer.bos_token_id
+        before = [*([] if bos is None else [int(bos)]), *self._ids(_OPENING)]
+        parts = [self._embedded(before), self.connector(lines), self._embedded(self._ids(_REQUEST))]
+        read = self.model(inputs_embeds=torch.cat(parts)[None], use_cache=True, logits_to_keep=1).past_key_values
+        layers = tuple((layer.keys, layer.values) for layer in read.layers)
+        return Prefix(layers, sum(map(len, parts)))
+
+    def forward(self, prefix: Prefix, tokens: Sequence[Tokens]) -> torch.Tensor:
+        """The log-odds of Yes against No after each of n prompts, float32 [n]."""
+        longest = max(map(len, tokens))
+        ids = torch.zeros((len(tokens), longest), dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(tokens):
+            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[row, longest - len(prompt) :] = 1
+        logits = self.model(
+            input_ids=ids,
+            attention_mask=torch.cat([torch.ones(len(tokens), prefix.tokens, dtype=torch.int64), mask], dim=1),
+            position_ids=(prefix.tokens + mask.cumsum(dim=1) - 1).clamp(min=0),
+            past_key_values=prefix.cache(len(tokens)),
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        odds: torch.Tensor = logits[:, self.answers[0]] - logits[:, self.answers[1]]
+        return odds
+
+    def learn(self, everything: bool) -> None:
+        """Train the connector alone, or with it the adapters and the encoder."""
+        self.adapters.requires_grad_(False)
+        for adapter in self.adapters:
+            for matrix in (adapter.up, adapter.down):
+                matrix.requires_grad_(everything)
+        self.connector.layer.requires_grad_(True)
+        self.connector.learn_lines(everything)
+
+    def parts(self) -> dict[str, torch.nn.Parameter]:
+        """What is being trained, by name."""
+        return {name: part for name, part in self.named_parameters() if part.requires_grad}
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """All that training may have changed."""
+        self.learn(everything=True)
+        return {name: part.detach() for name, part in self.parts().items()}
+
+    @torch.no_grad()
+    def restore(self, trained: Mapping[str, torch.Tensor]) -> None:
+        """The inverse of `trained`."""
+        self.learn(everything=True)
+        for name, part in self.parts().items():
+            part.copy_(trained[name])
+
+    def _embedded(self, ids: Tokens) -> torch.Tensor:
+        found: torch.Tensor = self.embeddings(torch.tensor(ids))
+        return found
+
+    def _ids(self, text: str) -> Tokens:
+        ids: Tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    def _answer(self, word: str) -> int:
+        """The first token that tells the question with this answer from the question alone."""
+        answered = self._ids(_QUESTION + word)
+        asked = [*self.question, -1]
+        return next((token for token, known in zip(answered, asked, strict=False) if token != known), -1)

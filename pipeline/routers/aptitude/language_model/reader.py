@@ -1,0 +1,171 @@
+"""The full variant: a small causal language model that is asked whether a candidate can handle a prompt.
+
+After Model-SAT (arXiv 2502.17282): capability encoder, connector of one layer, language model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import softmax
+
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.encoders.causal_lm import causal_identity
+from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
+from pipeline.routers.aptitude.items import AptitudeTest
+from pipeline.routers.aptitude.language_model.schedule import Pace
+from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.routers.aptitude.training_set import Lesson
+from pipeline.routers.base.settings import Progress
+from pipeline.routers.tasks.graph import Indices
+from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.tables import write_json
+
+if TYPE_CHECKING:
+    from pipeline.routers.aptitude.language_model.network import Prefix, Reading
+
+TENSORS = "full.safetensors"
+FACTS = "full.json"
+_BATCH = 16
+_SHARPNESS = 20.0
+_CLIP = 0.02
+_TOLD = ("capability_encoder", "language_model", "model_tokens")
+"""Settings that a saved reader keeps: with others its weights mean nothing."""
+Lines = tuple[str, ...]
+
+
+class FullReader:
+    """Behind the protocol `Reader`; the models are loaded when first needed.
+
+    Each capability is read in two orders of its lines, which are averaged. The lines as the language model read them
+    are kept from one call to the next, about 2 MB a candidate and order for SmolLM2, as long as the candidates are the
+    same.
+    """
+
+    def __init__(self, params: AptitudeParams, pace: Pace | None = None) -> None:
+        self.params = params
+        self.pace = pace or Pace()
+        self.seed = 0
+        self.losses: list[float] = []
+        self._reading: Reading | None = None
+        self._read: dict[Lines, Prefix] = {}
+
+    def fit(self, lesson: Lesson, seed: int, progress: Progress | None = None) -> None:
+        """Train for `params.steps` steps; `progress` is called once a step.
+
+        Raises:
+            InputError: a model cannot be loaded, or there is nothing to learn from in the lesson.
+        """
+        import torch
+
+        from pipeline.routers.aptitude.language_model.network import Reading
+        from pipeline.routers.aptitude.language_model.training import school
+
+        torch.manual_seed(seed)
+        self.seed = seed
+        self._read = {}
+        self._reading = Reading(self.params)
+        self.losses = school(self._reading, lesson, self.params, seed, self.pace, progress)
+
+    def logits(
+        self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
+    ) -> FloatMatrix:
+        """float32 [n, c]; `features` are not read."""
+        reading = self._fitted()
+        tokens = reading.tokenize(prompts)
+        orders = [in_words(test, capability, order) for order in two_orders(len(test.share), self.seed)]
+        wanted = [tuple(lines) for order in orders for lines in order]
+        self._read = {lines: known for lines, known in self._read.items() if lines in set(wanted)}
+        found = np.zeros((len(orders), len(capability.candidates), len(prompts)), dtype=np.float32)
+        for place, lines in zip(np.ndindex(found.shape[:2]), wanted, strict=True):
+            found[place] = self._judged(reading, lines, tokens)
+        return np.ascontiguousarray(found.mean(axis=0).T)
+
+    def uncertainty(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Values:
+        """float64 [n, c]: the standard errors of a candidate's accuracy on the tasks that a prompt is like, as logits.
+
+        The language model does not tell; this is of what it was told.
+        """
+        found = accuracy(test, capability.answers)
+        member = self.attention(test, features) @ (test.task[:, None] == np.arange(len(test.share))).astype(np.float64)
+        mean = (member @ found.mean).clip(_CLIP, 1 - _CLIP)
+        return np.asarray(member @ found.error / (mean * (1 - mean)))
+
+    def attention(self, test: AptitudeTest, features: FloatMatrix) -> FloatMatrix:
+        """float32 [n, items]: by likeness alone; to which items the language model attends is not told."""
+        near = _SHARPNESS * features @ test.features.T + np.log(test.weight).astype(np.float32)
+        return np.asarray(softmax(near, axis=1), dtype=np.float32)
+
+    def _judged(self, reading: Reading, lines: Lines, tokens: Sequence[list[int]]) -> FloatMatrix:
+        """Log-odds float32 [n] for one candidate in one order."""
+        import torch
+
+        from pipeline.encoders.sentence_encoder import by_length
+
+        found = np.zeros(len(tokens), dtype=np.float32)
+        with torch.no_grad():
+            if lines not in self._read:
+                self._read[lines] = reading.prefix(lines)
+            for batch in by_length(tokens, _BATCH):
+                found[batch] = reading(self._read[lines], [tokens[row] for row in batch]).numpy()
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained; the language model and the encoder are named, with their sha256."""
+        from safetensors.torch import save_file
+
+        save_file({name: part.contiguous() for name, part in self._fitted().trained().items()}, folder / TENSORS)
+        facts = {name: getattr(self.params, name) for name in _TOLD}
+        write_json({**facts, "seed": self.seed, "identities": self._identities()}, folder / FACTS)
+
+    def load(self, folder: Path) -> None:
+        """
+        Raises:
+            InputError: a model cannot be loaded.
+            VerificationFailed: a model is not the one that this reader was trained with.
+        """
+        from safetensors.torch import load_file
+
+        from pipeline.routers.aptitude.language_model.network import Reading
+
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        self.params = self.params.model_copy(update={name: facts[name] for name in _TOLD})
+        self.seed = int(facts["seed"])
+        self._read = {}
+        self._verify(facts["identities"], folder)
+        self._reading = Reading(self.params)
+        self._reading.restore(load_file(folder / TENSORS))
+
+    def _identities(self) -> dict[str, str]:
+        """Which models these are, by the setting that names them."""
+        from pipeline.routers.aptitude.language_model.network import ENCODER_SETTING, MODEL_SETTING
+
+        return {
+            MODEL_SETTING: causal_identity(self.params.language_model, MODEL_SETTING),
+            ENCODER_SETTING: encoder_identity(self.params.capability_encoder),
+        }
+
+    def _verify(self, recorded: dict[str, str], folder: Path) -> None:
+        for setting, identity in self._identities().items():
+            if identity != recorded[setting]:
+                raise VerificationFailed(
+                    f"{folder / FACTS}: {setting} is {identity[:19]}..., but the reader was trained with "
+                    f"{recorded[setting][:19]}...; bring that model back, or fit again"
+                )
+
+    def _fitted(self) -> Reading:
+        if self._reading is None:
+            raise InputError("this reader was not fitted; fit it or load a saved one")
+        return self._reading
+
+
+def two_orders(tasks: int, seed: int) -> tuple[Indices, Indices]:
+    """A random order of the tasks, and its reverse: each line stands in the middle on average."""
+    order = np.random.default_rng(seed).permutation(tasks)
+    return order, order[::-1]

@@ -1,0 +1,1 @@
+"""What a routing system is (`protocol.py`), and what every system shares."""

@@ -1,0 +1,148 @@
+"""The one protocol behind which every routing system lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.encoders.windows import Embedding, Reader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.encoders.sentence_encoder import Encoder
+
+Folds = npt.NDArray[np.int64]
+Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a router expects of n prompts and c candidates, and what its policy chose.
+
+    `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float64 [n, c] in USD, NaN where unknown;
+    `chosen` is bool [n, c], without any in a row where nothing may be chosen. `operating` is what quality - lambda x
+    cost would choose, with the lambda that was chosen in train; None where none was. `error` is the standard error of
+    each quality, float64 [n, c]; None where the policy does not ask for it.
+    """
+
+    candidates: tuple[str, ...]
+    quality: FloatMatrix
+    cost: npt.NDArray[np.float64]
+    chosen: npt.NDArray[np.bool_]
+    operating: npt.NDArray[np.bool_] | None = None
+    error: npt.NDArray[np.float64] | None = None
+
+    def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
+        """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
+        import pandas as pd
+
+        n, c = self.quality.shape
+        return pd.DataFrame(
+            {
+                "prompt_id": np.repeat(np.asarray(prompt_ids, dtype=object), c),
+                "candidate": np.tile(np.asarray(self.candidates, dtype=object), n),
+                "score": self.quality.reshape(-1).astype(np.float64).round(6),
+                "cost": self.cost.reshape(-1).round(12),
+                "chosen": self.chosen.reshape(-1).astype(np.int64),
+            }
+        )
+
+
+def gathered(parts: Sequence[tuple[npt.NDArray[np.int64], Predictions]]) -> Predictions:
+    """Predictions of parts, each with the rows that they are for, as one; the rows together are 0 to n - 1."""
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+    made = [predictions for _, predictions in parts]
+    operating = [each.operating for each in made if each.operating is not None]
+    errors = [each.error for each in made if each.error is not None]
+    return Predictions(
+        made[0].candidates,
+        np.concatenate([each.quality for each in made])[order],
+        np.concatenate([each.cost for each in made])[order],
+        np.concatenate([each.chosen for each in made])[order],
+        np.concatenate(operating)[order] if len(operating) == len(made) else None,
+        np.concatenate(errors)[order] if len(errors) == len(made) else None,
+    )
+
+
+class Router(Protocol):
+    """Fits outcomes, predicts quality and cost, and lives in a folder of safetensors and JSON."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]: ...
+
+    def fit(self, outcomes: Outcomes, folds: Folds) -> None:
+        """Learn from outcomes. `folds` gives each row's fold (0, 1, ...), or -1: never held out.
+
+        Calibration and thresholds come from predictions of held-out folds only.
+        """
+
+    def predict(self, prompts: Sequence[str]) -> Predictions: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Held-out scores float32 [n, c] of the same fold fits twice: by the encoder in fp32, and in int8."""
+
+    fp32: FloatMatrix
+    int8: FloatMatrix
+
+
+class Scorer(Protocol):
+    """What differs from one routing system to the next: prompts in, one score a candidate out.
+
+    On labels a score is a logit; on graded outcomes it is an expected quality. `embedding` turns prompts to
+    vectors, and may be exchanged for a faster one that gives the same; it is None for a system that needs none.
+    Where `int8` is given, which quantises an encoder, `cross_fit` leaves in `quantised` what that would cost.
+    """
+
+    name: ClassVar[str]
+    embedding: Embedding | None = None
+    int8: Int8 | None = None
+    quantised: Quantised | None = None
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        """Scores of each row from a fit that did not see its fold, NaN for rows of fold -1.
+
+        What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
+        """
+
+    def fit(self, outcomes: Outcomes) -> None: ...
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        """Scores float32 [n, c] of prompts and their vectors [n, width] ([n, 0] without an embedding)."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class KnowsUncertainty(Protocol):
+    """An ability that a scorer of graded outcomes may have: it tells how far off each expected quality may be.
+
+    `cross_fit` leaves in `held_out_error` float64 [n, c] what the fold fits say of the rows that they hold out, NaN for
+    rows of fold -1; a policy that doubts is chosen on that.
+    """
+
+    held_out_error: npt.NDArray[np.float64] | None
+
+    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.float64]:
+        """The standard error of each quality that `scores` gives of the same arguments, float64 [n, c]."""
+
+
+@runtime_checkable
+class KnowsTasks(Protocol):
+    """An ability that a scorer may have: it tells a prompt that is like none that it learnt from."""
+
+    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
+        """Which prompts match no known task, bool [n]."""

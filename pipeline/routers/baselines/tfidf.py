@@ -1,0 +1,74 @@
+"""`tfidf`: one linear head a candidate on weighted words and word pairs; the baseline without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pipeline.data.folds import Folds
+from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.learning.cross_fitting import cross_fit
+from pipeline.learning.linear_heads import apply_heads, fit_heads
+from pipeline.routers.base.protocol import Scorer
+from pipeline.runtime.tables import write_json
+
+TENSORS = "tfidf.safetensors"
+VOCABULARY = "tfidf.json"
+SETTINGS = ((3.0, True), (30.0, True), (300.0, True), (30.0, False))
+"""(inverse penalty, class-balanced) pairs that are tried on held-out folds."""
+
+
+class LexicalScorer(Scorer):
+    """Word TF-IDF (one and two words, sublinear) with logistic or ridge regression, tuned on held-out folds."""
+
+    name: ClassVar[str] = "tfidf"
+
+    def __init__(self) -> None:
+        self.setting = SETTINGS[1]
+        self._vectorizer: Any = None
+        self._weights = np.zeros((0, 0), dtype=np.float32)
+        self._biases = np.zeros(0, dtype=np.float32)
+
+    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+        def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
+            inside = outcomes.rows(train)
+            vectorizer = new_vectorizer()
+            heads = fit_heads(vectorizer.fit_transform(inside.prompts), inside, *setting)
+            return apply_heads(vectorizer.transform(outcomes.rows(held_out).prompts), *heads)
+
+        self.setting, scores = cross_fit(outcomes, folds, SETTINGS, fit_and_score)
+        return scores
+
+    def fit(self, outcomes: Outcomes) -> None:
+        self._vectorizer = new_vectorizer()
+        features = self._vectorizer.fit_transform(outcomes.prompts)
+        self._weights, self._biases = fit_heads(features, outcomes, *self.setting)
+
+    def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
+        return apply_heads(self._vectorizer.transform(prompts), self._weights, self._biases)
+
+    def save(self, folder: Path) -> None:
+        weight = np.asarray(self._vectorizer.idf_)
+        save_file({"weights": self._weights, "biases": self._biases, "idf": weight}, folder / TENSORS)
+        words = sorted(self._vectorizer.vocabulary_, key=self._vectorizer.vocabulary_.__getitem__)
+        write_json(words, folder / VOCABULARY)
+
+    def load(self, folder: Path) -> None:
+        tensors = load_file(folder / TENSORS)
+        self._weights, self._biases = tensors["weights"], tensors["biases"]
+        words = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+        self._vectorizer = new_vectorizer(vocabulary={word: i for i, word in enumerate(words)})
+        self._vectorizer.idf_ = tensors["idf"]
+
+
+def new_vectorizer(vocabulary: dict[str, int] | None = None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", vocabulary=vocabulary, dtype=np.float64
+    )

@@ -1,0 +1,1 @@
+"""Features read off a prompt's text: key phrases, surface, character n-grams."""

@@ -1,0 +1,83 @@
+"""params.yaml, read once, section by section, into frozen typed models.
+
+Each stage declares its own section beside the code that uses it, so that a new setting of one stage
+makes no other stage stale.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.runtime.errors import ParamsError, listed
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """One section of params.yaml: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Parse params.yaml into a mapping of sections.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path} is missing; run from the project's root, or restore it with git checkout") from error
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParamsError(f"{path} is not valid YAML ({reason}); mend that line") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds no sections; restore it with git checkout")
+    return content
+
+
+def read(section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
+    """Read one section of params.yaml; `outer.inner` names a section inside another.
+
+    Raises:
+        ParamsError: the section is missing, or a key in it is unknown, missing or of the wrong type.
+    """
+    content = read_file(path)
+    for name in section.split("."):
+        if not isinstance(content, dict) or name not in content:
+            raise ParamsError(f"{path} has no section '{section}'{_nearest(name, content)}; add it")
+        content = content[name] or {}
+    return parse(section, model, content, path)
+
+
+def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PARAMS_FILE) -> S:
+    """Check one section's values and freeze them.
+
+    Raises:
+        ParamsError: a key is unknown, missing or of the wrong type.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([section, *map(str, first["loc"])])
+        if first["type"] == "extra_forbidden":
+            known = list(model.model_fields)
+            raise ParamsError(f"{where}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}") from error
+        raise ParamsError(f"{where}: {key}: {first['msg'].lower()} (found {first['input']!r})") from error
+
+
+def _nearest(word: str, known: Any) -> str:
+    match = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else f"; known are {listed(known)}"

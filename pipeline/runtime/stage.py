@@ -1,0 +1,49 @@
+"""How a stage is run from the command line: `python -m pipeline.<stage> [track]` inside a project folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.tables import write_json
+from pipeline.runtime.track import AGENTS, Track, track_named
+
+STAGES = AGENTS.stages
+"""Where the stages that only agents have write, each to STAGES/<stage>/; the names are in dvc.yaml."""
+
+Summary = dict[str, int | float | str | None]
+
+
+def run_stage(name: str, run: Callable[[], Summary]) -> None:
+    """Run a stage that only one track has; see `run_stage_of`."""
+    run_stage_of(AGENTS, name, lambda _: run())
+
+
+def run_stage_on_track(name: str, run: Callable[[Track], Summary]) -> None:
+    """Run a stage on the track that the command line names, by default the agents'; see `run_stage_of`."""
+    run_stage_of(track_named(sys.argv[1]) if len(sys.argv) > 1 else AGENTS, name, run)
+
+
+def run_stage_of(track: Track, name: str, run: Callable[[Track], Summary]) -> None:
+    """Run a stage, write its summary (a flat mapping of figures) and print it; end with its exit code.
+
+    A user's error is one line on stderr and its documented exit code.
+    """
+    try:
+        summary = run(track)
+        write_json(summary, track.stages / name / "summary.json")
+    except SwitchtenderError as error:
+        print(f"{track.prefix}{name}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(f"{track.prefix}{name}: " + ", ".join(f"{key} {_short(value)}" for key, value in summary.items()))
+
+
+def _short(value: int | float | str | None) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shows_progress() -> bool:
+    """Whether a progress bar is wanted: on a terminal, or where the caller passes ours through to one."""
+    return sys.stderr.isatty() or os.environ.get("SWITCHTENDER_PROGRESS") == "always"

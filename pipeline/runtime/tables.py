@@ -1,0 +1,230 @@
+"""Reading and writing tables: CSV, Parquet and JSON Lines, by file ending.
+
+Text is never guessed into numbers, an empty field stays empty, and each row remembers the line on which
+it began, so that a message can name it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.runtime.errors import TableError, VerificationFailed, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINE = "line"
+csv.field_size_limit(16 * 1024 * 1024)
+
+
+def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a table, adding the column `line`: where each row began (for Parquet, its ordinal from 1).
+
+    CSV fields come as text; Parquet and JSON Lines keep their types.
+
+    Raises:
+        TableError: no such file, a directory, no permission, an unknown ending, not UTF-8, malformed, empty,
+            or a required column is missing.
+    """
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl
+    }  # fmt: skip
+    reader = readers.get(path.suffix.lower())
+    try:
+        if path.is_dir():
+            raise TableError(f"{path} is a directory; name a .csv, .parquet or .jsonl file in it")
+        if reader is None:
+            raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
+        frame = reader(path)
+    except FileNotFoundError as error:
+        raise TableError(f"{path} does not exist; check the path") from error
+    except PermissionError as error:
+        raise TableError(f"{path} may not be read by this user; check its permissions") from error
+    except OSError as error:
+        raise TableError(f"{path} cannot be read ({error.strerror or _one_line(error)}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}, line {_undecodable_line(path)}: not UTF-8; save the file as UTF-8") from error
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        found = listed(name for name in frame.columns if name != LINE)
+        raise TableError(f"{path} lacks the column '{missing[0]}' (found: {found}); add it")
+    if frame.empty:
+        raise TableError(f"{path} has no rows; it needs at least one")
+    return frame
+
+
+def _undecodable_line(path: Path) -> int:
+    """The first line that is not UTF-8; the decoder itself counts from the start of a block, not of the file."""
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return content.count(b"\n", 0, error.start) + 1
+    return 1
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        start = 1
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise TableError(f"{path} is empty; it needs a header and at least one row")
+            start = reader.line_num + 1
+            for row in reader:
+                if row and len(row) != len(header):
+                    raise TableError(
+                        f"{path}, line {start}: {len(row)} fields where the header has {len(header)}; quote commas"
+                    )
+                if row:
+                    rows.append(row)
+                    lines.append(start)
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise TableError(f"{path}, line {start}: {error}; mend the quoting there") from error
+    frame = pd.DataFrame(rows, columns=pd.Index(_unique(header, path)), dtype=object)
+    return frame.assign(**{LINE: lines})
+
+
+def _unique(header: list[str], path: Path) -> list[str]:
+    for name in header:
+        if header.count(name) > 1:
+            raise TableError(f"{path} names the column '{name}' twice; rename one")
+    return header
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, start=1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else _one_line(error)
+                raise TableError(f"{path}, line {number}: not JSON ({reason}); mend that line") from error
+            if not isinstance(row, dict):
+                raise TableError(f"{path}, line {number}: not a JSON object; write one object a line")
+            rows.append({**row, LINE: number})
+    return pd.DataFrame(rows)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    with path.open("rb"):
+        pass
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path} is not a Parquet file ({_one_line(error)}); export it again") from error
+    return frame.drop(columns=LINE, errors="ignore").assign(**{LINE: range(1, len(frame) + 1)})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table by file ending, whole or not at all; the folder is made.
+
+    Raises:
+        TableError: unknown ending, or the place cannot be written.
+    """
+    endings: dict[str, Callable[[Path], Any]] = {
+        ".csv": lambda to: frame.to_csv(to, index=False, lineterminator="\n", quoting=_quoting(frame)),
+        ".parquet": lambda to: frame.to_parquet(to, index=False),
+        ".jsonl": lambda to: frame.to_json(to, orient="records", lines=True, force_ascii=False),
+    }
+    writer = endings.get(path.suffix.lower())
+    if writer is None:
+        raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
+    write_whole(path, writer)
+
+
+def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:
+    """How to quote a CSV: where a text holds a bare carriage return every text, since csv would not quote that one."""
+    import pandas as pd
+
+    texts = (frame[name] for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name]))
+    returns = any("\r" in text for column in texts for text in column if isinstance(text, str))
+    return csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file that this project wrote.
+
+    Raises:
+        VerificationFailed: it is missing, cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VerificationFailed(f"{path} cannot be read ({_one_line(error)}); restore it") from error
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write canonical JSON (sorted keys, two spaces, no NaN), whole or not at all."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda to: to.write_text(text, encoding="utf-8"))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    write_whole(path, lambda to: to.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a neighbour of `path`, then rename it: readers see the old file or the new, never half.
+
+    Raises:
+        TableError: the place is a directory or cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        if path.is_dir():
+            raise TableError(f"{path} is a directory; name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise TableError(
+            f"{path} cannot be written ({error.strerror or _one_line(error)}); choose another place"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def sha256_text(text: str) -> str:
+    """The sha256 of a text's UTF-8 bytes, in hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_folder(folder: Path) -> str:
+    """One digest for a folder: the sha256 over each file's relative path and sha256, in path order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n" for path in files]
+    return sha256_text("".join(lines))

@@ -1,0 +1,1 @@
+"""OpenAI's chat completions, routed to upstreams of one's own."""

@@ -1,0 +1,80 @@
+"""OpenAI's chat protocol as far as we speak it ourselves: the request, the answer's shape, a stream's events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.runtime.errors import InputError
+
+JsonObject = dict[str, Any]
+DONE = "data: [DONE]\n\n"
+
+_EXAMPLE: JsonObject = {
+    "model": "switchtender",
+    "messages": [{"role": "user", "content": "Translate this contract into German and email it to Ana."}],
+}
+
+
+class ChatRequest(BaseModel):
+    """A request for a chat completion. Only what routing needs is looked at; all other fields go on untouched."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
+
+    model: str = Field(default="switchtender", description="`switchtender` or `auto` to route, or one candidate's name")
+    messages: list[JsonObject] = Field(min_length=1)
+    stream: bool | None = None
+
+    def body(self) -> JsonObject:
+        """What goes on to an upstream: the fields that were given, but the model."""
+        return self.model_dump(exclude_unset=True, exclude={"model"})
+
+    def prompt(self) -> str:
+        """The text of the latest user message, which decides the route; the parts of a list joined by line ends.
+
+        Raises:
+            InputError: there is no user message, or it holds no text.
+        """
+        latest = next((message for message in reversed(self.messages) if message.get("role") == "user"), None)
+        if latest is None:
+            raise InputError("messages: there is no message of role 'user', by which to route; add one")
+        content = latest.get("content")
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+        text = "\n".join(text for text in texts if isinstance(text, str))
+        if not text.strip():
+            raise InputError("messages: the latest user message holds no text, by which to route; add some")
+        return text
+
+
+def event(content: JsonObject) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(content, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def completion(answer: JsonObject, candidate: str) -> JsonObject:
+    """A whole answer as LiteLLM gives it (without its nulls), in OpenAI's own shape, named after the candidate."""
+    for choice in answer.get("choices", []):
+        choice.pop("provider_specific_fields", None)
+        choice.setdefault("logprobs", None)
+        message = choice.get("message", {})
+        refusal = message.pop("provider_specific_fields", {}).get("refusal")
+        choice["message"] = {"content": None, "refusal": refusal} | message
+    return answer | {"model": candidate}
+
+
+def chunk(piece: JsonObject, candidate: str) -> JsonObject | None:
+    """A chunk as LiteLLM gives it (without its nulls), in OpenAI's own shape; None where it says nothing.
+
+    LiteLLM ends each stream with a chunk for the usage, which it makes up where the upstream gave none.
+    """
+    piece.pop("provider_specific_fields", None)
+    if piece.get("usage"):
+        return piece | {"model": candidate, "choices": []} if piece["usage"].get("total_tokens") else None
+    for choice in piece["choices"]:
+        choice["delta"].pop("provider_specific_fields", None)
+        choice.setdefault("finish_reason", None)
+    says = any(choice["delta"] or choice["finish_reason"] for choice in piece["choices"])
+    return piece | {"model": candidate} if says else None

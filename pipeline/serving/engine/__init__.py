@@ -1,0 +1,1 @@
+"""Answering one prompt or many: loaded version, batching, decision, hot swap, journal."""

@@ -1,0 +1,176 @@
+"""From a prompt's scores to a decision: the policy of training, or what a request wishes instead.
+
+stored       as the version was trained: thresholds of its own, the one best candidate, quality against cost, ...
+best         the one candidate of highest score, or the `top_k` highest
+budget       what fits `budget_usd`: of a subset as much as does, in order of score; else the one of highest score
+willingness  the highest score - `quality_per_usd` (lambda) x expected cost; unknown costs go behind all others
+
+Whom a pool bars from a prompt is neither chosen nor ranked, whatever is wished.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy, WillingnessPolicy
+from pipeline.runtime.errors import InputError
+from pipeline.serving.engine.scored import Scored, usd
+
+STORED, BEST, BUDGET, WILLINGNESS = "stored", "best", "budget", "willingness"
+POLICIES = (STORED, BEST, BUDGET, WILLINGNESS)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a request asks of the choice; the default asks for nothing but the stored policy.
+
+    `top_k` chooses that many of the highest score, `thresholds` replaces some of the stored ones (0..1), and
+    `budget_usd` belongs to the policy `budget`: USD for all that is chosen for one prompt; `quality_per_usd` to
+    `willingness`. `labels` say what the prompt is, for a pool's `never_send`.
+    """
+
+    top_k: int | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    policy: str = STORED
+    budget_usd: float | None = None
+    quality_per_usd: float | None = None
+    labels: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the policy, for the journal; labels and lambda only where they are given."""
+        left_out = {"policy"} | {name for name in ("quality_per_usd", "labels") if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`chosen`, best first; `ranking` of all that may answer, in the order to ask them; `probability` of this choice.
+
+    Our policies are deterministic, so that `probability` is 1.0; it is kept because judging a policy off-line needs it.
+    """
+
+    chosen: tuple[str, ...]
+    ranking: tuple[str, ...]
+    probability: float
+    policy: str
+
+
+def decide(scored: Scored, candidates: tuple[str, ...], stored: Policy, wish: Wish) -> Decision:
+    """Choose among the candidates by the scores of one prompt.
+
+    Raises:
+        InputError: the wish cannot be met: unknown policy or candidate, wishes that contradict each other, a budget
+            that nothing fits; or the pool lets nobody answer.
+    """
+    check(wish, candidates, stored)
+    _require_somebody(scored)
+    policy = _wished(scored, candidates, stored, wish)
+    quality, cost = scored.quality[None, :], scored.cost[None, :]
+    allowed = None if scored.allowed is None else scored.allowed[None, :]
+    error = None if scored.error is None else scored.error[None, :]
+    ranking = policy.ranking(quality, cost, allowed, error)[0]
+    order = [int(i) for i in ranking if scored.allowed is None or scored.allowed[i]]
+    mask = policy.choose(quality, cost, allowed, error)[0]
+    chosen = order[: wish.top_k] if wish.top_k is not None else [i for i in order if mask[i]]
+    if wish.budget_usd is not None:
+        chosen = _affordable(scored, order, chosen, policy, wish.budget_usd)
+    if not chosen and not isinstance(policy, SubsetPolicy):
+        raise InputError("the version's policy finds no candidate for this prompt, such as none within its budget")
+    named = tuple(candidates[i] for i in chosen)
+    return Decision(named, tuple(candidates[i] for i in order), 1.0, wish.policy)
+
+
+def _require_somebody(scored: Scored) -> None:
+    if scored.allowed is not None and not scored.allowed.any():
+        raise InputError(
+            "the pool lets no candidate answer this prompt: each is retired, barred from its labels, or has too small "
+            "a context; shorten the prompt, or see pool.yaml"
+        )
+
+
+def _wished(scored: Scored, candidates: tuple[str, ...], stored: Policy, wish: Wish) -> Policy:
+    """The policy that decides. Within a budget, whoever is chosen singly is chosen by score."""
+    if wish.top_k is not None or wish.policy == BEST:
+        return BestPolicy()
+    if wish.policy == WILLINGNESS:
+        assert wish.quality_per_usd is not None
+        if np.isnan(scored.cost).all():
+            raise InputError("policy 'willingness' weighs costs, and this version knows no costs; ask for another")
+        return WillingnessPolicy(wish.quality_per_usd)
+    if wish.policy == BUDGET and not isinstance(stored, SubsetPolicy):
+        return BestPolicy()
+    return _with_thresholds(stored, candidates, wish.thresholds)
+
+
+def check(wish: Wish, candidates: Collection[str], stored: Policy) -> None:
+    """Refuse a wish that cannot be met for any prompt.
+
+    Raises:
+        InputError: names the field and what to say instead.
+    """
+    if wish.policy not in POLICIES:
+        raise InputError(f"policy '{wish.policy}' is unknown; known are {', '.join(POLICIES)}")
+    for policy, name, amount in (
+        (BUDGET, "budget_usd", wish.budget_usd),
+        (WILLINGNESS, "quality_per_usd", wish.quality_per_usd),
+    ):
+        if (wish.policy == policy) != (amount is not None):
+            raise InputError(f"policy '{policy}' and {name} belong together; give both or neither")
+        if amount is not None and not (math.isfinite(amount) and amount >= 0):
+            raise InputError(f"{name} {amount} is not an amount; give 0 or more")
+    if wish.top_k is not None and not 1 <= wish.top_k <= len(candidates):
+        raise InputError(f"top_k {wish.top_k} is out of range; this version has {len(candidates)} candidates")
+    if wish.top_k is not None and (wish.thresholds or wish.policy in (BUDGET, WILLINGNESS)):
+        raise InputError("top_k chooses by itself; give it without thresholds, without a budget and without a lambda")
+    if wish.thresholds:
+        _check_thresholds(wish, candidates, stored)
+
+
+def _check_thresholds(wish: Wish, candidates: Collection[str], stored: Policy) -> None:
+    if wish.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy):
+        raise InputError("thresholds apply where a subset is chosen by thresholds; leave them out here")
+    for name, threshold in wish.thresholds.items():
+        if name not in candidates:
+            near = difflib.get_close_matches(name, candidates, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
+            raise InputError(f"thresholds: '{name[:60]}' is no candidate of this version; {hint}")
+        if not 0 <= threshold <= 1:
+            raise InputError(f"thresholds: {threshold} of '{name}' is out of range; give 0 to 1")
+
+
+def _with_thresholds(stored: Policy, candidates: tuple[str, ...], changed: Mapping[str, float]) -> Policy:
+    if not changed or not isinstance(stored, SubsetPolicy):
+        return stored
+    thresholds = zip(candidates, stored.thresholds, strict=True)
+    return SubsetPolicy(tuple(changed.get(name, value) for name, value in thresholds), stored.at_least_one)
+
+
+def _affordable(scored: Scored, order: list[int], chosen: list[int], policy: Policy, budget: float) -> list[int]:
+    """What fits of the chosen; where the policy owes one candidate and none fits, the best that does.
+
+    A cost is compared as it is told, to four digits: what is said to cost just the budget fits it.
+    """
+    cost = scored.cost.tolist()
+    fits = [i for i in order if _within(cost[i], budget)]
+    if not fits:
+        known = [cost[i] for i in order if not math.isnan(cost[i])]
+        cheapest = f"the cheapest costs {min(known):.4g} USD" if known else "this version knows no costs"
+        raise InputError(f"no candidate fits budget_usd {budget:.6g}: {cheapest}")
+    if not isinstance(policy, SubsetPolicy):
+        return fits[:1]
+    kept: list[int] = []
+    for i in chosen:
+        if _within(sum(cost[k] for k in kept) + cost[i], budget):
+            kept.append(i)
+    return kept or (fits[:1] if policy.at_least_one else [])
+
+
+def _within(cost: float, budget: float) -> bool:
+    told = usd(cost)
+    return told is not None and told <= budget  # an unknown cost does not fit

@@ -1,0 +1,163 @@
+"""What was decided, and what came of it: append-only files of JSON lines under one folder.
+
+    decisions.jsonl   every decision: who was asked about, which scores, what was chosen, by which version
+    feedback.jsonl    what came back, joined by request id and index
+    forwarded.jsonl   which candidate's upstream answered a chat, and which were tried in vain
+
+One thread writes. A decision is answered only after its line is with the operating system, so that a killed process
+loses none; once a second what was written is forced to the disk. Each append is whole lines in one write, and
+starts on a new line where a crash left half a one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.log import log
+
+DECISIONS, FEEDBACK, FORWARDED = "decisions.jsonl", "feedback.jsonl", "forwarded.jsonl"
+WAITING = 4096
+"""So many writes may wait; the service lets far fewer requests in at once."""
+SYNC_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+
+
+class JournalFailed(SwitchtenderError):
+    """What was decided cannot be written down, so it may not be answered."""
+
+
+@dataclass(frozen=True)
+class _Write:
+    name: str
+    lines: bytes
+    done: Future[None]
+
+
+class Journal:
+    """Appends from any thread. `trouble` says why it cannot write at present; it tries again by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trouble = ""
+        self._queue: queue.Queue[_Write | None] = queue.Queue(WAITING)
+        self._unsynced: set[str] = set()
+        self._closing = threading.Event()
+        self._closed = False
+        self._writer = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._syncer = threading.Thread(target=self._sync_every_second, name="journal-sync", daemon=True)
+        self._writer.start()
+        self._syncer.start()
+
+    def decisions(self, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
+        """Append decisions. The future ends when they are written; it raises JournalFailed where they cannot be."""
+        return self._put(DECISIONS, entries)
+
+    def feedback(self, entry: Mapping[str, Any]) -> Future[None]:
+        """Append one judgement, likewise."""
+        return self._put(FEEDBACK, [entry])
+
+    def forwarded(self, entry: Mapping[str, Any]) -> Future[None]:
+        """Append who answered a chat, likewise."""
+        return self._put(FORWARDED, [entry])
+
+    def close(self) -> None:
+        """Write what waits, force it to the disk, and take no more."""
+        self._closed = True
+        self._queue.put(None)
+        self._writer.join()
+        self._closing.set()
+        self._syncer.join()
+        self._sync()
+
+    def _put(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
+        lines = "".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
+        write = _Write(name, lines.encode("ascii"), Future())
+        write.done.set_running_or_notify_cancel()  # whoever gives up waiting must not stop the writing
+        try:
+            if self._closed:
+                raise queue.Full
+            self._queue.put_nowait(write)
+        except queue.Full:
+            reason = "closed" if self._closed else "too far behind"
+            write.done.set_exception(JournalFailed(f"{self.folder / name} is {reason}; try again"))
+        return write.done
+
+    def _run(self) -> None:
+        open_still = True
+        while open_still:
+            try:
+                waiting = [self._queue.get(timeout=PROBE_SECONDS if self.trouble else None)]
+            except queue.Empty:
+                self._append_all([_Write(DECISIONS, b"", Future())])
+                continue
+            with suppress(queue.Empty):
+                while True:
+                    waiting.append(self._queue.get_nowait())
+            open_still = None not in waiting
+            writes = [write for write in waiting if write is not None]
+            for name in (DECISIONS, FEEDBACK, FORWARDED):
+                self._append_all([write for write in writes if write.name == name])
+
+    def _append_all(self, writes: list[_Write]) -> None:
+        """Append to one file and tell those who wait. A write of no lines asks whether the file takes any again."""
+        if not writes:
+            return
+        path = self.folder / writes[0].name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            append_lines(path, b"".join(write.lines for write in writes) or b"\n")
+        except OSError as error:
+            self._fail(
+                writes, JournalFailed(f"{path} cannot be written ({error.strerror or error}); nothing is routed")
+            )
+            return
+        self._unsynced.add(path.name)
+        if self.trouble:
+            log("journal_writes_again", path=path)
+        self.trouble = ""
+        for write in writes:
+            write.done.set_result(None)
+
+    def _fail(self, writes: list[_Write], failure: JournalFailed) -> None:
+        if not self.trouble:
+            log("journal_failed", reason=str(failure))
+        self.trouble = str(failure)
+        for write in writes:
+            write.done.set_exception(failure)
+
+    def _sync_every_second(self) -> None:
+        while not self._closing.wait(SYNC_SECONDS):
+            self._sync()
+
+    def _sync(self) -> None:
+        while self._unsynced:
+            name = self._unsynced.pop()
+            with suppress(OSError), (self.folder / name).open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines in one write, after a newline where the file ends in half a line.
+
+    Raises:
+        OSError: nothing, or only a part, could be written.
+    """
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        end = os.fstat(file).st_size
+        torn = end > 0 and os.pread(file, 1, end - 1) != b"\n"
+        content = b"\n" + lines if torn else lines
+        if os.write(file, content) != len(content):
+            raise OSError(f"{path} took a part only")
+    finally:
+        os.close(file)

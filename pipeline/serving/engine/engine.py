@@ -1,0 +1,131 @@
+"""The engine: one loaded version, asked for scores. It remembers the latest texts."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.encoders.engine_files import ENGINE
+from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
+from pipeline.encoders.training_index import TrainingRows
+from pipeline.policies.policy import Policy
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.serving.engine.batching import Gathering
+from pipeline.serving.engine.pool_file import PoolFile
+from pipeline.serving.engine.scored import Scored
+
+NEAREST = 5
+TORCH, NO_ENCODER = "torch", "none"
+
+
+class Engine:
+    """Scores prompts with one router of any system. Safe to call from several threads.
+
+    Law: a prompt's scores are the same alone, in any batch, and from the cache. So an encoder in int8, whose scales
+    depend on all that is in a call, reads one prompt a call; others read in batches what is asked at the same time.
+    """
+
+    def __init__(
+        self,
+        router: CalibratedRouter,
+        rows: TrainingRows | None = None,
+        cache_entries: int = 10_000,
+        pool: PoolFile | None = None,
+    ) -> None:
+        self.router = router
+        self.rows = rows
+        self.pool = pool
+        self.cache_entries = cache_entries
+        self._known: OrderedDict[str, Scored] = OrderedDict()
+        self._lock = threading.Lock()
+        self._ask = self._compute if self.precision == INT8 else Gathering(self._compute)
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000, pool: PoolFile | None = None) -> Engine:
+        """Load a router's folder (a version's `model/`, or one made by `fit`); `threads` are CPU threads.
+
+        Raises:
+            InputError: the folder holds no router of a known system, or the pool does not know one of its candidates.
+            VerificationFailed: it is damaged, or of a format that this release does not read.
+        """
+        from pipeline.routers.systems import open_router
+
+        router = open_router(folder, threads=threads)
+        if pool is not None:
+            pool.of(router.candidates)
+        return cls(router, TrainingRows.load(folder / ENGINE), cache_entries, pool)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self.router.candidates
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that was chosen in training and stored with the version."""
+        return self.router.policy
+
+    @property
+    def precision(self) -> str:
+        """`int8` or `fp32` of an optimised encoder; `torch` without one; `none` for a system that has no encoder."""
+        embedding = self.router.scorer.embedding
+        if isinstance(embedding, OnnxEncoder):
+            return embedding.precision
+        return NO_ENCODER if embedding is None else TORCH
+
+    def cached(self, prompt: str) -> Scored | None:
+        """The scores of a text met lately, or None; takes microseconds."""
+        with self._lock:
+            found = self._known.get(prompt)
+            if found is not None:
+                self._known.move_to_end(prompt)
+            return found
+
+    def score(self, prompts: Sequence[str]) -> list[Scored]:
+        """Scores of each prompt, in the order given; texts met lately come from the cache."""
+        found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
+        new = [text for text in dict.fromkeys(prompts) if text not in found]
+        if new:
+            found |= zip(new, self._ask(new), strict=True)
+            self._remember({text: found[text] for text in new})
+        return [found[text] for text in prompts]
+
+    def explain(self, prompt: str) -> dict[str, Any] | None:
+        """See `CalibratedRouter.explain`."""
+        return self.router.explain(prompt)
+
+    def offered(self, prompt: str, scored: Scored, labels: Collection[str] = ()) -> Scored:
+        """A prompt's scores on the pool's terms of this moment: its prices, and whom it lets answer.
+
+        Raises:
+            InputError: there are labels, and no pool that says who may not be sent them.
+        """
+        if self.pool is None and not labels:
+            return scored
+        pool = None if self.pool is None else self.pool.of(self.candidates)
+        terms = self.router.terms([prompt], pool, [labels])
+        return replace(scored, cost=terms.cost[0], allowed=None if terms.allowed is None else terms.allowed[0])
+
+    def _compute(self, prompts: Sequence[str]) -> list[Scored]:
+        reading = self.router.read(prompts)
+        judged = self.router.judge(prompts, reading)
+        if reading is None:
+            found = [Scored(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
+        else:
+            near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
+            read = zip(reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
+            found = [Scored(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
+        if judged.error is not None:
+            found = [replace(one, error=error) for one, error in zip(found, judged.error, strict=True)]
+        if (new := self.router.is_new(prompts, reading)) is not None:
+            found = [replace(one, is_new=is_new) for one, is_new in zip(found, new.tolist(), strict=True)]
+        return found
+
+    def _remember(self, scored: dict[str, Scored]) -> None:
+        with self._lock:
+            self._known.update(scored)
+            while len(self._known) > self.cache_entries:
+                self._known.popitem(last=False)

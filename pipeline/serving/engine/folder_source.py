@@ -1,0 +1,55 @@
+"""A router's folder made by `fit`, served as it was when the service started. There is no registry to follow."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.routers.calibrated import DESCRIPTION
+from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.tables import sha256_file
+from pipeline.serving.engine.hot_swap import Pointer
+
+FOLDER = "folder"
+
+
+class FolderSource:
+    """Law: what is loaded is what lay there when this object was made."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError where the folder holds no router."""
+        if not (folder / DESCRIPTION).is_file():
+            raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing); make one with fit")
+        self.folder = folder
+        self._digest = _digest(folder)
+
+    def current(self) -> Pointer:
+        """Always the same; nothing signed says where such a folder comes from."""
+        return Pointer(FOLDER, "", "")
+
+    @contextmanager
+    def proved(self, pointer: Pointer) -> Iterator[Path]:
+        """A private copy of the folder.
+
+        Raises:
+            VerificationFailed: it was changed since the start.
+        """
+        with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
+            copy = Path(place) / "router"
+            shutil.copytree(self.folder, copy)
+            if _digest(copy) != self._digest:
+                raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")
+            yield copy
+
+    def swapped(self, pointer: Pointer | None) -> None:
+        """Noted nowhere: the served log is that of registered versions."""
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,200 @@
+"""Follows the version in service: loads a new one beside the old, and swaps when it has been proved.
+
+The old version serves until the new one is loaded, verified and warmed up; requests that hold it finish on it. A
+version that fails is refused, and the old one goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.serving.engine.engine import Engine
+from pipeline.serving.engine.log import log
+from pipeline.serving.engine.pool_file import PoolFile
+from pipeline.serving.engine.settings import ServeParams
+
+RETRY_SECONDS = 60.0
+"""A refused version is tried again this much later, since somebody may have restored its bytes."""
+WARM_UP = (
+    "Translate this letter into Dutch.",
+    "Summarise the attached report in five sentences, then plan a meeting about it with everybody it names.",
+)
+
+
+class NotReady(SwitchtenderError):
+    """No version has been loaded yet."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which version should serve. The digest is that of its provenance; empty for a plain folder."""
+
+    version: str
+    run_key: str
+    provenance_sha256: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A loaded, proved version; `since` is an ISO time in UTC."""
+
+    version: str
+    run_key: str
+    provenance_sha256: str
+    engine: Engine
+    since: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A version that should serve and may not: why, and when that was found (ISO time in UTC)."""
+
+    version: str
+    reason: str
+    at: str
+
+
+class Source(Protocol):
+    """Where versions come from."""
+
+    def current(self) -> Pointer | None:
+        """The version that should serve, or None where there is none. Cheap, and changes nothing.
+
+        Raises:
+            SwitchtenderError: it cannot be known at present.
+        """
+
+    def proved(self, pointer: Pointer) -> AbstractContextManager[Path]:
+        """The router's folder, verified; it may be removed when the block ends.
+
+        Raises:
+            VerificationFailed: the bytes are not what was signed.
+        """
+
+    def swapped(self, pointer: Pointer | None) -> None:
+        """Note that this version answers from now on; None: that the server stops."""
+
+
+class Switch:
+    """Holds the version that answers. `served` is one atomic read; take it once a request."""
+
+    def __init__(self, source: Source, params: ServeParams, pool: PoolFile | None = None) -> None:
+        self.source = source
+        self.params = params
+        self.pool = pool
+        self.refused: Refusal | None = None
+        self.trouble = ""
+        """Why it cannot be known at present which version should serve; empty where it can."""
+        self._served: Served | None = None
+        self._tried: Pointer | None = None
+        self._tried_at = 0.0
+        self._polling = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def served(self) -> Served:
+        """The version that answers now.
+
+        Raises:
+            NotReady: none has been loaded yet.
+        """
+        if self._served is None:
+            refused = f"version {self.refused.version} was refused: {self.refused.reason}" if self.refused else ""
+            raise NotReady(refused or self.trouble or "no version is in service yet; promote one")
+        return self._served
+
+    def poll(self) -> None:
+        """Look once at which version should serve, and change to it if that is another one. Never raises."""
+        with self._polling:
+            try:
+                pointer = self.source.current()
+            except Exception as error:  # of any kind: what serves goes on serving
+                self._troubled(_line(error))
+                return
+            self._troubled("" if pointer or not self._served else "no version is in service any more")
+            if pointer is not None:
+                self._follow(pointer)
+            self._look_at_pool()
+
+    def start(self) -> None:
+        """Poll in a thread of its own, at once and then every `poll_seconds`, until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling, and note that this server stops. What is loaded still answers."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._polling:
+            try:
+                if self._served is not None:
+                    self.source.swapped(None)
+            except SwitchtenderError as error:
+                log("stop_not_noted", reason=_line(error))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.poll()
+            self._stopping.wait(self.params.poll_seconds)
+
+    def _look_at_pool(self) -> None:
+        """So that health says what is wrong with the pool's file also while nobody asks."""
+        if self.pool is not None and self._served is not None:
+            with suppress(SwitchtenderError):
+                self.pool.of(self._served.engine.candidates)
+
+    def _troubled(self, reason: str) -> None:
+        if reason != self.trouble:
+            log("source", trouble=reason or None)
+        self.trouble = reason
+
+    def _follow(self, pointer: Pointer) -> None:
+        if self._served is not None and pointer == _pointer(self._served):
+            self.refused = None
+            return
+        if self.refused and pointer == self._tried and time.monotonic() - self._tried_at < RETRY_SECONDS:
+            return
+        try:
+            served = self._load(pointer)
+            self.source.swapped(pointer)
+        except Exception as error:  # whatever is wrong with it, a version that does not load does not serve
+            self.refused = Refusal(pointer.version, _line(error), _now())
+            log("refused", version=pointer.version, reason=self.refused.reason)
+            self._tried, self._tried_at = pointer, time.monotonic()
+            return
+        self._served, self.refused = served, None
+        log("serving", version=served.version, run_key=served.run_key, precision=served.engine.precision)
+
+    def _load(self, pointer: Pointer) -> Served:
+        """Load and warm up while the proved copy is there: an engine may read some of its files only when asked."""
+        with self.source.proved(pointer) as folder:
+            engine = Engine.load(folder, self.params.threads, self.params.cache_entries, self.pool)
+            for scored in engine.score(WARM_UP):
+                if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
+                    raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")
+        return Served(pointer.version, pointer.run_key, pointer.provenance_sha256, engine, _now())
+
+
+def _pointer(served: Served) -> Pointer:
+    return Pointer(served.version, served.run_key, served.provenance_sha256)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _line(error: Exception) -> str:
+    """In one line; an error that is not ours is named by its kind too."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, SwitchtenderError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,37 @@
+"""What the engine says of one prompt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.encoders.training_index import Neighbour as Neighbour
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One prompt as a version sees it, before any policy. It never depends on the prompts asked beside it.
+
+    `quality` is float32 [c], calibrated, in 0..1; `cost` float64 [c] in USD a call, NaN where unknown. A prompt
+    longer than the encoder reads is read in overlapping windows; `windows` says in how many. `allowed` bool [c] says
+    whom a pool lets answer; None where there is none. `error` float64 [c] is the standard error of each quality, for a
+    policy that doubts. `is_new` says whether the prompt matches no task of the router; None where it cannot tell.
+    """
+
+    quality: FloatMatrix
+    cost: npt.NDArray[np.float64]
+    tokens: int
+    windows: int
+    neighbours: tuple[Neighbour, ...]
+    allowed: npt.NDArray[np.bool_] | None = None
+    error: npt.NDArray[np.float64] | None = None
+    is_new: bool | None = None
+
+
+def usd(cost: float) -> float | None:
+    """An expected cost to four digits, as it is told; None where it is unknown (NaN)."""
+    return None if math.isnan(cost) else float(f"{cost:.4g}")

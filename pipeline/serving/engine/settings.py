@@ -1,0 +1,27 @@
+"""The section `serve` of params.yaml: where the service listens, and how much it takes on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.runtime.params import Section
+
+
+class ServeParams(Section):
+    """Settings of the service; `params.yaml` explains each. Options of `switchtender serve` override them."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8400, ge=0, le=65535)
+    keys: str = ""
+    threads: int = Field(default=2, ge=1)
+    poll_seconds: float = Field(default=2.0, gt=0)
+    cache_entries: int = Field(default=10_000, ge=0)
+    max_body_bytes: int = Field(default=1_000_000, ge=1)
+    max_prompt_characters: int = Field(default=100_000, ge=1)
+    max_prompts: int = Field(default=256, ge=1)
+    seconds_per_request: float = Field(default=30.0, gt=0)
+    concurrent_requests: int = Field(default=64, ge=1)
+    log_prompts: bool = False
+    upstreams: str = ""
+    pool: str = ""
+    page: bool = True

@@ -1,0 +1,98 @@
+"""The outermost layer: gives each request an id, says which version answers, and counts and logs what came of it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.serving.engine.hot_swap import NotReady, Switch
+from pipeline.serving.engine.log import log
+from pipeline.serving.http.errors import Problem, answer
+from pipeline.serving.http.page_mount import PAGE, belongs_to_page
+from pipeline.serving.http.prometheus import Metrics
+
+REQUEST_ID, VERSION = "X-Request-ID", "X-Switchtender-Version"
+QUIET = ("/healthz", "/readyz", "/metrics")
+"""Asked every few seconds by machines: logged only when refused."""
+
+
+class Access:
+    """Law: every response bears a request id and a version, and no traceback leaves the process."""
+
+    def __init__(self, app: ASGIApp, switch: Switch, metrics: Metrics) -> None:
+        self.app, self.switch, self.metrics = app, switch, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["request_id"] = uuid.uuid4().hex
+        began, status = time.perf_counter(), 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.setdefault(REQUEST_ID, state["request_id"])
+                headers.setdefault(VERSION, state.get("version") or self._version())
+            await send(message)
+
+        self.metrics.in_flight.inc()
+        try:
+            await self.app(scope, receive, named)
+        except Exception as error:
+            _log_failure(error, state)
+            if status:
+                raise
+            problem = Problem(500, "internal_error", "the service failed", "its log has the error under this id")
+            await answer(problem, scope)(scope, receive, named)
+        finally:
+            self.metrics.in_flight.dec()
+            self._note(scope, status, time.perf_counter() - began)
+
+    def _version(self) -> str:
+        try:
+            return self.switch.served.version
+        except NotReady:
+            return "none"
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        state, route = scope["state"], _route(scope)
+        self.metrics.requests.labels(route, status or "gone").inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        if "code" in state:
+            self.metrics.refusals.labels(state["code"]).inc()
+        if status < 400 and (route in QUIET or route == PAGE):
+            return
+        log(
+            "request",
+            request_id=state["request_id"],
+            method=scope["method"],
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+            version=state.get("version") or self._version(),
+            **{name: state[name] for name in ("code", "prompts", "asked_by") if name in state},
+        )
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, never the path as sent: it labels a metric."""
+    if belongs_to_page(scope["path"]):
+        return PAGE
+    route: Any = scope.get("route")
+    return getattr(route, "path", "other")
+
+
+def _log_failure(error: Exception, state: dict[str, Any]) -> None:
+    """Kind and place; not the message, which may quote a prompt."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    log("failure", request_id=state["request_id"], kind=type(error).__name__, places=places)

@@ -1,0 +1,113 @@
+"""Who may ask what: API keys, named by an environment variable or a file, never written in params.yaml.
+
+One key a line: `name secret route,review,promote`. Blank lines and lines that start with # are skipped. Secrets
+are kept as digests, and every one of them is compared each time, so that the time taken says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.runtime.errors import ParamsError
+
+ROUTE, REVIEW, PROMOTE = "route", "review", "promote"
+RIGHTS = frozenset({ROUTE, REVIEW, PROMOTE})
+SHORTEST_SECRET = 16
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whoever asks: a name for the logs, and what they may do (`may` is a subset of RIGHTS)."""
+
+    name: str
+    may: frozenset[str]
+
+
+ANONYMOUS = Person("anonymous", RIGHTS)
+"""Everybody on this machine, where no keys are configured."""
+
+
+class Keys:
+    """Every configured key. Without any, whoever reaches the service is ANONYMOUS and may do everything."""
+
+    def __init__(self, people: dict[bytes, Person]) -> None:
+        self._people = people
+
+    @property
+    def required(self) -> bool:
+        return bool(self._people)
+
+    @classmethod
+    def read(cls, where: str, root: Path = Path()) -> Keys:
+        """Read keys from `env:NAME` or `file:PATH` (relative to `root`); "" means that there are none.
+
+        Raises:
+            ParamsError: another form, nothing there, no key in it, or a line that cannot be used.
+        """
+        if not where:
+            return cls({})
+        kind, _, name = where.partition(":")
+        if kind == "env" and name:
+            text = os.environ.get(name, "")
+        elif kind == "file" and name:
+            text = _text(root / name)
+        else:
+            raise ParamsError(f"keys '{where}' cannot be used; write env:NAME or file:PATH")
+        people = _people(text, where)
+        if not people:
+            raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote`")
+        return cls(people)
+
+    def who(self, secret: str | None) -> Person | None:
+        """Whose secret this is, or None. The comparison takes as long for a wrong secret as for a right one."""
+        if not self.required:
+            return ANONYMOUS
+        given = _digest(secret or "")
+        found = None
+        for known, person in self._people.items():
+            if hmac.compare_digest(known, given):
+                found = person
+        return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ParamsError(f"keys: {path} cannot be read ({type(error).__name__}); check its path and mode") from error
+
+
+def _people(text: str, where: str) -> dict[bytes, Person]:
+    people: dict[bytes, Person] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        digest, person = _entry(words, f"keys: {where}, line {number}")
+        if digest in people or person.name in {known.name for known in people.values()}:
+            raise ParamsError(f"keys: {where}, line {number}: a name or secret occurs twice; give each its own")
+        people[digest] = person
+    return people
+
+
+def _entry(words: list[str], place: str) -> tuple[bytes, Person]:
+    if len(words) != 3:
+        raise ParamsError(f"{place}: expected `name secret rights`, found {len(words)} words")
+    name, secret, rights = words
+    may = frozenset(rights.split(","))
+    if not may <= RIGHTS:
+        raise ParamsError(f"{place}: unknown right '{min(may - RIGHTS)}'; known are {', '.join(sorted(RIGHTS))}")
+    if len(secret) < SHORTEST_SECRET:
+        raise ParamsError(
+            f"{place}: the secret of {name} is shorter than {SHORTEST_SECRET} characters; make one with "
+            "python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    return _digest(secret), Person(name, may)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,186 @@
+"""The HTTP service: routes over a switch, a journal and keys. It knows no registry and starts nothing by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.decision_journal import Journal
+from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.scored import usd
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http import errors as problems
+from pipeline.serving.http import openapi_examples as examples
+from pipeline.serving.http.access_log import Access
+from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.auth import BrowserGuard, KeyGuard
+from pipeline.serving.http.errors import Problem
+from pipeline.serving.http.feedback import judge
+from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit
+from pipeline.serving.http.page_mount import PageDoor, PageLayer
+from pipeline.serving.http.request_routing import Asked, Routed, Routing, scores_of
+from pipeline.serving.http.schemas import (
+    FeedbackRequest,
+    FeedbackResponse,
+    Near,
+    RouteRequest,
+    RouteResponse,
+    RouteResult,
+)
+from pipeline.serving.http.status_routes import state_routes
+
+
+def application(
+    switch: Switch,
+    params: ServeParams,
+    keys: Keys,
+    journal: Journal,
+    *,
+    chat: APIRouter | None = None,
+    routing: Routing | None = None,
+    door: PageDoor | None = None,
+) -> FastAPI:
+    """The application. `chat` adds its routes, `door` the page under /ui; `routing` is shared with whoever else routes.
+
+    Whoever runs it starts and stops the switch and closes routing and journal.
+    """
+    routing = routing or Routing(switch, params, journal)
+    layers = [
+        Middleware(Access, switch=switch, metrics=routing.metrics),
+        Middleware(BrowserGuard, keys=keys, host=params.host),
+        *([Middleware(PageLayer, door=door)] if door else []),
+        Middleware(KeyGuard, keys=keys),
+        Middleware(ConcurrencyLimit, requests=params.concurrent_requests),
+        Middleware(TimeLimit, seconds=params.seconds_per_request),
+        Middleware(BodyLimit, most=params.max_body_bytes),
+    ]
+    app = FastAPI(
+        title="Switchtender",
+        description=examples.DESCRIPTION,
+        version="1",
+        docs_url=None,  # the framework's page of documentation is fetched from elsewhere
+        redoc_url=None,
+        middleware=layers,
+        openapi_tags=examples.TAGS,
+    )
+    app.include_router(_asking(routing, params))
+    app.include_router(state_routes(switch, journal, routing))
+    if chat is not None:
+        app.include_router(chat)
+    _answer_errors(app)
+    return app
+
+
+def _asking(routing: Routing, params: ServeParams) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["routing"])
+
+    @router.post("/route", response_model=RouteResponse, **examples.ROUTE)
+    async def route(asked: RouteRequest, request: Request) -> Response:
+        """Which agents answer one prompt or several: every score, the ranking, and the nearest training prompts."""
+        texts = asked.texts()
+        _require_small(texts, params)
+        routed = await routing.route(Asked(request.state.request_id, texts, asked.wish()))
+        request.state.version, request.state.prompts = routed.served.version, len(texts)
+        answer = _answer(request.state.request_id, routed)
+        if asked.explain:
+            await _explain(answer, routed, texts)
+        return _json(answer)
+
+    @router.post("/feedback", response_model=FeedbackResponse, status_code=202, **examples.FEEDBACK)
+    async def feedback(said: FeedbackRequest, request: Request) -> Response:
+        """Say what was right. It is kept for the next review of labels, and changes nothing at once."""
+        entry = judge(said, routing.lately(said.request_id))
+        await asyncio.wrap_future(routing.journal.feedback(entry))
+        routing.metrics.feedback.inc()
+        answer = FeedbackResponse(request_id=said.request_id, index=said.index, matched=entry["matched"])
+        return _json(answer, 202)
+
+    return router
+
+
+def _require_small(texts: tuple[str, ...], params: ServeParams) -> None:
+    if len(texts) > params.max_prompts:
+        hint = f"send at most {params.max_prompts} a request"
+        raise Problem(422, "too_many_prompts", f"prompts: {len(texts)} are too many", hint)
+    longest = max(map(len, texts))
+    if longest > params.max_prompt_characters:
+        hint = f"send at most {params.max_prompt_characters} characters a prompt, with the turns of history before it"
+        raise Problem(422, "prompt_too_long", f"a prompt has {longest} characters", hint)
+
+
+def _answer(request_id: str, routed: Routed) -> RouteResponse:
+    served = routed.served
+    return RouteResponse(
+        request_id=request_id,
+        version=served.version,
+        run_key=served.run_key or None,
+        provenance_sha256=served.provenance_sha256 or None,
+        policy=routed.decisions[0].policy,
+        results=[_result(routed, index) for index in range(len(routed.scored))],
+    )
+
+
+async def _explain(answer: RouteResponse, routed: Routed, texts: tuple[str, ...]) -> None:
+    """Put to each result what the version that routed it can say of its scores."""
+    for result, text in zip(answer.results, texts, strict=True):
+        result.evidence = await asyncio.to_thread(routed.served.engine.explain, text)
+
+
+def _result(routed: Routed, index: int) -> RouteResult:
+    scored, decision = routed.scored[index], routed.decisions[index]
+    costs = dict(zip(routed.served.engine.candidates, scored.cost.tolist(), strict=True))
+    cost = sum(costs[name] for name in decision.chosen)
+    return RouteResult(
+        agents=list(decision.chosen),
+        scores=scores_of(routed.served, scored),
+        ranking=list(decision.ranking),
+        why=[
+            Near(prompt_id=near.prompt_id, agents=list(near.agents), cosine=round(near.cosine, 4))
+            for near in scored.neighbours
+        ],
+        cost_usd=usd(cost),
+        choice_probability=decision.probability,
+        tokens=scored.tokens,
+        windows=scored.windows,
+    )
+
+
+def _json(content: BaseModel, status: int = 200) -> Response:
+    """The response as it is; the framework would check it against its model once more."""
+    return Response(content.model_dump_json(), status, media_type="application/json")
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Every error in the one form."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return problems.answer(error, request.scope)
+
+    @app.exception_handler(SwitchtenderError)
+    async def ours(request: Request, error: SwitchtenderError) -> Response:
+        return problems.answer(problems.of_error(error), request.scope)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return problems.answer(problems.of_validation(error.errors(), _fields(request)), request.scope)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        found = problems.of_status(error.status_code, request.url.path, request.method, headers)
+        return problems.answer(found, request.scope)
+
+
+def _fields(request: Request) -> list[str]:
+    """The fields that the body of this route may have."""
+    body: Any = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(body, "field_info", None), "annotation", None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -1,0 +1,42 @@
+"""What somebody says of an answer, as it is written down."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.runtime.errors import InputError
+from pipeline.serving.http.request_routing import Remembered, asked_by
+from pipeline.serving.http.schemas import FeedbackRequest
+
+
+def judge(said: FeedbackRequest, remembered: Remembered | None) -> dict[str, Any]:
+    """One line of feedback.jsonl. An answer that is remembered is checked against; another one is taken as it is.
+
+    Raises:
+        InputError: that answer had no such index, or a right agent is none of its candidates.
+    """
+    if remembered is not None:
+        _require_fitting(said, remembered)
+    judgement = {"right": said.right, "rating": said.rating, "accepted": said.accepted}
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "request_id": said.request_id,
+        "index": said.index,
+        "by": asked_by.get(),
+        "matched": remembered is not None,
+        "version": remembered.version if remembered else None,
+        **{name: value for name, value in judgement.items() if value is not None},
+        **({"note": said.note} if said.note else {}),
+    }
+
+
+def _require_fitting(said: FeedbackRequest, remembered: Remembered) -> None:
+    if said.index >= remembered.prompts:
+        raise InputError(f"index {said.index} is out of range; that request had {remembered.prompts} prompts, from 0")
+    for name in said.right or ():
+        if name not in remembered.candidates:
+            near = difflib.get_close_matches(name, remembered.candidates, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
+            raise InputError(f"right: '{name[:60]}' was no candidate of version {remembered.version}; {hint}")

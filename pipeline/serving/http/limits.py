@@ -1,0 +1,109 @@
+"""How much one request, and all of them together, may take: plain ASGI layers around the API's routes.
+
+The page under /ui does not pass here: its streams stay open as long as it is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.serving.http.errors import Problem, answer
+
+API, CHAT = "/v1/", "/v1/chat/"
+_DISCARDED = 64
+"""A body this many times over the limit is read to its end all the same: most clients read only after they wrote."""
+
+
+class ConcurrencyLimit:
+    """Lets so many requests to the API in at a time; the others are told at once to come back."""
+
+    def __init__(self, app: ASGIApp, requests: int) -> None:
+        self.app, self.requests, self.inside = app, requests, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(API):
+            await self.app(scope, receive, send)
+            return
+        if self.inside >= self.requests:
+            problem = Problem(
+                429, "too_many_requests", f"{self.requests} requests are under way", "try again", {"Retry-After": "1"}
+            )
+            await answer(problem, scope)(scope, receive, send)
+            return
+        self.inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.inside -= 1
+
+
+class TimeLimit:
+    """Ends a request that has not begun to be answered in time. A stream that has begun may go on.
+
+    A chat has only to arrive in time: how long a language model may take is said for each upstream.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app, self.seconds = app, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def begun(message: Message) -> None:
+            limit.reschedule(None)
+            await send(message)
+
+        async def arriving() -> Message:
+            message = await receive()
+            if not message.get("more_body") and scope["path"].startswith(CHAT):
+                limit.reschedule(None)
+            return message
+
+        try:
+            async with asyncio.timeout(self.seconds) as limit:
+                await self.app(scope, arriving, begun)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            hint = "send fewer or shorter prompts a request, or try again when it is less busy"
+            problem = Problem(504, "timed_out", f"no answer within {self.seconds:g} seconds", hint)
+            await answer(problem, scope)(scope, receive, send)
+
+
+class BodyLimit:
+    """Reads a request's whole body, counting as it comes, before the request goes on."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body = await self._read(receive)
+        if body is None:
+            hint = "send fewer or shorter prompts a request"
+            problem = Problem(413, "body_too_large", f"the body has more than {self.most} bytes", hint)
+            await answer(problem, scope)(scope, receive, send)
+            return
+        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replayed() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        await self.app(scope, replayed, send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        parts, size, more = [], 0, True
+        while more and size <= self.most * _DISCARDED:
+            message = await receive()
+            part = message.get("body", b"")
+            size += len(part)
+            more = message.get("more_body", False)
+            if size <= self.most:
+                parts.append(part)
+        return b"".join(parts) if size <= self.most else None

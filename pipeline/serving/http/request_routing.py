@@ -1,0 +1,199 @@
+"""Routing a request: scored by the version in service, decided, written down, and only then answered."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from pipeline.encoders.onnx_encoder import INT8
+from pipeline.runtime.errors import SwitchtenderError
+from pipeline.serving.engine.decision import Decision, Wish, check, decide
+from pipeline.serving.engine.decision_journal import Journal
+from pipeline.serving.engine.hot_swap import WARM_UP, Served, Switch
+from pipeline.serving.engine.scored import Scored, usd
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http.prometheus import Metrics
+
+ROUTE, CHAT = "route", "chat"
+REMEMBERED = 20_000
+"""Feedback to so many of the latest requests is matched at once; older feedback is matched when it is read."""
+SLICE = 32
+"""Prompts a call to the engine: between calls others get their turn, and a request that timed out ends."""
+
+asked_by: ContextVar[str] = ContextVar("asked_by", default="anonymous")
+"""The name of whoever asks, set for the time of a request."""
+labelled: ContextVar[tuple[str, ...]] = ContextVar("labelled", default=())
+"""What a chat's prompt is labelled with, set for the time of a request: OpenAI's protocol has no place for it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Texts to route under one request id. `of` is ROUTE or CHAT."""
+
+    request_id: str
+    texts: tuple[str, ...]
+    wish: Wish = field(default_factory=Wish)
+    of: str = ROUTE
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What is kept of an answer for feedback: how many prompts it had, by which version, among which candidates."""
+
+    prompts: int
+    version: str
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What one version says to each text, in the order given."""
+
+    served: Served
+    scored: tuple[Scored, ...]
+    decisions: tuple[Decision, ...]
+
+
+class Routing:
+    """Routes requests. Safe to call from the event loop and from threads."""
+
+    def __init__(self, switch: Switch, params: ServeParams, journal: Journal) -> None:
+        self.switch, self.params, self.journal = switch, params, journal
+        self.metrics = Metrics(switch, journal)
+        self._few = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
+        self._many = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
+        self._lately: OrderedDict[str, Remembered] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def route(self, asked: Asked) -> Routed:
+        """Route on the event loop; what has to be computed is computed in the pool.
+
+        Raises:
+            NotReady: no version is loaded.
+            InputError: the wish cannot be met.
+            JournalFailed: the decisions could not be written down.
+        """
+        served = self._agreed(asked)
+        loop = asyncio.get_running_loop()
+        known, unknown = self._recall(served, asked.texts)
+        for start in range(0, len(unknown), SLICE):
+            part = unknown[start : start + SLICE]
+            scored = await loop.run_in_executor(self._pool(served), served.engine.score, part)
+            known.update(zip(part, scored, strict=True))
+        routed, entries = self._decided(asked, served, known)
+        await asyncio.wrap_future(self.journal.decisions(entries))
+        self._noted(asked, routed)
+        return routed
+
+    def route_now(self, asked: Asked) -> Routed:
+        """The same for a thread that may wait. Raises likewise, and SwitchtenderError after `seconds_per_request`."""
+        served = self._agreed(asked)
+        known, unknown = self._recall(served, asked.texts)
+        if unknown:
+            computing = self._pool(served).submit(served.engine.score, unknown)
+            try:
+                known.update(zip(unknown, computing.result(self.params.seconds_per_request), strict=True))
+            except TimeoutError as error:
+                computing.cancel()
+                raise SwitchtenderError("the router took too long; try again when it is less busy") from error
+        routed, entries = self._decided(asked, served, known)
+        self.journal.decisions(entries).result()
+        self._noted(asked, routed)
+        return routed
+
+    def lately(self, request_id: str) -> Remembered | None:
+        """One of the latest answers; None where it is not remembered."""
+        with self._lock:
+            return self._lately.get(request_id)
+
+    async def costs(self, served: Served) -> list[float | None]:
+        """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
+        loop = asyncio.get_running_loop()
+        (scored,) = await loop.run_in_executor(self._pool(served), served.engine.score, WARM_UP[:1])
+        return [usd(float(cost)) for cost in served.engine.offered(WARM_UP[0], scored).cost]
+
+    def close(self) -> None:
+        """End the pools; what has not begun is not computed."""
+        self._few.shutdown(cancel_futures=True)
+        self._many.shutdown(cancel_futures=True)
+
+    def _pool(self, served: Served) -> ThreadPoolExecutor:
+        """An int8 engine computes each call by itself; others let one call answer all who wait, so more may wait."""
+        return self._few if served.engine.precision == INT8 else self._many
+
+    def _agreed(self, asked: Asked) -> Served:
+        served = self.switch.served
+        check(asked.wish, served.engine.candidates, served.engine.policy)
+        return served
+
+    def _recall(self, served: Served, texts: Sequence[str]) -> tuple[dict[str, Scored], list[str]]:
+        known = {text: scored for text in texts if (scored := served.engine.cached(text)) is not None}
+        self.metrics.prompts.inc(len(texts))
+        self.metrics.cache_hits.inc(sum(text in known for text in texts))
+        return known, [text for text in dict.fromkeys(texts) if text not in known]
+
+    def _decided(
+        self, asked: Asked, served: Served, known: Mapping[str, Scored]
+    ) -> tuple[Routed, list[dict[str, Any]]]:
+        engine = served.engine
+        scored = tuple(engine.offered(text, known[text], asked.wish.labels) for text in asked.texts)
+        decisions = tuple(decide(one, engine.candidates, engine.policy, asked.wish) for one in scored)
+        routed = Routed(served, scored, decisions)
+        return routed, [self._entry(asked, routed, index) for index in range(len(scored))]
+
+    def _entry(self, asked: Asked, routed: Routed, index: int) -> dict[str, Any]:
+        """A line of the journal; the candidate set is the keys of `scores` without those that a pool `barred`."""
+        served, scored, decision = routed.served, routed.scored[index], routed.decisions[index]
+        text, wish = asked.texts[index], asked.wish
+        return {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": asked.request_id,
+            "index": index,
+            "of": asked.of,
+            "asked_by": asked_by.get(),
+            "version": served.version,
+            "run_key": served.run_key,
+            "provenance_sha256": served.provenance_sha256,
+            "policy": decision.policy,
+            "wish": wish.to_json(),
+            "scores": scores_of(served, scored),
+            "chosen": decision.chosen,
+            **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
+            **({} if scored.is_new is None else {"new": scored.is_new}),
+            "probability": decision.probability,
+            "prompt_sha256": sha256(text.encode("utf-8")).hexdigest(),
+            **({"prompt": text} if self.params.log_prompts else {}),
+        }
+
+    def _noted(self, asked: Asked, routed: Routed) -> None:
+        served = routed.served
+        if told := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
+            self.metrics.new_prompts.labels(served.version).inc(sum(told))
+        for decision in routed.decisions:
+            for name in decision.chosen:
+                self.metrics.decisions.labels(name).inc()
+        remembered = Remembered(len(asked.texts), served.version, served.engine.candidates)
+        with self._lock:
+            self._lately[asked.request_id] = remembered
+            while len(self._lately) > REMEMBERED:
+                self._lately.popitem(last=False)
+
+
+def scores_of(served: Served, scored: Scored) -> dict[str, float]:
+    """Every candidate's score, in the version's order."""
+    return {name: round(float(score), 6) for name, score in zip(served.engine.candidates, scored.quality, strict=True)}
+
+
+def barred_of(served: Served, scored: Scored) -> list[str]:
+    """The candidates that a pool did not let answer."""
+    if scored.allowed is None:
+        return []
+    return [name for name, may in zip(served.engine.candidates, scored.allowed, strict=True) if not may]

@@ -1,0 +1,227 @@
+"""What goes in and out of the service as JSON. An unknown field is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.serving.engine.decision import Wish
+
+
+def _sayable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a text has a NUL character, which no text has; remove it")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("a text has half a surrogate pair, which is no character; send valid Unicode")
+    return text
+
+
+def _asking(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the prompt is empty; write what a person would ask")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_sayable)]
+Prompt = Annotated[Text, AfterValidator(_asking)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0f8d6c7f8a1b4f0c9f4f6a5a7c1d2e3b"])]
+
+
+class In(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Out(BaseModel):
+    """A response's body."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _one_of(*fields: str) -> ConfigDict:
+    """Tells readers of the document that one of these fields is needed, and only one."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [field]} for field in fields]})
+
+
+class Turn(In):
+    """One turn of a dialogue before the prompt."""
+
+    role: Literal["user", "assistant", "system"]
+    content: Text
+
+
+class RouteRequest(In):
+    """One prompt or several, and what is wished of the choice.
+
+    The router learnt from single prompts, so `prompt` (the latest turn of the user) decides alone. With
+    `history_turns`, so many of the user's turns before it are put in front of it, each on its own line; what the
+    assistant and the system said is never read. `labels` say what the prompts are (`health`): whoever the pool bars
+    from one of them is not chosen. With `explain`, each result has its `evidence`, where the router can give one.
+    """
+
+    model_config = _one_of("prompt", "prompts")
+
+    prompt: Prompt | None = None
+    prompts: Annotated[list[Prompt], Field(min_length=1)] | None = None
+    history: list[Turn] = []
+    history_turns: Annotated[int, Field(ge=0, le=100)] = 0
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    thresholds: dict[str, Probability] = {}
+    policy: Literal["stored", "best", "budget", "willingness"] = "stored"
+    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    quality_per_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    labels: Annotated[list[Text], Field(max_length=100)] = []
+    explain: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.prompt is None) == (self.prompts is None):
+            raise ValueError("give either 'prompt' or 'prompts'")
+        if self.prompts is not None and (self.history or self.history_turns):
+            raise ValueError("'history' belongs to a single 'prompt'; send a request for each dialogue")
+        return self
+
+    def texts(self) -> tuple[str, ...]:
+        """What the router reads, one text a prompt."""
+        if self.prompt is None:
+            return tuple(self.prompts or ())
+        said = [turn.content for turn in self.history if turn.role == "user"]
+        before = said[-self.history_turns :] if self.history_turns else []
+        return ("\n".join([*before, self.prompt]),)
+
+    def wish(self) -> Wish:
+        return Wish(self.top_k, self.thresholds, self.policy, self.budget_usd, self.quality_per_usd, tuple(self.labels))
+
+
+class Near(Out):
+    """A training prompt near the one asked; `prompt_id` is its row's id, `agents` the label that it taught."""
+
+    prompt_id: str
+    agents: list[str]
+    cosine: float
+
+
+class RouteResult(Out):
+    """One prompt: `agents` chosen, best first; `ranking` of all by score; `why`, the nearest training prompts.
+
+    `cost_usd` is what is expected for all chosen, null where a cost is unknown. A prompt longer than the encoder
+    reads is read in `windows`. `evidence`, where it was asked for: the prompt's tags, and what each of them knows of
+    each candidate.
+    """
+
+    agents: list[str]
+    scores: dict[str, float]
+    ranking: list[str]
+    why: list[Near]
+    cost_usd: float | None
+    choice_probability: float
+    tokens: int
+    windows: int
+    evidence: dict[str, Any] | None = None
+
+
+class RouteResponse(Out):
+    """`results` in the order of the prompts, all by the one version named."""
+
+    request_id: RequestId
+    version: str
+    run_key: str | None
+    provenance_sha256: str | None
+    policy: str
+    results: list[RouteResult]
+
+
+class FeedbackRequest(In):
+    """What somebody says of one answer: the `right` agents, a `rating` from 0 to 1, or whether it was `accepted`."""
+
+    model_config = _one_of("right", "rating", "accepted")
+
+    request_id: RequestId
+    index: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    right: Annotated[list[Text], Field(max_length=1000)] | None = None
+    rating: Probability | None = None
+    accepted: bool | None = None
+    note: Annotated[Text, Field(max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _one_judgement(self) -> Self:
+        if sum(given is not None for given in (self.right, self.rating, self.accepted)) != 1:
+            raise ValueError("give exactly one of 'right', 'rating' and 'accepted'")
+        return self
+
+
+class FeedbackResponse(Out):
+    """`matched`: the answer is one of the latest. Other feedback is kept too, and matched when it is read."""
+
+    request_id: RequestId
+    index: int
+    matched: bool
+
+
+class Candidate(Out):
+    """One agent or model: its threshold (null where none is used) and expected USD for a short prompt."""
+
+    name: str
+    threshold: float | None
+    cost_usd: float | None
+
+
+class AgentsResponse(Out):
+    """Whom the version in service chooses among, in its own order."""
+
+    version: str
+    policy: dict[str, Any]
+    candidates: list[Candidate]
+
+
+class RefusedVersion(Out):
+    """A version that should serve and may not."""
+
+    version: str
+    reason: str
+    at: str
+
+
+class VersionResponse(Out):
+    """What answers, and what was refused. `trouble`: why it cannot be known at present what should serve."""
+
+    version: str
+    run_key: str | None
+    provenance_sha256: str | None
+    precision: str
+    since: str
+    refused: RefusedVersion | None
+    trouble: str | None
+
+
+class Health(Out):
+    """The process lives."""
+
+    alive: bool = True
+
+
+class Readiness(Out):
+    """Prompts are routed. `degraded`: by an older version than should serve, or without knowing; `reason` says."""
+
+    ready: bool = True
+    version: str
+    degraded: bool
+    reason: str | None
+
+
+class ErrorFacts(Out):
+    """`code` is for programs; `message` names what is wrong; `hint` says what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+    request_id: str
+
+
+class ErrorResponse(Out):
+    """The one form of every error."""
+
+    error: ErrorFacts

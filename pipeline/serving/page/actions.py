@@ -1,0 +1,206 @@
+"""What the page can do besides asking the engine: one protocol over plain facts, so that the page knows no registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.data.outcomes import FloatMatrix
+from pipeline.stages.gate import PASSED, GateResult
+from pipeline.versions.audit import Audit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that looks wrong, with the evidence of the night that listed it (`pipeline.stages.label_noise`).
+
+    `agents` is the label given, `suggested` the one that models which had not seen the row would give; `doubted` and
+    `missing` are `agent probability` pairs as text; `quality` is in 0..1, low is bad. `decision` is what a person has
+    decided on this very text, empty where nobody has.
+    """
+
+    rank: int
+    prompt_id: str
+    text_sha256: str
+    prompt: str
+    agents: tuple[str, ...]
+    suggested: tuple[str, ...]
+    quality: float
+    doubted: str
+    missing: str
+    decision: str
+    reviewer: str
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """One night's suspects, the least credible first. `gone` counts rows that the dataset no longer has as they were.
+
+    `agents` are the names that a label may have, in the dataset's order.
+    """
+
+    night: str
+    all: tuple[Suspect, ...]
+    gone: int
+    agents: tuple[str, ...]
+
+    @property
+    def left(self) -> tuple[Suspect, ...]:
+        """Those that nobody has decided on."""
+        return tuple(suspect for suspect in self.all if not suspect.decision)
+
+
+@dataclass(frozen=True)
+class LabelDecision:
+    """One decision of a person: keep, relabel (with the right `agents`) or drop.
+
+    `reviewer` is empty where nobody had to give a name. `seen` is the decision on that text which the person was
+    shown; a later one by somebody else is not overridden.
+    """
+
+    prompt_id: str
+    text_sha256: str
+    decision: str
+    agents: tuple[str, ...]
+    reviewer: str
+    note: str
+    seen: str = ""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What somebody told the service about an answer: not a label, but a place to look.
+
+    `right` are the agents said to be right, `chosen` what the service had chosen; `prompt` is the text where it was
+    logged or is in the dataset, there as `row`.
+    """
+
+    at: str
+    by: str
+    request_id: str
+    version: str
+    verdict: str
+    right: tuple[str, ...]
+    chosen: tuple[str, ...]
+    note: str
+    prompt: str
+    row: str
+
+
+def closed(gates: tuple[GateResult, ...]) -> tuple[str, ...]:
+    """The gates that did not pass, by name."""
+    return tuple(gate.gate for gate in gates if gate.verdict != PASSED)
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A registered version at a glance. `roles` are its aliases, `champion` by the promotion log.
+
+    `interval` are the bounds of micro-F1 (95 %), None where its folder is not on this machine or cannot be read.
+    """
+
+    version: str
+    roles: tuple[str, ...]
+    run_key: str
+    train_rows: int
+    micro_f1: float | None
+    interval: tuple[float, float] | None
+    gates: tuple[GateResult, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a promotion or a rollback does, or would do. `refusal` says why it may not be done; empty where it may."""
+
+    version_from: str
+    version_to: str
+    gates: tuple[GateResult, ...] = ()
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A row in one version. `through` names the augmented row by which it taught, empty where it did so itself."""
+
+    version: str
+    split: str
+    fate: str
+    reason: str
+    agents: tuple[str, ...]
+    taught: bool
+    through: str
+    served: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything known of one row. `prompt` is its text where the dataset still has it; `serving` the version in
+    service; `unknown` are versions of which nothing can be said any more."""
+
+    asked: str
+    prompt: str
+    rows: tuple[Traced, ...]
+    serving: str
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """A version's answers on its holdout: n prompts, c candidates.
+
+    `expected` and `quality` are float32 [n, c] in 0..1, what the router promised and what was true; `cost` is float32
+    [n, c] in USD, NaN where unknown; `chosen` is 1.0 where the stored policy chose.
+    """
+
+    candidates: tuple[str, ...]
+    expected: FloatMatrix
+    quality: FloatMatrix
+    cost: FloatMatrix
+    chosen: FloatMatrix
+
+
+class Actions(Protocol):
+    """Every method raises SwitchtenderError (one clear line) where it cannot do or say what it is asked."""
+
+    def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
+        """Texts by id, of those rows that the dataset still has with the text that taught the version."""
+
+    def suspects(self) -> Suspects:
+        """Label suspects of the latest night."""
+
+    def decide(self, decision: LabelDecision) -> None:
+        """Write a decision down for the next night. Decisions of several people at once are all kept."""
+
+    def hints(self) -> tuple[Hint, ...]:
+        """What the service was told lately, newest first."""
+
+    def versions(self) -> tuple[VersionRow, ...]:
+        """Every registered version, newest first."""
+
+    def compare(self, older: str, newer: str) -> dict[str, Any]:
+        """What differs between two versions, as `switchtender diff --json` gives it."""
+
+    def rehearse_promotion(self, version: str, reason: str) -> Move:
+        """What promoting would do: bytes proved, gates read again; nothing changes. A closed gate is a refusal."""
+
+    def promote(self, version: str, reason: str, who: str) -> Move:
+        """Put a version into service; `who` is empty where nobody had to give a name."""
+
+    def rehearse_rollback(self, reason: str) -> Move:
+        """What going back would do; nothing changes."""
+
+    def rollback(self, reason: str, who: str) -> Move:
+        """Put the version before the present one into service again; `who` likewise."""
+
+    def audit(self, version: str) -> Audit:
+        """Everything about one version, by number or alias."""
+
+    def trace(self, row: str) -> Trace:
+        """A row in every version that knew it, by id or by exact text."""
+
+    def holdout(self, version: str) -> Holdout:
+        """A version's answers on its holdout, with what each candidate costs."""

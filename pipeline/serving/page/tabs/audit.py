@@ -1,0 +1,113 @@
+"""Tab Audit: what a version was made of, what became of every row, and where one row taught."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.serving.page.actions import Trace, Traced
+from pipeline.serving.page.context import Page
+from pipeline.serving.page.rendering import draw
+from pipeline.serving.page.version_choices import dropdown, filled, in_service
+from pipeline.serving.page.visitors import Visitor
+from pipeline.versions.audit import Audit
+from pipeline.versions.audit_facts import FATES, RowFilter, chosen_rows, plain_rows
+from pipeline.versions.provenance import DATA
+
+MOST_ROWS = 100
+
+
+def add(page: Page, tab: Any) -> None:
+    """A version with its rows, and below it the trace of one row."""
+    import gradio as gr
+
+    with gr.Row():
+        version = dropdown("Version", "audited")
+        fate = gr.Dropdown([("none listed", ""), *FATES], value="", label="List the rows that were",
+                           elem_id="fate", min_width=180)  # fmt: skip
+    found = gr.HTML(elem_id="audited-facts", apply_default_css=False)
+    with gr.Accordion("Trace one row", open=True):
+        with gr.Row():
+            row = gr.Textbox(label="A prompt's id, or its exact text", scale=4, elem_id="traced", max_lines=6)
+            trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
+        way = gr.HTML(elem_id="way", apply_default_css=False)
+    desk = Desk(page)
+    page.on(tab.select, desk.enter, [version, fate], [found, version])
+    for choice in (version, fate):
+        page.on(choice.input, desk.audit, [version, fate], [found])
+    for trigger in (trace.click, row.submit):
+        page.on(trigger, desk.trace, [row], [way])
+
+
+class Desk:
+    """Answers from the recorded facts; changes nothing."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.actions = page.actions
+
+    def enter(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
+        """The list of versions, and the audit of the chosen one, which is at first the one in service."""
+        rows = self.actions.versions()
+        chosen = present or in_service(rows)
+        return self.audit(visitor, chosen, fate), filled(rows, chosen, present)
+
+    def audit(self, _visitor: Visitor, version: str | None, fate: str) -> str:
+        """A version's facts, the rows of one fate if asked, and an address for the full report."""
+        if not version:
+            raise InputError("nothing is registered yet; the first night whose gates open registers version 1")
+        found = self.actions.audit(version)
+        rows = listed(found, fate) if fate else []
+        return draw(
+            "audit",
+            audit=found,
+            data=found.of(DATA),
+            fates=[name for name in FATES if found.facts and found.facts.fates[name]],
+            fate=fate,
+            count=len(rows),
+            rows=rows[:MOST_ROWS],
+            texts=self._texts(version, [str(row["prompt_id"]) for row in rows[:MOST_ROWS]]),
+            report=self.page.reports.address(found.version),
+        )
+
+    def _texts(self, version: str, ids: list[str]) -> dict[str, str]:
+        try:
+            return self.actions.texts(version, ids) if ids else {}
+        except SwitchtenderError:
+            return {}
+
+    def trace(self, _visitor: Visitor, row: str) -> str:
+        """A row in every version."""
+        if not (row or "").strip():
+            raise InputError("name a row: a prompt's id, or its exact text")
+        found = self.actions.trace(row)
+        return draw("trace", found=found, verdict=verdict(found))
+
+
+def listed(found: Audit, fate: str) -> list[dict[str, Any]]:
+    """The rows of one fate.
+
+    Raises:
+        InputError: nothing is known any more of the version's rows.
+    """
+    if found.facts is None:
+        raise InputError(f"the rows of version {found.version} cannot be read; audit it without listing rows")
+    return plain_rows(chosen_rows(found.facts, RowFilter(fate=fate)))
+
+
+def verdict(found: Trace) -> str:
+    """Whether what serves now learnt from the row."""
+    here = [row for row in found.rows if row.version == found.serving]
+    taught = [row for row in here if row.taught]
+    if not found.serving:
+        return "No version is in service."
+    if taught:
+        ways = [f"through {row.through}" if row.through else "directly" for row in sorted(taught, key=_way)]
+        return f"Version {found.serving}, in service, learnt from it {' and '.join(dict.fromkeys(ways))}."
+    if any(row.split == "holdout" for row in here):
+        return f"Version {found.serving}, in service, was judged on it and did not learn from it."
+    return f"Version {found.serving}, in service, did not learn from it."
+
+
+def _way(row: Traced) -> str:
+    return row.through

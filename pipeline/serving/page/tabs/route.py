@@ -1,0 +1,188 @@
+"""Tab Route: what the version in service makes of a prompt, why, and what another policy would choose."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.policies.policy import Policy, SubsetPolicy
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, Wish, decide
+from pipeline.serving.engine.scored import Scored
+from pipeline.serving.http.api_keys import ROUTE
+from pipeline.serving.page.context import Page
+from pipeline.serving.page.rendering import BAD, draw, line
+from pipeline.serving.page.sessions import Sessions
+from pipeline.serving.page.visitors import Visitor
+
+ONE_THRESHOLD = "one threshold"
+POLICIES = (
+    ("as trained", STORED),
+    ("one threshold for all", ONE_THRESHOLD),
+    ("the best one", BEST),
+    ("within a budget", BUDGET),
+)
+EXAMPLES = (
+    "Translate this contract into German and email it to Ana.",
+    "Why does our nightly SQL job deadlock? Mend the query.",
+    "Read me the minutes aloud, then plan the next meeting.",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt's scores, as one version gave them; enough to choose again by another policy."""
+
+    version: str
+    provenance_sha256: str
+    candidates: tuple[str, ...]
+    policy: Policy
+    scored: Scored
+    milliseconds: float
+    texts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One candidate in the list: probability and threshold in 0..1; no threshold where the policy has none."""
+
+    name: str
+    probability: float
+    threshold: float | None
+    cost: float | None
+    chosen: bool
+
+
+def add(page: Page, _tab: Any) -> None:
+    """Prompt and policy on the left, the answer on the right; below each other where it is narrow."""
+    import gradio as gr
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=300):
+            prompt = gr.Textbox(
+                label="Prompt", lines=4, max_lines=16, elem_id="prompt",
+                max_length=page.switch.params.max_prompt_characters,
+                placeholder="What a person would ask. Shift + Enter routes it.",
+            )  # fmt: skip
+            button = gr.Button("Route", variant="primary", elem_id="route")
+            gr.Examples([[text] for text in EXAMPLES], [prompt], label="For example", api_visibility="private")
+            policy = gr.Radio(list(POLICIES), value=STORED, label="Policy", elem_id="policy")
+            threshold = gr.Slider(0, 1, 0.5, step=0.01, label="Threshold", visible=False, elem_id="threshold")
+            budget = gr.Slider(
+                0, 0.2, 0.02, step=0.001, label="Budget, USD a prompt", visible=False, elem_id="budget"
+            )  # fmt: skip
+        with gr.Column(scale=6, min_width=300):
+            answer = gr.HTML(draw("route_empty"), elem_id="answer", apply_default_css=False)
+    desk = Desk(page)
+    wish = [policy, threshold, budget]
+    for trigger in (button.click, prompt.submit):
+        page.on(trigger, desk.ask, [prompt, *wish], [answer], may=ROUTE)
+    page.on(policy.change, desk.change, wish, [answer, threshold, budget], may=ROUTE)
+    for slider in (threshold, budget):
+        page.on(slider.change, desk.choose, wish, [answer], may=ROUTE)
+
+
+class Desk:
+    """Asks the engine once a prompt, and chooses from what it said as often as the policy changes."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._asked: Sessions[Asked] = Sessions()
+
+    def ask(self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float) -> str:
+        """Score a prompt with the version in service."""
+        if not (prompt or "").strip():
+            raise InputError("the prompt is empty; write what a person would ask")
+        if len(prompt) > (most := self.page.switch.params.max_prompt_characters):
+            raise InputError(f"the prompt has {len(prompt):,} characters; {most:,} are the most")
+        served = self.page.switch.served
+        start = time.perf_counter()
+        (scored,) = served.engine.score([prompt])
+        scored = served.engine.offered(prompt, scored)
+        took = 1000 * (time.perf_counter() - start)
+        ids = [near.prompt_id for near in scored.neighbours]
+        self._asked.put(
+            visitor.session,
+            Asked(
+                served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored, took,
+                self._texts(served.version, ids),
+            ),
+        )  # fmt: skip
+        return self.choose(visitor, policy, threshold, budget)
+
+    def _texts(self, version: str, ids: list[str]) -> dict[str, str]:
+        """Without its texts an answer is still an answer."""
+        try:
+            return self.page.actions.texts(version, ids) if ids else {}
+        except SwitchtenderError:
+            return {}
+
+    def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
+        """Choose among the scores that are known already; the engine is not asked."""
+        asked = self._asked.get(visitor.session)
+        return draw("route_empty") if asked is None else render(asked, wish_of(asked, policy, threshold, budget))
+
+    def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, Any, Any]:
+        """Another policy: the choice, and which of the two sliders it needs."""
+        import gradio as gr
+
+        sliders = gr.update(visible=policy == ONE_THRESHOLD), gr.update(visible=policy == BUDGET)
+        try:
+            return self.choose(visitor, policy, threshold, budget), *sliders
+        except SwitchtenderError as error:
+            return line(str(error), BAD), *sliders
+
+
+def wish_of(asked: Asked, policy: str, threshold: float, budget: float) -> Wish:
+    """What the controls ask for."""
+    if policy == ONE_THRESHOLD:
+        return Wish(thresholds=dict.fromkeys(asked.candidates, threshold))
+    return Wish(policy=policy, budget_usd=budget if policy == BUDGET else None)
+
+
+def render(asked: Asked, wish: Wish) -> str:
+    """The answer as HTML.
+
+    Raises:
+        InputError: the wish cannot be met.
+    """
+    decision = decide(asked.scored, asked.candidates, asked.policy, wish)
+    return draw(
+        "route",
+        asked=asked,
+        decision=decision,
+        bars=bars(asked, wish, decision),
+        cost=spent(asked, decision),
+    )
+
+
+def bars(asked: Asked, wish: Wish, decision: Decision) -> list[Bar]:
+    """Every candidate, likeliest first."""
+    lines = dict.fromkeys(asked.candidates, None) | _thresholds(asked, wish)
+    at = {name: i for i, name in enumerate(asked.candidates)}
+    quality, cost = asked.scored.quality, asked.scored.cost
+    return [
+        Bar(name, float(quality[at[name]]), lines[name], _known(cost[at[name]]), name in decision.chosen)
+        for name in decision.ranking
+    ]
+
+
+def _thresholds(asked: Asked, wish: Wish) -> dict[str, float | None]:
+    """The line that a candidate must reach, where the policy draws lines."""
+    if wish.policy == BEST or not isinstance(asked.policy, SubsetPolicy):
+        return {}
+    stored = dict(zip(asked.candidates, asked.policy.thresholds, strict=True))
+    return {name: wish.thresholds.get(name, line) for name, line in stored.items()}
+
+
+def spent(asked: Asked, decision: Decision) -> float | None:
+    """What the chosen ones cost together, in USD; None where that is not known."""
+    at = [asked.candidates.index(name) for name in decision.chosen]
+    return _known(asked.scored.cost[at].sum()) if at else None
+
+
+def _known(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,212 @@
+"""Stage `augment`: a few more training rows for rare agents, each naming its parents and its method.
+
+Two methods, both on the text alone: `compose` joins a rare agent's prompt with another's, as people do in one
+message; `surface` retypes a prompt hastily (case, punctuation, slips of the keys). A new row must look like its
+label to heads that have seen none of its parents, and must keep its distance from the holdout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from pipeline.data.agents import read_agents
+from pipeline.data.fates import AUGMENTED, REFUSED, TRAIN, Fate, fate_of, write_fates
+from pipeline.data.outcomes import SEPARATOR, FloatMatrix, from_labels, label_matrix, split_agents
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.similarity import nearest
+from pipeline.learning.linear_heads import apply_heads, fit_heads
+from pipeline.runtime.params import Section, read
+from pipeline.runtime.reproducibility import RunParams, pin
+from pipeline.runtime.stage import STAGES, Summary, run_stage
+from pipeline.runtime.tables import read_table, write_table
+
+NAME = "augment"
+COMPOSE, SURFACE = "compose", "surface"
+_MAX_TOKENS = 256
+_JOINTS = ("{a}\n\n{b}", "{a} Also: {b}", "{b} And one more thing: {a}", "{b}\n{a}", "{a} - and besides, {b}")
+_NEIGHBOURING_KEYS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuiopqsdfghjklaxcvbnmz", strict=True))
+
+
+class AugmentationParams(Section):
+    """For whom rows are made, how many, and what they must pass."""
+
+    enabled: bool
+    encoder: str
+    agents_below: int = Field(ge=0)
+    rows_per_agent: int = Field(ge=0)
+    max_per_parent: int = Field(ge=1)
+    min_consistency: float = Field(ge=0, le=1)
+    holdout_cosine: float = Field(gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A proposed row: its parents' row numbers in train, its text and its label."""
+
+    agent: str
+    method: str
+    parents: tuple[int, ...]
+    prompt: str
+    agents: tuple[str, ...]
+
+
+def augment(params: AugmentationParams, seed: int) -> Summary:
+    """Write train with the accepted rows appended; every draft has a fate (augmented or refused, with reason)."""
+    train = read_table(STAGES / "label_noise" / "train.parquet").drop(columns="line")
+    holdout = read_table(STAGES / "label_noise" / "holdout.parquet")
+    names = tuple(agent.name for agent in read_agents())
+    plain = train.assign(parents="", method="")
+    if not params.enabled:
+        write_table(plain, STAGES / NAME / "train.parquet")
+        write_fates(NAME, [])
+        return {"train": len(train), "augmented": 0, "refused": 0}
+    drafts = list(propose(train, names, params, np.random.default_rng(seed)))
+    checks = _Checks(train, list(holdout["prompt"]), names, params)
+    rows, fates, used = [], [], dict.fromkeys(range(len(train)), 0)
+    made: dict[str, int] = dict.fromkeys(names, 0)
+    for number, (draft, reason) in enumerate(zip(drafts, checks.reasons(drafts), strict=True), start=1):
+        if made[draft.agent] >= params.rows_per_agent:
+            continue
+        if not reason and any(used[parent] >= params.max_per_parent for parent in draft.parents):
+            reason = f"a parent already has {params.max_per_parent} rows"
+        fate = _fate(draft, number, reason, train)
+        fates.append(fate)
+        if not reason:
+            made[draft.agent] += 1
+            for parent in draft.parents:
+                used[parent] += 1
+            rows.append(_row(draft, fate, train))
+    write_table(
+        pd.concat([plain, pd.DataFrame(rows, columns=plain.columns)], ignore_index=True),
+        STAGES / NAME / "train.parquet",
+    )
+    write_fates(NAME, fates)
+    return {"train": len(train) + len(rows), "augmented": len(rows), "refused": len(fates) - len(rows)}
+
+
+def propose(
+    train: pd.DataFrame, names: tuple[str, ...], params: AugmentationParams, generator: np.random.Generator
+) -> Iterator[Draft]:
+    """Drafts for each agent with few prompts, methods in turn; partners come from the parent's own fold."""
+    labels = [split_agents(text) for text in train["agents"]]
+    support = label_matrix(labels, names).sum(axis=0)
+    texts, folds = list(train["prompt"]), train["fold"].to_numpy()
+    single = np.array([len(row) == 1 for row in labels])
+    for agent, count in zip(names, support, strict=True):
+        parents = [i for i, row in enumerate(labels) if agent in row]
+        if not 0 < count < params.agents_below:
+            continue
+        for attempt in range(3 * params.rows_per_agent):
+            parent = parents[attempt % len(parents)]
+            partners = np.flatnonzero(
+                single & (folds == folds[parent]) & (np.array([agent not in row for row in labels]))
+            )
+            if attempt % 2 == 0 and len(partners) and single[parent]:
+                partner = int(generator.choice(partners))
+                joint = _JOINTS[int(generator.integers(len(_JOINTS)))]
+                both = sorted({*labels[parent], *labels[partner]}, key=names.index)
+                yield Draft(
+                    agent, COMPOSE, (parent, partner), joint.format(a=texts[parent], b=texts[partner]), tuple(both)
+                )
+            else:
+                yield Draft(agent, SURFACE, (parent,), retyped(texts[parent], generator), labels[parent])
+
+
+def retyped(text: str, generator: np.random.Generator) -> str:
+    """The text as typed in haste: lower case, no closing mark, a slip in about one long word of eight."""
+
+    def slip(match: re.Match[str]) -> str:
+        word = match.group()
+        if generator.random() > 0.125:
+            return word
+        at = int(generator.integers(1, len(word) - 1))
+        kinds = (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:],
+                 word[: at - 1] + word[at] + word[at - 1] + word[at + 1 :],
+                 word[:at] + _NEIGHBOURING_KEYS.get(word[at], word[at]) + word[at + 1 :])  # fmt: skip
+        return kinds[int(generator.integers(len(kinds)))]
+
+    return re.sub(r"\b[a-z]{5,}\b", slip, text.lower().rstrip(" .!?"))
+
+
+class _Checks:
+    """Says why a draft is refused, or nothing. Heads are fitted once a fold, without that fold's rows."""
+
+    def __init__(
+        self, train: pd.DataFrame, holdout: list[str], names: tuple[str, ...], params: AugmentationParams
+    ) -> None:
+        self.params, self.names = params, names
+        self.embedding = FrozenEmbedding(params.encoder, _MAX_TOKENS)
+        self.outcomes = from_labels(train, names)
+        self.folds = train["fold"].to_numpy()
+        self.vectors = self.embedding.embed(self.outcomes.prompts)
+        self.holdout = self.embedding.embed(holdout)
+
+    def reasons(self, drafts: list[Draft]) -> list[str]:
+        """One reason a draft, empty where it passes."""
+        if not drafts:
+            return []
+        vectors = self.embedding.embed([draft.prompt for draft in drafts])
+        _, near = nearest(vectors, self.holdout)
+        scores = self._scores_without_parents(drafts, vectors)
+        return [
+            self._reason(draft, row, float(cosine)) for draft, row, cosine in zip(drafts, scores, near, strict=True)
+        ]
+
+    def _scores_without_parents(self, drafts: list[Draft], vectors: FloatMatrix) -> FloatMatrix:
+        scores = np.zeros((len(drafts), len(self.names)), dtype=np.float32)
+        fold_of = np.array([self.folds[draft.parents[0]] for draft in drafts])
+        for fold in np.unique(fold_of):
+            others = np.flatnonzero(self.folds != fold)
+            heads = fit_heads(self.vectors[others], self.outcomes.rows(others), 1.0, balanced=True)
+            scores[fold_of == fold] = apply_heads(vectors[fold_of == fold], *heads)
+        return scores
+
+    def _reason(self, draft: Draft, scores: FloatMatrix, near_holdout: float) -> str:
+        if near_holdout >= self.params.holdout_cosine:
+            return f"cosine {near_holdout:.2f} to a holdout prompt"
+        inside = [self.names.index(name) for name in draft.agents]
+        outside = np.setdiff1d(np.arange(len(self.names)), inside)
+        consistency = min(float((scores[outside] < scores[i]).mean()) for i in inside) if len(outside) else 1.0
+        return f"label consistency {consistency:.2f}" if consistency < self.params.min_consistency else ""
+
+
+def _fate(draft: Draft, number: int, reason: str, train: pd.DataFrame) -> Fate:
+    return fate_of(
+        f"a{number:04d}",
+        draft.prompt,
+        REFUSED if reason else AUGMENTED,
+        reason=reason,
+        split=TRAIN,
+        agents=SEPARATOR.join(draft.agents),
+        parents=SEPARATOR.join(train["prompt_id"].iloc[i] for i in draft.parents),
+        method=draft.method,
+    )
+
+
+def _row(draft: Draft, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
+    parent = train.iloc[draft.parents[0]]
+    return {
+        **{str(name): value for name, value in parent.items()},
+        "prompt_id": fate.prompt_id,
+        "prompt": draft.prompt,
+        "agents": fate.agents,
+        "source": NAME,
+        "parents": fate.parents,
+        "method": draft.method,
+    }
+
+
+def _run() -> Summary:
+    run = read("run", RunParams)
+    pin(run.seed, run.threads)
+    return augment(read("augment", AugmentationParams), run.seed)
+
+
+if __name__ == "__main__":
+    run_stage(NAME, _run)

@@ -1,0 +1,127 @@
+"""Stage `evaluate` of the models' track: the router on the frozen holdout, beside every baseline.
+
+Baselines are chosen and fitted on the rows that the router learnt from. Nothing is chosen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
+from pipeline.data.holdout import holdout_version
+from pipeline.data.holdout_predictions import predictions_table
+from pipeline.data.outcome_encoding import outcomes_of_rows, with_outcomes
+from pipeline.encoders.engine_files import ENGINE
+from pipeline.evaluation.cost_quality_plots import draw_outcomes
+from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
+from pipeline.evaluation.outcome_report import ROUTER, outcome_report
+from pipeline.policies.policy import Choice
+from pipeline.reports.night_facts import TASK_MAP
+from pipeline.reports.task_page import draw_task_map
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.systems import open_router
+from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.params import Section, read
+from pipeline.runtime.reproducibility import RunParams, pin
+from pipeline.runtime.stage import Summary, run_stage_of
+from pipeline.runtime.tables import read_table, write_json, write_table
+from pipeline.runtime.track import MODELS, Track
+from pipeline.stages.split import JOINING
+
+NAME = "evaluate"
+MOST_NEW = 20
+_SHOWN = ("quality", "cost_usd", "gap_closed")
+
+
+class ModelEvaluationParams(Section):
+    """The encoder of the learnt baselines."""
+
+    encoder: str
+
+
+def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODELS) -> Summary:
+    """Judge the holdout; write metrics, predictions, plot data and pictures.
+
+    Raises:
+        InputError: the router cannot be loaded.
+    """
+    holdout = read_table(track.stages / track.held_out).drop(columns="line")
+    router = open_router(track.stages / track.router, engine=track.stages / "optimize" / ENGINE, threads=run.threads)
+    truth = outcomes_of_rows(holdout, router.candidates)
+    train = with_outcomes(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
+    part = outcomes_of_rows(train, router.candidates)
+    reading = router.read(truth.prompts)
+    predictions = router.judge(truth.prompts, reading)
+    parts = [(part, np.arange(len(truth)))]
+    learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
+    report = {
+        **outcome_report(predictions, truth, learnt, parts),
+        "holdout_version": holdout_version(holdout),
+        "drift": drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading)),
+    }
+    report |= as_systems(report)
+    write_json(report, track.stages / NAME / "metrics.json")
+    table = predictions_table(holdout, predictions.candidates, predictions.quality, predictions.chosen)
+    write_table(table, track.stages / NAME / "predictions.parquet")
+    plots = track.stages / NAME / "plots"
+    draw_outcomes(report, plots)
+    if isinstance(router.scorer, TasksScorer):
+        draw_task_map(router.scorer.tasks(), router.scorer.prompt_map(), plots / f"{TASK_MAP}.png")
+    write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT), track.stages / FATES.name)
+    return _summary(report)
+
+
+def drift_facts(prompt_ids: Sequence[str], new: Choice | None) -> dict[str, Any] | None:
+    """How many of the prompts match no task, the share, and the first of them; None where the system cannot tell."""
+    if new is None:
+        return None
+    ids = [prompt_ids[i] for i in np.flatnonzero(new).tolist()]
+    return {"prompts": len(new), "new": len(ids), "share": round(float(new.mean()), 6), "prompt_ids": ids[:MOST_NEW]}
+
+
+def as_systems(report: dict[str, Any]) -> dict[str, Any]:
+    """The headline figures as every track's metrics.json has them: each system's, and the router's lead over it.
+
+    A system whose quality is known on no prompt is left out: always the cheapest, where that is a candidate known by
+    its aptitude test alone.
+
+    Raises:
+        InputError: that is so of the router itself.
+    """
+    systems = {
+        name: {what: row[what] for what in _SHOWN if row.get(what, {}).get("value") is not None}
+        for name, row in report["metrics"].items()
+        if row.get("quality", {}).get("value") is not None
+    }
+    if ROUTER not in systems:
+        raise InputError(
+            "on no holdout prompt is the quality of what the router chooses known; add outcomes of the candidates that "
+            "joined on holdout prompts to data/candidates"
+        )
+    systems[ROUTER]["calibration_error"] = report["calibration"]["all"]["error_interval"]
+    lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
+    return {"systems": systems, "quality_over": lead}
+
+
+def _summary(report: dict[str, Any]) -> Summary:
+    systems = report["systems"]
+    return {
+        "prompts": report["prompts"],
+        **{what: figure["value"] for what, figure in systems[ROUTER].items()},
+        **{f"{name}_quality": row["quality"]["value"] for name, row in systems.items() if name != ROUTER},
+    }
+
+
+def _run() -> Summary:
+    run = read("run", RunParams)
+    pin(run.seed, run.threads)
+    return evaluate(read("models.evaluate", ModelEvaluationParams), run)
+
+
+if __name__ == "__main__":
+    run_stage_of(MODELS, NAME, lambda _: _run())

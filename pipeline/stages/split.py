@@ -1,0 +1,119 @@
+"""Stage `split`: the frozen holdout apart from train, and folds inside train.
+
+The holdout was drawn once (`python -m pipeline.stages.split draw`) and is a file of ids under version control. A new
+row joins train; it joins the holdout only when a person adds its id to that file.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.data.folds import make_folds
+from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
+from pipeline.data.outcome_encoding import with_outcomes
+from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.params import Section, read
+from pipeline.runtime.reproducibility import RunParams
+from pipeline.runtime.stage import Summary, run_stage_on_track
+from pipeline.runtime.tables import read_table, write_table, write_text
+from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
+
+NAME = "split"
+JOINING = "joining.parquet"
+PROMPTS = Path("data/prompts.csv")
+
+
+class SplitParams(Section):
+    """Which ids are held out, how train is cut into folds, and how the holdout was drawn."""
+
+    holdout: str = HOLDOUT_FILE.as_posix()
+    folds: int = Field(ge=2)
+    holdout_share: float = Field(gt=0, lt=1)
+    holdout_minimum: int = Field(ge=1)
+
+
+def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
+    """Write train (with its folds) and holdout; record each row's split.
+
+    What candidates that joined later did is set apart: it is not learnt from here, but judged on like the rest.
+
+    Raises:
+        InputError: no train row or no holdout row is left.
+    """
+    rows = read_table(track.stages / track.valid).drop(columns="line")
+    held_out = rows["prompt_id"].isin(read_holdout(Path(params.holdout)))
+    train, holdout = rows[~held_out].reset_index(drop=True), rows[held_out].reset_index(drop=True)
+    if train.empty or holdout.empty:
+        raise InputError(
+            f"{params.holdout} leaves {len(train)} rows to train on and {len(holdout)} to hold out; mend it, or draw "
+            f"one anew with 'python -m pipeline.stages.split {track.name} draw'"
+        )
+    if track is MODELS:
+        holdout = _set_apart_joining(track, holdout)
+    train = train.assign(fold=make_folds(track.outcomes(train).quality, params.folds, seed))
+    write_table(train, track.stages / NAME / "train.parquet")
+    write_table(holdout, track.stages / NAME / "holdout.parquet")
+    fates = fates_of_rows(train, KEPT, TRAIN) + fates_of_rows(holdout, KEPT, HOLDOUT)
+    write_fates(NAME, fates, track.stages / FATES.name)
+    return {"train": len(train), "holdout": len(holdout), "holdout_version": holdout_version(holdout)}
+
+
+def _set_apart_joining(track: Track, holdout: pd.DataFrame) -> pd.DataFrame:
+    """Write what later candidates did on train rows; return the holdout with what they did there."""
+    joining = pd.read_parquet(track.stages / "validate" / JOINING)
+    held_out = joining["prompt_id"].isin(holdout["prompt_id"])
+    write_table(joining[~held_out].reset_index(drop=True), track.stages / NAME / JOINING)
+    return with_outcomes(holdout, joining)
+
+
+def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[str, ...]:
+    """Draw a stratified holdout in which every candidate has at least `holdout_minimum` prompts that it is right for.
+
+    Raises:
+        InputError: a candidate has too few prompts for that.
+    """
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
+    labels = np.nan_to_num(outcomes.quality) > 0.5
+    for attempt in range(200):
+        splitter = MultilabelStratifiedShuffleSplit(1, test_size=params.holdout_share, random_state=seed + attempt)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, chosen = next(splitter.split(np.zeros(len(labels)), labels.astype(int)))
+        if (labels[chosen].sum(axis=0) >= params.holdout_minimum).all():
+            return tuple(sorted(np.array(outcomes.prompt_ids, dtype=object)[chosen]))
+    raise InputError("no draw gives every candidate enough holdout prompts; add prompts or lower split.holdout_minimum")
+
+
+def _draw(track: Track) -> None:
+    """Draw a track's holdout once.
+
+    Raises:
+        InputError: there is one already, or no draw gives every candidate enough prompts.
+    """
+    params, run = track.read(NAME, SplitParams), read("run", RunParams)
+    place = Path(params.holdout)
+    if place.exists():
+        raise InputError(f"{place} exists and is frozen; a new holdout is a decision: remove the file first")
+    rows = read_table(PROMPTS if track is AGENTS else track.stages / track.valid, required=("prompt_id", "agents"))
+    ids = draw_holdout(track.outcomes(rows), params, run.seed)
+    write_text("# Ids of the frozen holdout: never trained on, tuned on or chosen by.\n" + "\n".join(ids) + "\n", place)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] and sys.argv[-1] == "draw":
+        try:
+            _draw(track_named(sys.argv[1]) if len(sys.argv) > 2 else AGENTS)
+        except SwitchtenderError as error:
+            print(f"{NAME}: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+    else:
+        run_stage_on_track(NAME, lambda track: split(track.read(NAME, SplitParams), read("run", RunParams).seed, track))

@@ -1,0 +1,141 @@
+"""Stage `train`: one router, fitted on train alone; epochs, calibration and thresholds from held-out folds in it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.data.outcomes import Outcomes
+from pipeline.data.prices import PRICES_FILE, read_prices
+from pipeline.metrics.multilabel import headline, macro_f1
+from pipeline.policies.policy import AUTO, PolicyParams
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.classifier import ClassifierScorer
+from pipeline.routers.systems import new_router
+from pipeline.runtime.params import read
+from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
+from pipeline.runtime.stage import Summary, run_stage_on_track, shows_progress
+from pipeline.runtime.tables import read_table, sha256_folder, write_json, write_table
+from pipeline.runtime.track import AGENTS, Track
+
+if TYPE_CHECKING:
+    from pipeline.encoders.sentence_encoder import Encoder
+    from pipeline.encoders.windows import Reader
+
+NAME = "train"
+
+
+class TrainParams(FinetuningParams):
+    """Which router the night trains, and how; `priced` says that costs were paid at the prices of data/prices.yaml."""
+
+    router: str
+    priced: bool = False
+    policy: PolicyParams = AUTO
+
+    def finetuning(self) -> FinetuningParams:
+        """The part that a router sees."""
+        return FinetuningParams.model_validate(self.model_dump(exclude={"router", "priced", "policy"}))
+
+
+def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary:
+    """Fit the router on the track's train rows and write its folder, held-out probabilities and fingerprint.
+
+    The folds are those of `split`, merged. Augmented rows are learnt from but never judged on, so what is tuned
+    is tuned on real prompts.
+
+    Raises:
+        InputError: unknown router or encoder.
+    """
+    out = track.stages / NAME
+    rows = read_table(track.stages / track.learnt).drop(columns="line")
+    outcomes = track.outcomes(rows)
+    if "parents" in rows.columns:
+        outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
+    folds = rows["fold"].to_numpy() % params.folds
+    with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
+        prices = tuple(read_prices(PRICES_FILE).by_name.values()) if params.priced else ()
+        router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar), params.policy, prices)
+        router.scorer.int8 = partial(_in_int8, threads=run.threads)
+        if isinstance(router.scorer, ClassifierScorer):
+            bar.reset(total=router.scorer.steps(outcomes, folds))
+        router.fit(outcomes, folds)
+    router.save(out / "router")
+    write_table(_quantised_table(rows, router), out / "quantised.parquet")
+    write_table(_held_out_table(rows, router), out / "held_out.parquet")
+    write_json(fingerprint(run.threads), out / "environment.json")
+    write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN), track.stages / FATES.name)
+    return {**_summary(router, outcomes), "router_sha256": sha256_folder(out / "router")}
+
+
+class _Advance:
+    """Moves a progress bar one step on each call."""
+
+    def __init__(self, bar: tqdm) -> None:  # type: ignore[type-arg]
+        self.bar = bar
+
+    def __call__(self, where: str) -> None:
+        self.bar.set_postfix_str(where, refresh=False)
+        self.bar.update()
+
+
+def _in_int8(encoder: Encoder, threads: int) -> AbstractContextManager[Reader]:
+    from pipeline.encoders.onnx_export import quantised
+
+    return quantised(encoder, threads)
+
+
+def _quantised_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:
+    """Held-out probabilities twice, by precision; the rows of one network a fold, in fp32 and in int8."""
+    columns = ["prompt_id", "agents", "precision", *router.candidates]
+    if router.quantised is None:
+        return pd.DataFrame({name: [] for name in columns})
+    facts = rows[["prompt_id", "agents"]].reset_index(drop=True)
+    both = {"fp32": router.quantised.fp32, "int8": router.quantised.int8}
+    tables = [
+        pd.concat([facts, pd.DataFrame(values, columns=list(router.candidates))], axis=1).assign(precision=which)
+        for which, values in both.items()
+    ]
+    return pd.concat(tables)[columns].dropna(ignore_index=True)
+
+
+def _held_out_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:
+    held_out = pd.DataFrame(router.held_out, columns=list(router.candidates))
+    return pd.concat([rows[["prompt_id", "agents"]].reset_index(drop=True), held_out], axis=1).dropna(ignore_index=True)
+
+
+def _summary(router: CalibratedRouter, outcomes: Outcomes) -> Summary:
+    if router.held_out is None:
+        raise RuntimeError("a fitted router has held-out probabilities")
+    real = np.flatnonzero(~np.isnan(router.held_out).any(axis=1))
+    cost = None if router.held_out_cost is None else router.held_out_cost[real]
+    error = None if router.held_out_error is None else router.held_out_error[real]
+    judged, chosen = outcomes.rows(real), router.policy.choose(router.held_out[real], cost, error=error)
+    scorer, first = router.scorer, headline(judged)
+    facts: Summary = {
+        "rows": len(outcomes),
+        "candidates": len(outcomes.candidates),
+        "epochs": scorer.epochs if isinstance(scorer, ClassifierScorer) else 0,
+        f"cross_validated_{first.name}": first.statistic(first.truth, chosen),
+    }
+    if outcomes.is_labels:
+        facts["cross_validated_macro_f1"] = macro_f1(first.truth, chosen)
+        facts["cooccurrence_strength"] = router.calibration.strength if router.calibration else 0.0
+    return facts
+
+
+def _run(track: Track) -> Summary:
+    run = read("run", RunParams)
+    pin(run.seed, run.threads)
+    return train(track.read(NAME, TrainParams), run, track)
+
+
+if __name__ == "__main__":
+    run_stage_on_track(NAME, _run)

@@ -1,0 +1,172 @@
+"""Outcome tables as they stand, before they are judged: one frame of rows from the table and from later candidates.
+
+Nothing is refused here. What cannot be read as a figure or a text becomes a column that a rule can fail on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.data.agents import Agent
+from pipeline.data.outcomes import split_agents
+from pipeline.runtime.tables import LINE, read_table
+
+ROW, FILE = "row", "file"
+"""`row` numbers the rows of all files from 1; a label row is several outcomes of one number."""
+
+JOINING = ("prompt_id", "candidate", "quality")
+ENDINGS = (".csv", ".parquet", ".jsonl")
+_SHOWN = 60
+
+
+def candidate_files(folder: Path) -> list[Path]:
+    """The tables of candidates that joined later, by name; none where there is no such folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix in ENDINGS) if folder.is_dir() else []
+
+
+def is_label_table(frame: pd.DataFrame) -> bool:
+    """Whether a table has labels in place of candidates and qualities."""
+    return "agents" in frame.columns
+
+
+def outcome_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a table once it is read as outcomes."""
+    return [*frame.columns, "candidate", "quality"] if is_label_table(frame) else list(frame.columns)
+
+
+def gathered(table: Path, frame: pd.DataFrame, files: Sequence[Path], agents: Sequence[Agent]) -> pd.DataFrame:
+    """The table's rows, then those of each file.
+
+    Columns: `row, file, line, prompt_id, prompt, candidate, quality, cost`, and what could not be read. A text that is
+    blank, or not text, is None; a figure that is empty or cannot be read is NaN, told apart by `quality_missing`,
+    `quality_unreadable` and `cost_unreadable`. Rows of `files` have `joined` 1, and the table's text where they have
+    none; rows of a label table have `label`, the cell as it stands.
+
+    Raises:
+        TableError: a file is missing or malformed, or lacks a column.
+    """
+    first = _labelled(frame, agents) if is_label_table(frame) else _graded(frame)
+    parts = [_of_file(first, table, joined=0)]
+    text = first.dropna(subset=["prompt_id"]).drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
+    for path in files:
+        part = _graded(read_table(path, required=JOINING))
+        part["prompt"] = part["prompt"].where(part["prompt"].notna(), part["prompt_id"].map(text)).astype(object)
+        part[ROW] += int(parts[-1][ROW].max())
+        parts.append(_of_file(part, path, joined=1))
+    rows = pd.concat(parts, ignore_index=True)
+    rows[FILE] = rows[FILE].astype("category")
+    return rows
+
+
+def _of_file(rows: pd.DataFrame, path: Path, joined: int) -> pd.DataFrame:
+    rows[FILE], rows["joined"] = path.as_posix(), joined
+    return rows
+
+
+def _graded(frame: pd.DataFrame) -> pd.DataFrame:
+    quality, cost = _column(frame, "quality"), _column(frame, "cost")
+    level, usd = _numbers(quality), _numbers(cost)
+    no_quality, no_cost = _blank(quality, level), _blank(cost, usd)
+    rows = {
+        ROW: np.arange(1, len(frame) + 1),
+        LINE: frame[LINE].to_numpy(),
+        "prompt_id": _texts(_column(frame, "prompt_id")),
+        "prompt": _texts(_column(frame, "prompt"), only_text=True),
+        "candidate": _texts(_column(frame, "candidate")),
+        "known": 1,
+        "quality": level,
+        "quality_missing": no_quality.astype(int),
+        "quality_unreadable": (np.isnan(level) & ~no_quality).astype(int),
+        "quality_unreadable_of": _unread(quality, np.isnan(level) & ~no_quality),
+        "cost": usd,
+        "cost_unreadable": (np.isnan(usd) & ~no_cost).astype(int),
+        "cost_unreadable_of": _unread(cost, np.isnan(usd) & ~no_cost),
+    }
+    if "dataset" in frame.columns:
+        rows["dataset"] = _texts(frame["dataset"])
+    return pd.DataFrame(rows)
+
+
+def _labelled(frame: pd.DataFrame, agents: Sequence[Agent]) -> pd.DataFrame:
+    """Each label as an outcome of every agent, 1 where it is named, and of what is unknown or named twice."""
+    names, usd = [agent.name for agent in agents], {agent.name: agent.usd_per_call for agent in agents}
+    cells = [text or "" for text in _texts(frame["agents"])]
+    found: list[tuple[int, str, float]] = []
+    for number, cell in enumerate(cells):
+        named = split_agents(cell)
+        found += [(number, name, float(name in named)) for name in names]
+        found += [(number, name, 1.0) for i, name in enumerate(named) if name not in names or name in named[:i]]
+    origin = np.array([number for number, _, _ in found], dtype=np.int64)
+    texts = {
+        "prompt_id": _texts(_column(frame, "prompt_id")),
+        "prompt": _texts(_column(frame, "prompt"), only_text=True),
+    }
+    if "dataset" in frame.columns:
+        texts["dataset"] = _texts(frame["dataset"])
+    return pd.DataFrame(
+        {
+            ROW: origin + 1,
+            LINE: frame[LINE].to_numpy()[origin],
+            "candidate": _objects([name or None for _, name, _ in found]),
+            "known": np.array([int(name in usd) for _, name, _ in found]),
+            "quality": np.array([level for _, _, level in found]),
+            **dict.fromkeys(("quality_missing", "quality_unreadable", "cost_unreadable"), 0),
+            **dict.fromkeys(("quality_unreadable_of", "cost_unreadable_of"), ""),
+            "cost": np.array([usd.get(name, np.nan) for _, name, _ in found]),
+            "label": _objects(np.array(cells, dtype=object)[origin]),
+            **{name: _objects(values.to_numpy()[origin]) for name, values in texts.items()},
+        }
+    )
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    found: pd.Series = frame[name] if name in frame.columns else pd.Series(None, frame.index, dtype=object)
+    return found.astype(object) if isinstance(found.dtype, pd.CategoricalDtype) else found
+
+
+def _texts(column: pd.Series, only_text: bool = False) -> pd.Series:
+    """Each value as text, equal ones as one object; None where it is blank (or, on request, not text)."""
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError:  # a list or a mapping, from JSON
+        codes, values = pd.factorize(column.map(lambda value: value if isinstance(value, str) else None))
+    texts = [_text(value, only_text) for value in values]
+    return _objects(np.array([*texts, None], dtype=object)[codes])
+
+
+def _objects(values: Any) -> pd.Series:
+    """A column that keeps equal texts as one object: a prompt stands once for all candidates."""
+    return pd.Series(values, dtype=object)
+
+
+def _text(value: Any, only_text: bool) -> str | None:
+    if only_text and not isinstance(value, str):
+        return None
+    return str(value) if str(value).strip() else None
+
+
+def _numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _blank(column: pd.Series, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Where a cell that gave no number is empty."""
+    blank = column.isna().to_numpy(copy=True)
+    for i in np.flatnonzero(np.isnan(numbers) & ~blank):
+        value = column.iloc[i]
+        blank[i] = isinstance(value, str) and not value.strip()
+    return blank
+
+
+def _unread(column: pd.Series, unreadable: npt.NDArray[np.bool_]) -> pd.Series:
+    """What stands in the cells that gave no number, "" for the others."""
+    found = np.full(len(column), "", dtype=object)
+    rows = np.flatnonzero(unreadable)
+    found[rows] = [" ".join(str(value).split())[:_SHOWN] for value in column.iloc[rows]]
+    return _objects(found)

@@ -1,0 +1,238 @@
+"""What a version's folder tells about its making: rows and their fates, label decisions, metrics and gates."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.agents import read_agents
+from pipeline.data.fates import (
+    AUGMENTED,
+    EXCLUDED,
+    FLAGGED,
+    HOLDOUT,
+    KEPT,
+    QUARANTINED,
+    REFUSED,
+    RELABELLED,
+    TRAIN,
+)
+from pipeline.data.label_reviews import COLUMNS
+from pipeline.data.outcome_encoding import named_in
+from pipeline.runtime.errors import InputError, VerificationFailed, listed
+from pipeline.runtime.tables import read_json
+from pipeline.runtime.track import AGENTS, Track, track_of
+from pipeline.versions.folder import DESCRIPTION, EVIDENCE, LINEAGE, METRICS, SUSPECTS, VersionFolder
+from pipeline.versions.provenance import Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FATES = (KEPT, FLAGGED, RELABELLED, EXCLUDED, QUARANTINED, AUGMENTED, REFUSED)
+SPLITS = (TRAIN, HOLDOUT)
+NO_AGENT = "(no agent)"
+IN_FORCE, SUPERSEDED, STALE = "in force", "superseded", "stale"
+
+
+@dataclass(frozen=True)
+class AgentRows:
+    """The rows whose label names one agent, or that have an outcome of one language model: how many had each fate, how
+    many taught the router or test it.
+
+    A row of two agents counts under both.
+    """
+
+    agent: str
+    fates: dict[str, int]
+    taught: int
+    holdout: int
+
+
+@dataclass(frozen=True)
+class Review:
+    """A person's decision on a label. `standing` is IN_FORCE, SUPERSEDED by a later one on the same text, or STALE.
+
+    Stale: the row is gone or its text has changed, so that the decision did nothing.
+    """
+
+    prompt_id: str
+    text_sha256: str
+    decision: str
+    agents: str
+    reviewer: str
+    reviewed_on: str
+    note: str
+    standing: str
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """All that an audit takes from the folder. `rows` is the lineage, one row for every row ever in play.
+
+    `metrics` and `gains` hold `value, low, high` (95 % bootstrap interval) by metric and by baseline; `suspects` are
+    the label suspects, the least credible first; `prompts` counts those of the holdout; `headline` names the metric to
+    show first.
+    """
+
+    provenance: Provenance
+    provenance_sha256: str
+    rows: pd.DataFrame
+    fates: dict[str, int]
+    agents: tuple[AgentRows, ...]
+    suspects: tuple[dict[str, Any], ...]
+    reviews: tuple[Review, ...]
+    metrics: dict[str, dict[str, float]]
+    gains: dict[str, dict[str, float]]
+    prompts: int
+    gates: tuple[dict[str, Any], ...]
+    headline: str = AGENTS.headline
+
+    @property
+    def taught(self) -> int:
+        """How many rows the router learnt from."""
+        return int(self.rows["taught"].sum())
+
+    def split(self, name: str) -> int:
+        """How many rows are in train or in the holdout."""
+        return int((self.rows["split"] == name).sum())
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """Which rows are asked for; an empty field asks for all."""
+
+    agent: str = ""
+    fate: str = ""
+    split: str = ""
+
+
+def read_version(folder: VersionFolder) -> VersionFacts:
+    """Everything at once, as it was recorded; whether the bytes are sound is another question.
+
+    Raises:
+        VerificationFailed: a file is missing, damaged, or not what a night writes.
+    """
+    try:
+        rows, report, provenance = folder.table(LINEAGE), folder.facts(METRICS), folder.provenance()
+        track = track_of(provenance.run_key)
+        of_agents = track is AGENTS
+        names = _names(folder, track)
+        return VersionFacts(
+            provenance=provenance,
+            provenance_sha256=folder.provenance_sha256(),
+            rows=rows,
+            fates=count_fates(rows),
+            agents=count_agents(rows, names),
+            suspects=_suspects(folder.table(SUSPECTS)) if of_agents else (),
+            reviews=read_decisions(folder.text("label_reviews.csv"), rows) if of_agents else (),
+            metrics=report["systems"]["router"],
+            gains=report[f"{track.headline}_over"],
+            prompts=int(report["prompts"]),
+            gates=tuple(folder.gates()),
+            headline=track.headline,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        raise VerificationFailed(
+            f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
+            "see 'switchtender verify'"
+        ) from error
+
+
+def _names(folder: VersionFolder, track: Track) -> list[str]:
+    """The agents of its day, or the language models that it knows."""
+    if track is AGENTS:
+        return [agent.name for agent in read_agents(folder.root / EVIDENCE / "agents.yaml")]
+    return list(read_json(folder.model / DESCRIPTION)["candidates"])
+
+
+def count_fates(rows: pd.DataFrame) -> dict[str, int]:
+    """How many rows had each fate, in FATES' order; a fate that no row had counts 0."""
+    counts = Counter(rows["fate"])
+    return {fate: int(counts[fate]) for fate in FATES}
+
+
+def count_agents(rows: pd.DataFrame, names: list[str]) -> tuple[AgentRows, ...]:
+    """The same by agent: the known ones in their order, then others that a row in quarantine may name."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for row in rows[["agents", "fate", "taught", "split"]].to_dict("records"):
+        for agent in dict.fromkeys(named_in(str(row["agents"])) or (NO_AGENT,)):
+            count = found.setdefault(agent, Counter())
+            count.update([str(row["fate"])])
+            count["taught rows"] += bool(row["taught"])
+            count["holdout rows"] += row["split"] == HOLDOUT
+    return tuple(
+        AgentRows(name, {fate: count[fate] for fate in FATES}, count["taught rows"], count["holdout rows"])
+        for name, count in found.items()
+    )
+
+
+def read_decisions(text: str, rows: pd.DataFrame) -> tuple[Review, ...]:
+    """Every line of label_reviews.csv, with what became of it.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    present = set(zip(rows["prompt_id"], rows["text_sha256"], strict=True))
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+        raise KeyError(f"label_reviews.csv lacks {min(missing)}")
+    lines = [{name: line[name] for name in COLUMNS} for line in reader]
+    latest = {line["prompt_id"]: number for number, line in enumerate(lines)}
+    return tuple(
+        Review(**line, standing=_standing(line, number == latest[line["prompt_id"]], present))
+        for number, line in enumerate(lines)
+    )
+
+
+def _standing(line: dict[str, str], is_latest: bool, present: set[tuple[str, str]]) -> str:
+    if not is_latest:
+        return SUPERSEDED
+    return IN_FORCE if (line["prompt_id"], line["text_sha256"]) in present else STALE
+
+
+def _suspects(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "rank": int(row["rank"]),
+            "prompt_id": str(row["prompt_id"]),
+            "quality": float(row["quality"]),
+            **{name: str(row[name]) for name in ("agents", "doubted", "missing", "suggested", "review")},
+        }
+        for row in table.to_dict("records")
+    )
+
+
+def chosen_rows(facts: VersionFacts, which: RowFilter) -> pd.DataFrame:
+    """The rows that a filter asks for.
+
+    Raises:
+        InputError: an unknown agent, fate or split; lists the known ones.
+    """
+    _require("agent", which.agent, [found.agent for found in facts.agents])
+    _require("fate", which.fate, list(FATES))
+    _require("split", which.split, list(SPLITS))
+    rows = facts.rows
+    if which.agent:
+        wanted = () if which.agent == NO_AGENT else (which.agent,)
+        rows = rows[[which.agent in named_in(str(cell)) or named_in(str(cell)) == wanted
+                     for cell in rows["agents"]]]  # fmt: skip
+    for column, value in (("fate", which.fate), ("split", which.split)):
+        if value:
+            rows = rows[rows[column] == value]
+    return rows.reset_index(drop=True)
+
+
+def _require(what: str, value: str, known: list[str]) -> None:
+    if value and value not in known:
+        raise InputError(f"there is no {what} '{value}'; known are {listed(known)}")
+
+
+def plain_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values, for JSON and for the page."""
+    return [
+        {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
+        for row in rows.to_dict("records")
+    ]

@@ -1,0 +1,85 @@
+"""A version held against the champion of today, which may be another than on its night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.data.agents import read_agents
+from pipeline.data.fates import TRAIN
+from pipeline.data.outcomes import split_agents
+from pipeline.gating.champion import Champion, Choices
+from pipeline.runtime.tables import read_table, sha256_text
+from pipeline.runtime.track import MODELS, track_of
+from pipeline.stages import models_gate as model_gates
+from pipeline.stages.gate import GateParams, GateResult, against_champion, evidence_of
+from pipeline.stages.models_gate import ModelGateParams
+from pipeline.versions.folder import (
+    EVIDENCE,
+    LINEAGE,
+    METRICS,
+    PREDICTIONS,
+    VersionFolder,
+    router_sha256,
+    train_rows,
+)
+from pipeline.versions.rescoring import answer
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A version, its number and run key, and its folder."""
+
+    version: str
+    run_key: str
+    folder: VersionFolder
+
+
+def choices_of(contender: Contender) -> tuple[Champion, Choices]:
+    """Who it is and what it chose on its own holdout.
+
+    Raises:
+        VerificationFailed: its evidence cannot be read.
+    """
+    figures = contender.folder.facts("summaries.json")
+    rows = contender.folder.table(PREDICTIONS)
+    keys = zip(rows["prompt_id"], rows["text_sha256"], strict=True)
+    return (
+        Champion(
+            contender.version,
+            contender.run_key,
+            router_sha256(figures),
+            train_rows(figures),
+        ),
+        Choices(dict(zip(keys, map(split_agents, rows["chosen"]), strict=True))),
+    )
+
+
+def rematch(challenger: Contender, champion: Contender, dataset: Path, params: Path, seed: int) -> list[GateResult]:
+    """The gates against the champion, on the challenger's holdout; what the champion never met it is asked now.
+
+    `dataset` holds the challenger's prompts, for those texts; `params` is the params.yaml whose margins hold today.
+
+    Raises:
+        VerificationFailed: evidence of either cannot be read.
+    """
+    predictions = challenger.folder.table(PREDICTIONS)
+    who, choices = choices_of(champion)
+    keys = set(zip(predictions["prompt_id"], predictions["text_sha256"], strict=True)) - choices.by_row.keys()
+    if keys:
+        choices = answer(choices, _texts(dataset, keys), champion.folder.model)
+    lineage, report = challenger.folder.table(LINEAGE), challenger.folder.facts(METRICS)
+    learnt = lineage[lineage["taught"] & (lineage["method"].fillna("") == "") & (lineage["split"] == TRAIN)]
+    track = track_of(challenger.run_key)
+    if track is MODELS:
+        graded = model_gates.evidence_of(predictions, report, len(learnt), (who, choices))
+        return model_gates.against_champion(graded, track.read("gate", ModelGateParams, params), seed)
+    names = tuple(agent.name for agent in read_agents(challenger.folder.root / EVIDENCE / "agents.yaml"))
+    evidence = evidence_of(names, learnt["agents"], predictions, report, (who, choices))
+    return against_champion(evidence, track.read("gate", GateParams, params), seed)
+
+
+def _texts(dataset: Path, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    rows = read_table(dataset, required=("prompt_id", "prompt")).to_dict("records")
+    texts = {(str(row["prompt_id"]), sha256_text(str(row["prompt"]))): str(row["prompt"]) for row in rows}
+    return {key: texts[key] for key in sorted(keys) if key in texts}

@@ -1,0 +1,157 @@
+"""What differs between two versions' rows, params and files. A row is known by (prompt id, sha256 of its text)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.fates import AUGMENTED, QUARANTINED, REFUSED, RELABELLED
+from pipeline.data.outcomes import split_agents
+from pipeline.versions.provenance import DATA, ENCODER, Material
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the dataset as one version knew it. `agents` is the label after review."""
+
+    prompt_id: str
+    text_sha256: str
+    agents: str
+    fate: str
+    split: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value before and after; None where there was none."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """What one row's label, fate or split was and is.
+
+    `why` is the newer version's reason for a fate, or who relabelled; empty where the dataset itself was changed.
+    """
+
+    prompt_id: str
+    text_sha256: str
+    before: str
+    after: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class RowDiff:
+    """Rows of the dataset; those that `augment` made are counted apart, by text, before and after.
+
+    `reworded` holds ids whose text alone was replaced (digests before and after); they are neither added nor removed.
+    """
+
+    added: tuple[Row, ...]
+    removed: tuple[Row, ...]
+    reworded: tuple[RowChange, ...]
+    relabelled: tuple[RowChange, ...]
+    fates: tuple[RowChange, ...]
+    moved: tuple[RowChange, ...]
+    augmented_added: int
+    augmented_removed: int
+
+    @property
+    def transitions(self) -> dict[str, int]:
+        """How many rows went from one fate to another, most frequent first."""
+        counts = Counter(f"{change.before} -> {change.after}" for change in self.fates)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def diff_rows(older: pd.DataFrame, newer: pd.DataFrame) -> RowDiff:
+    """Compare two lineages."""
+    before, after = _dataset(older), _dataset(newer)
+    pairs = _reworded(before, after)
+    both = [(before[key], after[key]) for key in before if key in after]
+    texts_before, texts_after = _made(older), _made(newer)
+    return RowDiff(
+        added=tuple(row for key, row in after.items() if key not in before and key not in pairs.values()),
+        removed=tuple(row for key, row in before.items() if key not in after and key not in pairs),
+        reworded=tuple(RowChange(old[0], new[1], old[1], new[1]) for old, new in pairs.items()),
+        relabelled=_relabelled([*both, *((before[old], after[new]) for old, new in pairs.items())]),
+        fates=tuple(_change(old, new, "fate", new.reason) for old, new in both if old.fate != new.fate),
+        moved=tuple(_change(old, new, "split") for old, new in both if old.split != new.split),
+        augmented_added=len(texts_after - texts_before),
+        augmented_removed=len(texts_before - texts_after),
+    )
+
+
+def _dataset(lineage: pd.DataFrame) -> dict[Key, Row]:
+    """Rows of the dataset by key. A text that stands there twice is numbered, those that went on first."""
+    found: dict[Key, Row] = {}
+    rows = lineage[~lineage["fate"].isin([AUGMENTED, REFUSED])].to_dict("records")
+    for facts in sorted(rows, key=lambda row: row["fate"] == QUARANTINED):
+        row = Row(**{name: str(facts[name]) for name in Row.__dataclass_fields__})
+        number = 0
+        while (row.prompt_id, row.text_sha256, number) in found:
+            number += 1
+        found[row.prompt_id, row.text_sha256, number] = row
+    return found
+
+
+def _made(lineage: pd.DataFrame) -> set[tuple[str, str]]:
+    made = lineage[lineage["fate"] == AUGMENTED]
+    return set(zip(made["text_sha256"], made["agents"], strict=True))
+
+
+def _reworded(before: dict[Key, Row], after: dict[Key, Row]) -> dict[Key, Key]:
+    """Keys that went and keys that came under the same id, paired in order."""
+    came: dict[str, list[Key]] = {}
+    for key in after:
+        if key not in before:
+            came.setdefault(key[0], []).append(key)
+    went = [key for key in before if key not in after]
+    return {key: came[key[0]].pop(0) for key in went if came.get(key[0])}
+
+
+def _relabelled(pairs: list[tuple[Row, Row]]) -> tuple[RowChange, ...]:
+    changed = [(old, new) for old, new in pairs if set(split_agents(old.agents)) != set(split_agents(new.agents))]
+    return tuple(_change(old, new, "agents", new.reason if new.fate == RELABELLED else "") for old, new in changed)
+
+
+def _change(old: Row, new: Row, name: str, why: str = "") -> RowChange:
+    return RowChange(new.prompt_id, new.text_sha256, getattr(old, name), getattr(new, name), why)
+
+
+def diff_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Nested settings that differ, under dotted names; a setting that came or went has None on the other side."""
+    old, new = dotted(before), dotted(after)
+    names = sorted(old.keys() | new.keys())
+    return tuple(Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level, `section.key`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= dotted(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def diff_files(before: Iterable[Material], after: Iterable[Material]) -> tuple[Change, ...]:
+    """Data files and encoders whose digests differ."""
+    old, new = (
+        {m.name: next(iter(m.digest.values()), "") for m in materials if m.role in (DATA, ENCODER)}
+        for materials in (before, after)
+    )
+    return diff_values(old, new)

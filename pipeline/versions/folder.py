@@ -1,0 +1,148 @@
+"""A version's folder: what is signed, and registered as a whole.
+
+    router/
+      model/            the router that answers, as `train` saved it; `engine/` is its encoder as `optimize` made it
+      evidence/         what is known about how it was made; no prompt's text is in it
+      provenance.json   in-toto statement over every file above and all that went in
+    router.sig          the signature over `router/`
+
+Law: nothing in the folder changes after it was signed; what is erased later is erased elsewhere.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
+from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
+from pipeline.runtime.track import Track, track_of
+from pipeline.versions.provenance import Build, Provenance, read_provenance, statement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER, SIGNATURE = "router", "router.sig"
+DESCRIPTION = "router.json"
+MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
+LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
+NEIGHBOURS = "knn.safetensors"
+DISPENSABLE = f"{ENGINE}/{TRAINING_ROWS}"
+VECTORS = (NEIGHBOURS, DISPENSABLE)
+"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes.
+
+Without the second a version still answers, and only says no longer which rows were near.
+"""
+SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
+_FROM_STAGES = {
+    LINEAGE: "lineage/lineage.parquet",
+    PREDICTIONS: "evaluate/predictions.parquet",
+    METRICS: "evaluate/metrics.json",
+    VERDICT: "gate/verdict.json",
+}
+_FROM_CLONE = ("params.yaml", "dvc.lock", "data/agents.yaml", "data/holdout.txt")
+_REVIEWS = "data/label_reviews.csv"
+
+
+def assemble(clone: Path, build: Build, folder: Path) -> Path:
+    """Write the folder from a finished night's clone; returns it. An older one at the same place is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    track = track_of(build.run_key)
+    evidence, stages = folder / EVIDENCE, clone / track.stages
+    evidence.mkdir(parents=True)
+    for name in ("", ENGINE):
+        shutil.copytree(made_at(clone, track, name), folder / MODEL / name)
+    for name, source in _FROM_STAGES.items():
+        shutil.copyfile(stages / source, evidence / name)
+    for source in _FROM_CLONE:
+        shutil.copyfile(clone / source, evidence / Path(source).name)
+    if (stages / "label_noise").is_dir():
+        suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "line"])
+        write_table(suspects, evidence / SUSPECTS)
+        shutil.copyfile(clone / _REVIEWS, evidence / Path(_REVIEWS).name)
+    write_json(summaries(stages), evidence / SUMMARIES)
+    content = statement(build, digests(folder))
+    write_whole(folder / PROVENANCE, lambda path: path.write_bytes(content))
+    return folder
+
+
+def made_at(clone: Path, track: Track, name: str) -> Path:
+    """Where a night made a file of the model, named from the model's folder."""
+    made_by = "optimize" if name.split("/")[0] == ENGINE else track.router
+    return clone / track.stages / made_by / name
+
+
+def train_rows(figures: dict[str, dict[str, Any]]) -> int:
+    """How many real rows a router learnt from, by the stages' summaries."""
+    return int(figures["label_noise" if "label_noise" in figures else "split"]["train"])
+
+
+def router_sha256(figures: dict[str, dict[str, Any]]) -> str:
+    """The digest of the router's folder, by the stages' summaries."""
+    return str(figures["join" if "join" in figures else "train"]["router_sha256"])
+
+
+def summaries(stages: Path) -> dict[str, dict[str, Any]]:
+    """Each stage's summary, by stage."""
+    return {path.parent.name: read_json(path) for path in sorted(stages.glob("*/summary.json"))}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a version's folder but the provenance, by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: sha256_file(path) for name, path in named.items() if name != PROVENANCE}
+
+
+@dataclass(frozen=True)
+class VersionFolder:
+    """Reads a version's folder. Every reader raises VerificationFailed where a file is missing or damaged."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        return self.root / MODEL
+
+    @property
+    def signature(self) -> Path:
+        return self.root.parent / SIGNATURE
+
+    def provenance(self) -> Provenance:
+        return read_provenance(self.root / PROVENANCE)
+
+    def provenance_sha256(self) -> str:
+        try:
+            return sha256_file(self.root / PROVENANCE)
+        except OSError as error:
+            raise VerificationFailed(f"{self.root / PROVENANCE} cannot be read; do not use that version") from error
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the evidence's tables."""
+        import pandas as pd
+
+        path = self.root / EVIDENCE / name
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise VerificationFailed(f"{path} cannot be read; see 'switchtender verify'") from error
+
+    def facts(self, name: str) -> Any:
+        """One of the evidence's JSON files."""
+        return read_json(self.root / EVIDENCE / name)
+
+    def text(self, name: str) -> str:
+        """One of the evidence's text files."""
+        path = self.root / EVIDENCE / name
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise VerificationFailed(f"{path} cannot be read; see 'switchtender verify'") from error
+
+    def gates(self) -> list[dict[str, Any]]:
+        """Each gate's value, limit, verdict and reason."""
+        gates: list[dict[str, Any]] = self.facts(VERDICT)["gates"]
+        return gates

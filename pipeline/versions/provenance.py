@@ -1,0 +1,153 @@
+"""What made a version: an in-toto statement (v1) with the SLSA provenance predicate (v1), as canonical JSON (RFC 8785).
+
+https://in-toto.io/Statement/v1 and https://slsa.dev/provenance/v1; subjects are the files of the version itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from pipeline.runtime.errors import VerificationFailed
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:switchtender:nightly:1"
+DATA, STAGE_OUTPUT, CODE, ENCODER = "data", "stage output", "code", "encoder"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Something that went in. `role` says as what; `notes` hold further facts, such as DVC's md5 of an output."""
+
+    name: str
+    digest: Mapping[str, str]
+    role: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One night as its provenance tells it; times are UTC, ISO 8601."""
+
+    run_key: str
+    commit: str
+    params: Mapping[str, Any]
+    environment: Mapping[str, str | int]
+    materials: tuple[Material, ...]
+    started: str
+    ended: str
+    release: str
+
+
+def statement(build: Build, subjects: Mapping[str, str]) -> bytes:
+    """The statement's canonical bytes; `subjects` gives the sha256 of each of the version's files by path."""
+    value: Any = {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"params": _plain(build.params)},
+                "internalParameters": {"environment": dict(build.environment)},
+                "resolvedDependencies": [
+                    {"name": "git", "digest": {"gitCommit": build.commit}, "annotations": {"role": CODE}},
+                    *(_dependency(material) for material in sorted(build.materials, key=lambda m: (m.role, m.name))),
+                ],
+            },
+            "runDetails": {
+                "builder": {"id": "urn:switchtender:nightly", "version": {"switchtender": build.release}},
+                "metadata": {
+                    "invocationId": build.run_key,
+                    "startedOn": build.started,
+                    "finishedOn": build.ended,
+                },
+            },
+        },
+    }
+    return rfc8785.dumps(value)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _dependency(material: Material) -> dict[str, Any]:
+    return {
+        "name": material.name,
+        "digest": dict(material.digest),
+        "annotations": {"role": material.role, **material.notes},
+    }
+
+
+def read_statement(path: Path) -> dict[str, Any]:
+    """A statement of the kind that `statement` writes.
+
+    Raises:
+        VerificationFailed: it is missing, cannot be read, is not canonical, or is of another kind.
+    """
+    try:
+        content = path.read_bytes()
+        value: dict[str, Any] = json.loads(content)
+        kind = (value["_type"], value["predicateType"], value["predicate"]["buildDefinition"]["buildType"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VerificationFailed(f"{path} cannot be read ({error}); do not use that version") from error
+    if kind != (STATEMENT, PREDICATE, BUILD_TYPE):
+        raise VerificationFailed(f"{path} is of a kind that this release does not read; use a matching release")
+    if rfc8785.dumps(value) != content:
+        raise VerificationFailed(f"{path} is not canonical JSON, so it was changed; do not use that version")
+    return value
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """A statement, read: what a version was made of."""
+
+    run_key: str
+    commit: str
+    params: dict[str, Any]
+    environment: dict[str, Any]
+    materials: tuple[Material, ...]
+    started: str
+    ended: str
+    subjects: dict[str, str]
+
+    def of(self, role: str) -> list[Material]:
+        """The materials of one role."""
+        return [material for material in self.materials if material.role == role]
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read and check a statement.
+
+    Raises:
+        VerificationFailed: see `read_statement`.
+    """
+    value = read_statement(path)
+    build, details = value["predicate"]["buildDefinition"], value["predicate"]["runDetails"]["metadata"]
+    git, *others = build["resolvedDependencies"]
+    materials = tuple(
+        Material(
+            item["name"],
+            item["digest"],
+            item["annotations"]["role"],
+            {key: note for key, note in item["annotations"].items() if key != "role"},
+        )
+        for item in others
+    )
+    return Provenance(
+        run_key=details["invocationId"],
+        commit=git["digest"]["gitCommit"],
+        params=build["externalParameters"]["params"],
+        environment=build["internalParameters"]["environment"],
+        materials=materials,
+        started=details["startedOn"],
+        ended=details["finishedOn"],
+        subjects={item["name"]: item["digest"]["sha256"] for item in value["subject"]},
+    )

@@ -1,0 +1,279 @@
+"""`forget`, `forget --erase` and `prune` on a project with two registered versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from removing import commit_data, holding, prompts, run, state, text_of
+from sandbox import Sandbox
+from second_night import SecondNight
+
+from flows.workspace.lock import held
+
+REASON = ("--reason", "deletion request 17")
+
+
+@pytest.fixture
+def project(two_versions: Sandbox, tmp_path: Path) -> Sandbox:
+    """A copy with everything committed; version 1 serves."""
+    copy = two_versions.copy_to(tmp_path / "copy")
+    commit_data(copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def kept_row(second_night: SecondNight) -> str:
+    """A row of train that both versions learnt from."""
+    return second_night.relabelled
+
+
+@pytest.fixture(scope="session")
+def reviewed(second_night: SecondNight) -> str:
+    """Another, with a decision on its label."""
+    return second_night.reviewed
+
+
+@pytest.fixture(scope="session")
+def left(second_night: SecondNight) -> str:
+    """A row that only version 1 learnt from, also through an augmented row; the dataset has it no more."""
+    return second_night.forgotten
+
+
+def test_the_rows_leave_in_one_commit_and_every_other_byte_stays(
+    project: Sandbox, kept_row: str, reviewed: str
+) -> None:
+    before = prompts(project)
+    (project.root / "README.md").write_text("changed by a person\n")
+    (project.root / "params.yaml").write_text((project.root / "params.yaml").read_text() + "# staged\n")
+    project.git("add", "params.yaml")
+    head = project.git("rev-parse", "HEAD")
+    done = run(project, "forget", kept_row, reviewed, *REASON)
+    ids = (f"{kept_row},".encode(), f"{reviewed},".encode())
+    gone = [line for line in before.splitlines(keepends=True) if line.startswith(ids)]
+    assert len(gone) == 2
+    assert prompts(project) == before.replace(gone[0], b"").replace(gone[1], b"")
+    assert project.git("rev-parse", "HEAD") == done["commit"]
+    assert project.git("rev-parse", "HEAD~1") == head
+    changed = set(project.git("show", "--name-only", "--format=", "HEAD").splitlines())
+    objects = {name for name in changed if name.startswith("data/remote/")}
+    assert len(objects) == 1
+    assert changed - objects == {"data/prompts.csv.dvc", "data/label_reviews.csv", "data/forgotten.csv"}
+    status = project.git("status", "--porcelain").splitlines()
+    assert sorted(line.strip() for line in status) == ["M  params.yaml", "M README.md"]
+    assert reviewed not in (project.root / "data/label_reviews.csv").read_text()
+    listed = (project.root / "data/forgotten.csv").read_text()
+    assert listed.count(f"\n{kept_row},") == listed.count(f"\n{reviewed},") == 1
+
+
+def test_a_holdout_row_leaves_the_holdout_too(project: Sandbox) -> None:
+    row = (project.root / "data/holdout.txt").read_text().splitlines()[1]
+    done = run(project, "forget", row, *REASON)
+    assert done["agents"]["marked"] == ["1", "2"]
+    assert row not in (project.root / "data/holdout.txt").read_text().split()
+    assert "data/holdout.txt" in project.git("show", "--name-only", "--format=", "HEAD").splitlines()
+
+
+def test_versions_are_marked_and_promotion_refuses_them(project: Sandbox, kept_row: str, left: str) -> None:
+    done = run(project, "forget", kept_row, *REASON)
+    assert done["agents"]["marked"] == ["1", "2"]
+    assert done["agents"]["in_service"] == ["1"]
+    tags = [version.tags["switchtender.forgotten_rows"] for version in project.versions()]
+    assert tags == [f"{kept_row}|{left}", kept_row]
+    refused = project.run("promote", "2", *REASON)
+    assert refused.returncode == 2
+    assert kept_row in refused.stderr
+
+
+def test_augmented_rows_are_shown(project: Sandbox, reviewed: str, second_night: SecondNight) -> None:
+    shown = run(project, "forget", second_night.forgotten, *REASON, "--dry-run")["affected"]
+    assert {row["through"] for row in shown if row["version"] == "1"} == {None, *second_night.children}
+    assert {row["version"] for row in shown} == {"1"}
+    told = project.run("forget", reviewed, *REASON)
+    assert told.returncode == 0, told.stderr
+    assert max(map(len, told.stdout.splitlines())) <= 100
+    assert "switchtender nightly" in told.stdout.splitlines()[-1]
+
+
+def test_nothing_is_done_twice(project: Sandbox, kept_row: str) -> None:
+    run(project, "forget", kept_row, *REASON)
+    before = state(project)
+    again = run(project, "forget", kept_row, *REASON)
+    assert again["commit"] is None
+    assert again["in_dataset"] == []
+    assert state(project) == before
+
+
+def _edit_reviews(project: Sandbox) -> None:
+    with (project.root / "data/label_reviews.csv").open("a") as file:
+        file.write("p0001,ab,keep,,ana,2026-11-22,\n")
+
+
+def _edit_prompts(project: Sandbox) -> None:
+    (project.root / "data/prompts.csv").write_bytes(prompts(project).replace(b"\np0009,", b"\np8009,"))
+
+
+def _nothing(project: Sandbox) -> None:
+    """Leave all as it is."""
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "said"),
+    [
+        (_nothing, ("p0001", "p7777", "p7778", *REASON), "p7777, p7778"),
+        (_nothing, ("p0001",), "reason"),
+        (_nothing, ("p0001", "--reason", " "), "reason"),
+        (_edit_reviews, ("p0001", *REASON), "data/label_reviews.csv is changed"),
+        (_edit_prompts, ("p0001", *REASON), "data/prompts.csv is changed"),
+    ],
+)
+def test_refused_changes_nothing(
+    project: Sandbox, damage: Callable[[Sandbox], None], arguments: tuple[str, ...], said: str
+) -> None:
+    damage(project)
+    before = state(project)
+    assert said in run(project, "forget", *arguments, "--erase", expect=2)
+    assert state(project) == before
+
+
+def test_a_dry_run_changes_nothing(project: Sandbox, kept_row: str) -> None:
+    before = state(project)
+    told = run(project, "forget", kept_row, *REASON, "--erase", "--dry-run")
+    assert told["agents"]["marked"] == ["1", "2"]
+    assert told["erased"]["objects"]
+    assert state(project) == before
+
+
+def test_a_failure_in_the_middle_puts_everything_back(project: Sandbox, kept_row: str) -> None:
+    """The dataset's remote cannot be written, so the push fails after the files were changed."""
+    config = project.root / ".dvc" / "config"
+    config.write_text(config.read_text().replace("../data/remote", "/proc/nowhere"))
+    project.git("commit", "--quiet", "-am", "another remote")
+    before = state(project)
+    assert "dvc push failed" in run(project, "forget", kept_row, *REASON, expect=1)
+    after = state(project)
+    added = set(after["files"]) - set(before["files"])
+    assert all("var" in path.parts for path in added)
+    assert after | {"files": {path: after["files"][path] for path in before["files"]}} == before
+
+
+def test_no_night_may_run_meanwhile(project: Sandbox, kept_row: str) -> None:
+    before = state(project)
+    with held(project.root / "var/night.lock", "a test"):
+        assert "a test" in run(project, "forget", kept_row, *REASON, expect=5)
+        assert "a test" in run(project, "prune", "--keep", "1", expect=5)
+    assert state(project) == before
+
+
+def test_erased_bytes_are_gone_and_verify_says_why(project: Sandbox, kept_row: str, reviewed: str) -> None:
+    text, other = text_of(project, kept_row), text_of(project, reviewed)
+    assert len(holding(project.root / "var", text)) > 20
+    done = run(project, "forget", kept_row, *REASON, "--erase")
+    assert holding(project.root / "var", text[:60]) == []
+    assert holding(project.root / "data", text) == []
+    assert len(holding(project.root / "data", other[:60])) == 2
+    removed = [line for line in project.git("show", "--name-status", "--format=", "HEAD").splitlines() if "D\t" in line]
+    assert removed
+    assert all("data/remote/" in line for line in removed)
+    one, two, logs = run(project, "verify", "--all")
+    for result in (one, two):
+        assert {finding["state"] for finding in result["findings"]} == {"erased"}
+        names = {finding["path"].split(" ")[0] for finding in result["findings"]}
+        assert {"data/prompts.csv", "var/stages/split/train.parquet", "var/stages/augment/train.parquet"} <= names
+        spare = {"router/model/engine/training_rows.safetensors"}
+        assert spare <= names
+        assert not any("fates" in name or "holdout" in name or "router" in name for name in names - spare)
+    assert logs["findings"] == []
+    assert done["erased"]["remaining"] == []
+    assert project.run("status").returncode == 0
+    assert run(project, "route", "mail Ana about the ferry")["version"] == "1"
+
+
+def test_a_row_that_left_the_dataset_can_still_be_erased(project: Sandbox, second_night: SecondNight) -> None:
+    """Version 2 never knew it, and stays whole."""
+    assert holding(project.root, second_night.forgotten_text)
+    done = run(project, "forget", second_night.forgotten, *REASON, "--erase")
+    assert done["in_dataset"] == []
+    assert holding(project.root, second_night.forgotten_text) == []
+    results = run(project, "verify", "--all")
+    assert {finding["state"] for finding in results[0]["findings"]} == {"erased"}
+    assert results[1]["findings"] == []
+    removed = len((project.root / "var/records/removals.jsonl").read_text().splitlines())
+    assert run(project, "forget", second_night.forgotten, *REASON, "--erase")["erased"]["objects"] == []
+    assert len((project.root / "var/records/removals.jsonl").read_text().splitlines()) == removed
+
+
+def test_the_same_text_under_another_id_stays_in_the_dataset(project: Sandbox, second_night: SecondNight) -> None:
+    """Its older copies go; the dataset that stays, its object and its remote do not."""
+    table = project.root / "data/prompts.csv"
+    table.write_bytes(
+        prompts(project) + f'p9002,"{second_night.forgotten_text}",coding,a1,written,2026-11-22\n'.encode()
+    )
+    commit_data(project)
+    before = prompts(project)
+    (project.root / "data/remote/not-committed").write_text(second_night.forgotten_text)
+    run(project, "forget", second_night.forgotten, *REASON, "--erase")
+    held_in = holding(project.root, second_night.forgotten_text)
+    assert prompts(project) == before
+    assert len(held_in) == 3
+    assert any(name.startswith("data/remote/files") for name in held_in)
+    assert any(name.startswith("var/dvc/cache") for name in held_in)
+
+
+def test_neighbour_indexes_go_but_for_that_of_the_version_in_service(project: Sandbox, kept_row: str) -> None:
+    folders = [Path(version.source.removeprefix("file://")) for version in project.versions()]
+    in_service, challenger = (folder / "artifacts/router/model/knn.safetensors" for folder in folders)
+    runs = sorted((project.root / "var/runs").iterdir())
+    copies = [
+        folder / name / "knn.safetensors"
+        for folder in runs
+        for name in ("clone/var/stages/train/router", "router/model")
+    ]
+    for path in (in_service, challenger, *copies):
+        path.write_bytes(b"\0vectors")
+    done = run(project, "forget", kept_row, *REASON, "--erase")
+    assert in_service.exists()
+    assert not any(path.exists() for path in (challenger, *copies))
+    assert [line for line in done["erased"]["remaining"] if "version 1 serves by its neighbour index" in line]
+
+
+def _never_served(project: Sandbox) -> None:
+    """Rewrite the records as if only version 2 had ever been put into service."""
+    import mlflow
+
+    for path in (project.root / "var/records").iterdir():
+        path.unlink()
+    project.git("update-ref", "-d", "refs/switchtender/promotions")
+    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'var/mlflow.db'}")
+    client.delete_registered_model_alias("agent-router", "champion")
+    done = project.run("promote", "2", *REASON)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_never_served_is_pruned_and_the_rest_stays_whole(project: Sandbox, left: str) -> None:
+    _never_served(project)
+    before = state(project)
+    told = run(project, "prune", "--keep", "1", "--dry-run")
+    assert state(project) == before
+    done = run(project, "prune", "--keep", "1")
+    assert done == told | {"dry_run": False}
+    assert done["versions"] == ["1"]
+    assert done["megabytes"] > 1
+    one, two, logs = run(project, "verify", "--all")
+    assert [finding["state"] for finding in one["findings"]] == ["pruned"]
+    assert two["findings"] == logs["findings"] == []
+    first = next((project.root / "var/runs").glob("*-0001"))
+    assert [path.name for path in first.iterdir()] == ["run.json"]
+    assert not Path(project.versions()[0].source.removeprefix("file://")).exists()
+    assert project.git("for-each-ref", f"refs/switchtender/runs/{first.name}")
+    assert run(project, "prune", "--keep", "1")["versions"] == []
+    traced = run(project, "trace", left)
+    assert "1" in json.dumps(traced)
+
+
+def test_what_served_or_is_recent_is_not_pruned(project: Sandbox) -> None:
+    assert run(project, "prune", "--keep", "1")["versions"] == []
+    _never_served(project)
+    assert run(project, "prune", "--keep", "2")["versions"] == []

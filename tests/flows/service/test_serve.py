@@ -1,0 +1,214 @@
+"""The parts put together as `switchtender serve` does: settings, folders, chats that are written down, the page."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from small_service import AGENTS, ASKED, Shelf, running, wait_until
+from stub_upstreams import stub_upstreams
+
+from flows.service.serve import Service, Told, listen
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
+from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED
+from pipeline.serving.engine.folder_source import FolderSource
+from pipeline.serving.engine.hot_swap import NotReady, Switch
+from pipeline.serving.engine.journal_reader import entries
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http.page_mount import FAILED, LOADING, PageDoor, PageLayer
+from switchtender.serving import Options, run_service
+
+NOTHING_SAID: dict[str, Any] = {
+    "host": "", "port": 0, "keys": "", "upstreams": "", "no_page": True, "log_prompts": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"host": "0.0.0.0"}, "no keys are configured"),
+        ({"host": "no.such.host.invalid"}, "cannot be listened on"),
+        ({"keys": "env:NOT_SET_AT_ALL"}, "holds no key"),
+        ({"keys": "secret"}, "write env:NAME or file:PATH"),
+        ({"keys": "file:nowhere.txt"}, "nowhere.txt cannot be read"),
+        ({"upstreams": "nowhere.yaml"}, "nowhere.yaml is missing"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_start(
+    two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as refused:
+        run_service(Options(**NOTHING_SAID | said), "champion", two_routers["1"], as_json=False)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """asyncio turns Nagle's algorithm off (40 ms a request) only on sockets whose protocol is said to be TCP."""
+    with listen(ServeParams(port=0)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_options_override_settings_and_the_rest_stays() -> None:
+    params = ServeParams(port=1234, poll_seconds=9.0, log_prompts=True)
+    assert Options(**NOTHING_SAID | {"port": None, "no_page": False}).over(params) == params
+    changed = Options(**NOTHING_SAID | {"host": "::1", "keys": "env:A"}).over(params)
+    assert (changed.host, changed.port, changed.keys, changed.page) == ("::1", 0, "env:A", False)
+    assert changed.poll_seconds == 9.0
+
+
+def test_a_folder_that_was_changed_since_the_start_is_not_loaded(two_routers: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(two_routers["1"], tmp_path / "router"))
+    switch = Switch(FolderSource(folder), ServeParams())
+    (folder / "more.json").write_text("{}")
+    switch.poll()
+    with pytest.raises(NotReady, match="changed since the service started"):
+        _ = switch.served
+    with pytest.raises(InputError, match="holds no router"):
+        FolderSource(tmp_path)
+
+
+@pytest.fixture
+def chatting(two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service each of whose candidates has an upstream; that of the first choice is down."""
+    monkeypatch.setenv("STUB_KEY", "not-so-secret")
+    with stub_upstreams() as stub:
+        kinds = dict(zip(AGENTS, ("500", "ok", "ok"), strict=True))
+        lines = [
+            f"{n}: {{model: openai/stub, api_base: '{stub.base(k)}', api_key_env: STUB_KEY}}" for n, k in kinds.items()
+        ]
+        (tmp_path / "upstreams.yaml").write_text("\n".join(lines))
+        params = ServeParams(page=False, upstreams="upstreams.yaml", max_prompt_characters=1000)
+        service = Service(FolderSource(two_routers["1"]), params, tmp_path)
+        service.switch.poll()
+        yield service
+        asyncio.run(service._end())
+
+
+def test_a_chat_is_decided_and_written_down_as_every_prompt_is(chatting: Service, tmp_path: Path) -> None:
+    body = {"model": "switchtender", "messages": [{"role": "user", "content": "put this text into french"}]}
+    with running(chatting.app) as client:
+        response = client.post("/v1/chat/completions", json=body)
+        long = {**body, "messages": [{"role": "user", "content": "a" * 1001}]}
+        refused = client.post("/v1/chat/completions", json=long)
+        metrics = client.get("/metrics").text
+    assert response.status_code == 200, response.text
+    assert response.headers["X-Switchtender-Version"] == "folder"
+    assert (refused.status_code, "1001 characters" in refused.text) == (400, True)
+    journal = tmp_path / "var" / "serving"
+    (decision,) = entries(journal / DECISIONS)
+    (forwarded,) = entries(journal / FORWARDED)
+    assert (decision["of"], decision["chosen"]) == ("chat", ["translation"])
+    assert decision["request_id"] == forwarded["request_id"] == response.headers["X-Request-ID"]
+    assert forwarded["tried"] == [{"candidate": "translation", "reason": "500"}]
+    assert forwarded["candidate"] == response.headers["X-Switchtender-Candidate"] != "translation"
+    assert 'switchtender_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
+
+
+def test_a_chat_that_is_labelled_goes_only_where_the_pool_lets_it(
+    chatting: Service, two_routers: dict[str, Path], tmp_path: Path
+) -> None:
+    entry = "- {{name: {}, usd_per_million_in: 1, usd_per_million_out: 1, context_tokens: 1000, owner: us{}}}"
+    barred = {"translation": ", never_send: [health]", "email": ", state: retired"}
+    (tmp_path / "pool.yaml").write_text("\n".join(entry.format(name, barred.get(name, "")) for name in AGENTS))
+    params = chatting.params.model_copy(update={"pool": "pool.yaml"})
+    service = Service(FolderSource(two_routers["1"]), params, tmp_path)
+    service.switch.poll()
+    body = {"model": "switchtender", "messages": [{"role": "user", "content": "put this text into french"}]}
+    with running(service.app) as client:
+        response = client.post("/v1/chat/completions", json=body, headers={"X-Switchtender-Labels": "other, Health"})
+    asyncio.run(service._end())
+    assert response.headers["X-Switchtender-Candidate"] == "sql"
+    assert "X-Switchtender-Tried" not in response.headers, "nobody else was asked"
+    (decision,) = entries(tmp_path / "var" / "serving" / DECISIONS)
+    assert (decision["chosen"], decision["barred"]) == (["sql"], ["translation", "email"])
+
+
+def test_a_pool_that_cannot_be_read_keeps_the_service_from_starting(
+    two_routers: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        Service(FolderSource(two_routers["1"]), ServeParams(pool="pool.yaml"), tmp_path)
+
+
+def test_a_page_that_cannot_be_made_leaves_the_service_alone(
+    two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Service, project: Project) -> FastAPI:
+        raise ImportError("no module named gradio")
+
+    monkeypatch.setattr(Service, "_made_page", broken)
+    service = Service(Shelf(two_routers, pointing="1"), ServeParams(), tmp_path, Project(tmp_path))
+    service.switch.poll()
+    with running(service.app) as client:
+        loading = client.get("/ui")
+        assert (loading.status_code, LOADING in loading.text, 'http-equiv="refresh"' in loading.text) == (
+            503,
+            True,
+            True,
+        )
+        asyncio.run(service._watch("", Told(lambda _: None, lambda _: None, lambda _: None)))
+        assert FAILED in client.get("/ui/").text
+        assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
+    assert '"page_failed"' in capfd.readouterr().err
+    asyncio.run(service._end())
+
+
+@pytest.mark.timeout(60)
+def test_the_door_opens_once_the_page_is_there_and_its_streams_do_not_hold_up_the_end() -> None:
+    door, app = PageDoor(), FastAPI()
+    began: list[int] = []
+    alive: list[str] = []
+
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        alive.append("started")
+        yield
+        alive.append("ended")
+
+    page = FastAPI(lifespan=lifespan)
+
+    @page.get("/ui/stream")
+    async def stream() -> StreamingResponse:
+        async def forever() -> AsyncIterator[bytes]:
+            while True:
+                began.append(1)
+                yield b"."
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(forever())
+
+    keeping: list[asyncio.Task[None]] = []
+
+    @app.get("/open")
+    async def open_it() -> None:
+        opened = asyncio.Event()
+        keeping.append(asyncio.create_task(door.keep_open(page, opened.set)))
+        await opened.wait()
+
+    @app.get("/shut")
+    async def shut() -> None:
+        door.shut()
+        await keeping[0]
+
+    app.add_middleware(PageLayer, door=door)
+    with running(app) as client:
+        assert client.get("/ui/stream").status_code == 503
+        client.get("/open")
+        assert client.get("/ui").headers["location"] == "/ui/"
+        with client.stream("GET", "/ui/stream") as response:
+            assert response.status_code == 200
+            wait_until(lambda: len(began) > 3)
+            httpx.get(f"{client.base_url}/shut")
+            assert set(response.read()) == {ord(".")}, "the stream ended as it should"
+        assert client.get("/ui/stream").status_code == 503
+    assert alive == ["started", "ended"]

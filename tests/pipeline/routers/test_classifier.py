@@ -1,0 +1,202 @@
+"""Fine-tuning: the same bytes twice, several architectures, and the epoch that held-out folds choose."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sandbox import ROOT
+
+from pipeline.data.folds import make_folds
+from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.onnx_encoder import FP32, OnnxEncoder
+from pipeline.encoders.onnx_export import export, require_parity
+from pipeline.encoders.sentence_encoder import Encoder, locate
+from pipeline.routers import finetuning
+from pipeline.routers.base.settings import FinetuningParams, planned_epochs
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.classifier import ClassifierScorer
+from pipeline.routers.finetuning import HeldOut, finetune, new_network
+from pipeline.routers.systems import open_router
+from pipeline.runtime.tables import sha256_folder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NAMES = ("coding", "email")
+FIT = """
+import sys
+from pathlib import Path
+from pipeline.runtime.reproducibility import pin
+from test_classifier import fit_tiny
+pin(7, 2)
+fit_tiny(sys.argv[1]).save(Path(sys.argv[2]))
+"""
+
+
+def table(rows: int = 24) -> Outcomes:
+    """Prompts about a loop (coding), a mail (email), or both."""
+    quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
+    texts = ("mend the loop", "write a mail to Ana", "mend the loop and mail Ana")
+    prompts = tuple(f"{texts[(0, 1, 2)[i % 3]]}, case {i}" for i in range(rows))
+    cost = np.full_like(quality, np.nan)
+    return Outcomes(tuple(f"p{i}" for i in range(rows)), prompts, NAMES, quality, cost, is_labels=True)
+
+
+def _params(encoder: str | Path, **changes: Any) -> FinetuningParams:
+    settings: dict[str, Any] = {"max_tokens": 24, "epochs": 3, "batch_size": 8, "folds": 2}
+    return FinetuningParams(encoder=str(encoder), **settings | changes)
+
+
+def fit_tiny(encoder: str, **changes: Any) -> CalibratedRouter:
+    """A classifier fitted on the small table."""
+    outcomes = table()
+    router = CalibratedRouter(ClassifierScorer(_params(encoder, **changes), seed=7))
+    router.fit(outcomes, make_folds(outcomes.quality, 2, seed=7))
+    return router
+
+
+def test_two_processes_give_byte_identical_weights(tiny_encoder: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    path = [str(Path(__file__).parent), str(ROOT), str(ROOT / "tests")]
+    code = f"import sys; sys.path[:0] = {path!r}\n{FIT}"
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tiny_encoder), str(folder)]) for folder in folders]
+    assert [process.wait() for process in running] == [0, 0]
+    assert sha256_folder(folders[0]) == sha256_folder(folders[1])
+    other = fit_tiny(str(tiny_encoder), learning_rate=5e-4)
+    other.save(tmp_path / "other")
+    assert sha256_folder(tmp_path / "other") != sha256_folder(folders[0])
+
+
+def test_what_ran_before_in_the_process_does_not_matter(tiny_encoder: Path) -> None:
+    torch.manual_seed(1)
+    first = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    torch.manual_seed(2)
+    torch.rand(5)
+    second = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    assert first.quality.tobytes() == second.quality.tobytes()
+
+
+def _architectures() -> dict[str, Callable[[int], Any]]:
+    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
+
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    return {
+        "bert": lambda size: BertModel(BertConfig(vocab_size=size, **small)),
+        "roberta": lambda size: RobertaModel(RobertaConfig(vocab_size=size, pad_token_id=0, **small)),
+        "distilbert": lambda size: DistilBertModel(
+            DistilBertConfig(vocab_size=size, dim=32, n_layers=2, n_heads=2, hidden_dim=64)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", _architectures())
+def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])
+    torch.manual_seed(0)
+    _architectures()[name](len(tokenizer)).save_pretrained(tmp_path / name)
+    tokenizer.save_pretrained(tmp_path / name)
+    start = Encoder.load(str(tmp_path / name), 24).model.state_dict()
+    router = fit_tiny(str(tmp_path / name))
+    router.save(tmp_path / "router")
+    again = open_router(tmp_path / "router")
+    assert again.predict(table().prompts).quality.tobytes() == router.predict(table().prompts).quality.tobytes()
+    assert isinstance(again.scorer, ClassifierScorer)
+    assert isinstance(again.scorer.embedding, FrozenEmbedding)
+    trained = again.scorer.embedding.loaded().model.state_dict()
+    changed = {key for key in start if not torch.equal(start[key], trained[key])}
+    assert {number for number in (0, 1) if any(f"layer.{number}." in key for key in changed)} == {0, 1}
+    assert not any("embeddings" in key for key in changed)
+    export(again.scorer.embedding.loaded(), tmp_path / "engine", FP32)
+    exported = OnnxEncoder.load(tmp_path / "engine")
+    prompts = [*table().prompts, "a ferry at nine and an invoice " * 9]
+    assert require_parity(again.scorer.embedding.loaded(), exported, prompts) < 1e-5
+
+
+def test_dropout_settings_reach_every_architecture(tiny_encoder: Path) -> None:
+    network = new_network(_params(tiny_encoder, encoder_dropout=0.0, dropout=0.3), outputs=2)
+    rates = {module.p for module in network.body.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.0}
+    assert network.dropout.p == 0.3
+    assert network.body.config.attention_dropout == 0.0
+
+
+def test_upper_layers_learn_faster_than_lower_ones(tiny_encoder: Path) -> None:
+    network = new_network(_params(tiny_encoder), outputs=2)
+    optimizer, _ = finetuning._optimizer(network, _params(tiny_encoder, layer_decay=0.5), steps=10)
+    head, upper, lower = (group["initial_lr"] for group in optimizer.param_groups)
+    assert (head, upper, lower) == (5e-3, 4e-4, 2e-4)
+
+
+def _held_out(encoder: Path, labels: np.ndarray) -> HeldOut:
+    return HeldOut(Encoder.load(str(encoder), 24).tokenize(table().prompts), labels)
+
+
+def test_training_stops_when_the_held_out_loss_no_longer_falls(tiny_encoder: Path) -> None:
+    outcomes, params = table(), _params(tiny_encoder, epochs=8, patience=2)
+    opposite = _held_out(tiny_encoder, 1 - outcomes.quality)
+    stopped = finetune(outcomes.prompts, outcomes.quality, params, 7, held_out=opposite)
+    assert len(stopped.losses) == len(stopped.logits) < 8
+    assert len(stopped.losses) - 1 - int(np.argmin(stopped.losses)) == 2
+    helped = finetune(outcomes.prompts, outcomes.quality, params, 7, held_out=_held_out(tiny_encoder, outcomes.quality))
+    assert len(helped.losses) > len(stopped.losses)
+
+
+def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes, folds = table(25), np.array([0] * 10 + [1] * 15)
+    curves = {15: [0.5, 0.1, 0.6, 0.9], 10: [0.5, 0.6, 0.2]}
+
+    def planted(prompts: Any, labels: Any, *_: Any, held_out: HeldOut | None = None, **__: Any) -> Any:
+        """Stands in for the training, since a curve with two minima cannot be had on demand."""
+        assert held_out is not None
+        losses = curves[len(prompts)]
+        logits = [np.full(held_out.labels.shape, e, dtype=np.float32) for e in range(len(losses))]
+        return finetuning.Trained(None, losses, logits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finetuning, "finetune", planted)
+    scorer = ClassifierScorer(_params(tiny_encoder), seed=7)
+    scores = scorer.cross_fit(outcomes, folds)
+    assert scorer.curve == pytest.approx([0.5, (10 * 0.1 + 15 * 0.6) / 25, (10 * 0.6 + 15 * 0.2) / 25])
+    assert scorer.epochs == 3
+    assert (scores == 2.0).all()
+
+
+def test_the_final_fit_ends_with_the_epoch_that_was_chosen(tiny_encoder: Path) -> None:
+    seen: list[str] = []
+    scorer = ClassifierScorer(_params(tiny_encoder, epochs=4), seed=7, progress=seen.append)
+    scorer.epochs = 2
+    scorer.fit(table(24))
+    assert seen == ["all rows, epoch 1/4"] * 3 + ["all rows, epoch 2/4"] * 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_steps", "expected"), [(24, 1000, 5), (24, 9, 3), (24, 8, 2), (24, 1, 1), (25, 8, 2), (10_000, 100, 1)]
+)
+def test_the_step_budget_bounds_the_epochs(rows: int, max_steps: int, expected: int) -> None:
+    assert planned_epochs(rows, _params("minilm", epochs=5, max_steps=max_steps)) == expected
+
+
+def test_the_progress_bar_is_told_of_no_more_steps_than_announced(tiny_encoder: Path) -> None:
+    seen: list[str] = []
+    outcomes = table()
+    folds = make_folds(outcomes.quality, 2, seed=7)
+    scorer = ClassifierScorer(_params(tiny_encoder), seed=7, progress=seen.append)
+    scorer.cross_fit(outcomes, folds)
+    scorer.fit(outcomes)
+    assert len(seen) <= scorer.steps(outcomes, folds) == 2 * 2 * 3 + 3 * 3
+    assert {line.split(",")[0] for line in seen} == {"fold 1/2", "fold 2/2", "all rows"}
+
+
+def test_rare_positives_weigh_more_and_common_ones_never_less_than_one() -> None:
+    labels = np.zeros((100, 3), dtype=np.float32)
+    labels[:4, 0], labels[:50, 1], labels[:90, 2] = 1, 1, 1
+    params = _params("minilm", pos_weight_power=0.5)
+    assert finetuning._pos_weight(labels, params).tolist() == pytest.approx([24**0.5, 1.0, 1.0])
+    assert finetuning._pos_weight(labels, _params("minilm", pos_weight_power=0.0)).tolist() == [1.0, 1.0, 1.0]

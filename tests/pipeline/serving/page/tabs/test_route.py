@@ -1,0 +1,167 @@
+"""The tab Route behind its buttons: one question to the engine, then as many choices as the policy changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.serving.engine.decision import BEST, BUDGET, STORED
+from pipeline.serving.engine.hot_swap import Served
+from pipeline.serving.engine.scored import Neighbour, Scored
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.page.context import Page
+from pipeline.serving.page.report_links import Reports
+from pipeline.serving.page.tabs.route import ONE_THRESHOLD, Desk
+from pipeline.serving.page.visitors import People, Visitor
+
+NAMES = ("coding", "email", "sql")
+
+
+class CountingEngine:
+    """Answers every prompt alike and counts the questions: what is tested is that there is only one."""
+
+    candidates = NAMES
+    precision = "fp32"
+
+    def __init__(self, policy: Policy, cost: Sequence[float]) -> None:
+        self.policy = policy
+        self.cost = np.asarray(cost, dtype=np.float32)
+        self.asked: list[str] = []
+
+    def offered(self, prompt: str, scored: Scored) -> Scored:
+        return scored
+
+    def score(self, prompts: Sequence[str]) -> list[Scored]:
+        self.asked.extend(prompts)
+        quality = np.array([0.2, 0.9, 0.6], dtype=np.float32)
+        near = (Neighbour("p7", ("email",), 0.91), Neighbour("a3", ("sql",), 0.5))
+        return [Scored(quality, self.cost, 9, 1, near) for _ in prompts]
+
+
+class OneVersion:
+    """A switch that never changes."""
+
+    params = ServeParams()
+
+    def __init__(self, engine: CountingEngine) -> None:
+        self.served = Served("4", "nightly-4", "f" * 64, engine, "2026-11-22T10:00:00+00:00")  # type: ignore[arg-type]
+
+
+class Texts:
+    """The one action that the tab needs."""
+
+    def __init__(self, failure: SwitchtenderError | None = None) -> None:
+        self.failure = failure
+
+    def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
+        if self.failure:
+            raise self.failure
+        return {"p7": f"<i>the text that taught version {version}</i>"}
+
+
+def desk(
+    policy: Policy | None = None, cost: Sequence[float] = (0.01, 0.02, 0.03), actions: Any = None
+) -> tuple[Desk, CountingEngine, Visitor]:
+    engine = CountingEngine(policy or SubsetPolicy((0.5, 0.5, 0.7), True), cost)
+    people, texts = People(Keys({})), actions or Texts()
+    page = Page(OneVersion(engine), texts, people, Reports(texts))  # type: ignore[arg-type]
+    return Desk(page), engine, people.visitor(None, "a tab")
+
+
+def chosen(html: str) -> list[str]:
+    """The agents of the marked bars."""
+    return [part.split('"')[0] for part in html.split('<li class="chosen" data-agent="')[1:]]
+
+
+def thresholds(html: str) -> list[str]:
+    return [part.split("%")[0] for part in html.split('class="threshold" style="left:')[1:]]
+
+
+def test_every_candidate_has_a_bar_and_its_own_line() -> None:
+    room, _, ana = desk()
+    html = room.ask(ana, "send it", STORED, 0.5, 0.1)
+    assert chosen(html) == ["email"]
+    assert thresholds(html) == ["50.00", "70.00", "50.00"], "likeliest first: email, sql, coding"
+    assert "version 4" in html
+    assert "f" * 64 in html
+    assert " ms" in html
+
+
+def test_another_policy_moves_the_choice_without_asking_again() -> None:
+    room, engine, ana = desk()
+    room.ask(ana, "send it", STORED, 0.5, 0.1)
+    assert chosen(room.choose(ana, ONE_THRESHOLD, 0.6, 0.1)) == ["email", "sql"]
+    assert thresholds(room.choose(ana, ONE_THRESHOLD, 0.6, 0.1)) == ["60.00"] * 3
+    assert chosen(room.choose(ana, ONE_THRESHOLD, 0.1, 0.1)) == ["email", "sql", "coding"]
+    assert chosen(room.choose(ana, BEST, 0.1, 0.1)) == ["email"]
+    assert thresholds(room.choose(ana, BEST, 0.1, 0.1)) == [], "the best one has no line to reach"
+    assert chosen(room.choose(ana, BUDGET, 0.5, 0.015)) == ["coding"], "email does not fit any more"
+    assert engine.asked == ["send it"]
+
+
+def test_each_tab_keeps_its_own_answer() -> None:
+    room, _, ana = desk()
+    room.ask(ana, "send it", STORED, 0.5, 0.1)
+    other = Visitor(ana.person, "another tab", known=False)
+    assert "appear here" in room.choose(other, BEST, 0.5, 0.1)
+
+
+def test_costs_are_shown_where_they_are_known() -> None:
+    known, _, ana = desk()
+    assert "$0.02 expected" in known.ask(ana, "send it", STORED, 0.5, 0.1)
+    unknown, _, ana = desk(cost=(np.nan,) * 3)
+    assert "expected" not in unknown.ask(ana, "send it", STORED, 0.5, 0.1)
+    with pytest.raises(InputError, match="knows no costs"):
+        unknown.choose(ana, BUDGET, 0.5, 0.1)
+
+
+def test_nearest_prompts_are_shown_with_the_text_where_there_is_one() -> None:
+    room, _, ana = desk()
+    html = room.ask(ana, "send it", STORED, 0.5, 0.1)
+    assert "&lt;i&gt;the text that taught version 4&lt;/i&gt;" in html
+    assert "<i>the text" not in html
+    assert html.count("not in the dataset") == 1
+
+
+def test_an_answer_without_texts_is_still_an_answer() -> None:
+    room, _, ana = desk(actions=Texts(SwitchtenderError("the store is away")))
+    assert chosen(room.ask(ana, "send it", STORED, 0.5, 0.1)) == ["email"]
+
+
+def test_a_router_that_chooses_one_has_no_thresholds() -> None:
+    room, _, ana = desk(policy=BestPolicy())
+    assert thresholds(room.ask(ana, "send it", STORED, 0.5, 0.1)) == []
+    with pytest.raises(InputError, match="thresholds apply"):
+        room.choose(ana, ONE_THRESHOLD, 0.5, 0.1)
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", None, "x" * 100_001])
+def test_prompts_that_are_none_are_refused(prompt: str) -> None:
+    room, engine, ana = desk()
+    with pytest.raises(InputError):
+        room.ask(ana, prompt, STORED, 0.5, 0.1)
+    assert engine.asked == []
+
+
+def test_the_latest_thousand_tabs_are_remembered_by_any_thread() -> None:
+    room, _, ana = desk()
+
+    def many(first: int) -> None:
+        for number in range(first, first + 600):
+            room.ask(Visitor(ana.person, f"tab {number}", known=False), "send it", STORED, 0.5, 0.1)
+
+    threads = [threading.Thread(target=many, args=(first,)) for first in (0, 600)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = sum("appear here" not in room.choose(Visitor(ana.person, f"tab {number}", known=False), BEST, 0.5, 0.1)
+               for number in range(1200))  # fmt: skip
+    assert kept == 1000

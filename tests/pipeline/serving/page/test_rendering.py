@@ -1,0 +1,103 @@
+"""Whatever a text says, the page shows it as text: every template, filled with markup."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.serving.page.actions import Hint, Holdout, Move, Suspect, Suspects, Trace, Traced, VersionRow
+from pipeline.serving.page.rendering import draw, line, share, usd
+from pipeline.serving.page.tabs.models import render
+from pipeline.stages.gate import GateResult
+from pipeline.versions.audit import Answered, Audit, KeptFile, Removal, Term, Whereabouts
+from pipeline.versions.provenance import DATA
+
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{ 7 * 7 }}${alert(3)}"
+TERM = Term(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, True, {EVIL: EVIL})
+GATE = GateResult(EVIL, 0.5, 0.5, EVIL, EVIL)
+SUSPECT = Suspect(1, EVIL, EVIL, EVIL, (EVIL,), (EVIL,), 0.1, EVIL, EVIL, EVIL, EVIL)
+AUDIT = Audit(
+    asked=EVIL, model=EVIL, version=EVIL, run_key=EVIL, mlflow_run=EVIL, aliases=(EVIL,), terms=(TERM,), before=(TERM,),
+    after=TERM, answered=(Answered(EVIL, EVIL, EVIL),), commit=EVIL, ref=EVIL, provenance_sha256=EVIL,
+    forgotten=(EVIL,), pruned=Removal(EVIL, EVIL, EVIL), alias_moved_to=EVIL, faults=(EVIL,),
+    files=(KeptFile(EVIL, DATA, EVIL, (Whereabouts(EVIL, EVIL, EVIL, EVIL),)),), facts=None,
+)  # fmt: skip
+ROW = {"prompt_id": EVIL, "split": EVIL, "agents": EVIL, "reason": EVIL, "parents": EVIL, "fate": EVIL}
+CHANGE = {"name": EVIL, "before": EVIL, "after": EVIL, "prompt_id": EVIL, "why": EVIL, "agents": EVIL, "fate": EVIL,
+          "path": EVIL, "lines_added": 1, "lines_removed": None}  # fmt: skip
+FLIP = {"prompt_id": EVIL, "truth": [EVIL], "dropped": [EVIL], "gained": [EVIL], "outcome": EVIL}
+METRIC = {"metric": EVIL, "before": 0.1, "after": 0.2, "difference": 0.1, "low": 0.0, "high": 0.2}
+DIFF = {
+    "older": {"version": EVIL, "commit": EVIL}, "newer": {"version": EVIL, "commit": EVIL}, "holdout": {"common": 1},
+    "metrics": [METRIC], "flips": [FLIP], "augmented_added": 0, "augmented_removed": 0,
+    **{name: [CHANGE] for name in ("added", "removed", "reworded", "relabelled", "moved", "params", "environment",
+                                   "files", "code")},
+}  # fmt: skip
+SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, since=EVIL,
+                         engine=SimpleNamespace(precision=EVIL))  # fmt: skip
+PAGES: dict[str, dict[str, Any]] = {
+    "line": {"text": EVIL, "tone": "bad"},
+    "header": {"served": SERVED, "why": EVIL, "refused": SimpleNamespace(version=EVIL, reason=EVIL, at=EVIL),
+               "trouble": EVIL, "name": EVIL},
+    "suspect": {"known": Suspects(EVIL, (SUSPECT,), 1, (EVIL,)), "suspect": SUSPECT},
+    "hints": {"hints": (Hint(EVIL, EVIL, EVIL, EVIL, EVIL, (EVIL,), (EVIL,), EVIL, EVIL, EVIL),)},
+    "versions": {"rows": (VersionRow(EVIL, (EVIL,), EVIL, 1, 0.5, (0.4, 0.6), (GATE,), EVIL),)},
+    "move": {"move": Move(EVIL, EVIL, (GATE,), EVIL), "kind": "promotion", "reason": EVIL},
+    "difference": {"found": DIFF},
+    "audit": {"audit": AUDIT, "data": AUDIT.files, "fates": [], "fate": EVIL, "count": 1, "rows": [ROW],
+              "texts": {EVIL: EVIL}, "report": "report/x"},
+    "trace": {"found": Trace(EVIL, EVIL, (Traced(EVIL, EVIL, EVIL, EVIL, (EVIL,), True, EVIL, ((EVIL, EVIL),)),), EVIL,
+                             (EVIL,)), "verdict": EVIL},
+}  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("template", PAGES)
+def test_markup_in_the_facts_is_text(template: str) -> None:
+    found = Elements(draw(template, **PAGES[template]))
+    assert not found.names & {"img", "script", "iframe", "object"}
+    assert not {name for name in found.attributes if name.startswith("on")}
+    assert EVIL in found.text, "shown as it is, neither run nor swallowed"
+
+
+def test_markup_in_the_name_of_a_candidate_is_text() -> None:
+    one = np.ones((1, 1), dtype=np.float32)
+    found = Elements(render(Holdout((EVIL,), one, one, one, one), EVIL))
+    assert not found.names & {"img", "script"}
+    assert EVIL in found.text
+
+
+def test_a_line_is_one_escaped_line() -> None:
+    assert line("<b>", "bad") == '<p class="notice bad" role="status">&lt;b&gt;</p>'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0%"), (0.0004, "<0.1%"), (0.034, "3.4%"), (0.97, "97%"), (1.0, "100%")]
+)
+def test_shares(value: float, text: str) -> None:
+    assert share(value) == text
+
+
+def test_amounts() -> None:
+    assert [usd(value) for value in (0.0, 0.018, 12.3456)] == ["$0", "$0.018", "$12.3"]

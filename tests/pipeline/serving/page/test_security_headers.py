@@ -1,0 +1,120 @@
+"""What the mounted page lets in: nothing from another site, no files, nobody without a key, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
+
+from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.settings import ServeParams
+from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.page import mount
+from pipeline.serving.page.security_headers import same_origin
+
+ANA = "ana-k8s7d6f5g4h3j2k1"
+
+
+class Nothing:
+    """A version source with no version, and actions that nobody asks."""
+
+    def current(self) -> None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[TestClient]:
+    """The page without keys."""
+    with _client(Keys({})) as client:
+        yield client
+
+
+def _client(keys: Keys) -> TestClient:
+    app = FastAPI(openapi_url=None)
+    nothing: Any = Nothing()
+    mount(app, Switch(nothing, ServeParams()), nothing, keys)
+    return TestClient(app, base_url="http://127.0.0.1:8400")
+
+
+def look_at_header(client: TestClient, **headers: str) -> Any:
+    """Ask what the page asks first."""
+    return client.post(
+        "/ui/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "s"}, headers=headers
+    )
+
+
+def test_the_page_is_there_and_names_no_other_machine(page: TestClient) -> None:
+    answer = page.get("/ui/")
+    assert answer.status_code == 200
+    addresses = set(re.findall(r"""(?:src|href)=["'](https?://[^"']+)""", answer.text))
+    assert {address for address in addresses if not address.startswith("http://127.0.0.1")} == set()
+    styles = page.get("/ui/theme.css").text
+    assert not re.search(r"""url\(["']?https?:|@import""", styles)
+    assert page.get("/ui/config").json()["stylesheets"] == [], "a font from elsewhere"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_it_keeps_no_connection_open_and_offers_no_interface(page: TestClient) -> None:
+    config = page.get("/ui/config").json()
+    assert config["connect_heartbeat"] is False
+    assert config["analytics_enabled"] is False
+    assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
+    assert {event["queue"] for event in config["dependencies"]} <= {False}
+
+
+@pytest.mark.parametrize(
+    "path", ["upload", "file=/etc/passwd", "file/etc/passwd", "info", "openapi.json", "proxy=http://x"]
+)
+def test_files_and_interfaces_are_closed(page: TestClient, path: str) -> None:
+    assert page.get(f"/ui/gradio_api/{path}").status_code == 404
+    assert page.post(f"/ui/gradio_api/{path}").status_code == 404
+
+
+def test_a_page_of_another_site_is_not_answered(page: TestClient) -> None:
+    assert look_at_header(page).status_code == 200
+    assert look_at_header(page, Origin="http://127.0.0.1:8400").status_code == 200
+    assert look_at_header(page, Origin="http://elsewhere.example").status_code == 403
+    assert look_at_header(page, Origin="null").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "same"),
+    [
+        ({"host": "a:1"}, True),
+        ({"host": "a:1", "origin": "http://a:1"}, True),
+        ({"host": "a:1", "origin": "https://a:1"}, True),
+        ({"host": "a:1", "origin": "http://a:2"}, False),
+        ({"host": "a:1", "origin": "http://a:1.evil.example"}, False),
+        ({"host": "inside:1", "x-forwarded-host": "router.example", "origin": "https://router.example"}, True),
+        ({"host": "a:1", "origin": ""}, False),
+    ],
+)
+def test_same_origin(headers: dict[str, str], same: bool) -> None:
+    assert same_origin(Headers(headers)) is same
+
+
+def test_a_large_body_is_refused(page: TestClient) -> None:
+    answer = page.post("/ui/gradio_api/run/predict", content=b"x" * 1_000_001)
+    assert answer.status_code == 413
+
+
+def test_reports_are_behind_addresses_that_were_handed_out(page: TestClient) -> None:
+    assert page.get("/ui/report/1").status_code == 404
+
+
+def test_with_keys_only_a_person_with_the_key_gets_in(tmp_path: Any) -> None:
+    (tmp_path / "people").write_text(f"ana {ANA} route\n")
+    with _client(Keys.read("file:people", tmp_path)) as client:
+        assert client.get("/ui/config").status_code == 401
+        assert look_at_header(client).status_code == 401
+        for name, key in (("ana", "wrong"), ("ben", ANA), ("", "")):
+            assert client.post("/ui/login", data={"username": name, "password": key}).status_code in (400, 422)
+        assert look_at_header(client).status_code == 401
+        assert client.post("/ui/login", data={"username": "ana", "password": ANA}).status_code == 200
+        assert "ana" in look_at_header(client).json()["data"][0]

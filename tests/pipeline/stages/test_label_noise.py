@@ -1,0 +1,252 @@
+"""Wrong labels are found, ranked and put aside within limits; what a person decided stands."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sandbox import ROOT
+
+from pipeline.data.agents import read_agents
+from pipeline.data.fates import EXCLUDED, FLAGGED, KEPT, QUARANTINED, RELABELLED, read_fates
+from pipeline.data.folds import make_folds
+from pipeline.data.holdout import read_holdout
+from pipeline.data.label_reviews import COLUMNS
+from pipeline.data.outcomes import FloatMatrix, label_matrix, split_agents
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.runtime.tables import read_table, sha256_text, write_table
+from pipeline.stages import label_noise
+from pipeline.stages.label_noise import LabelNoiseParams, choose_quarantined, out_of_fold_probabilities, rank_suspects
+
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+PARAMS = LabelNoiseParams(**SHIPPED["label_noise"])
+NAMES = tuple(agent.name for agent in read_agents(ROOT / "data/agents.yaml"))
+
+
+_KNOWN: dict[tuple[str, ...], FloatMatrix] = {}
+
+
+def remembered(train: pd.DataFrame, names: tuple[str, ...], encoder: str) -> FloatMatrix:
+    """The real out-of-fold probabilities, which take seconds, once for each labelling of the rows."""
+    key = (*train["prompt_id"], *train["agents"], *train["fold"].astype(str))
+    if key not in _KNOWN:
+        _KNOWN[key] = out_of_fold_probabilities(train, names, encoder)
+    return _KNOWN[key]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick(minilm: FrozenEmbedding, one_thread: None) -> Iterator[None]:
+    """What takes seconds is computed once, by the real thing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_noise, "FrozenEmbedding", lambda *_: minilm)
+        patch.setattr(label_noise, "out_of_fold_probabilities", remembered)
+        yield
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return read_table(ROOT / "data/prompts.csv").drop(columns="line")
+
+
+@pytest.fixture(scope="module")
+def train(rows: pd.DataFrame) -> pd.DataFrame:
+    """The shipped train rows, in folds as `split` makes them."""
+    return in_folds(rows[~rows["prompt_id"].isin(read_holdout(ROOT / "data/holdout.txt"))].reset_index(drop=True))
+
+
+def labels(train: pd.DataFrame) -> FloatMatrix:
+    return label_matrix([split_agents(text) for text in train["agents"]], NAMES)
+
+
+def in_folds(train: pd.DataFrame) -> pd.DataFrame:
+    return train.assign(fold=make_folds(labels(train), SHIPPED["split"]["folds"], SHIPPED["run"]["seed"]))
+
+
+def suspects_of(train: pd.DataFrame, params: LabelNoiseParams = PARAMS) -> pd.DataFrame:
+    return rank_suspects(train, remembered(train, NAMES, "minilm"), NAMES, {}, params)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Train rows of which ten carry a wrong label: the one common agent swapped for another common one."""
+
+    train: pd.DataFrame
+    truth: dict[str, str]
+
+
+def plant(train: pd.DataFrame, seed: int) -> Planted:
+    generator = np.random.default_rng(seed)
+    support = dict(zip(NAMES, labels(train).sum(axis=0), strict=True))
+    common = [name for name in NAMES if support[name] >= PARAMS.rare_below]
+    spoilt, truth = train.copy(), {}
+    for i in generator.choice(np.flatnonzero(train["agents"].isin(common)), 10, replace=False):
+        truth[str(train["prompt_id"].iloc[i])] = str(train["agents"].iloc[i])
+        spoilt.loc[i, "agents"] = generator.choice([name for name in common if name != train["agents"].iloc[i]])
+    return Planted(in_folds(spoilt), truth)
+
+
+# --- The shipped rows with errors planted blindly among them.
+
+SEEDS = range(8)
+TOP = 30
+
+
+@pytest.fixture(scope="module")
+def found(train: pd.DataFrame) -> list[tuple[Planted, pd.DataFrame]]:
+    """For each seed the planted rows and the suspects."""
+    cases = [plant(train, seed) for seed in SEEDS]
+    return [(planted, suspects_of(planted.train)) for planted in cases]
+
+
+def test_planted_label_errors_are_among_the_top_suspects(found: list[tuple[Planted, pd.DataFrame]]) -> None:
+    """Drawn blindly, also from prompts that no head understands: all ten in most draws, never fewer than eight."""
+    caught = [int(suspects["prompt_id"].head(TOP).isin(planted.truth).sum()) for planted, suspects in found]
+    assert caught[0] == 10, caught
+    assert min(caught) >= 8, caught
+    assert np.mean(caught) >= 9.25, caught
+    assert sum(count == 10 for count in caught) > len(caught) / 2, caught
+
+
+def test_a_row_is_no_more_suspect_for_having_several_agents() -> None:
+    """Three credible agents of which one is somewhat unlikely stand above one agent as unlikely."""
+    rows = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["x", "y"], "agents": [NAMES[0], "|".join(NAMES[:3])]})
+    probability = np.full((2, len(NAMES)), 0.1, dtype=np.float32)
+    probability[0, 0], probability[1, :3] = 0.4, (0.4, 0.9, 0.9)
+    ranked = rank_suspects(rows, probability, NAMES, {}, PARAMS)
+    assert ranked["prompt_id"].tolist() == ["a", "b"]
+
+
+def test_a_planted_error_comes_with_its_evidence(found: list[tuple[Planted, pd.DataFrame]]) -> None:
+    doubted = missing = total = 0
+    for planted, suspects in found:
+        for row in suspects[suspects["prompt_id"].isin(planted.truth)].to_dict("records"):
+            total += 1
+            doubted += str(row["doubted"]).startswith(str(row["agents"]))
+            missing += planted.truth[row["prompt_id"]] in str(row["missing"])
+    assert doubted / total > 0.9
+    assert missing / total > 0.8
+
+
+def test_suspects_are_ranked_by_quality_and_the_same_each_time(train: pd.DataFrame) -> None:
+    suspects = suspects_of(train)
+    assert suspects["rank"].tolist() == list(range(1, PARAMS.suspects + 1))
+    assert suspects["quality"].is_monotonic_increasing
+    again = out_of_fold_probabilities(train, NAMES, "minilm")
+    np.testing.assert_array_equal(again, remembered(train, NAMES, "minilm"))
+
+
+# --- The stage on a project.
+
+
+@pytest.fixture
+def project(tmp_path: Path, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data/agents.yaml", tmp_path / "data")
+    holdout = rows[rows["prompt_id"].isin(read_holdout(ROOT / "data/holdout.txt"))]
+    write_table(holdout, tmp_path / "var/stages/split/holdout.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_stage(train: pd.DataFrame, reviews: list[tuple[str, str, str]] = [], **changes: object) -> pd.Series:  # noqa: B006
+    """Run the stage with decisions (id, decision, agents); returns each train and holdout row's fate by id."""
+    texts = dict(zip(train["prompt_id"], train["prompt"], strict=True))
+    table = [(i, sha256_text(texts[i]), word, agents, "ana", "2026-11-22", "") for i, word, agents in reviews]
+    write_table(pd.DataFrame(table, columns=list(COLUMNS)), Path("data/label_reviews.csv"))
+    write_table(train, Path("var/stages/split/train.parquet"))
+    label_noise.label_noise(PARAMS.model_copy(update=changes))
+    return read_fates("label_noise").set_index("prompt_id")["fate"]
+
+
+def stays() -> set[str]:
+    return set(pd.read_parquet("var/stages/label_noise/train.parquet")["prompt_id"])
+
+
+def listed() -> pd.DataFrame:
+    suspects = pd.read_parquet("var/stages/label_noise/suspects.parquet")
+    pd.testing.assert_frame_equal(pd.read_csv("var/stages/label_noise/suspects.csv", keep_default_na=False), suspects)
+    return suspects
+
+
+@pytest.mark.usefixtures("project")
+def test_flagging_lists_suspects_and_leaves_every_row_in_training(train: pd.DataFrame) -> None:
+    fates = run_stage(plant(train, 2).train)
+    assert set(fates[fates == FLAGGED].index) == set(listed()["prompt_id"])
+    assert stays() == set(train["prompt_id"])
+
+
+@pytest.mark.usefixtures("project")
+def test_quarantine_keeps_to_the_cap_and_leaves_rare_agents_and_kept_rows_alone(train: pd.DataFrame) -> None:
+    planted = plant(train, 2)
+    first = run_stage(planted.train, action="quarantine", quarantine_below=1.0)
+    aside = set(first[first == QUARANTINED].index)
+    assert aside == set(train["prompt_id"]) - stays()
+    assert len(aside & set(planted.truth)) >= 5
+    gone = planted.train["prompt_id"].isin(aside).to_numpy()
+    support, taken = labels(planted.train).sum(axis=0), labels(planted.train)[gone].sum(axis=0)
+    assert (taken <= PARAMS.max_share_per_agent * support).all()
+    assert not taken[support < PARAMS.rare_below].any()
+    kept = sorted(aside)[0]
+    second = run_stage(planted.train, [(kept, "keep", "")], action="quarantine", quarantine_below=1.0)
+    assert second[kept] == KEPT
+    assert kept in stays()
+
+
+@pytest.mark.usefixtures("project")
+def test_an_error_that_a_person_put_right_is_no_suspect_any_more(train: pd.DataFrame) -> None:
+    planted = plant(train, 2)
+    suspects_before = set(suspects_of(train)["prompt_id"])
+    right = {i: agents for i, agents in planted.truth.items() if i not in suspects_before}
+    assert len(right) >= 5
+    fates = run_stage(planted.train, [(i, "relabel", agents) for i, agents in right.items()])
+    assert set(fates[list(right)]) == {RELABELLED}
+    assert not set(listed()["prompt_id"]) & set(right)
+    relabelled = pd.read_parquet("var/stages/label_noise/train.parquet").set_index("prompt_id")["agents"]
+    assert relabelled[list(right)].to_dict() == right
+
+
+@pytest.mark.usefixtures("project")
+def test_a_dropped_row_is_gone_and_no_suspect(train: pd.DataFrame) -> None:
+    planted = plant(train, 2)
+    dropped = list(planted.truth)[:3]
+    fates = run_stage(planted.train, [(i, "drop", "") for i in dropped])
+    assert set(fates[dropped]) == {EXCLUDED}
+    assert not stays() & set(dropped)
+    assert not set(listed()["prompt_id"]) & set(dropped)
+
+
+# --- Who is put aside, on suspects written by hand.
+
+SMALL = LabelNoiseParams(
+    encoder="minilm", action="quarantine", suspects=9, quarantine_below=0.5, max_share_per_agent=0.1, rare_below=5
+)
+
+
+def chosen(*suspects: dict[str, object]) -> list[str]:
+    """Of suspects among 20 coding, 20 sql and 4 legal prompts, those put aside."""
+    train = pd.DataFrame({"agents": ["coding"] * 20 + ["sql"] * 20 + ["legal"] * 4})
+    table = [
+        {"prompt_id": f"p{i}", "quality": 0.1, "suggested": "", "review": "", **row} for i, row in enumerate(suspects)
+    ]
+    return choose_quarantined(pd.DataFrame(table), train, ("coding", "sql", "legal"), SMALL)
+
+
+def test_an_agent_loses_at_most_its_cap() -> None:
+    coding, sql = {"agents": "coding"}, {"agents": "sql"}
+    assert chosen(coding, coding, coding, sql) == ["p0", "p1", "p3"]
+    assert chosen(coding, coding, {"agents": "coding|sql"}, sql, sql, sql) == ["p0", "p1", "p3", "p4"]
+
+
+@pytest.mark.parametrize("suspect", [
+    {"agents": "legal"}, {"agents": "coding|legal"}, {"agents": "coding", "suggested": "legal"},
+    {"agents": "coding", "review": "keep"}, {"agents": "coding", "review": "relabel"},
+    {"agents": "coding", "quality": 0.5},
+])  # fmt: skip
+def test_a_rare_reviewed_or_credible_row_is_never_put_aside(suspect: dict[str, object]) -> None:
+    assert chosen(suspect, {"agents": "sql"}) == ["p1"]

@@ -1,0 +1,109 @@
+"""Which precision serves, and the training rows that answers lead back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.encoders.engine_files import TRAINING_ROWS
+from pipeline.encoders.onnx_export import quantised
+from pipeline.encoders.training_index import TrainingRows, rows_of
+from pipeline.policies.policy import SubsetPolicy
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.linear import LinearScorer
+from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.systems import new_router
+from pipeline.runtime.errors import VerificationFailed
+from pipeline.stages.optimize import OptimizeParams, compare_precisions
+
+PARAMS = OptimizeParams(int8=True, max_loss=0.005, training_rows=10)
+
+
+class _Judge(CalibratedRouter):
+    """A router of two candidates whose policy is known."""
+
+    def __init__(self) -> None:
+        super().__init__(LexicalScorer())
+        self.policy = SubsetPolicy((0.5, 0.5), at_least_one=False)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return ("sql", "email")
+
+
+def _held_out(wrong: int, rows: int = 200) -> dict[str, pd.DataFrame]:
+    """fp32 is right everywhere; int8 leaves out `email` in the first `wrong` rows."""
+    base = pd.DataFrame({"prompt_id": [f"p{i}" for i in range(rows)], "agents": "sql|email", "sql": 0.9, "email": 0.9})
+    coarse = base.copy()
+    coarse.loc[: wrong - 1, "email"] = 0.4
+    return {"fp32": base, "int8": coarse if wrong else base.copy()}
+
+
+@pytest.mark.parametrize(("wrong", "precision"), [(0, "int8"), (3, "int8"), (5, "fp32"), (150, "fp32")])
+def test_int8_is_kept_only_where_it_loses_at_most_what_is_allowed(wrong: int, precision: str) -> None:
+    found = compare_precisions(_Judge(), _held_out(wrong), PARAMS)
+    lost = 1 - 2 * (400 - wrong) / (400 - wrong + 400)
+    assert found["loss"]["value"] == pytest.approx(lost, abs=1e-6)
+    assert found["loss"]["low"] <= found["loss"]["value"] <= found["loss"]["high"]
+    assert found["precision"] == precision
+    assert len(found["differing"]) == wrong
+    if wrong:
+        assert found["differing"][0] == {"prompt_id": "p0", "label": "sql|email", "fp32": "sql|email", "int8": "sql"}
+
+
+def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
+    off = OptimizeParams(int8=False, max_loss=1.0, training_rows=0)
+    assert compare_precisions(_Judge(), _held_out(0), off)["precision"] == "fp32"
+    empty = {name: table.head(0) for name, table in _held_out(0).items()}
+    assert compare_precisions(_Judge(), empty, PARAMS)["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])
+def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(system: str, tiny_encoder: Path) -> None:
+    from test_classifier import table
+
+    params = FinetuningParams(encoder=str(tiny_encoder), max_tokens=24, epochs=2, batch_size=8, folds=2)
+    outcomes = table()
+    folds = np.arange(len(outcomes)) % 2
+    folds[:2] = -1
+    router = new_router(system, params, seed=7)
+    router.scorer.int8 = lambda encoder: quantised(encoder, 1)
+    router.fit(outcomes, folds)
+    measured = router.quantised
+    assert measured is not None
+    assert np.isnan(measured.fp32[:2]).all()
+    assert np.isnan(measured.int8[:2]).all()
+    difference = np.abs(measured.fp32[2:] - measured.int8[2:]).max()
+    assert difference < 0.3
+    assert difference > 0 or system == "clusters"  # a vector that moves a little mostly stays in its cluster
+    if isinstance(router.scorer, LinearScorer | NeighboursScorer):
+        assert router.held_out is not None
+        assert measured.fp32[2:].tobytes() == router.held_out[2:].tobytes()
+
+
+def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
+    rows = rows_of(np.array([[2, 0], [1, 1], [0, 3]], np.float32), ["a", "b", "c"], [("sql",), ("sql", "email"), ()])
+    rows.save(tmp_path)
+    again = TrainingRows.load(tmp_path)
+    assert again is not None
+    found = again.nearest(np.array([1, 0], np.float32), 2)
+    assert [(n.prompt_id, n.agents, n.cosine) for n in found] == [("a", ("sql",), 1.0), ("b", ("sql", "email"), 0.7071)]
+    assert len(again.nearest(np.array([1, 0], np.float32), 9)) == 3
+    assert TrainingRows.load(tmp_path / "elsewhere") is None
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:20], lambda _: b"", lambda content: b"\xff" * len(content)]
+)
+def test_damaged_rows_are_refused(tmp_path: Path, damage: Any) -> None:
+    rows_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
+    path = tmp_path / TRAINING_ROWS
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(VerificationFailed, match="damaged"):
+        TrainingRows.load(tmp_path)

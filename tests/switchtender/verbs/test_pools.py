@@ -1,0 +1,106 @@
+"""A pool beside the tables of one's own: prices at the fit, and who may answer at the prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.data.pool import read_labels
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import write_table
+from switchtender.tables import fit_table, predict_table
+
+NAMES = ("big", "small")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Sixteen prompts, answered well by `big` at ten times the cost."""
+    rows = [
+        (f"p{i}", f"question number {i} {'x' * i}", name, quality, (100 + i) * price)
+        for i in range(16)
+        for name, quality, price in (("big", 0.9, 1e-5), ("small", 0.4 + 0.1 * (i % 2), 1e-6))
+    ]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality", "cost"]), tmp_path / "t.csv")
+    return tmp_path / "t.csv"
+
+
+def pool(folder: Path, big: str = "") -> Path:
+    entries = [
+        f"- {{name: {name}, usd_per_million_in: {usd}, usd_per_million_out: {usd}, context_tokens: 500, owner: us{s}}}"
+        for name, usd, s in (("big", 10, big), ("small", 1, ""))
+    ]
+    (folder / "pool.yaml").write_text("\n".join(entries))
+    return folder / "pool.yaml"
+
+
+def fitted(table: Path, priced: bool, policy: str = "") -> Path:
+    folder = table.parent / "router"
+    params = None
+    if policy:
+        params = table.parent / "params.yaml"
+        params.write_text(f"train: {{router: tfidf, policy: {policy}}}\n")
+    fit_table(table, folder, "tfidf", None, params, 7, 1, True, pool(table.parent) if priced else None)
+    return folder
+
+
+def predicted(router: Path, table: Path, with_pool: Path | None) -> pd.DataFrame:
+    predict_table(router, table, table.parent / "out.csv", 1, True, with_pool)
+    return pd.read_csv(table.parent / "out.csv").pivot(index="prompt_id", columns="candidate")
+
+
+def test_a_changed_price_changes_the_costs_of_a_priced_router(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    router = fitted(table, priced=True)
+    before = predicted(router, table, pool(table.parent))["cost"]
+    assert before.loc["p3", "big"] == pytest.approx(103e-5, rel=0.02)
+    pool(table.parent).write_text(pool(table.parent).read_text().replace(": 10,", ": 20,"))
+    after = predicted(router, table, table.parent / "pool.yaml")["cost"]
+    assert (after["big"] / before["big"]).tolist() == pytest.approx([2.0] * 16)
+    assert after["small"].tolist() == before["small"].tolist()
+    assert '"prices": "pool"' in capsys.readouterr().out
+
+
+def test_retired_candidates_are_not_chosen_and_unanswered_prompts_are_told(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router = fitted(table, priced=False)
+    assert predicted(router, table, None)["chosen"]["big"].all()
+    assert predicted(router, table, pool(table.parent, ", state: retired"))["chosen"]["small"].all()
+    asked = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["short", "x" * 4000]})
+    write_table(asked, table.parent / "asked.csv")
+    predict_table(router, table.parent / "asked.csv", table.parent / "out.csv", 1, False, pool(table.parent))
+    said = capsys.readouterr().out
+    assert "no candidate is chosen for 1 of them, such as 'b'" in said
+    assert "costs are by the prices of training" in said
+
+
+def test_labels_of_a_table_are_held_against_never_send(table: Path) -> None:
+    router = fitted(table, priced=False)
+    asked = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["one", "two"], "labels": ["Health|other", ""]})
+    write_table(asked, table.parent / "asked.csv")
+    chosen = predicted(router, table.parent / "asked.csv", pool(table.parent, ", never_send: [health]"))["chosen"]
+    assert chosen["big"].tolist() == [0, 1]
+    assert chosen["small"].tolist() == [1, 0]
+    assert read_labels(table.parent / "asked.csv", ["b", "a"]) == [(), ("Health", "other")]
+    assert read_labels(table, ["p0"]) == [()]
+
+
+def test_a_pool_that_lacks_a_candidate_stops_the_fit_and_the_prediction(table: Path) -> None:
+    router, short = fitted(table, priced=False), pool(table.parent)
+    short.write_text(short.read_text().splitlines()[0])
+    for run in (
+        lambda: fit_table(table, table.parent / "other", "tfidf", None, None, 7, 1, True, short),
+        lambda: predict_table(router, table, table.parent / "out.csv", 1, True, short),
+    ):
+        with pytest.raises(InputError, match="the pool has no candidate 'small'"):
+            run()
+    assert not (table.parent / "other").exists()
+
+
+def test_the_policy_stands_in_the_params(table: Path) -> None:
+    router = fitted(table, priced=False, policy="{kind: budget, budget_usd: 0.0005}")
+    assert predicted(router, table, None)["chosen"]["small"].all()
+    assert json.loads((router / "router.json").read_text())["policy"] == {"kind": "budget", "usd": 0.0005}
