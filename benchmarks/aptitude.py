@@ -35,14 +35,15 @@ from benchmarks.releases import stream
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.fitted_baselines import RememberedEmbedding
 from pipeline.metrics import cost_quality as m
-from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.base.settings import FinetuningParams
+from pipeline.metrics.bootstrap import Resampled
+from pipeline.metrics.candidate_means import known_mean
+from pipeline.routers.base.settings import AptitudeParams, FinetuningParams
+from pipeline.runtime.arrays import Values
 from pipeline.runtime.reproducibility import pin
 
 ASKED, CANDIDATES = 1000, 50
 ANSWERS = (100, 200, 400, 1000)
 MARGIN = 0.003
-Values = m.Values
 
 
 def folds_of(outcomes: Outcomes, every: bool) -> Iterator[tuple[Outcomes, Outcomes]]:
@@ -103,7 +104,7 @@ def pool_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:
 def _recovered(found: dict[str, list[LeftOut]]) -> Iterator[str]:
     for candidate, made in found.items():
         without, joined, trained = (together(made, name) for name in (WITHOUT, JOINED, TRAINED))
-        gain = m.Resampled.of([trained - without]).figure(0)
+        gain = Resampled.of([trained - without]).figure(0)
         if (gain["low"] or 0) > 0:
             share = np.nanmean(joined - without) / np.nanmean(trained - without)
             yield f"- {candidate} changes the pool by {gain['value']:+.4f}; {100 * share:.0f} % of it recovered unseen."
@@ -112,7 +113,7 @@ def _recovered(found: dict[str, list[LeftOut]]) -> Iterator[str]:
 def _aiq_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:
     rows = []
     for made in found.values():
-        price = [m.known_mean(turn.truth.cost.astype(np.float64), axis=0) for turn in made]
+        price = [known_mean(turn.truth.cost.astype(np.float64), axis=0) for turn in made]
         spans = [(float(np.nanmin(each)), float(np.nanmax(each))) for each in price]
         rows.append(
             [[turn.aiq(name, *span) for name in (JOINED, TRAINED)] for turn, span in zip(made, spans, strict=True)]

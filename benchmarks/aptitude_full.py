@@ -19,13 +19,13 @@ import numpy as np
 
 from benchmarks.figures import correlation, difference
 from benchmarks.left_out import columns, last
-from pipeline.data.outcomes import FloatMatrix, Outcomes, read_outcomes
+from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.metrics import cost_quality as m
 from pipeline.routers.aptitude.router import AptitudeScorer
-from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.base.settings import AptitudeParams, FinetuningParams
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.reproducibility import pin
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.folds import Folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.data.pool import offered
 from pipeline.data.prices import read_prices
-from pipeline.routers.base.cost_model import CostModel, Figures, cross_fit_costs, prices_of, tokens_in
+from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, prices_of, tokens_in
 from pipeline.routers.fitting import outer_folds
+from pipeline.runtime.arrays import Indices, Values
 
 SEED, FOLDS = 7, 5
 
 
-def errors(outcomes: Outcomes, expected: Figures) -> tuple[float, float]:
+def errors(outcomes: Outcomes, expected: Values) -> tuple[float, float]:
     """R2, and mean absolute error as a share of the mean cost, each the mean over candidates."""
     paid = outcomes.cost.astype(np.float64)
     mean = np.nanmean(paid, axis=0)
@@ -29,7 +29,7 @@ def errors(outcomes: Outcomes, expected: Figures) -> tuple[float, float]:
     return float(r2.mean()), float((np.nanmean(np.abs(paid - expected), axis=0) / mean).mean())
 
 
-def mean_costs(outcomes: Outcomes, folds: Folds) -> Figures:
+def mean_costs(outcomes: Outcomes, folds: Indices) -> Values:
     """What each candidate cost on average outside a row's fold."""
     expected = np.zeros(outcomes.cost.shape)
     for fold in np.unique(folds):

@@ -19,11 +19,14 @@ from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.fitted_baselines import RememberedEmbedding
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import Resampled
+from pipeline.metrics.candidate_means import known_mean
 from pipeline.policies.policy import BestPolicy, Policy, PolicyParams, WillingnessPolicy, doubting
 from pipeline.routers.base.protocol import gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS = 0, 3
@@ -35,19 +38,19 @@ SHARES = (0.25, 0.5, 0.75)
 class Judged:
     """n judged prompts: what was expected of c candidates with its standard error, and what came of it; [n, c]."""
 
-    quality: m.Values
-    cost: m.Values
-    error: m.Values
-    got: m.Values
-    paid: m.Values
+    quality: Values
+    cost: Values
+    error: Values
+    got: Values
+    paid: Values
 
-    def choice(self, policy: Policy) -> m.Rows:
+    def choice(self, policy: Policy) -> Indices:
         chosen = policy.choose(self.quality.astype(np.float32), self.cost, error=self.error)
         return np.asarray(chosen.argmax(axis=1), dtype=np.int64)
 
-    def means(self, picks: m.Rows) -> tuple[float, float]:
+    def means(self, picks: Indices) -> tuple[float, float]:
         """Mean cost and quality."""
-        return float(m.known_mean(m.taken(self.paid, picks))), float(m.known_mean(m.taken(self.got, picks)))
+        return float(known_mean(m.taken(self.paid, picks))), float(known_mean(m.taken(self.got, picks)))
 
 
 def judged(outcomes: Outcomes, folds: int, params: FinetuningParams) -> tuple[Judged, list[float]]:
@@ -72,7 +75,7 @@ def judged(outcomes: Outcomes, folds: int, params: FinetuningParams) -> tuple[Ju
     return Judged(*(part.astype(np.float64) for part in parts)), lambdas
 
 
-def swept(found: Judged, doubt: float) -> list[tuple[float, float, m.Rows]]:
+def swept(found: Judged, doubt: float) -> list[tuple[float, float, Indices]]:
     """Mean cost, mean quality and choices at each lambda."""
     points = []
     for rate in m.willingness(found.cost):
@@ -81,18 +84,18 @@ def swept(found: Judged, doubt: float) -> list[tuple[float, float, m.Rows]]:
     return points
 
 
-def at(points: list[tuple[float, float, m.Rows]], cost: float) -> tuple[float, float, m.Rows]:
+def at(points: list[tuple[float, float, Indices]], cost: float) -> tuple[float, float, Indices]:
     """The point of highest quality within a mean cost."""
     return max((point for point in points if point[0] <= cost), key=lambda point: point[1])
 
 
-def hull(points: list[tuple[float, float, m.Rows]]) -> m.Curve:
+def hull(points: list[tuple[float, float, Indices]]) -> m.Curve:
     """What mixtures of the points reach."""
     return m.frontier(m.Curve(np.array([point[0] for point in points]), np.array([point[1] for point in points])))
 
 
 def printed(found: Judged, lambdas: list[float]) -> None:
-    dearest = float(np.nanmax(m.known_mean(found.paid, axis=0)))
+    dearest = float(np.nanmax(known_mean(found.paid, axis=0)))
     plain = swept(found, 0.0)
     print(f"{len(found.got)} prompts; lambda chosen in train {', '.join(f'{rate:.3g}' for rate in lambdas)}")
     print(f"mean standard error {found.error.mean():.4f}; dearest candidate USD {dearest:.5f}")
@@ -103,9 +106,9 @@ def printed(found: Judged, lambdas: list[float]) -> None:
         cells = []
         for share in SHARES:
             mine, other = at(points, share * dearest), at(plain, share * dearest)
-            apart = m.Resampled.of([m.taken(found.got, mine[2]) - m.taken(found.got, other[2])]).figure(0)
+            apart = Resampled.of([m.taken(found.got, mine[2]) - m.taken(found.got, other[2])]).figure(0)
             cells.append(f"{mine[1]:.4f} ({signed(apart)})")
-        area = m.aiq(front, float(np.nanmin(m.known_mean(found.paid, axis=0))), dearest)
+        area = m.aiq(front, float(np.nanmin(known_mean(found.paid, axis=0))), dearest)
         print(f"| {doubt:g} | {' | '.join(cells)} | {area:.4f} |")
     print(
         "| quality first, doubt | quality | of the dearest's cost | plain sweep, mixtures of its points, at that cost |"

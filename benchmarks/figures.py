@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import Figure, Resampled
+from pipeline.runtime.arrays import Values
 
 
-def signed(found: m.Figure) -> str:
+def signed(found: Figure) -> str:
     """A difference with its interval."""
     return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
 
 
-def difference(column: m.Values) -> str:
+def difference(column: Values) -> str:
     """The mean of paired differences [n] with its 95 % bootstrap interval."""
-    return signed(m.Resampled.of([column]).figure(0))
+    return signed(Resampled.of([column]).figure(0))
 
 
-def correlation(expected: m.Values, got: m.Values) -> float:
+def correlation(expected: Values, got: Values) -> float:
     """Over what is known of `got`; NaN where either does not vary."""
     known = ~np.isnan(got)
     if np.std(expected[known]) == 0 or np.std(got[known]) == 0:

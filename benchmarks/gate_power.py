@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from pipeline.data.agents import read_agents
 from pipeline.data.holdout import read_holdout
 from pipeline.data.outcomes import label_matrix, split_agents
-from pipeline.metrics.multilabel import Binary, resamples
+from pipeline.gating.agent_gates import GateParams
+from pipeline.gating.results import GATE
+from pipeline.metrics.bootstrap import resamples
+from pipeline.runtime.arrays import Binary, Indices, Values
 from pipeline.runtime.params import read
 from pipeline.runtime.tables import read_table
-from pipeline.stages.gate import NAME, GateParams
 
-Floats = npt.NDArray[np.float64]
 Pair = tuple[Binary, Binary]
 """What challenger and champion chose: bool [n, c] each."""
 CHAMPION_F1 = 0.85
@@ -36,7 +36,7 @@ class Holdout:
 
     truth: Binary
     names: tuple[str, ...]
-    train_support: npt.NDArray[np.int64]
+    train_support: Indices
 
 
 def shipped_holdout() -> Holdout:
@@ -50,7 +50,7 @@ def shipped_holdout() -> Holdout:
 
 def challengers(holdout: Holdout, count: int) -> dict[str, list[Pair]]:
     """Each kind, `count` times beside a champion; the smallest agent is the smallest of those judged alone."""
-    shipped, level = read(NAME, GateParams), np.full(len(holdout.names), CHAMPION_F1)
+    shipped, level = read(GATE, GateParams), np.full(len(holdout.names), CHAMPION_F1)
     support, rare = holdout.truth.sum(axis=0), holdout.train_support < shipped.rare_below
     judged = np.where(rare | (support < shipped.agent_minimum), len(holdout.truth), support)
     smallest = np.arange(len(level)) == int(np.argmin(judged))
@@ -63,7 +63,7 @@ def challengers(holdout: Holdout, count: int) -> dict[str, list[Pair]]:
     }
 
 
-def simulate(holdout: Holdout, f1: Floats, count: int, shared: float = SHARED, seed: int = 0) -> list[Pair]:
+def simulate(holdout: Holdout, f1: Values, count: int, shared: float = SHARED, seed: int = 0) -> list[Pair]:
     """Pairs in which the challenger's expected precision and recall of each agent is `f1` [c]."""
     random = np.random.default_rng(seed)
     theirs_wrong, ours_wrong = (_error_rates(holdout.truth, level) for level in (np.full_like(f1, CHAMPION_F1), f1))
@@ -75,7 +75,7 @@ def simulate(holdout: Holdout, f1: Floats, count: int, shared: float = SHARED, s
     return pairs
 
 
-def _error_rates(truth: Binary, f1: Floats) -> Floats:
+def _error_rates(truth: Binary, f1: Values) -> Values:
     """Chance of an error in each cell: a true one is missed, or another is added as often as one is missed."""
     extra = (1 - f1) * truth.sum(axis=0) / (~truth).sum(axis=0)
     return np.where(truth, 1 - f1, extra)
@@ -93,7 +93,7 @@ def bounds(holdout: Holdout, pair: Pair, params: GateParams, seed: int) -> dict[
     rare = holdout.train_support < params.rare_below
     actual = times @ truth.astype(np.float64)
 
-    def scores(chosen: Binary) -> Floats:
+    def scores(chosen: Binary) -> Values:
         both = times @ (truth & chosen).astype(np.float64)
         total = times @ chosen.astype(np.float64) + actual
         micro = _ratio(2 * both.sum(axis=1), total.sum(axis=1))
@@ -107,7 +107,7 @@ def bounds(holdout: Holdout, pair: Pair, params: GateParams, seed: int) -> dict[
     return found | ({"champion_rare_recall": (float(lower[-1]), -params.rare_margin)} if rare.any() else {})
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
+def _ratio(part: Values, whole: Values) -> Values:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
@@ -138,7 +138,7 @@ def main(count: int = 500) -> None:
     print(f"{count} pairs each; in percent: overall / agents / rare / all\n\n| setting | {' | '.join(found)} |")
     print(f"|---|{'---|' * len(found)}")
     print(f"| prompts answered unlike | {' | '.join(f'{disagreement(pairs):.0%}' for pairs in found.values())} |")
-    for name, params in settings(read(NAME, GateParams).model_copy(update={"resamples": 500})).items():
+    for name, params in settings(read(GATE, GateParams).model_copy(update={"resamples": 500})).items():
         rates = [pass_rates(holdout, pairs, params) for pairs in found.values()]
         cells = [" / ".join(f"{100 * rate:.0f}" for rate in row.values()) for row in rates]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data.folds import inner_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.metrics import cost_quality as m
 from pipeline.routers.aptitude.capability import accuracy, levels
 from pipeline.routers.aptitude.items import AptitudeTest, digest
 from pipeline.routers.aptitude.router import AptitudeScorer
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.base.protocol import Predictions
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tasks.assignment import Assignment
-from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 WITHOUT, JOINED, TRAINED, NEIGHBOURS, TASKS = "without it", "joined", "trained with it", "knn", "task means"
 _NEIGHBOURS = (25, 50, 100, 200, 400)

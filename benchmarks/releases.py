@@ -10,7 +10,9 @@ from benchmarks.figures import difference
 from benchmarks.left_out import Shop, columns, rows_of_items
 from pipeline.data.outcomes import Outcomes
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.candidate_means import known_mean
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.arrays import Indices, Values
 
 FIRST = 3
 
@@ -36,11 +38,11 @@ def stream(shop: Shop, train: Outcomes, test: Outcomes) -> Iterator[str]:
 
 def arrivals(outcomes: Outcomes) -> list[int]:
     """Candidates by their mean cost, cheapest first; by name where costs are not known."""
-    price = m.known_mean(outcomes.cost.astype(np.float64), axis=0)
+    price = known_mean(outcomes.cost.astype(np.float64), axis=0)
     return [int(c) for c in np.argsort(np.where(np.isnan(price), np.inf, price), kind="stable")]
 
 
-def _row(arrived: tuple[str, ...], test: Outcomes, picks: m.Rows, single: int) -> str:
+def _row(arrived: tuple[str, ...], test: Outcomes, picks: Indices, single: int) -> str:
     routed, best = m.taken(test.quality, picks), test.quality[:, single].astype(np.float64)
     who = ", ".join(arrived) if len(arrived) == FIRST else arrived[-1]
     cells = (
@@ -51,7 +53,7 @@ def _row(arrived: tuple[str, ...], test: Outcomes, picks: m.Rows, single: int) -
     return f"| {' | '.join(cells)} |"
 
 
-def _usd(cost: m.Values) -> str:
+def _usd(cost: Values) -> str:
     return f"{np.nanmean(cost):.6f}" if np.isfinite(cost).any() else ""
 
 
@@ -62,5 +64,5 @@ def _swept(router: CalibratedRouter, test: Outcomes) -> Iterator[str]:
         return
     made = router.predict(test.prompts)
     front = m.frontier(m.sweep(made.quality.astype(np.float64), made.cost, test.quality.astype(np.float64), cost))
-    half = float(np.nanmax(m.known_mean(cost, axis=0))) / 2
+    half = float(np.nanmax(known_mean(cost, axis=0))) / 2
     yield f"At half of the dearest candidate's cost, after all arrived: {m.quality_at(front, half):.4f}."

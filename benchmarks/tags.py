@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from pipeline.data.folds import inner_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes, read_outcomes
+from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import Reading
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
@@ -31,11 +31,12 @@ from pipeline.evaluation.outcome_report import ROUTER, outcome_report
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, RANDOM
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tags.generator import TagGenerator
 from pipeline.routers.tags.router import TagsScorer
-from pipeline.routers.tags.settings import TagsParams
 from pipeline.routers.tags.tagging import Tagged
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
 SEED, FOLDS = 7, 3

@@ -25,6 +25,8 @@ from pipeline.evaluation.outcome_report import ROUTER, strategies_of
 from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
 from pipeline.evaluation.slices import dataset_slices
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import Resampled
+from pipeline.metrics.candidate_means import known_mean
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
@@ -158,8 +160,8 @@ def table_rows(
     told = BEST_PER_DATASET if BEST_PER_DATASET in strategies else BEST_SINGLE
     columns = [s.quality for s in strategies.values()]
     against = [s.quality - strategies[base].quality for base in (BEST_SINGLE, told) for s in strategies.values()]
-    means = m.Resampled.of([*columns, *against])
-    over = m.Resampled.of(columns, [part.rows for part in slices]) if len(slices) > 1 else means
+    means = Resampled.of([*columns, *against])
+    over = Resampled.of(columns, [part.rows for part in slices]) if len(slices) > 1 else means
     half = _at_half_of_dearest(outcomes, strategies)
     heads = ("", "quality", "over data sets", "minus best single", "minus best per data set", "gap closed", "half cost")
     yield f"| {' | '.join(heads)} |"
@@ -182,7 +184,7 @@ def _at_half_of_dearest(outcomes: Outcomes, strategies: dict[str, Strategy]) -> 
     quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
     if not np.isfinite(cost).any():
         return {}
-    half = float(np.nanmax(m.known_mean(cost, axis=0))) / 2
+    half = float(np.nanmax(known_mean(cost, axis=0))) / 2
     fronts = {
         name: m.frontier(m.sweep(s.expected.quality, s.expected.cost, quality, cost))
         for name, s in strategies.items()

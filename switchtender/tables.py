@@ -185,8 +185,8 @@ def outcomes_of(table: Path, agents: Path | None) -> Any:
 def finetuning(params: Path | None) -> Any:
     """The section `train` of a params.yaml, or the defaults."""
     from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.routers.fitting import TrainParams
     from pipeline.runtime.params import read
-    from pipeline.stages.train import TrainParams
 
     return read("train", TrainParams, params).finetuning() if params else FinetuningParams()
 
@@ -194,8 +194,8 @@ def finetuning(params: Path | None) -> Any:
 def policy_of(params: Path | None) -> Any:
     """What the section `train` of a params.yaml says of the policy, or the default."""
     from pipeline.policies.policy import AUTO
+    from pipeline.routers.fitting import TrainParams
     from pipeline.runtime.params import read
-    from pipeline.stages.train import TrainParams
 
     return read("train", TrainParams, params).policy if params else AUTO
 

@@ -21,11 +21,11 @@ from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import DATASET, Project
+from pipeline.gating.results import PASSED, GateResult
 from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.track import MODELS
-from pipeline.stages.gate import PASSED, GateResult
 from pipeline.versions.champion_comparison import Contender, rematch
 from pipeline.versions.folder import VersionFolder
 

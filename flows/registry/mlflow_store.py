@@ -70,6 +70,25 @@ class Registry:
             runs = self.client.search_runs([experiment.experiment_id], f"tags.`{RUN_KEY}` = '{run_key}'")
         return str(runs[0].info.run_id) if runs else None
 
+    def artifact_places(self) -> list[str]:
+        """Where the artifacts of every run are kept, also of those without a version; none where nothing is stored."""
+        uri = self.project.tracking_uri
+        if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
+            return []
+        with self.reaching():
+            from mlflow.entities import ViewType
+
+            experiment = self.client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                return []
+            runs = self.client.search_runs([experiment.experiment_id], "", ViewType.ALL, max_results=50_000)
+        return [str(run.info.artifact_uri) for run in runs]
+
+    def artifact_place(self, run_id: str) -> str:
+        """Where the artifacts of one run are kept."""
+        with self.reaching():
+            return str(self.client.get_run(run_id).info.artifact_uri)
+
     def set_alias(self, alias: str, version: str) -> None:
         """Let an alias name a version."""
         with self.reaching():

@@ -20,11 +20,11 @@ from flows.registry.mlflow_store import EXPERIMENT, MODEL_FILE, Registry, pinned
 from flows.registry.provenance_inputs import materials_of
 from flows.registry.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version, Versions
 from flows.workspace.project import Project
+from pipeline.gating.results import PASSED
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read_file
 from pipeline.runtime.tables import read_json, sha256_file
 from pipeline.runtime.track import Track, track_of
-from pipeline.stages.gate import PASSED
 from pipeline.versions.diff import dotted
 from pipeline.versions.folder import (
     FOLDER,

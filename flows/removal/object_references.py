@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlparse
 
 import yaml
 
-from flows.registry.mlflow_store import EXPERIMENT, Registry
 from flows.registry.versions import Version, opened
 from flows.workspace.dvc_objects import DIRECTORY, Place, StoredFile, cache_of, remote_of
 from flows.workspace.git import git
@@ -128,26 +127,6 @@ def local(uri: str) -> Path | None:
     if place.scheme in ("", "file"):
         return Path(unquote(place.path))
     return None
-
-
-def artifact_places(project: Project) -> list[str]:
-    """Where MLflow keeps the artifacts of its runs, also of those without a version; none where nothing is stored.
-
-    Raises:
-        SwitchtenderError: MLflow's store cannot be reached.
-    """
-    uri = project.tracking_uri
-    if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return []
-    registry = Registry(project, "")
-    with registry.reaching():
-        from mlflow.entities import ViewType
-
-        experiment = registry.client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return []
-        found = registry.client.search_runs([experiment.experiment_id], "", ViewType.ALL, max_results=50_000)
-    return [str(run.info.artifact_uri) for run in found]
 
 
 def remote_url(project: Project, name: str) -> str:

@@ -117,19 +117,13 @@ def _folders(project: Project, versions: Versions, going: tuple[Version, ...]) -
     for version in going:
         if latest is None or version.run_key != latest.key:
             folders.extend(sorted(p for p in folder_of(project, version.run_key).glob("*") if p.name != "run.json"))
-        for uri in (version.source, _artifacts_of_run(project, versions, version)):
+        for uri in (version.source, Registry(project, versions.model).artifact_place(version.mlflow_run)):
             place = local(uri)
             if place is None:
                 elsewhere.append(f"{uri}: remove it there")
             elif place.is_dir():
                 folders.append(place)
     return folders, elsewhere
-
-
-def _artifacts_of_run(project: Project, versions: Versions, version: Version) -> str:
-    registry = Registry(project, versions.model)
-    with registry.reaching():
-        return str(registry.client.get_run(version.mlflow_run).info.artifact_uri)
 
 
 def _size(path: Path) -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from flows.audit.trace import RowInVersion
 from flows.records.removal_log import PRUNED, Removed
+from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version
 from flows.removal.object_references import (
-    artifact_places,
     cached,
     content_of,
     files_of_run,
@@ -75,7 +75,7 @@ def find(project: Project, known: Known) -> Holding:
     runs = {key: files_of_run(project, key) for key in run_keys(project)}
     named = {file.md5 for files in runs.values() for file in files}
     rows = _with_all_texts(project, named, SoughtRows(frozenset(known.ids), frozenset(known.texts)))
-    places = artifact_places(project)
+    places = Registry(project, "").artifact_places()
     objects = {md5 for md5, content in _objects(project, named) if rows.are_in(content)}
     files = {path for path, content in _files(project, places) if _is_held(path, content, rows)}
     taught = {row.run_key for row in known.traced if row.taught} | set(_taught(project, runs, objects, files))

@@ -18,6 +18,7 @@ import uvicorn
 
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.hosts import is_loopback
 from pipeline.serving.engine.decision import Wish
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, Served, Source, Switch
@@ -26,7 +27,6 @@ from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.api_keys import Keys
 from pipeline.serving.http.app import application
-from pipeline.serving.http.auth import is_loopback
 from pipeline.serving.http.page_mount import FAILED, PAGE, PageDoor
 from pipeline.serving.http.request_routing import CHAT, Asked, Routing, labelled
 

@@ -16,10 +16,10 @@ from flows.workspace.project import Project
 from pipeline.data.agents import Agent, read_agents
 from pipeline.data.holdout_predictions import candidates_in, truth_in
 from pipeline.data.outcomes import label_matrix, split_agents
+from pipeline.gating.results import GateResult
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.track import AGENTS, Track, track_of
 from pipeline.serving.page.actions import Holdout
-from pipeline.stages.gate import GateResult
 from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
 
 if TYPE_CHECKING:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
-Folds = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
 NEVER = -1
 ONE_PART_ABOVE = 3000
 """Above this many rows one held-out part of a tenth is as informative as folds, and far cheaper."""
 
 
-def parts(outcomes: Outcomes, folds: Folds) -> list[tuple[Rows, Rows]]:
+def parts(outcomes: Outcomes, folds: Indices) -> list[tuple[Indices, Indices]]:
     """For each fold the rows to learn from and the rows to judge on.
 
     Augmented rows are never judged on, and are not learnt from while their parents' fold, which they carry, is
@@ -31,7 +29,7 @@ def parts(outcomes: Outcomes, folds: Folds) -> list[tuple[Rows, Rows]]:
     return pairs
 
 
-def make_folds(quality: FloatMatrix, count: int, seed: int) -> Folds:
+def make_folds(quality: FloatMatrix, count: int, seed: int) -> Indices:
     """Assign each row to one of `count` folds, stratified over labels (missing counts as not chosen).
 
     int64 [n], each in 0..count-1. `count` is lowered to the number of rows where there are fewer.
@@ -53,7 +51,7 @@ def make_folds(quality: FloatMatrix, count: int, seed: int) -> Folds:
     return folds
 
 
-def inner_folds(outcomes: Outcomes, count: int, seed: int) -> Folds:
+def inner_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     """Folds for tuning inside train: `count` of them, or one held-out tenth where rows are many."""
     if len(outcomes) <= ONE_PART_ABOVE:
         return make_folds(outcomes.quality, count, seed)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.outcome_encoding import outcomes_of_rows
-from pipeline.data.outcomes import SEPARATOR, FloatMatrix, Outcomes, from_labels, label_matrix, split_agents
-from pipeline.metrics.multilabel import Binary
+from pipeline.data.outcomes import SEPARATOR, Outcomes, from_labels, label_matrix, split_agents
+from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
 
 _FACTS = ("prompt_id", "text_sha256", "agents", "chosen", LINE)

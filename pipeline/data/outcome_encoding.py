@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.outcomes import SEPARATOR, FloatMatrix, Outcomes
+from pipeline.data.outcomes import SEPARATOR, Outcomes
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
+import pandas as pd
 
 _COST = "@"
 
@@ -100,3 +102,6 @@ def _parsed(cell: str) -> dict[str, tuple[float, float]]:
 
 def _number(value: float) -> str:
     return f"{value:.9g}"
+
+
+JOINING = "joining.parquet"

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.errors import TableError, listed
 from pipeline.runtime.tables import LINE, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FloatMatrix = npt.NDArray[np.float32]
 SEPARATOR = "|"
 
 
@@ -44,14 +43,14 @@ class Outcomes:
     quality: FloatMatrix
     cost: FloatMatrix
     is_labels: bool
-    folds: npt.NDArray[np.int64] | None = None
-    augmented: npt.NDArray[np.bool_] | None = None
+    folds: Indices | None = None
+    augmented: Binary | None = None
     datasets: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
 
-    def rows(self, index: npt.NDArray[np.int64]) -> Outcomes:
+    def rows(self, index: Indices) -> Outcomes:
         """The outcomes of some rows, in the order of `index`."""
         return replace(
             self,
@@ -182,7 +181,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
     )
 
 
-def _folds(frame: pd.DataFrame) -> npt.NDArray[np.int64] | None:
+def _folds(frame: pd.DataFrame) -> Indices | None:
     return np.asarray(frame["fold"].astype(int), dtype=np.int64) if "fold" in frame.columns else None
 
 

@@ -15,12 +15,12 @@ from pydantic import Field, field_validator
 
 from pipeline.data.outcomes import split_agents
 from pipeline.data.prices import MILLION, Priced, named_entries, read_yaml
+from pipeline.runtime.arrays import Binary, Values
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import read_table
 
 EXAMPLE = "docs/examples/pool.yaml"
-Figures = npt.NDArray[np.float64]
-T = TypeVar("T", float, Figures)
+T = TypeVar("T", float, Values)
 P = TypeVar("P", bound=Priced)
 
 
@@ -108,8 +108,8 @@ def eligible_matrix(
     pool: Sequence[Candidate],
     tokens_in: npt.NDArray[np.number],
     labels: Sequence[Collection[str]],
-    tokens_out: Figures | None = None,
-) -> npt.NDArray[np.bool_]:
+    tokens_out: Values | None = None,
+) -> Binary:
     """Which candidate may answer which prompt, [n prompts, c candidates].
 
     A candidate has to be in service, may not be barred from any label of the prompt, and its context has to leave room

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.windows import Reading
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.encoders.windows import Reader, Room, Tokens
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.tables import read_json
 

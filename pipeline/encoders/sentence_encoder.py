@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.encoder_files import SETTING
 from pipeline.encoders.encoder_files import locate as locate
 from pipeline.encoders.windows import Reader, Room, Tokens
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 MAX_TOKENS = 256
 _BLOCK = 1024
@@ -19,9 +18,7 @@ def embed_for_comparison(prompts: Sequence[str], encoder: str = "minilm") -> Flo
     return FrozenEmbedding(encoder, MAX_TOKENS).embed(prompts)
 
 
-def nearest(
-    queries: FloatMatrix, others: FloatMatrix, *, earlier_only: bool = False
-) -> tuple[npt.NDArray[np.int64], FloatMatrix]:
+def nearest(queries: FloatMatrix, others: FloatMatrix, *, earlier_only: bool = False) -> tuple[Indices, FloatMatrix]:
     """For each query the row and cosine of its nearest among `others`; -1 and 0 where there is none.
 
     With `earlier_only`, `queries` are `others`, and a row is compared with the rows before it only: of a

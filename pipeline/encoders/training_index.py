@@ -14,8 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.engine_files import TRAINING_ROWS
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import VerificationFailed
 
 

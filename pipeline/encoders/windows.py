@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 Tokens = list[int]
 F = TypeVar("F", bound=np.floating)
@@ -38,16 +38,16 @@ class Reading:
     """
 
     vectors: FloatMatrix
-    first: npt.NDArray[np.int64]
-    tokens: npt.NDArray[np.int64]
+    first: Indices
+    tokens: Indices
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Indices:
         """Vectors of each prompt, int64 [n]."""
         return np.diff(np.append(self.first, len(self.vectors)))
 
     @property
-    def windows(self) -> npt.NDArray[np.int64]:
+    def windows(self) -> Indices:
         """In how many windows each prompt was read, int64 [n]; 1 where it fits whole."""
         return np.maximum(self.counts - 1, 1)
 

@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.data.folds import inner_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.windows import Reading
 from pipeline.evaluation.reference_strategies import Part
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
-from pipeline.routers.base.settings import FinetuningParams, Progress
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.clusters import ClustersScorer
 from pipeline.routers.baselines.knn import NeighboursScorer
 from pipeline.routers.baselines.linear import LinearScorer
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.progress import Progress
 
 LEARNT: dict[str, Callable[[FrozenEmbedding, int], Scorer]] = {
     "knn": lambda embedding, seed: NeighboursScorer(embedding),

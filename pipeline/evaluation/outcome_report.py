@@ -24,9 +24,11 @@ from pipeline.evaluation.reference_strategies import (
 )
 from pipeline.evaluation.slices import Slice, dataset_slices, prompt_slices
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import Figure, Resampled, figure, short
+from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.reliability import Reliability
-from pipeline.policies.policy import Choice
 from pipeline.routers.base.protocol import Predictions
+from pipeline.runtime.arrays import Binary, Indices, Values
 
 ROUTER = "router"
 SWEPT = "swept on the evaluated prompts: optimistic"
@@ -85,7 +87,7 @@ def strategies_of(
     return {ROUTER: of_predictions(ROUTER, predictions, outcomes, parts), **baselines, **fitted, ORACLE: oracle}
 
 
-def _picks(strategy: Strategy) -> m.Rows:
+def _picks(strategy: Strategy) -> Indices:
     return np.zeros(0, np.int64) if strategy.picks is None else strategy.picks
 
 
@@ -93,7 +95,7 @@ def _metrics(strategies: Strategies, outcomes: Outcomes, reference: int, dataset
     """For each strategy: means with intervals, paired differences, and on how many prompts they rest."""
     names, router, single = list(strategies), strategies[ROUTER], strategies[BEST_SINGLE]
     judge, quality = outcomes.quality[:, reference].astype(np.float64), outcomes.quality.astype(np.float64)
-    columns: dict[tuple[str, str], m.Values] = {}
+    columns: dict[tuple[str, str], Values] = {}
     for name, strategy in strategies.items():
         columns["quality", name] = strategy.quality
         columns["cost_usd", name] = strategy.cost
@@ -103,18 +105,18 @@ def _metrics(strategies: Strategies, outcomes: Outcomes, reference: int, dataset
         columns["accept_rate", name] = m.accepted(strategy.quality, judge)
         if strategy.picks is not None:
             columns["mean_rank", name] = m.ranks(quality, strategy.picks)
-    means = m.Resampled.of(list(columns.values()))
+    means = Resampled.of(list(columns.values()))
     facts: dict[str, Facts] = {name: {} for name in names}
     for i, (what, name) in enumerate(columns):
         if not np.isnan(means.value[i]) and not _is_zero_by_definition(what, name):
             facts[name][what] = means.figure(i)
     place = {key: i for i, key in enumerate(columns)}
     for name in names:
-        facts[name].setdefault("quality", m.figure(np.nan, np.zeros(0)))
+        facts[name].setdefault("quality", figure(np.nan, np.zeros(0)))
         facts[name]["gap_closed"] = _gap_closed(means, place, name)
         facts[name] |= _grounds(strategies[name], outcomes.candidates)
     if len(datasets) > 1:
-        over = m.Resampled.of([s.quality for s in strategies.values()], [part.rows for part in datasets])
+        over = Resampled.of([s.quality for s in strategies.values()], [part.rows for part in datasets])
         for i, name in enumerate(names):
             facts[name]["quality_over_datasets"] = over.figure(i)
     return facts
@@ -124,12 +126,12 @@ def _is_zero_by_definition(what: str, name: str) -> bool:
     return (what, name) == ("router_minus_this", ROUTER) or (what.endswith("minus_best_single") and name == BEST_SINGLE)
 
 
-def _gap_closed(means: m.Resampled, place: Mapping[tuple[str, str], int], name: str) -> m.Figure:
+def _gap_closed(means: Resampled, place: Mapping[tuple[str, str], int], name: str) -> Figure:
     """The share of the gap between the best single candidate and the oracle that a strategy closes."""
     part, whole = place["minus_best_single", name], place["minus_best_single", ORACLE]
     nothing = np.zeros(1)
     value = m.gap_closed(means.value[[part]], nothing, means.value[[whole]])[0]
-    return m.figure(value, m.gap_closed(means.draws[:, part], nothing, means.draws[:, whole]))
+    return figure(value, m.gap_closed(means.draws[:, part], nothing, means.draws[:, whole]))
 
 
 def _grounds(strategy: Strategy, candidates: Sequence[str]) -> Facts:
@@ -149,10 +151,10 @@ def _swept(strategies: Strategies, outcomes: Outcomes, routers: Mapping[str, Pre
     These are swept on the prompts that they are judged on; beside them stands what a lambda chosen in train gets.
     """
     quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
-    singles = m.Curve(m.known_mean(cost, axis=0), m.known_mean(quality, axis=0))
+    singles = m.Curve(known_mean(cost, axis=0), known_mean(quality, axis=0))
     low, high = float(np.nanmin(singles.cost)), float(np.nanmax(singles.cost))
     single = strategies[BEST_SINGLE]
-    spent, wanted = float(m.known_mean(single.cost)), float(m.known_mean(single.quality))
+    spent, wanted = float(known_mean(single.cost)), float(known_mean(single.quality))
     fronts = {
         name: m.frontier(m.sweep(s.expected.quality, s.expected.cost, quality, cost))
         for name, s in strategies.items()
@@ -191,18 +193,18 @@ def _swept(strategies: Strategies, outcomes: Outcomes, routers: Mapping[str, Pre
     }
 
 
-def _operating_point(chosen: Choice, outcomes: Outcomes, single: Strategy) -> Facts:
+def _operating_point(chosen: Binary, outcomes: Outcomes, single: Strategy) -> Facts:
     """What a choice by a lambda of train got, and how far above the best single candidate; rows of none left out."""
     some, picks = chosen.any(axis=1), chosen.argmax(axis=1)
     quality, cost = (np.where(some, m.taken(values, picks), np.nan) for values in (outcomes.quality, outcomes.cost))
     point = Strategy("", quality, cost, picks)
-    above = m.Resampled.of([quality - single.quality, cost - single.cost])
+    above = Resampled.of([quality - single.quality, cost - single.cost])
     differences = {"minus_best_single": above.figure(0), "cost_minus_best_single": above.figure(1)}
     return {"label": BY_LAMBDA, **_means(point), **differences}
 
 
 def _means(strategy: Strategy) -> Facts:
-    quality, cost = float(m.known_mean(strategy.quality)), float(m.known_mean(strategy.cost))
+    quality, cost = float(known_mean(strategy.quality)), float(known_mean(strategy.cost))
     return {"cost_usd": rounded(cost), "quality": rounded(quality)}
 
 
@@ -225,7 +227,7 @@ def _pair(strategies: Strategies, outcomes: Outcomes, strong: int) -> Facts | No
         return None
     quality = outcomes.quality.astype(np.float64)
 
-    def row(strategy: Strategy, expected: m.Values) -> Facts | None:
+    def row(strategy: Strategy, expected: Values) -> Facts | None:
         need = np.where(np.isfinite(expected[:, [strong, weak]]).all(axis=1), expected[:, strong], np.nan)
         curve = m.recovered(m.pair_curve(need - expected[:, weak], quality[:, weak], quality[:, strong]))
         if curve is None:
@@ -243,8 +245,8 @@ def _pair(strategies: Strategies, outcomes: Outcomes, strong: int) -> Facts | No
         "weak": outcomes.candidates[weak],
         "strong": outcomes.candidates[strong],
         "prompts": int(both.sum()),
-        "quality_weak": rounded(float(m.known_mean(quality[both, weak]))),
-        "quality_strong": rounded(float(m.known_mean(quality[both, strong]))),
+        "quality_weak": rounded(float(known_mean(quality[both, weak]))),
+        "quality_strong": rounded(float(known_mean(quality[both, strong]))),
         "label": SWEPT,
         "rows": {name: value for name, value in rows.items() if value is not None},
     }
@@ -277,13 +279,13 @@ def _by_slice(strategies: Strategies, slices: Sequence[Slice], prompts: int) -> 
         column = np.full(prompts, np.nan)
         column[part.rows] = difference[part.rows]
         columns.append(column)
-    means = m.Resampled.of(columns)
+    means = Resampled.of(columns)
     return [
         {
             "kind": part.kind,
             "name": part.name,
             "prompts": len(part.rows),
-            "quality": {name: rounded(float(m.known_mean(s.quality[part.rows]))) for name, s in strategies.items()},
+            "quality": {name: rounded(float(known_mean(s.quality[part.rows]))) for name, s in strategies.items()},
             "router_minus_best_single": means.figure(i),
         }
         for i, part in enumerate(slices)
@@ -306,4 +308,4 @@ def _calibration(router: Strategy, outcomes: Outcomes) -> Facts:
 
 def rounded(value: float) -> float | None:
     """A value as reports give it; None where it is not known."""
-    return m.short(value) if np.isfinite(value) else None
+    return short(value) if np.isfinite(value) else None

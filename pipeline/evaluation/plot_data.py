@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.metrics.multilabel import Binary, per_candidate, reliability
+from pipeline.metrics.multilabel import per_candidate, reliability
+from pipeline.runtime.arrays import Binary, FloatMatrix
 
 LIKELY = 0.05
 """Cells below this probability are nearly all right and would hide the others in one picture."""

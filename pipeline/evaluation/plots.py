@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.evaluation import plot_data
-from pipeline.metrics.multilabel import Binary, expected_calibration_error, f1_from_counts
+from pipeline.metrics.multilabel import expected_calibration_error, f1_from_counts
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.tables import write_table, write_whole
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ def _diagonal(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_title(f"Where an agent has {plot_data.LIKELY:.0%} or more\n{note}")
 
 
-def _wilson(share: npt.NDArray[np.float64], count: npt.NDArray[np.int64]) -> tuple[np.ndarray, np.ndarray]:
+def _wilson(share: Values, count: Indices) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's 95 % interval of a share."""
     z = 1.959964
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -286,7 +285,7 @@ def draw_cooccurrence(rows: pd.DataFrame, names: tuple[str, ...]) -> Figure:
     return figure
 
 
-def _square(rows: pd.DataFrame, column: str, labels: list[str]) -> npt.NDArray[np.float64]:
+def _square(rows: pd.DataFrame, column: str, labels: list[str]) -> Values:
     """A column of the pairs as a matrix, 0 where a pair is not listed."""
     matrix = rows.pivot(index="asked", columns="chosen", values=column).reindex(index=labels, columns=labels)
     return matrix.fillna(0).to_numpy(dtype=np.float64)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.folds import Folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.evaluation.recommendation_text import usd, verdict
 from pipeline.evaluation.reference_strategies import (
@@ -23,11 +22,13 @@ from pipeline.evaluation.reference_strategies import (
     Strategy,
     baseline_rows,
     by_picks,
-    mean_quality_and_cost,
     of_predictions,
 )
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import Resampled, figure, short
+from pipeline.metrics.candidate_means import known_mean, mean_quality_and_cost
 from pipeline.routers.base.protocol import Predictions
+from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError
 
 Facts = dict[str, Any]
@@ -41,7 +42,7 @@ class Mixture:
     dearer: Strategy
 
 
-def parts_of(outcomes: Outcomes, folds: Folds) -> list[Part]:
+def parts_of(outcomes: Outcomes, folds: Indices) -> list[Part]:
     """For each fold the outcomes outside it, and its rows."""
     return [(outcomes.rows(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
 
@@ -104,11 +105,11 @@ def _best_elsewhere(fitted: Mapping[str, Strategy], outcomes: Outcomes, parts: S
     for _, rows in parts:
         inside[:] = False
         inside[rows] = True
-        level = [np.nan_to_num(m.known_mean(fitted[name].quality[~inside]), nan=-np.inf) for name in names]
+        level = [np.nan_to_num(known_mean(fitted[name].quality[~inside]), nan=-np.inf) for name in names]
         chosen = fitted[names[int(np.argmax(level))]].picks
         assert chosen is not None
         picks[rows] = chosen[rows]
-    best = names[int(np.argmax([np.nan_to_num(m.known_mean(fitted[name].quality), nan=-np.inf) for name in names]))]
+    best = names[int(np.argmax([np.nan_to_num(known_mean(fitted[name].quality), nan=-np.inf) for name in names]))]
     return by_picks(best, outcomes, picks, TRAIN), best
 
 
@@ -124,7 +125,7 @@ def _within(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget:
         spent = m.taken(outcomes.cost, best)
         for i, rows in list(pending.items()):
             picks[rows] = best[rows]
-            if m.known_mean(np.delete(spent, rows)) <= budget:
+            if known_mean(np.delete(spent, rows)) <= budget:
                 del pending[i]
         if not pending:
             break
@@ -157,7 +158,7 @@ def _neighbours(part: Outcomes, cost: float = np.nan, quality: float = np.nan) -
     return columns[right - 1], columns[right], share
 
 
-def _mixed(outcomes: Outcomes, parts: Sequence[Part], **wanted: float) -> tuple[Mixture, m.Values]:
+def _mixed(outcomes: Outcomes, parts: Sequence[Part], **wanted: float) -> tuple[Mixture, Values]:
     """The mixture around a wanted cost or quality, and on each row the dearer candidate's share by the train means."""
     picks = np.zeros((2, len(outcomes)), dtype=np.int64)
     share = np.zeros(len(outcomes))
@@ -178,7 +179,7 @@ def _at_budget(outcomes: Outcomes, parts: Sequence[Part], budget: float) -> Stra
 
 def _rows(strategies: Mapping[str, Strategy]) -> Facts:
     """Quality and cost of each way of choosing, with intervals, and on how many prompts they rest."""
-    means = m.Resampled.of([column for s in strategies.values() for column in (s.quality, s.cost)])
+    means = Resampled.of([column for s in strategies.values() for column in (s.quality, s.cost)])
     return {
         name: {
             "quality": means.figure(2 * i),
@@ -192,7 +193,7 @@ def _rows(strategies: Mapping[str, Strategy]) -> Facts:
 
 def _difference(left: Strategy, right: Strategy) -> Facts:
     """Left minus right on the prompts where both are known, with the share of resamples in which it is above 0."""
-    means = m.Resampled.of([left.quality - right.quality, left.cost - right.cost])
+    means = Resampled.of([left.quality - right.quality, left.cost - right.cost])
     return {
         "quality": {**means.figure(0), "share_of_resamples_above_0": float((means.draws[:, 0] > 0).mean())},
         "cost_usd": means.figure(1),
@@ -202,7 +203,7 @@ def _difference(left: Strategy, right: Strategy) -> Facts:
 
 def _mixture(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget: float | None) -> Facts:
     """The router beside the mixture that costs as much on the same prompts, and the one that is as good."""
-    spent, got = float(m.known_mean(router.cost)), float(m.known_mean(router.quality))
+    spent, got = float(known_mean(router.cost)), float(known_mean(router.quality))
     by_cost, by_quality = _mixed(outcomes, parts, cost=spent)[0], _mixed(outcomes, parts, quality=got)[0]
     shown, share = _mixed(outcomes, parts, cost=spent if budget is None else budget)
     highest = min(float(mean_quality_and_cost(part)[0].max()) for part, _ in parts)
@@ -210,7 +211,7 @@ def _mixture(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget
     facts: Facts = {
         "cheaper": shown.cheaper.choice(outcomes.candidates),
         "dearer": shown.dearer.choice(outcomes.candidates),
-        "share_of_dearer": m.short(float(share.mean())),
+        "share_of_dearer": short(float(share.mean())),
         "router_minus_mixture_at_equal_cost": _at_equal(router, by_cost, "cost"),
         "router_minus_mixture_at_equal_quality_usd": as_good,
     }
@@ -230,12 +231,12 @@ def _at_equal(router: Strategy, mixture: Mixture, equal: str) -> Facts | None:
     common = np.isfinite(np.stack(columns)).all(axis=0)
     if not common.any():
         return None
-    means = m.Resampled.of([np.where(common, column, np.nan) for column in columns])
+    means = Resampled.of([np.where(common, column, np.nan) for column in columns])
 
-    def apart(x: m.Values) -> m.Values:
+    def apart(x: Values) -> Values:
         wanted, low, high, here, cheap, dear = (x[..., i] for i in range(6))
         span = np.where(np.abs(high - low) > 1e-12, high - low, np.nan)
         share = np.where(np.isnan(span), 0.0, np.clip((wanted - low) / span, 0.0, 1.0))
         return np.asarray(here - (cheap + share * (dear - cheap)))
 
-    return {**m.figure(float(apart(means.value)), apart(means.draws)), "prompts": int(common.sum())}
+    return {**figure(float(apart(means.value)), apart(means.draws)), "prompts": int(common.sum())}

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.metrics.cost_quality import Rows, Values, known_mean, taken
+from pipeline.metrics.candidate_means import best_single, cheapest, dearest, known_mean, mean_cost, shrunk_quality
+from pipeline.metrics.cost_quality import taken
 from pipeline.routers.base.protocol import Predictions
+from pipeline.runtime.arrays import Indices, Values
 
 RANDOM, CHEAPEST, DEAREST = "random", "cheapest", "dearest"
 BEST_SINGLE, BEST_PER_DATASET, ORACLE = "best_single", "best_per_dataset", "oracle"
 TRAIN, EVALUATED = "train", "the evaluated prompts"
-_PRIOR_PROMPTS = 10.0
-"""A mean weighs as much as what it is shrunk towards at this many prompts; where all were tried nothing changes."""
 
-Part = tuple[Outcomes, Rows]
+Part = tuple[Outcomes, Indices]
 """Outcomes that a choice is made on, and the evaluated rows that it is made for."""
 
 
@@ -44,7 +44,7 @@ class Strategy:
     name: str
     quality: Values
     cost: Values
-    picks: Rows | None = None
+    picks: Indices | None = None
     chosen_in: str = ""
     expected: Expected | None = None
 
@@ -59,7 +59,7 @@ class Strategy:
 
 
 def by_picks(
-    name: str, outcomes: Outcomes, picks: Rows, chosen_in: str = "", expected: Expected | None = None
+    name: str, outcomes: Outcomes, picks: Indices, chosen_in: str = "", expected: Expected | None = None
 ) -> Strategy:
     """The strategy that picks column `picks[i]` for row i."""
     return Strategy(name, taken(outcomes.quality, picks), taken(outcomes.cost, picks), picks, chosen_in, expected)
@@ -74,7 +74,7 @@ def of_predictions(name: str, predictions: Predictions, outcomes: Outcomes, part
     picks = np.where(choosable, predictions.quality, -np.inf).argmax(axis=1)
     cost = predictions.cost.astype(np.float64)
     if np.isnan(cost).all():
-        cost = _spread(parts, outcomes, lambda part, rows: np.tile(_cost(part), (len(rows), 1)))
+        cost = _spread(parts, outcomes, lambda part, rows: np.tile(mean_cost(part), (len(rows), 1)))
     return by_picks(name, outcomes, picks, "", Expected(predictions.quality.astype(np.float64), cost))
 
 
@@ -93,44 +93,11 @@ def baseline_rows(outcomes: Outcomes, parts: Sequence[Part], chosen_in: str) -> 
     return rows
 
 
-def best_single(part: Outcomes) -> int:
-    """The column of highest mean quality; one tried on few prompts is shrunk towards the mean of all."""
-    return int(_levels(part.quality.astype(np.float64)).argmax())
-
-
-def cheapest(part: Outcomes) -> int:
-    """The column of least mean cost, among those whose cost is known."""
-    return int(np.nanargmin(_cost(part)))
-
-
-def dearest(part: Outcomes) -> int:
-    """The column of highest mean cost, among those whose cost is known."""
-    return int(np.nanargmax(_cost(part)))
-
-
-def mean_quality_and_cost(part: Outcomes) -> tuple[Values, Values]:
-    """Each candidate's mean quality, shrunk as in `best_single` (-inf where never tried), and mean cost; [c] each."""
-    return _levels(part.quality.astype(np.float64)), _cost(part)
-
-
-def _levels(quality: Values, towards: Values | None = None) -> Values:
-    """Shrunk mean quality of each candidate, float64 [c]; -inf where never tried."""
-    tried = (~np.isnan(quality)).sum(axis=0)
-    total = np.where(np.isnan(quality), 0.0, quality).sum(axis=0)
-    prior = known_mean(quality) if towards is None else towards
-    shrunk = (total + _PRIOR_PROMPTS * np.nan_to_num(prior)) / (tried + _PRIOR_PROMPTS)
-    return np.asarray(np.where(tried > 0, shrunk, -np.inf))
-
-
-def _cost(part: Outcomes) -> Values:
-    return known_mean(part.cost.astype(np.float64), axis=0)
-
-
-def _picks(parts: Sequence[Part], outcomes: Outcomes, pick: Callable[[Outcomes], int]) -> Rows:
+def _picks(parts: Sequence[Part], outcomes: Outcomes, pick: Callable[[Outcomes], int]) -> Indices:
     return _spread(parts, outcomes, lambda part, rows: np.full(len(rows), pick(part), np.float64)).astype(np.int64)
 
 
-def _spread(parts: Sequence[Part], outcomes: Outcomes, value: Callable[[Outcomes, Rows], Values]) -> Values:
+def _spread(parts: Sequence[Part], outcomes: Outcomes, value: Callable[[Outcomes, Indices], Values]) -> Values:
     """What `value` says of each part, put to the rows that it holds for."""
     made = [value(part, rows) for part, rows in parts]
     spread = np.full((len(outcomes), *made[0].shape[1:]), np.nan)
@@ -142,19 +109,19 @@ def _spread(parts: Sequence[Part], outcomes: Outcomes, value: Callable[[Outcomes
 def _told_the_dataset(outcomes: Outcomes, parts: Sequence[Part]) -> Expected:
     """Each candidate's mean on the prompt's data set, -inf where not tried on it; on a new data set that over all."""
 
-    def level(part: Outcomes, rows: Rows) -> Values:
+    def level(part: Outcomes, rows: Indices) -> Values:
         names = np.array(part.datasets, dtype=object)
         asked = np.array([outcomes.datasets[i] for i in rows] if outcomes.datasets else [], dtype=object)
         quality = part.quality.astype(np.float64)
-        levels = np.tile(_levels(quality), (len(rows), 1))
+        levels = np.tile(shrunk_quality(quality), (len(rows), 1))
         for name in set(asked) & set(names):
             inside = quality[names == name]
-            levels[asked == name] = _levels(inside, known_mean(inside))
+            levels[asked == name] = shrunk_quality(inside, known_mean(inside))
         return levels
 
     return Expected(
         _spread(parts, outcomes, level),
-        _spread(parts, outcomes, lambda part, rows: np.tile(_cost(part), (len(rows), 1))),
+        _spread(parts, outcomes, lambda part, rows: np.tile(mean_cost(part), (len(rows), 1))),
     )
 
 

@@ -12,14 +12,8 @@ import pandas as pd
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.reference_strategies import Part
-from pipeline.metrics.multilabel import (
-    HEADLINE,
-    bootstrap,
-    expected_calibration_error,
-    interval,
-    per_candidate,
-    resamples,
-)
+from pipeline.metrics.bootstrap import bootstrap, interval, resamples
+from pipeline.metrics.multilabel import HEADLINE, expected_calibration_error, per_candidate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import LINE, read_table

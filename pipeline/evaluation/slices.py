@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.metrics.cost_quality import TIE, Rows
+from pipeline.metrics.cost_quality import TIE
+from pipeline.runtime.arrays import Indices
 
 UNNAMED = "(none)"
 _MOST_LETTERS = 400
@@ -22,7 +23,7 @@ class Slice:
 
     kind: str
     name: str
-    rows: Rows
+    rows: Indices
 
 
 def dataset_slices(outcomes: Outcomes) -> list[Slice]:

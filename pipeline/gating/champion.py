@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.data.outcomes import SEPARATOR, label_matrix, split_agents
+from pipeline.runtime.arrays import Binary
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import read_table, write_json, write_table
 
@@ -62,3 +63,12 @@ def read_champion(folder: Path = CHAMPION) -> tuple[Champion, Choices] | None:
     rows = read_table(folder / PREDICTIONS, required=("prompt_id", "text_sha256", "chosen"))
     keys = zip(rows["prompt_id"], rows["text_sha256"], strict=True)
     return champion, Choices(dict(zip(keys, map(split_agents, rows["chosen"]), strict=True)))
+
+
+def champion_choices(choices: Choices, rows: pd.DataFrame, names: tuple[str, ...]) -> Binary | None:
+    """The champion's choices row by row, or None where it has not answered one of today's holdout prompts."""
+    keys = list(zip(rows["prompt_id"], rows["text_sha256"], strict=True))
+    if any(key not in choices.by_row for key in keys):
+        return None
+    known = [tuple(name for name in choices.by_row[key] if name in names) for key in keys]
+    return label_matrix(known, names) > 0.5

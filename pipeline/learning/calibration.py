@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
-Matrix = npt.NDArray[np.float64]
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
 _OFFSET_PENALTY = 2.0
 _SLOPE_PENALTY = 2.0
@@ -29,9 +26,9 @@ class Calibration:
     """
 
     slope: float
-    offset: Matrix
-    lift: Matrix
-    prior: Matrix
+    offset: Values
+    lift: Values
+    prior: Values
     strength: float
 
     def probabilities(self, scores: FloatMatrix) -> FloatMatrix:
@@ -54,7 +51,7 @@ class Calibration:
         return cls(slope=float(value["slope"]), strength=float(value["strength"]), **arrays)
 
 
-def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Folds) -> Calibration:
+def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Indices) -> Calibration:
     """Fit on held-out scores [n, c] (logits) and labels [n, c] (0 or 1); `folds` int64 [n]."""
     slope, offset = _platt(scores.astype(np.float64), labels.astype(np.float64))
     logits = slope * scores + offset
@@ -63,12 +60,12 @@ def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Folds) -> C
     return Calibration(slope, offset, lift, prior, strength)
 
 
-def _platt(scores: Matrix, labels: Matrix) -> tuple[float, Matrix]:
+def _platt(scores: Values, labels: Values) -> tuple[float, Values]:
     from scipy.optimize import minimize
 
     count = scores.shape[1]
 
-    def loss(theta: Matrix) -> tuple[float, Matrix]:
+    def loss(theta: Values) -> tuple[float, Values]:
         slope, mean, spread = np.exp(theta[0]), theta[1], theta[2:]
         logits = slope * scores + mean + spread
         error = expit(logits) - labels
@@ -84,7 +81,7 @@ def _platt(scores: Matrix, labels: Matrix) -> tuple[float, Matrix]:
     return float(np.exp(best[0])), best[1] + best[2:]
 
 
-def _lift(labels: Matrix) -> tuple[Matrix, Matrix]:
+def _lift(labels: Values) -> tuple[Values, Values]:
     """Log of how much likelier c is beside j, smoothed towards no effect; zero on the diagonal."""
     count = labels.sum(axis=0)
     prior = (count + 1.0) / (len(labels) + 2.0)
@@ -95,15 +92,15 @@ def _lift(labels: Matrix) -> tuple[Matrix, Matrix]:
     return lift, prior
 
 
-def _pulled(logits: Matrix, lift: Matrix, prior: Matrix, strength: float) -> Matrix:
-    first: Matrix = expit(logits)
+def _pulled(logits: Values, lift: Values, prior: Values, strength: float) -> Values:
+    first: Values = expit(logits)
     if strength == 0.0:
         return first
-    pulled: Matrix = expit(logits + strength * (first - prior) @ lift.T)
+    pulled: Values = expit(logits + strength * (first - prior) @ lift.T)
     return pulled
 
 
-def _cooccurrence_strength(logits: Matrix, labels: Matrix, folds: Folds) -> float:
+def _cooccurrence_strength(logits: Values, labels: Values, folds: Indices) -> float:
     """The strength with the least held-out log loss, or 0 where the gain is within one standard error."""
     losses = np.zeros((len(STRENGTHS), len(labels)))
     for fold in np.unique(folds):

@@ -8,18 +8,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.data.folds import Folds, parts
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import parts
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.learning.linear_heads import held_out_loss
-from pipeline.routers.base.protocol import Int8, Quantised
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 T = TypeVar("T")
 FitAndScore = Callable[[T, np.ndarray, np.ndarray], FloatMatrix]
 
 
 def cross_fit(
-    outcomes: Outcomes, folds: Folds, settings: Sequence[T], fit_and_score: FitAndScore[T]
+    outcomes: Outcomes, folds: Indices, settings: Sequence[T], fit_and_score: FitAndScore[T]
 ) -> tuple[T, FloatMatrix]:
     """Score each row by a fit that did not see its fold, for each setting; keep the setting of least loss.
 
@@ -31,7 +32,7 @@ def cross_fit(
     return settings[best], scored[best]
 
 
-def _held_out(outcomes: Outcomes, folds: Folds, setting: T, fit_and_score: FitAndScore[T]) -> FloatMatrix:
+def _held_out(outcomes: Outcomes, folds: Indices, setting: T, fit_and_score: FitAndScore[T]) -> FloatMatrix:
     scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
     for train, held_out in parts(outcomes, folds):
         scores[held_out] = fit_and_score(setting, train, held_out)
@@ -47,7 +48,7 @@ def cross_fit_vectors(
     embedding: FrozenEmbedding,
     int8: Int8 | None,
     outcomes: Outcomes,
-    folds: Folds,
+    folds: Indices,
     settings: Sequence[T],
     fit: FitVectors[T],
 ) -> tuple[T, FloatMatrix, Quantised | None]:

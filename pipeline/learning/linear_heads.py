@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
-
-Matrix = npt.NDArray[np.float64]
+from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse penalties that are tried on held-out folds."""
@@ -41,17 +40,17 @@ def fit_heads(
     return np.ascontiguousarray(weights, dtype=np.float32), np.ascontiguousarray(biases, dtype=np.float32)
 
 
-def _cell_weights(target: Matrix, known: Any, balanced: bool) -> Matrix:
+def _cell_weights(target: Values, known: Any, balanced: bool) -> Values:
     if not balanced:
         return np.asarray(known, dtype=np.float64)
     count = known.sum(axis=0)
     positive = np.maximum(target.sum(axis=0), 1.0)
     negative = np.maximum(count - positive, 1.0)
-    weights: Matrix = known * np.where(target > 0.5, count / (2 * positive), count / (2 * negative))
+    weights: Values = known * np.where(target > 0.5, count / (2 * positive), count / (2 * negative))
     return weights
 
 
-def _logistic(features: Any, target: Matrix, cells: Matrix, inverse_penalty: float) -> tuple[Matrix, Matrix]:
+def _logistic(features: Any, target: Values, cells: Values, inverse_penalty: float) -> tuple[Values, Values]:
     """Minimise sum of weighted log losses + |w|^2 / (2 C) over all heads at once (L-BFGS).
 
     Where rows are fewer than columns, the optimum lies in the rows' span and is searched for there.
@@ -64,7 +63,7 @@ def _logistic(features: Any, target: Matrix, cells: Matrix, inverse_penalty: flo
         return np.asarray((features.T @ (basis / scale) @ weights.T).T), biases
     width, count = features.shape[1], target.shape[1]
 
-    def loss(theta: Matrix) -> tuple[float, Matrix]:
+    def loss(theta: Values) -> tuple[float, Values]:
         weights, biases = theta[:-count].reshape(width, count), theta[-count:]
         logits = np.asarray(features @ weights) + biases
         value = float((cells * (np.logaddexp(0.0, logits) - target * logits)).sum())
@@ -78,7 +77,7 @@ def _logistic(features: Any, target: Matrix, cells: Matrix, inverse_penalty: flo
     return best[:-count].reshape(width, count).T.copy(), best[-count:].copy()
 
 
-def _row_space(features: Any) -> tuple[Matrix, Matrix]:
+def _row_space(features: Any) -> tuple[Values, Values]:
     """Left singular vectors [n, r] and singular values [r] of the features, without those near zero."""
     gram = features @ features.T
     values, vectors = np.linalg.eigh(gram.toarray() if hasattr(gram, "toarray") else np.asarray(gram, dtype=np.float64))
@@ -86,7 +85,7 @@ def _row_space(features: Any) -> tuple[Matrix, Matrix]:
     return vectors[:, kept], np.sqrt(values[kept])
 
 
-def _ridge(features: Any, target: Matrix, known: Any, inverse_penalty: float) -> tuple[Matrix, Matrix]:
+def _ridge(features: Any, target: Values, known: Any, inverse_penalty: float) -> tuple[Values, Values]:
     from sklearn.linear_model import Ridge
 
     weights, biases = np.zeros((target.shape[1], features.shape[1])), np.full(target.shape[1], 0.5)

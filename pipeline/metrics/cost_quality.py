@@ -6,102 +6,26 @@ never counts as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.metrics.multilabel import interval
+from pipeline.metrics.candidate_means import known_mean
+from pipeline.runtime.arrays import Indices, Values
 
-Values = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
-Figure = dict[str, float | None]
-
-RESAMPLES = 2000
 TIE = 0.05
 """Two answers whose qualities differ by at most this are as good as each other."""
 
-_CELLS = 2_000_000
 _STEPS = 121
 
 
-def known_mean(values: Values, axis: int | None = None) -> Values:
-    """The mean of what is known, NaN where nothing is."""
-    known = ~np.isnan(values)
-    total, count = np.where(known, values, 0.0).sum(axis=axis), known.sum(axis=axis)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-
-
-def taken(matrix: npt.NDArray[np.floating], picks: Rows) -> Values:
+def taken(matrix: npt.NDArray[np.floating], picks: Indices) -> Values:
     """The cell that each row picked: float64 [n] of a matrix [n, c] and columns int64 [n]."""
     return matrix[np.arange(len(matrix)), picks].astype(np.float64)
 
 
 # --- paired resampling ------------------------------------------------------------------------------------------
-
-
-def resampling_weights(rows: int, count: int = RESAMPLES, seed: int = 0) -> Iterator[Values]:
-    """How often each row stands in each bootstrap resample, in blocks float64 [some, rows], `count` in all.
-
-    The draws depend on the arguments alone, so that whatever is computed from them is paired.
-    """
-    random = np.random.default_rng(seed)
-    block = max(1, _CELLS // rows)
-    for start in range(0, count, block):
-        size = min(block, count - start)
-        drawn = random.integers(0, rows, size=(size, rows)) + np.arange(size)[:, None] * rows
-        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """k means: of all rows (`value`, float64 [k]) and of each bootstrap resample of them (`draws` [count, k])."""
-
-    value: Values
-    draws: Values
-
-    @classmethod
-    def of(cls, columns: Sequence[Values], groups: Sequence[Rows] | None = None, count: int = RESAMPLES) -> Resampled:
-        """Means of columns [n] over the rows where each is known; with `groups` the mean of the groups' means.
-
-        Rows are resampled together for all columns: the difference of two columns' draws is a paired one.
-        """
-        values = np.stack(columns, axis=1)
-        known = (~np.isnan(values)).astype(np.float64)
-        filled = np.nan_to_num(values, nan=0.0)
-        parts = [np.arange(len(values))] if groups is None else groups
-
-        def means(weight: Values) -> Values:
-            return known_mean(
-                np.stack([_ratio(weight[:, rows] @ filled[rows], weight[:, rows] @ known[rows]) for rows in parts]),
-                axis=0,
-            )
-
-        drawn = [means(weight) for weight in resampling_weights(len(values), count)]
-        return cls(means(np.ones((1, len(values))))[0], np.concatenate(drawn))
-
-    def figure(self, column: int) -> Figure:
-        """A column's mean with its 95 % interval."""
-        return figure(self.value[column], self.draws[:, column])
-
-
-def figure(value: float, draws: Values) -> Figure:
-    """A value with the 95 % percentile interval of its draws; None for each where it is not known."""
-    known = draws[np.isfinite(draws)]
-    if not np.isfinite(value) or not len(known):
-        return {"value": None, "low": None, "high": None}
-    low, high = interval(known)
-    return {"value": short(value), "low": short(low), "high": short(high)}
-
-
-def short(value: float) -> float:
-    """Six decimals, or six significant digits of what is below a tenth: costs are that small."""
-    return round(float(value), 6) if abs(value) >= 0.1 else float(f"{value:.6g}")
-
-
-def _ratio(above: Values, below: Values) -> Values:
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
 
 
 def gap_closed(chosen: Values, single: Values, oracle: Values) -> Values:
@@ -283,7 +207,7 @@ def accept_curve(expected: Values, quality: Values, reference: int) -> PairCurve
     return pair_curve(expected[:, reference] - others.max(axis=1), verdict, np.ones(len(quality)))
 
 
-def ranks(quality: Values, picks: Rows) -> Values:
+def ranks(quality: Values, picks: Indices) -> Values:
     """The rank of what was picked among what was tried, 1 the best, equals sharing theirs: float64 [n]."""
     own = taken(quality, picks)
     better = (quality > own[:, None] + 1e-9).sum(axis=1)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.arrays import Binary, FloatMatrix
 
-Binary = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
 Statistic = Callable[[Binary, Binary], float]
 
 
@@ -87,18 +85,6 @@ HEADLINE: dict[str, Statistic] = {
 }
 
 
-def resamples(rows: int, count: int, seed: int) -> Rows:
-    """Row numbers of `count` bootstrap resamples: int64 [count, rows]. One draw serves paired comparisons."""
-    return np.random.default_rng(seed).integers(0, rows, size=(count, rows))
-
-
-def bootstrap(
-    statistic: Callable[[Any, Binary], float], truth: Any, chosen: Binary, draws: Rows
-) -> npt.NDArray[np.float64]:
-    """The statistic on each resample of prompts: float64 [count]."""
-    return np.array([statistic(truth[rows], chosen[rows]) for rows in draws])
-
-
 @dataclass(frozen=True)
 class Headline:
     """The one figure that a router is first judged by: micro-F1 on labels, the chosen quality on graded outcomes.
@@ -116,13 +102,6 @@ def headline(outcomes: Outcomes) -> Headline:
     if outcomes.is_labels:
         return Headline("micro_f1", outcomes.quality > 0.5, micro_f1)
     return Headline("quality", outcomes.quality, chosen_quality)
-
-
-def interval(values: npt.NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap values."""
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
 
 
 def per_candidate(truth: Binary, chosen: Binary, candidates: tuple[str, ...]) -> list[dict[str, float | int | str]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.metrics.cost_quality import Figure, Rows, Values, figure, resampling_weights
+from pipeline.metrics.bootstrap import Figure, figure, resampling_weights
+from pipeline.runtime.arrays import Indices, Values
 
 BINS = 10
 
@@ -20,8 +21,8 @@ class Reliability:
 
     expected: Values
     observed: Values
-    prompt: Rows
-    bin: Rows
+    prompt: Indices
+    bin: Indices
     prompts: int
 
     @classmethod

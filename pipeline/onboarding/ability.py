@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.aptitude.capability import accuracy
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 _Z = 1.959964
 """95 % of a normal distribution lie within so many standard errors."""

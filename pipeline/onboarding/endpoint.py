@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from pipeline.onboarding.settings import AptitudeRunParams
 from pipeline.runtime.errors import ParamsError
-from pipeline.serving.http.auth import is_loopback
+from pipeline.runtime.hosts import is_loopback
 
 _PATH = "/chat/completions"
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.onboarding.test_sheet import ITEM, Followed
 from pipeline.routers.aptitude.items import AptitudeTest, digest
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import LINE, read_table
 

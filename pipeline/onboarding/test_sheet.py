@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.routers.aptitude.items import AptitudeTest, digest
-from pipeline.routers.tasks.graph import Indices
+from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import LINE, read_table, write_table
 

@@ -21,13 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.params import Section
 
-Choice = npt.NDArray[np.bool_]
-Order = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.floating]
-Tiers = npt.NDArray[np.int64]
 _FIRST, _LATER, _LAST, _BARRED = range(4)
 NEVER_STRONG = 2.0
 """A threshold that no difference of two qualities reaches."""
@@ -78,10 +75,10 @@ class SubsetPolicy:
     at_least_one: bool
 
     def choose(
-        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
-    ) -> Choice:
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
+    ) -> Binary:
         may = _allowed(quality, allowed)
-        chosen: Choice = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
+        chosen: Binary = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
         if self.at_least_one:
             empty = ~chosen.any(axis=1) & may.any(axis=1)
             away = np.where(may, quality - np.asarray(self.thresholds, dtype=np.float32), -np.inf)
@@ -89,8 +86,8 @@ class SubsetPolicy:
         return chosen
 
     def ranking(
-        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
-    ) -> Order:
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
+    ) -> Indices:
         """By probability, whatever the thresholds."""
         return _order(quality, np.zeros(quality.shape, dtype=np.int64), _allowed(quality, allowed))
 
@@ -104,12 +101,12 @@ class _OneOf(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         """Worth and tier of each cell [n, c]: a lower tier goes first, then the higher worth; _LAST is not chosen."""
 
     def choose(
-        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
-    ) -> Choice:
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
+    ) -> Binary:
         may = _allowed(quality, allowed) & (self._worth(quality, _costs(quality, cost))[1] < _LAST)
         first = self.ranking(quality, cost, allowed, error)[:, :1]
         chosen = np.zeros(quality.shape, dtype=np.bool_)
@@ -117,8 +114,8 @@ class _OneOf(ABC):
         return chosen
 
     def ranking(
-        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
-    ) -> Order:
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
+    ) -> Indices:
         return _order(*self._worth(quality, _costs(quality, cost)), _allowed(quality, allowed))
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +128,7 @@ class BestPolicy(_OneOf):
 
     kind: ClassVar[str] = "best"
 
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         return quality, np.zeros(quality.shape, dtype=np.int64)
 
 
@@ -142,7 +139,7 @@ class WillingnessPolicy(_OneOf):
     quality_per_usd: float
     kind: ClassVar[str] = "willingness"
 
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         known = ~np.isnan(cost)
         spent = np.where(known, cost, 0.0).astype(np.float64)
         return quality - self.quality_per_usd * spent, np.where(known, _FIRST, _LATER)
@@ -160,7 +157,7 @@ class PairPolicy(_OneOf):
     theta: float
     kind: ClassVar[str] = "pair"
 
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         tiers = np.full(quality.shape, _LATER)
         tiers[:, [self.strong, self.weak]] = _FIRST
         worth = quality.astype(np.float64)
@@ -176,7 +173,7 @@ class BudgetPolicy(_OneOf):
     usd: float
     kind: ClassVar[str] = "budget"
 
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         return quality, np.where(cost <= self.usd, _FIRST, _LAST)  # an unknown cost (NaN) does not fit
 
 
@@ -193,12 +190,12 @@ class DoubtPolicy(_OneOf):
     policy: BestPolicy | WillingnessPolicy | BudgetPolicy
     doubt: float
 
-    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Tiers]:
+    def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
         return self.policy._worth(quality, cost)
 
     def ranking(
-        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Choice | None = None, error: Cells | None = None
-    ) -> Order:
+        self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
+    ) -> Indices:
         if error is None:
             raise ValueError("a policy that doubts needs the standard error of each expected quality")
         order = self.policy.ranking(quality, cost, allowed)
@@ -206,14 +203,14 @@ class DoubtPolicy(_OneOf):
         front = np.argsort(order != held[:, None], axis=1, kind="stable")
         return np.take_along_axis(order, front, axis=1)
 
-    def _held(self, quality: FloatMatrix, cost: Cells, allowed: Choice, error: Cells) -> Order:
+    def _held(self, quality: FloatMatrix, cost: Cells, allowed: Binary, error: Cells) -> Indices:
         """The column that is held in the end, int64 [n]; only the foremost tier of a row takes part."""
         worth, tiers = self._worth(quality, cost)
         tiers = np.where(allowed, tiers, _BARRED)
         dear = np.where(np.isnan(cost), np.inf, cost)
         upwards = np.lexsort((-worth, dear, tiers), axis=1)
         rows = np.arange(len(quality))
-        held: Order = upwards[:, 0]
+        held: Indices = upwards[:, 0]
         most = worth[rows, held]
         for each in upwards[:, 1:].T:
             here, better = tiers[rows, each] == tiers[rows, held], worth[rows, each] > most
@@ -265,7 +262,7 @@ def _apart(quality: Cells, strong: int, weak: int) -> Cells:
     return quality[:, strong].astype(np.float64) - quality[:, weak]
 
 
-def _allowed(quality: FloatMatrix, allowed: Choice | None) -> Choice:
+def _allowed(quality: FloatMatrix, allowed: Binary | None) -> Binary:
     return np.ones(quality.shape, dtype=np.bool_) if allowed is None else allowed
 
 
@@ -273,6 +270,6 @@ def _costs(quality: FloatMatrix, cost: Cells | None) -> Cells:
     return np.full(quality.shape, np.nan) if cost is None else cost
 
 
-def _order(worth: Cells, tiers: Tiers, allowed: Choice) -> Order:
+def _order(worth: Cells, tiers: Indices, allowed: Binary) -> Indices:
     """By tier, then by worth, equals in the order of the columns; what is not allowed last."""
     return np.lexsort((-worth, np.where(allowed, tiers, _BARRED)), axis=1)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.cost_quality import Rows, Values, known_mean, taken, willingness
+from pipeline.metrics.candidate_means import known_mean
+from pipeline.metrics.cost_quality import taken, willingness
 from pipeline.policies.policy import (
     NEVER_STRONG,
     BestPolicy,
@@ -22,6 +23,7 @@ from pipeline.policies.policy import (
     doubting,
 )
 from pipeline.policies.thresholds import fit_subset_policy
+from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError, listed
 
 Facts = dict[str, Any]
@@ -40,7 +42,7 @@ class HeldOut:
     expected_cost: Values
     quality: Values
     cost: Values
-    folds: Rows
+    folds: Indices
     expected_error: Values | None = None
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.metrics.multilabel import f1_from_counts
 from pipeline.policies.policy import SubsetPolicy
+from pipeline.runtime.arrays import FloatMatrix
 
 _GRID = np.round(np.arange(0.05, 0.96, 0.01), 2)
 _PRIOR_PROMPTS = 30.0

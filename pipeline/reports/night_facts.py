@@ -16,12 +16,11 @@ from typing import Any
 from pipeline.data.fates import read_fates
 from pipeline.evaluation.cost_quality_plots import OUTCOME_PICTURES
 from pipeline.evaluation.plots import PICTURES
+from pipeline.evaluation.task_map import TASK_MAP
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.stage import Summary
 from pipeline.runtime.tables import sha256_file
 from pipeline.runtime.track import AGENTS, Track
-
-TASK_MAP = "task_map"
 
 ORDER = (
     "validate",

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import Candidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Quantised
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import Reading
 from pipeline.learning.calibration import Calibration, fit_calibration
-from pipeline.metrics.cost_quality import Rows
-from pipeline.policies.policy import AUTO, BestPolicy, Choice, DoubtPolicy, Policy, PolicyParams, policy_from_json
+from pipeline.policies.policy import AUTO, BestPolicy, DoubtPolicy, Policy, PolicyParams, policy_from_json
 from pipeline.policies.selection import (
     Chosen,
     Facts,
@@ -28,9 +27,10 @@ from pipeline.policies.selection import (
     choose_willingness,
     require_grounds_to_doubt,
 )
-from pipeline.routers.base.cost_model import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
-from pipeline.routers.base.protocol import KnowsUncertainty, Predictions, Quantised, Scorer
+from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_costs, prices_of, tokens_in
+from pipeline.routers.base.protocol import KnowsUncertainty, Predictions, Scorer
 from pipeline.routers.base.windowed_scores import errors_of, scores_of, strangers
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import write_json
 
@@ -46,8 +46,8 @@ class Terms:
     `allowed` is bool [n, c]; None where no pool bars anybody.
     """
 
-    cost: Figures
-    allowed: Choice | None = None
+    cost: Values
+    allowed: Binary | None = None
 
 
 class CalibratedRouter:
@@ -67,8 +67,8 @@ class CalibratedRouter:
         self.operating: Chosen | None = None
         self.calibration: Calibration | None = None
         self.held_out: FloatMatrix | None = None
-        self.held_out_cost: Figures | None = None
-        self.held_out_error: Figures | None = None
+        self.held_out_cost: Values | None = None
+        self.held_out_error: Values | None = None
         self.quantised: Quantised | None = None
         self.prefixes: tuple[str, ...] = ()
         self.costs = CostModel.constant(())
@@ -84,7 +84,7 @@ class CalibratedRouter:
         """Whether the prices of a pool replace those of training; else a pool says only who may answer."""
         return self.costs.prices is not None
 
-    def fit(self, outcomes: Outcomes, folds: Folds) -> None:
+    def fit(self, outcomes: Outcomes, folds: Indices) -> None:
         """Learn, calibrate and choose the policy's numbers.
 
         Raises:
@@ -118,7 +118,7 @@ class CalibratedRouter:
         self._choose(outcomes, folds, rows)
         self.scorer.fit(outcomes)
 
-    def _choose(self, outcomes: Outcomes, folds: Folds, rows: Rows) -> None:
+    def _choose(self, outcomes: Outcomes, folds: Indices, rows: Indices) -> None:
         """The policy; and for graded outcomes with costs also the willingness at which it could operate."""
         assert self.held_out is not None
         assert self.held_out_cost is not None
@@ -160,7 +160,7 @@ class CalibratedRouter:
         self.held_out = self.held_out_cost = self.held_out_error = self.quantised = None
 
     @staticmethod
-    def _paid(candidates: Sequence[str], prices: Sequence[Priced]) -> Figures | None:
+    def _paid(candidates: Sequence[str], prices: Sequence[Priced]) -> Values | None:
         return prices_of(offered(prices, candidates)) if prices else None
 
     def predict(
@@ -186,7 +186,7 @@ class CalibratedRouter:
         """The prompts' vectors, or None where the system needs none."""
         return self.scorer.embedding.read(self.followed(prompts)) if self.scorer.embedding else None
 
-    def is_new(self, prompts: Sequence[str], reading: Reading | None) -> Choice | None:
+    def is_new(self, prompts: Sequence[str], reading: Reading | None) -> Binary | None:
         """Which prompts match no task that was learnt, bool [n]; None where the system cannot tell."""
         return strangers(self.scorer, self.followed(prompts), reading)
 

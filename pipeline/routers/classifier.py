@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from safetensors.numpy import load_file
 
-from pipeline.data.folds import Folds, Rows, parts
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import parts
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Quantised
 from pipeline.learning.linear_heads import apply_heads
-from pipeline.routers.base.protocol import Quantised, Scorer
-from pipeline.routers.base.settings import FinetuningParams, Progress, planned_epochs
+from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.settings import FinetuningParams, planned_epochs
+from pipeline.runtime.arrays import FloatMatrix, Indices
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class ClassifierScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         tokens = _tokens(self.params, outcomes)
         labels = np.nan_to_num(outcomes.quality, nan=0.5)
         pairs = parts(outcomes, folds)
@@ -68,7 +71,7 @@ class ClassifierScorer(Scorer):
         return scores
 
     def _run_fold(
-        self, outcomes: Outcomes, labels: FloatMatrix, tokens: list[list[int]], pair: tuple[Rows, Rows], name: str
+        self, outcomes: Outcomes, labels: FloatMatrix, tokens: list[list[int]], pair: tuple[Indices, Indices], name: str
     ) -> Trained:
         from pipeline.routers.finetuning import HeldOut, finetune
 
@@ -99,7 +102,7 @@ class ClassifierScorer(Scorer):
     def _take_head(self, weights: FloatMatrix, biases: FloatMatrix) -> None:
         self._weights, self._biases = weights * np.float32(self.params.scale), biases
 
-    def steps(self, outcomes: Outcomes, folds: Folds) -> int:
+    def steps(self, outcomes: Outcomes, folds: Indices) -> int:
         """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
         sizes = [len(train) for train, _ in parts(outcomes, folds)] + [len(outcomes)]
         return sum(-(-size // self.params.batch_size) * planned_epochs(size, self.params) for size in sizes)
@@ -148,7 +151,7 @@ def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
     return Encoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
 
 
-def _joined(shape: tuple[int, ...], pairs: list[tuple[Rows, Rows]], runs: list[Trained]) -> Quantised | None:
+def _joined(shape: tuple[int, ...], pairs: list[tuple[Indices, Indices]], runs: list[Trained]) -> Quantised | None:
     """What the folds' networks say of their held-out rows, as each stood when its training ended."""
     if runs[0].int8 is None:
         return None

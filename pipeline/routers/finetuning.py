@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.encoders.quantised import Int8
 from pipeline.encoders.sentence_encoder import Encoder, by_length
 from pipeline.learning.linear_heads import apply_heads
-from pipeline.routers.base.protocol import Int8
-from pipeline.routers.base.settings import FinetuningParams, Progress, planned_epochs
+from pipeline.routers.base.settings import FinetuningParams, planned_epochs
+from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.progress import Progress
 
 
 class Network(torch.nn.Module):

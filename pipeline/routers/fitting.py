@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.folds import Folds, inner_folds, make_folds
+from pipeline.data.folds import inner_folds, make_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.data.prices import Priced
 from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.base.protocol import Predictions, gathered
-from pipeline.routers.base.settings import FinetuningParams, Progress
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router, open_router
+from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.progress import Progress
 
 
 def fit_router(
@@ -83,7 +85,7 @@ def save_whole(router: CalibratedRouter, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Folds:
+def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     """The table's own `fold` column where it has one, else stratified folds.
 
     Raises:
@@ -98,7 +100,7 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Folds:
 def crossvalidate(
     system: str,
     outcomes: Outcomes,
-    folds: Folds,
+    folds: Indices,
     params: FinetuningParams,
     seed: int,
     progress: Progress | None = None,
@@ -112,3 +114,15 @@ def crossvalidate(
         router = fit_router(system, outcomes.rows(train), params, seed, progress, policy, prices)
         made.append((held_out, router.predict(outcomes.rows(held_out).prompts)))
     return gathered(made)
+
+
+class TrainParams(FinetuningParams):
+    """Which router the night trains, and how; `priced` says that costs were paid at the prices of data/prices.yaml."""
+
+    router: str
+    priced: bool = False
+    policy: PolicyParams = AUTO
+
+    def finetuning(self) -> FinetuningParams:
+        """The part that a router sees."""
+        return FinetuningParams.model_validate(self.model_dump(exclude={"router", "priced", "policy"}))

@@ -12,7 +12,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.base.protocol import Scorer
-from pipeline.routers.base.settings import FinetuningParams, Progress
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.clusters import ClustersScorer
 from pipeline.routers.baselines.knn import NeighboursScorer
 from pipeline.routers.baselines.linear import LinearScorer
@@ -22,6 +22,7 @@ from pipeline.routers.loading import load_router
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.progress import Progress
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 

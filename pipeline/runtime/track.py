@@ -1,22 +1,16 @@
 """The two tracks of a night: routing to a subset of agents, and routing to one language model of a pool.
 
 Both pass the same stages, gates, registry and audit. What differs stands here: where stages write, which section of
-params.yaml speaks, and how a row's label reads as outcomes.
+params.yaml speaks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import PARAMS_FILE, S, read
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from pipeline.data.outcomes import Outcomes
 
 
 @dataclass(frozen=True)
@@ -49,21 +43,6 @@ class Track:
             ParamsError: see `pipeline.runtime.params.read`.
         """
         return read(f"{self.section}{section}", model, path)
-
-    def outcomes(self, rows: pd.DataFrame) -> Outcomes:
-        """A stage's rows as outcomes; agents and what they cost come from data/agents.yaml.
-
-        Raises:
-            InputError: data/agents.yaml, or a label, is malformed.
-        """
-        from pipeline.data.agents import read_agents
-        from pipeline.data.outcome_encoding import outcomes_of_rows
-        from pipeline.data.outcomes import from_labels
-
-        if self is not AGENTS:
-            return outcomes_of_rows(rows)
-        agents = read_agents()
-        return from_labels(rows, [agent.name for agent in agents], {a.name: a.usd_per_call for a in agents})
 
 
 AGENTS = Track(
@@ -109,5 +88,13 @@ def track_named(name: str) -> Track:
 
 
 def track_of(run_key: str) -> Track:
-    """The track that a run key is of."""
-    return next((track for track in TRACKS.values() if run_key.startswith(f"{track.flow}-")), AGENTS)
+    """The track that a run key is of.
+
+    Raises:
+        InputError: no track's keys begin so.
+    """
+    for track in TRACKS.values():
+        if run_key.startswith(f"{track.flow}-"):
+            return track
+    begins = " or ".join(f"{track.flow}-" for track in TRACKS.values())
+    raise InputError(f"run key '{run_key}' is of no known track; keys begin with {begins}")

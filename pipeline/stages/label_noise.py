@@ -28,11 +28,12 @@ from pipeline.data.fates import (
     write_fates,
 )
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL, Review, decision_on, read_reviews
-from pipeline.data.outcomes import SEPARATOR, FloatMatrix, from_labels, label_matrix, split_agents
+from pipeline.data.outcomes import SEPARATOR, from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
-from pipeline.routers.baselines.tfidf import new_vectorizer
+from pipeline.learning.tfidf import new_vectorizer
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import STAGES, Summary, run_stage

@@ -14,24 +14,22 @@ import pandas as pd
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version
 from pipeline.data.holdout_predictions import predictions_table
-from pipeline.data.outcome_encoding import outcomes_of_rows, with_outcomes
+from pipeline.data.outcome_encoding import JOINING, outcomes_of_rows, with_outcomes
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
 from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
 from pipeline.evaluation.outcome_report import ROUTER, outcome_report
-from pipeline.policies.policy import Choice
-from pipeline.reports.night_facts import TASK_MAP
-from pipeline.reports.task_page import draw_task_map
+from pipeline.evaluation.task_map import TASK_MAP, draw_task_map
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.systems import open_router
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.arrays import Binary
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_of
 from pipeline.runtime.tables import read_table, write_json, write_table
 from pipeline.runtime.track import MODELS, Track
-from pipeline.stages.split import JOINING
 
 NAME = "evaluate"
 MOST_NEW = 20
@@ -76,7 +74,7 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     return _summary(report)
 
 
-def drift_facts(prompt_ids: Sequence[str], new: Choice | None) -> dict[str, Any] | None:
+def drift_facts(prompt_ids: Sequence[str], new: Binary | None) -> dict[str, Any] | None:
     """How many of the prompts match no task, the share, and the first of them; None where the system cannot tell."""
     if new is None:
         return None

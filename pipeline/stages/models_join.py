@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
-from pipeline.data.outcome_encoding import named_in, outcomes_of_rows, with_outcomes
+from pipeline.data.outcome_encoding import JOINING, named_in, outcomes_of_rows, with_outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
 from pipeline.routers.systems import open_router
 from pipeline.runtime.params import read
@@ -19,7 +19,6 @@ from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_of
 from pipeline.runtime.tables import read_table, sha256_folder
 from pipeline.runtime.track import MODELS, Track
-from pipeline.stages.split import JOINING
 
 NAME = "join"
 

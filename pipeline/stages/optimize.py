@@ -21,7 +21,8 @@ from pipeline.encoders.engine_files import DESCRIPTION, ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
 from pipeline.encoders.training_index import rows_of
-from pipeline.metrics.multilabel import bootstrap, headline, interval, resamples
+from pipeline.metrics.bootstrap import bootstrap, interval, resamples
+from pipeline.metrics.multilabel import headline
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router

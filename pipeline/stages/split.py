@@ -17,8 +17,9 @@ from pydantic import Field
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
-from pipeline.data.outcome_encoding import with_outcomes
+from pipeline.data.outcome_encoding import JOINING, with_outcomes
 from pipeline.data.outcomes import Outcomes
+from pipeline.data.stage_rows import outcomes_on
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams
@@ -27,7 +28,6 @@ from pipeline.runtime.tables import read_table, write_table, write_text
 from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
 
 NAME = "split"
-JOINING = "joining.parquet"
 PROMPTS = Path("data/prompts.csv")
 
 
@@ -58,7 +58,7 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
         )
     if track is MODELS:
         holdout = _set_apart_joining(track, holdout)
-    train = train.assign(fold=make_folds(track.outcomes(train).quality, params.folds, seed))
+    train = train.assign(fold=make_folds(outcomes_on(track, train).quality, params.folds, seed))
     write_table(train, track.stages / NAME / "train.parquet")
     write_table(holdout, track.stages / NAME / "holdout.parquet")
     fates = fates_of_rows(train, KEPT, TRAIN) + fates_of_rows(holdout, KEPT, HOLDOUT)
@@ -104,7 +104,7 @@ def _draw(track: Track) -> None:
     if place.exists():
         raise InputError(f"{place} exists and is frozen; a new holdout is a decision: remove the file first")
     rows = read_table(PROMPTS if track is AGENTS else track.stages / track.valid, required=("prompt_id", "agents"))
-    ids = draw_holdout(track.outcomes(rows), params, run.seed)
+    ids = draw_holdout(outcomes_on(track, rows), params, run.seed)
     write_text("# Ids of the frozen holdout: never trained on, tuned on or chosen by.\n" + "\n".join(ids) + "\n", place)
 
 

@@ -14,9 +14,8 @@ from tqdm import tqdm
 from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
+from pipeline.data.stage_rows import outcomes_on
 from pipeline.metrics.multilabel import headline, macro_f1
-from pipeline.policies.policy import AUTO, PolicyParams
-from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.routers.systems import new_router
@@ -29,20 +28,9 @@ from pipeline.runtime.track import AGENTS, Track
 if TYPE_CHECKING:
     from pipeline.encoders.sentence_encoder import Encoder
     from pipeline.encoders.windows import Reader
+from pipeline.routers.fitting import TrainParams
 
 NAME = "train"
-
-
-class TrainParams(FinetuningParams):
-    """Which router the night trains, and how; `priced` says that costs were paid at the prices of data/prices.yaml."""
-
-    router: str
-    priced: bool = False
-    policy: PolicyParams = AUTO
-
-    def finetuning(self) -> FinetuningParams:
-        """The part that a router sees."""
-        return FinetuningParams.model_validate(self.model_dump(exclude={"router", "priced", "policy"}))
 
 
 def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary:
@@ -56,7 +44,7 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     """
     out = track.stages / NAME
     rows = read_table(track.stages / track.learnt).drop(columns="line")
-    outcomes = track.outcomes(rows)
+    outcomes = outcomes_on(track, rows)
     if "parents" in rows.columns:
         outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
     folds = rows["fold"].to_numpy() % params.folds

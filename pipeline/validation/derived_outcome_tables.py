@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.arrays import Binary, Indices
 from pipeline.runtime.tables import LINE, sha256_text
 from pipeline.validation.raw_outcomes import FILE
 
 _ENOUGH = 50
 """On fewer prompts a share of zeros says nothing of a parser."""
 _BILLED_ROWS, _BILLED_SHARE = 20, 0.95
-Mask = npt.NDArray[np.bool_]
 
 
 def outcome_rows(rows: pd.DataFrame, forgotten: Collection[str]) -> pd.DataFrame:
@@ -38,13 +37,13 @@ def outcome_rows(rows: pd.DataFrame, forgotten: Collection[str]) -> pd.DataFrame
     return table
 
 
-def _first_row(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _first_row(codes: Indices) -> Indices:
     """For each row the first one of the same code."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return np.asarray(first[inverse], dtype=np.int64)
 
 
-def _where(wanted: pd.Series, rows: pd.DataFrame, first: npt.NDArray[np.int64]) -> Mask:
+def _where(wanted: pd.Series, rows: pd.DataFrame, first: Indices) -> Binary:
     """For the wanted rows where the first such row stands, as text; "" for the others."""
     found = np.full(len(wanted), "", dtype=object)
     doubtful = np.flatnonzero(wanted)
@@ -53,7 +52,7 @@ def _where(wanted: pd.Series, rows: pd.DataFrame, first: npt.NDArray[np.int64]) 
     return found
 
 
-def _unbilled(rows: pd.DataFrame, name: npt.NDArray[np.int64]) -> Mask:
+def _unbilled(rows: pd.DataFrame, name: Indices) -> Binary:
     """Zeros without a cost, of a candidate whose better answers nearly all have one: calls that failed."""
     quality, cost = rows["quality"].to_numpy(), rows["cost"].to_numpy()
     above, billed = quality > 0, cost > 0
@@ -102,11 +101,11 @@ def outcome_candidates(outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _share(zero: Mask) -> float:
+def _share(zero: Binary) -> float:
     return float(zero.mean()) if len(zero) >= _ENOUGH else np.nan
 
 
-def _run_log10(zero: Mask) -> float:
+def _run_log10(zero: Binary) -> float:
     """log10 of n (1 - p) p^L, which bounds the chance of a run of L zeros among n draws of chance p; at most 0."""
     share = _share(zero)
     if np.isnan(share) or share in (0.0, 1.0):

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pipeline.data.outcomes import FloatMatrix, split_agents
+from pipeline.data.outcomes import split_agents
 from pipeline.encoders.similarity import nearest
+from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
 
 (PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS) = TABLES = (
@@ -26,7 +26,6 @@ OUTCOME_TABLES = (OUTCOME_FILE, OUTCOME_ROWS, OUTCOME_KEPT, OUTCOME_PROMPTS, OUT
 )  # fmt: skip
 """What is judged of an outcome table; `judged_outcomes` derives them."""
 
-BoolVector = npt.NDArray[np.bool_]
 ABSENT, QUARANTINED, KEPT = "absent", "quarantined", "kept"
 
 
@@ -79,7 +78,7 @@ def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str])
 
 
 def _with_nearest(
-    table: pd.DataFrame, name: str, vectors: FloatMatrix, rows: BoolVector, others: BoolVector | None = None
+    table: pd.DataFrame, name: str, vectors: FloatMatrix, rows: Binary, others: Binary | None = None
 ) -> pd.DataFrame:
     """Fill `name` for `rows` with the cosine to the nearest of `others`, by default the nearest earlier of `rows`."""
     own = np.flatnonzero(rows)

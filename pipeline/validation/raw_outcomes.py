@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pipeline.data.agents import Agent
 from pipeline.data.outcomes import split_agents
+from pipeline.runtime.arrays import Binary, Values
 from pipeline.runtime.tables import LINE, read_table
 
 ROW, FILE = "row", "file"
@@ -151,11 +151,11 @@ def _text(value: Any, only_text: bool) -> str | None:
     return str(value) if str(value).strip() else None
 
 
-def _numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+def _numbers(column: pd.Series) -> Values:
     return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _blank(column: pd.Series, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _blank(column: pd.Series, numbers: Values) -> Binary:
     """Where a cell that gave no number is empty."""
     blank = column.isna().to_numpy(copy=True)
     for i in np.flatnonzero(np.isnan(numbers) & ~blank):
@@ -164,7 +164,7 @@ def _blank(column: pd.Series, numbers: npt.NDArray[np.float64]) -> npt.NDArray[n
     return blank
 
 
-def _unread(column: pd.Series, unreadable: npt.NDArray[np.bool_]) -> pd.Series:
+def _unread(column: pd.Series, unreadable: Binary) -> pd.Series:
     """What stands in the cells that gave no number, "" for the others."""
     found = np.full(len(column), "", dtype=object)
     rows = np.flatnonzero(unreadable)

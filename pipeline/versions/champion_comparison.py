@@ -8,12 +8,13 @@ from pathlib import Path
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import TRAIN
 from pipeline.data.outcomes import split_agents
+from pipeline.gating import model_gates
+from pipeline.gating.agent_gates import GateParams, against_champion, evidence_of
 from pipeline.gating.champion import Champion, Choices
+from pipeline.gating.model_gates import ModelGateParams
+from pipeline.gating.results import GateResult
 from pipeline.runtime.tables import read_table, sha256_text
 from pipeline.runtime.track import MODELS, track_of
-from pipeline.stages import models_gate as model_gates
-from pipeline.stages.gate import GateParams, GateResult, against_champion, evidence_of
-from pipeline.stages.models_gate import ModelGateParams
 from pipeline.versions.folder import (
     EVIDENCE,
     LINEAGE,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.data.outcomes import label_matrix, split_agents
-from pipeline.metrics.multilabel import HEADLINE, Binary, Rows, Statistic, bootstrap, interval, resamples
+from pipeline.metrics.bootstrap import bootstrap, interval, resamples
+from pipeline.metrics.multilabel import HEADLINE, Statistic
+from pipeline.runtime.arrays import Binary, Indices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +111,7 @@ def _paired(
     return tuple(_metric(name, statistic, t, old, new, draws) for name, statistic in HEADLINE.items())
 
 
-def _metric(name: str, statistic: Statistic, truth: Binary, old: Binary, new: Binary, draws: Rows) -> PairedMetric:
+def _metric(name: str, statistic: Statistic, truth: Binary, old: Binary, new: Binary, draws: Indices) -> PairedMetric:
     low, high = interval(bootstrap(statistic, truth, new, draws) - bootstrap(statistic, truth, old, draws))
     before, after = statistic(truth, old), statistic(truth, new)
     figures = (before, after, after - before, low, high)

@@ -17,15 +17,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.special import logit, softmax
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.aptitude.capability import Capability, level_variance, levels
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson, Virtual
-from pipeline.routers.base.settings import Progress
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tasks.assignment import batches
-from pipeline.routers.tasks.shrunken_means import Values
 from pipeline.routers.tasks.task_heads import Learning
+from pipeline.runtime.arrays import FloatMatrix, Values
+from pipeline.runtime.progress import Progress
 
 if TYPE_CHECKING:
     import torch

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
-from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.data.outcomes import Outcomes
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tasks.communities import by_size
 from pipeline.routers.tasks.discovery import Discovery, discovered
-from pipeline.routers.tasks.graph import Indices, nearest
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.routers.tasks.graph import nearest
 from pipeline.routers.tasks.task_summary import distinctive
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 KEYWORDS = 5
 _FINE = (2.0, 4.0, 8.0, 16.0, 32.0)

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 _PENALTY = 1e-4
 

@@ -11,21 +11,22 @@ from typing import ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds, parts
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import parts
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Quantised
 from pipeline.routers.aptitude.attention_reader import LeanReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
 from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson, Reader
-from pipeline.routers.base.protocol import Quantised, Scorer
-from pipeline.routers.base.settings import Progress
+from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.shrunken_means import Values
 from pipeline.routers.text.prompt_features import Features
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 TENSORS = "aptitude.safetensors"
@@ -79,7 +80,7 @@ class AptitudeScorer(Scorer):
         """What every candidate answered."""
         return self._capability
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         """Held-out scores; of the full variant, which takes long, on some rows of the first fold."""
         vectors = self.frozen.embed(outcomes.prompts)
         held_out = parts(outcomes, folds)

@@ -9,12 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.base.settings import Progress
-from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
+from pipeline.runtime.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.data.folds import Folds, parts
+from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import MILLION, Priced
+from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError
 
-Figures = npt.NDArray[np.float64]
 BYTES_PER_TOKEN = 4.0
 _PRIOR_PROMPTS = 10.0
 """A slope is pulled towards 0 as if by so many more prompts on which length made no difference."""
 
 
-def tokens_in(prompts: Sequence[str]) -> Figures:
+def tokens_in(prompts: Sequence[str]) -> Values:
     """An estimate of each prompt's tokens for which no tokenizer is asked: UTF-8 bytes / 4, at least 1; float64 [n]."""
     sizes = [len(text.encode("utf-8", "surrogatepass")) for text in prompts]
     return np.maximum(np.array(sizes, dtype=np.float64) / BYTES_PER_TOKEN, 1.0)
 
 
-def prices_of(entries: Sequence[Priced]) -> Figures:
+def prices_of(entries: Sequence[Priced]) -> Values:
     """USD per million tokens in and out, float64 [c, 2]."""
     return np.array([(entry.usd_per_million_in, entry.usd_per_million_out) for entry in entries], dtype=np.float64)
 
@@ -45,15 +45,15 @@ class CostModel:
     beyond what was seen a line stays level. A level of NaN says that no cost is known, which is never 0.
     """
 
-    lines: Figures
-    prices: Figures | None = None
+    lines: Values
+    prices: Values | None = None
 
     @classmethod
     def constant(cls, costs: Sequence[float]) -> CostModel:
         """The same USD for every prompt."""
         return cls(np.array([(cost, 0.0, 0.0, 0.0) for cost in costs], dtype=np.float64).reshape(-1, 4))
 
-    def usd(self, tokens: Figures, prices: Figures | None = None) -> Figures:
+    def usd(self, tokens: Values, prices: Values | None = None) -> Values:
         """Expected USD float64 [n, c] of prompts of so many tokens [n]; NaN where unknown.
 
         `prices` [c, 2] replace those of the fit. Where the fit knew none they change nothing, since nobody knows how
@@ -65,13 +65,13 @@ class CostModel:
         answer = np.where(asked[:, 1] > 0, self.lengths(tokens) * asked[:, 1], 0.0)
         return (tokens[:, None] * asked[:, 0] + answer) / MILLION
 
-    def lengths(self, tokens: Figures) -> Figures:
+    def lengths(self, tokens: Values) -> Values:
         """Expected tokens of the answers, float64 [n, c]; NaN where unknown."""
         if self.prices is None:
             return np.full((len(tokens), len(self.lines)), np.nan)
         return self._on_lines(np.clip(tokens[:, None], self.lines[:, 2], self.lines[:, 3]))
 
-    def _on_lines(self, tokens: Figures) -> Figures:
+    def _on_lines(self, tokens: Values) -> Values:
         return np.maximum(self.lines[:, 0] + self.lines[:, 1] * tokens, 0.0)
 
     def joined(self, others: CostModel) -> CostModel:
@@ -112,7 +112,7 @@ def _usd_entry(level: float, slope: float) -> Any:
     return {"level": level, "slope": slope} if slope else level
 
 
-def fit_costs(tokens: Figures, outcomes: Outcomes, prices: Figures | None = None) -> CostModel:
+def fit_costs(tokens: Values, outcomes: Outcomes, prices: Values | None = None) -> CostModel:
     """Learn from outcomes' known costs; `tokens` [n] of their prompts, `prices` [c, 2] at which they were paid."""
     cost = outcomes.cost
     spread = float(tokens.var())
@@ -126,7 +126,7 @@ def fit_costs(tokens: Figures, outcomes: Outcomes, prices: Figures | None = None
     return CostModel(np.array(lines, dtype=np.float64).reshape(-1, 4), prices)
 
 
-def cross_fit_costs(tokens: Figures, outcomes: Outcomes, folds: Folds, prices: Figures | None = None) -> Figures:
+def cross_fit_costs(tokens: Values, outcomes: Outcomes, folds: Indices, prices: Values | None = None) -> Values:
     """Expected USD float64 [n, c] of each row by a fit that did not see its fold; NaN for rows of fold -1."""
     expected = np.full(outcomes.cost.shape, np.nan)
     for train, held_out in parts(outcomes, folds):
@@ -134,7 +134,7 @@ def cross_fit_costs(tokens: Figures, outcomes: Outcomes, folds: Folds, prices: F
     return expected
 
 
-def _cost_line(x: Figures, paid: npt.NDArray[np.floating], spread: float) -> tuple[float, float]:
+def _cost_line(x: Values, paid: npt.NDArray[np.floating], spread: float) -> tuple[float, float]:
     """Level and slope in USD, neither negative; what always costs the same costs just that."""
     if not len(x):
         return np.nan, 0.0
@@ -148,7 +148,7 @@ def _cost_line(x: Figures, paid: npt.NDArray[np.floating], spread: float) -> tup
 
 
 def _length_line(
-    x: Figures, paid: npt.NDArray[np.floating], prices: Sequence[float], spread: float
+    x: Values, paid: npt.NDArray[np.floating], prices: Sequence[float], spread: float
 ) -> tuple[float, float]:
     """Level and slope in tokens of the answer; unknown where answers cost nothing, so that no cost tells of them."""
     usd_in, usd_out = prices
@@ -157,7 +157,7 @@ def _length_line(
     return _line(x, (paid.astype(np.float64) * MILLION - x * usd_in) / usd_out, spread)
 
 
-def _line(x: Figures, y: Figures, spread: float) -> tuple[float, float]:
+def _line(x: Values, y: Values, spread: float) -> tuple[float, float]:
     """Least squares, the slope pulled towards 0 by prior prompts of the whole table's `spread` (variance)."""
     away = x - x.mean()
     square = float(away @ away)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
-from pipeline.encoders.windows import Embedding, Reader
+from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.windows import Embedding
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.encoders.sentence_encoder import Encoder
-
-Folds = npt.NDArray[np.int64]
-Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
+from pipeline.encoders.quantised import Int8, Quantised
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,10 @@ class Predictions:
 
     candidates: tuple[str, ...]
     quality: FloatMatrix
-    cost: npt.NDArray[np.float64]
-    chosen: npt.NDArray[np.bool_]
-    operating: npt.NDArray[np.bool_] | None = None
-    error: npt.NDArray[np.float64] | None = None
+    cost: Values
+    chosen: Binary
+    operating: Binary | None = None
+    error: Values | None = None
 
     def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
         """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
@@ -56,7 +52,7 @@ class Predictions:
         )
 
 
-def gathered(parts: Sequence[tuple[npt.NDArray[np.int64], Predictions]]) -> Predictions:
+def gathered(parts: Sequence[tuple[Indices, Predictions]]) -> Predictions:
     """Predictions of parts, each with the rows that they are for, as one; the rows together are 0 to n - 1."""
     order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
     made = [predictions for _, predictions in parts]
@@ -78,7 +74,7 @@ class Router(Protocol):
     @property
     def candidates(self) -> tuple[str, ...]: ...
 
-    def fit(self, outcomes: Outcomes, folds: Folds) -> None:
+    def fit(self, outcomes: Outcomes, folds: Indices) -> None:
         """Learn from outcomes. `folds` gives each row's fold (0, 1, ...), or -1: never held out.
 
         Calibration and thresholds come from predictions of held-out folds only.
@@ -87,14 +83,6 @@ class Router(Protocol):
     def predict(self, prompts: Sequence[str]) -> Predictions: ...
 
     def save(self, folder: Path) -> None: ...
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """Held-out scores float32 [n, c] of the same fold fits twice: by the encoder in fp32, and in int8."""
-
-    fp32: FloatMatrix
-    int8: FloatMatrix
 
 
 class Scorer(Protocol):
@@ -110,7 +98,7 @@ class Scorer(Protocol):
     int8: Int8 | None = None
     quantised: Quantised | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         """Scores of each row from a fit that did not see its fold, NaN for rows of fold -1.
 
         What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
@@ -134,9 +122,9 @@ class KnowsUncertainty(Protocol):
     rows of fold -1; a policy that doubts is chosen on that.
     """
 
-    held_out_error: npt.NDArray[np.float64] | None
+    held_out_error: Values | None
 
-    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.float64]:
+    def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
         """The standard error of each quality that `scores` gives of the same arguments, float64 [n, c]."""
 
 
@@ -144,5 +132,5 @@ class KnowsUncertainty(Protocol):
 class KnowsTasks(Protocol):
     """An ability that a scorer may have: it tells a prompt that is like none that it learnt from."""
 
-    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
+    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts match no known task, bool [n]."""

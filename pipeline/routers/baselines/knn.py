@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.baselines.prompt_effects import Decomposed
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "knn.safetensors"
 COUNTS = (5, 10, 20, 50, 100, 200, 400)
@@ -44,7 +44,7 @@ class NeighboursScorer(Scorer):
         self._known = Decomposed.of(self._quality)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
 
         def fit(setting: Setting, vectors: FloatMatrix, part: Outcomes) -> Score:

@@ -9,12 +9,12 @@ from typing import ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import PENALTIES, apply_heads, fit_heads
 from pipeline.routers.base.protocol import Scorer
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "linear.safetensors"
 
@@ -30,7 +30,7 @@ class LinearScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         def fit(penalty: float, vectors: FloatMatrix, part: Outcomes) -> Score:
             heads = fit_heads(vectors, part, penalty, balanced=True)
             return lambda asked: apply_heads(asked, *heads)

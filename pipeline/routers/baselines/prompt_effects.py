@@ -15,14 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 _ROUNDS = 10
 _UNKNOWN = 0.5
 """The level of a candidate that was never tried."""
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Decomposed:
         return np.asarray(self.level + (weights @ self.shared) / count + rest, dtype=np.float32)
 
 
-def _shared(known: Values, tried: npt.NDArray[np.bool_], level: Values) -> Values:
+def _shared(known: Values, tried: Binary, level: Values) -> Values:
     """What a prompt's other outcomes lead one to expect above or below each candidate's level, float64 [n, c]."""
     times, others = np.maximum(tried.sum(axis=0), 1), tried.sum(axis=1, keepdims=True)
     for _ in range(_ROUNDS):
@@ -68,7 +66,7 @@ def _shared(known: Values, tried: npt.NDArray[np.bool_], level: Values) -> Value
     return np.asarray((above.sum(axis=1, keepdims=True) - above) / (others - tried + ratio))
 
 
-def _variance_ratio(above: Values, total: Values, others: npt.NDArray[np.int64]) -> float:
+def _variance_ratio(above: Values, total: Values, others: Indices) -> float:
     """Variance of one outcome over that of a prompt's effect; infinite where a prompt's outcomes are unrelated."""
     squares = float((above * above).sum())
     pairs = float((others * (others - 1)).sum())

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
+from pipeline.learning.tfidf import new_vectorizer
 from pipeline.routers.base.protocol import Scorer
+from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.tables import write_json
 
 TENSORS = "tfidf.safetensors"
@@ -34,7 +35,7 @@ class LexicalScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
             vectorizer = new_vectorizer()
@@ -64,11 +65,3 @@ class LexicalScorer(Scorer):
         words = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
         self._vectorizer = new_vectorizer(vocabulary={word: i for i, word in enumerate(words)})
         self._vectorizer.idf_ = tensors["idf"]
-
-
-def new_vectorizer(vocabulary: dict[str, int] | None = None) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(
-        ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", vocabulary=vocabulary, dtype=np.float64
-    )

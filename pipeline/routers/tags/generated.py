@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tags.tag_sources import Places, Tensors
 from pipeline.routers.tags.vocabulary import Embed, Vocabulary
+from pipeline.runtime.arrays import FloatMatrix
 
 Write = Callable[[Sequence[str]], Sequence[tuple[str, ...]]]
 """From prompts to tags in normal form, as `TagGenerator.tags` gives them."""

@@ -11,23 +11,24 @@ import numpy as np
 import scipy.sparse as sparse
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.evaluation.reference_strategies import best_single
+from pipeline.encoders.quantised import Quantised
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import level_scores
-from pipeline.routers.base.protocol import Quantised, Scorer
-from pipeline.routers.base.settings import Progress
+from pipeline.metrics.candidate_means import best_single
+from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
 from pipeline.routers.tags.generator import TagGenerator
 from pipeline.routers.tags.scores import Variant
-from pipeline.routers.tags.settings import TagsParams
 from pipeline.routers.tags.tag_evidence import Evidence
 from pipeline.routers.tags.tag_sources import Member
 from pipeline.routers.tags.tagging import Tagged, Tagging, fit_tagging
 from pipeline.routers.tags.training_memory import Memory
+from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 TENSORS = "tags.safetensors"
@@ -62,7 +63,7 @@ class TagsScorer(Scorer):
         self._evidence: Evidence | None = None
         self._memory: Memory | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         tagged: dict[bytes, Tagged] = {}

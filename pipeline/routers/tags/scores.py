@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tags.tag_sources import Member
-from pipeline.routers.tags.tallies import Tallies, Values
+from pipeline.routers.tags.tallies import Tallies
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 MAPS = ("level", "slope", "centre")
 _PARTS = 5

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tags.scores import (
     MAPS,
     Kinds,
@@ -23,7 +22,8 @@ from pipeline.routers.tags.scores import (
 )
 from pipeline.routers.tags.tag_sources import Member
 from pipeline.routers.tags.tallies import NAMES as TALLIES
-from pipeline.routers.tags.tallies import Tallies, Values, against
+from pipeline.routers.tags.tallies import Tallies, against
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 _UNKNOWN = 0.5
 _USUAL_SHARE = 0.3

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.baselines.clusters import k_means, nearest_centre
 from pipeline.routers.tags.vocabulary import Vocabulary
 from pipeline.routers.text.key_phrases import key_phrases
 from pipeline.routers.text.surface_tags import surface_tags
+from pipeline.runtime.arrays import FloatMatrix
 
 Tensors = dict[str, Any]
 """Arrays by name, as safetensors holds them."""

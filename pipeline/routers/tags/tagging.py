@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.tags.generated import GeneratedTags, Write
 from pipeline.routers.tags.scores import Kinds
-from pipeline.routers.tags.settings import TagsParams
 from pipeline.routers.tags.tag_sources import (
     ClusterTags,
     Member,
@@ -28,6 +27,7 @@ from pipeline.routers.tags.tag_sources import (
 from pipeline.routers.tags.vocabulary import Embed, Vocabulary, mine
 from pipeline.routers.text.key_phrases import key_phrases
 from pipeline.routers.text.surface_tags import surface_tags
+from pipeline.runtime.arrays import FloatMatrix
 
 _PROMPTS_A_CLUSTER = 5
 

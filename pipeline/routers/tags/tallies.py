@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.metrics.cost_quality import TIE
+from pipeline.runtime.arrays import FloatMatrix, Values
 
-Values = npt.NDArray[np.float64]
 NAMES = ("wins", "ties", "losses")
 
 

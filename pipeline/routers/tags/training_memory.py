@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 
 from pipeline.routers.tags.tag_sources import Member, Tensors
-from pipeline.routers.tags.tallies import Values
+from pipeline.runtime.arrays import Indices, Values
 
 _BYTES = 16
 _NAMES = ("digests", "columns", "starts", "judge")
@@ -33,7 +33,7 @@ class Memory:
         digests = np.frombuffer(b"".join(map(_digest, prompts)), dtype=np.uint8).reshape(len(prompts), _BYTES)
         return cls(digests, member, judge)
 
-    def rows(self, prompts: Sequence[str]) -> npt.NDArray[np.int64]:
+    def rows(self, prompts: Sequence[str]) -> Indices:
         """Where each prompt stands, -1 for one that is not known."""
         place = {self.digests[row].tobytes(): row for row in range(len(self.digests))}
         return np.array([place.get(_digest(text), -1) for text in prompts], dtype=np.int64)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 Embed = Callable[[Sequence[str]], FloatMatrix]
 """Phrases to unit vectors float32 [n, width]; a phrase that the encoder cannot read gets a row of NaN."""
@@ -75,7 +74,7 @@ def merged(phrases: Sequence[str], embed: Embed, similarity: float) -> Vocabular
     return Vocabulary(tuple(tags), index)
 
 
-def _groups(vectors: FloatMatrix, similarity: float) -> npt.NDArray[np.int64]:
+def _groups(vectors: FloatMatrix, similarity: float) -> Indices:
     """The number of each phrase's group of near-synonyms; one that cannot be read stands alone."""
     from sklearn.cluster import DBSCAN
 

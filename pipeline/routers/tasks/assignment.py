@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.graph import Indices
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 Tensors = dict[str, Any]
 _STEPS, _BATCH = 600, 256

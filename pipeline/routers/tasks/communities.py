@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.routers.tasks.graph import Edges, Indices
+from pipeline.routers.tasks.graph import Edges
+from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError
 
 _ROUNDS = 2

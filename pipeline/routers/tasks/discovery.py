@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.communities import by_size, communities, gathered_small
-from pipeline.routers.tasks.graph import Edges, Indices, Neighbours, nearest
-from pipeline.routers.tasks.ranking import Ranks, ranks, worth
-from pipeline.routers.tasks.shrunken_means import Prior, Values, row_errors, task_means
+from pipeline.routers.tasks.graph import Edges, Neighbours, nearest
+from pipeline.routers.tasks.ranking import ranks, worth
+from pipeline.routers.tasks.shrunken_means import Prior, row_errors, task_means
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 LEAST = 10
 """Prompts that a task has at least."""
@@ -85,7 +86,7 @@ class _Fold:
     """What one held-out fold needs: a graph's neighbours, qualities, and who votes for each held-out prompt."""
 
     neighbours: Neighbours
-    ranked: Ranks
+    ranked: Indices
     learnt: FloatMatrix
     held_out: FloatMatrix
     voters: Indices
@@ -134,7 +135,7 @@ def _best(tried: dict[Discovery, _Judged]) -> Discovery:
     return best if gained.mean() > _CERTAIN * gained.std() / np.sqrt(len(gained)) else alone
 
 
-def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Ranks, held_out: np.ndarray) -> _Fold:
+def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Indices, held_out: np.ndarray) -> _Fold:
     known = features[~held_out]
     most = max(Discovery.neighbours, *_NEIGHBOURS)
     voters = nearest(features[held_out], known, _VOTERS).places

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tasks.communities import communities
-from pipeline.routers.tasks.graph import Edges, Indices, nearest
+from pipeline.routers.tasks.graph import Edges, nearest
 from pipeline.routers.tasks.task_summary import distinctive
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 
 _NEIGHBOURS, _RESOLUTION = 10, 1.0
 Ids = tuple[str, ...]
@@ -49,7 +48,7 @@ class Drift:
 
 
 def drift_of(
-    prompt_ids: Sequence[str], texts: Sequence[str], features: FloatMatrix, new: npt.NDArray[np.bool_],
+    prompt_ids: Sequence[str], texts: Sequence[str], features: FloatMatrix, new: Binary,
     least_cosine: float, seed: int,
 ) -> Drift:  # fmt: skip
     """Cluster the prompts that are `new`, bool [n]; `features` are unit vectors float32 [n, width].

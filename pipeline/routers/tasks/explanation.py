@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 _LEAST, _MOST = 0.02, 5
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.ranking import Ranks, agreement
+from pipeline.routers.tasks.ranking import agreement
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 
 _CELLS = 1 << 24
-
-Indices = npt.NDArray[np.int64]
-Weights = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,11 @@ class Edges:
 
     left: Indices
     right: Indices
-    cosine: Weights
-    agreement: Weights
+    cosine: FloatMatrix
+    agreement: FloatMatrix
 
     @classmethod
-    def of(cls, neighbours: Neighbours, ranked: Ranks) -> Edges:
+    def of(cls, neighbours: Neighbours, ranked: Indices) -> Edges:
         """Two prompts are joined where either is among the other's neighbours."""
         n, k = neighbours.places.shape
         one, two = np.repeat(np.arange(n), k), neighbours.places.ravel()
@@ -73,10 +69,10 @@ class Edges:
         relative = np.where(known, overlap, average) / max(float(average), 1e-6)
         return cls(left, right, neighbours.cosines.ravel()[first], relative.astype(np.float32))
 
-    def where(self, kept: npt.NDArray[np.bool_]) -> Edges:
+    def where(self, kept: Binary) -> Edges:
         return Edges(self.left[kept], self.right[kept], self.cosine[kept], self.agreement[kept])
 
-    def weights(self, of_agreement: float) -> Weights:
+    def weights(self, of_agreement: float) -> FloatMatrix:
         """Cosine times agreement, of which `of_agreement` in 0..1 says how much it counts; never negative."""
         factor = 1 - of_agreement + of_agreement * self.agreement
         return np.asarray(np.maximum(self.cosine, 0) * factor, dtype=np.float32)

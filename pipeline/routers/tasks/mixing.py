@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.learning.linear_heads import held_out_loss, level_scores
-from pipeline.routers.tasks.graph import Indices
 from pipeline.routers.tasks.model import Estimates, Mixing
-from pipeline.routers.tasks.shrunken_means import Errors, Values, errors
+from pipeline.routers.tasks.shrunken_means import Errors, errors
+from pipeline.runtime.arrays import Indices, Values
 
 _ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
 _TASK_HEADS = (0.0, 0.5, 1.0)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.assignment import Assignment
 from pipeline.routers.tasks.discovery import Discovery, Tasks, discovered
 from pipeline.routers.tasks.graph import nearest
 from pipeline.routers.tasks.shortlists import shortlists
-from pipeline.routers.tasks.shrunken_means import Values, joined_means, standard_error, task_means
+from pipeline.routers.tasks.shrunken_means import joined_means, standard_error, task_means
 from pipeline.routers.tasks.task_heads import Heads
 from pipeline.routers.text.prompt_features import Features
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 Tensors = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Estimates:
     headed: FloatMatrix
     spread: FloatMatrix
     confidence: FloatMatrix
-    strange: npt.NDArray[np.bool_]
+    strange: Binary
 
     def mixed(self, how: Mixing) -> Values:
         """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
@@ -62,7 +62,7 @@ class Estimates:
         found[abstains, :heads] = self.general[abstains]
         return found
 
-    def abstains(self, how: Mixing) -> npt.NDArray[np.bool_]:
+    def abstains(self, how: Mixing) -> Binary:
         """For which prompts no task is trusted, bool [n]."""
         return np.asarray(self.strange | (self.confidence < how.floor))
 
@@ -83,10 +83,10 @@ class TaskModel:
     features: Features
     assignment: Assignment
     heads: Heads
-    group: npt.NDArray[np.int64]
+    group: Indices
     means: Values
     error: Values
-    shortlist: npt.NDArray[np.bool_]
+    shortlist: Binary
 
     @classmethod
     def fit(cls, outcomes: Outcomes, vectors: FloatMatrix, how: Discovery, seed: int) -> tuple[TaskModel, Tasks]:

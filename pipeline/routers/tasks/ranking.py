@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices
 
 PERSISTENCE = 0.8
 _BLOCK = 1 << 17
-
-Ranks = npt.NDArray[np.int64]
 
 
 def worth(quality: FloatMatrix, cost: FloatMatrix, quality_per_usd: float) -> FloatMatrix:
@@ -21,7 +18,7 @@ def worth(quality: FloatMatrix, cost: FloatMatrix, quality_per_usd: float) -> Fl
     return quality if quality_per_usd == 0 else np.asarray(quality - quality_per_usd * cost, dtype=np.float32)
 
 
-def ranks(quality: FloatMatrix) -> Ranks:
+def ranks(quality: FloatMatrix) -> Indices:
     """int64 [n, c]: 1 for the best of a row; ties share the first of their ranks; c + 1 where a candidate is untried.
 
     A row that tells no two candidates apart has rank 0 throughout.
@@ -35,7 +32,7 @@ def ranks(quality: FloatMatrix) -> Ranks:
     return found
 
 
-def agreement(ranked: Ranks, left: Ranks, right: Ranks) -> npt.NDArray[np.float32]:
+def agreement(ranked: Indices, left: Indices, right: Indices) -> FloatMatrix:
     """Rank-biased overlap in 0..1 of rows `left` [m] and `right` [m] of `ranked`, float32 [m]; NaN: nothing to compare.
 
     Webber et al., 2010 (doi 10.1145/1852102.1852106): the mean over depths d, weighed by p^(d-1), of the overlap of
@@ -49,7 +46,7 @@ def agreement(ranked: Ranks, left: Ranks, right: Ranks) -> npt.NDArray[np.float3
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
-def _agreement(left: Ranks, right: Ranks) -> npt.NDArray[np.float32]:
+def _agreement(left: Indices, right: Indices) -> FloatMatrix:
     c = left.shape[1]
     both = (left <= c) & (right <= c)
     total, weight = np.zeros(len(left)), np.zeros(len(left))

@@ -9,24 +9,25 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.folds import Folds, make_folds, parts
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.folds import make_folds, parts
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Quantised
 from pipeline.learning.linear_heads import level_scores
-from pipeline.routers.base.protocol import Quantised, Scorer
-from pipeline.routers.base.settings import Progress
+from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.drift import Drift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
 from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_errors, gathered_estimates
 from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
-from pipeline.routers.tasks.shrunken_means import Prior, Values
+from pipeline.routers.tasks.shrunken_means import Prior
 from pipeline.routers.tasks.task_summary import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.text.prompt_features import Features
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 TENSORS = "tasks.safetensors"
@@ -60,7 +61,7 @@ class TasksScorer(Scorer):
         self._model: TaskModel | None = None
         self._evidence: Evidence | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Folds) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented
@@ -112,7 +113,7 @@ class TasksScorer(Scorer):
         scores = self.scores([prompt], vector[None])[0]
         return explanation(shares, evidence.phrases, model.means, self.candidates, scores)
 
-    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> npt.NDArray[np.bool_]:
+    def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""
         model, _ = self._fitted()
         return model.assignment.strange(model.features.of(prompts, vectors))
@@ -171,7 +172,7 @@ class TasksScorer(Scorer):
         self.mixing = Mixing(**facts["mixing"])
         self._model, self._evidence = TaskModel.load(tensors), Evidence.load(facts["evidence"], tensors)
 
-    def _models(self, outcomes: Outcomes, vectors: FloatMatrix, folds: Folds) -> list[tuple[np.ndarray, TaskModel]]:
+    def _models(self, outcomes: Outcomes, vectors: FloatMatrix, folds: Indices) -> list[tuple[np.ndarray, TaskModel]]:
         """For each fold the rows that it holds out, and a model that did not see them."""
         found = []
         for learnt, held_out in parts(outcomes, folds):

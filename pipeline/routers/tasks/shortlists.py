@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 COVERED = 0.8
 _TIE = 1e-6
 
 
-def shortlists(quality: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> npt.NDArray[np.bool_]:
+def shortlists(quality: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> Binary:
     """bool [tasks, c]: the most preferred, until they have a share `covered` of what a task's prompts prefer.
 
     Candidates that are tied for the best answer share the prompt. Where all are tied, none is preferred, and the prompt

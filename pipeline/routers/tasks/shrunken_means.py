@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.routers.tasks.graph import Indices
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
-Values = npt.NDArray[np.float64]
 _LEVEL_PRIOR = 10.0
 _DOUBTFUL = 10.0
 """So many answers that vary as much as any can (.25) stand beside each candidate's own: few equal ones prove little."""
@@ -56,9 +53,7 @@ def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: Prior
     return np.asarray(np.where(tried > 0, of_group + levels + contrasts, 0.5))
 
 
-def pulled(
-    values: Values, known: npt.NDArray[np.bool_], place: Indices, places: int, prior: float, towards: Values
-) -> Values:
+def pulled(values: Values, known: Binary, place: Indices, places: int, prior: float, towards: Values) -> Values:
     """Means of rows of values [n, c] by place, each as if `prior` more rows had the value `towards` [c]."""
     total, count = np.zeros((places, values.shape[1])), np.zeros((places, values.shape[1]))
     np.add.at(total, place, values)

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.tasks.assignment import batches
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 
 if TYPE_CHECKING:
     import torch
 
 Tensors = dict[str, Any]
-Block = npt.NDArray[np.float32]
-Shortlist = npt.NDArray[np.bool_]
 _MEMBERS, _HIDDEN = 8, 64
 _DROP_IN, _DROP = 0.1, 0.3
 _RATE, _DECAY = 1e-3, 1e-2
@@ -49,11 +46,11 @@ class Heads:
     biases [m, 1, hidden], [m, 1, c] and [m, tasks, c]; all float32. A task head is zero where none was trained.
     """
 
-    arrays: tuple[Block, ...]
+    arrays: tuple[FloatMatrix, ...]
 
     @classmethod
     def fit(
-        cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Shortlist, seed: int
+        cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int
     ) -> Heads:
         """Learn from features [n, width], qualities [n, c] (NaN where untried), the probability of each task [n, tasks]
         and which candidates have heads there, bool [tasks, c].
@@ -103,8 +100,8 @@ def _of_tasks(hidden: torch.Tensor, belongs: torch.Tensor, tasks: torch.Tensor, 
 
 
 def _trained(
-    features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Shortlist, seed: int
-) -> Sequence[Block]:
+    features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int
+) -> Sequence[FloatMatrix]:
     import torch
 
     draws = torch.Generator().manual_seed(seed)
@@ -117,7 +114,7 @@ def _trained(
     second = [torch.zeros(_MEMBERS, tasks, _HIDDEN, c), torch.zeros(_MEMBERS, tasks, c)]
     steps = max(_LEAST_STEPS, _EPOCHS * -(-n // _BATCH))
 
-    def asked(rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def asked(rows: Indices) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.from_numpy(features[rows] * _scale(features)), torch.from_numpy(quality[rows])
 
     def hidden(inputs: torch.Tensor, train: bool) -> torch.Tensor:

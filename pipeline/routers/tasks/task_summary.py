@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.discovery import Tasks
-from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.shrunken_means import Values
 from pipeline.routers.text.key_phrases import key_phrases
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 _PHRASES, _NEAREST = 8, 5
 _LEAST_PROMPTS = 3

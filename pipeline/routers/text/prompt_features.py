@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.text.character_ngrams import Grams
 from pipeline.routers.text.surface_features import surface
+from pipeline.runtime.arrays import FloatMatrix
 
 _GRAM_AXES = 64
 _LEAST_LENGTH = 0.1

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.data.outcomes import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 _RANGES = {
     "latin": "A-Z a-z \u00c0-\u024f",
@@ -50,7 +49,7 @@ def surface(texts: Sequence[str]) -> FloatMatrix:
     return np.hstack([shares, np.array(others).reshape(len(texts), 4)]).astype(np.float32)
 
 
-def _counts(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+def _counts(texts: Sequence[str]) -> Values:
     """How many characters of each kind, float64 [n, kinds], counted a block of texts at a time."""
     classes, kinds = _classes()
     found = np.zeros((len(texts), kinds.shape[1]))
@@ -65,7 +64,7 @@ def _counts(texts: Sequence[str]) -> npt.NDArray[np.float64]:
 
 
 @cache
-def _classes() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _classes() -> tuple[Indices, Indices]:
     """The class of each character of the basic plane, int64 [65536], and what kinds a class is of [classes, kinds]."""
     table = np.zeros((1 << 16, len(_RANGES)), dtype=np.int64)
     for kind, ranges in enumerate(_RANGES.values()):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.training_index import Neighbour as Neighbour
+from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 
 
 @dataclass(frozen=True)
@@ -23,12 +20,12 @@ class Scored:
     """
 
     quality: FloatMatrix
-    cost: npt.NDArray[np.float64]
+    cost: Values
     tokens: int
     windows: int
     neighbours: tuple[Neighbour, ...]
-    allowed: npt.NDArray[np.bool_] | None = None
-    error: npt.NDArray[np.float64] | None = None
+    allowed: Binary | None = None
+    error: Values | None = None
     is_new: bool | None = None
 
 

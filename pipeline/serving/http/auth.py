@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.runtime.hosts import LOOPBACK
 from pipeline.serving.http.api_keys import ROUTE, Keys
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.limits import API
 from pipeline.serving.http.request_routing import asked_by
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 METRICS = "/metrics"
 
 
@@ -73,11 +73,6 @@ class BrowserGuard:
             await self.app(scope, receive, send)
             return
         await answer(problem, scope)(scope, receive, send)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens there."""
-    return host in LOOPBACK
 
 
 def _name(host: str) -> str:

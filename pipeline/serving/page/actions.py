@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.data.outcomes import FloatMatrix
-from pipeline.stages.gate import PASSED, GateResult
+from pipeline.gating.results import PASSED, GateResult
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.versions.audit import Audit
 
 if TYPE_CHECKING:

@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError
 from pipeline.serving.page.actions import Holdout
 
 STEPS = 400
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def cost_quality(holdout: Holdout) -> CostQuality:
     )
 
 
-def _swept(expected: Floats, quality: Floats, cost: Floats) -> list[Point]:
+def _swept(expected: Values, quality: Values, cost: Values) -> list[Point]:
     """Mean cost and quality at each price, dearest first; prices with the same outcome are one point."""
     highest = cost.max() or 1.0
     points: dict[tuple[float, float], Point] = {}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.data.folds import NEVER, ONE_PART_ABOVE, inner_folds, make_folds, parts
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
+from pipeline.runtime.arrays import FloatMatrix
 
 
 def _labels(rows: int, shares: tuple[float, ...], seed: int = 0) -> FloatMatrix:

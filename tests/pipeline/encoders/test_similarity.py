@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders import similarity as near_duplicates
 from pipeline.encoders.similarity import embed_for_comparison, nearest
+from pipeline.runtime.arrays import FloatMatrix
 
 ASKED = "Book me a table for four at the harbour on Friday evening."
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.evaluation import plot_data
 from pipeline.evaluation.plots import PICTURES, draw_all
 from pipeline.metrics.multilabel import expected_calibration_error, micro_f1
+from pipeline.runtime.arrays import FloatMatrix
 
 NAMES = ("coding", "sql", "email", "legal")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 
 from pipeline.data.agents import AGENTS_FILE, read_agents
+from pipeline.gating.agent_gates import Evidence, GateParams, judge
 from pipeline.gating.champion import CHAMPION, Champion, Choices, write_champion
-from pipeline.metrics.multilabel import Binary, micro_f1, recall
+from pipeline.gating.results import FAILED, PASSED, UNDECIDABLE, GateResult
+from pipeline.metrics.multilabel import micro_f1, recall
+from pipeline.runtime.arrays import Binary
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import sha256_text, write_json, write_table
-from pipeline.stages.gate import FAILED, PASSED, UNDECIDABLE, Evidence, GateParams, GateResult, gate, gather, judge
+from pipeline.stages.gate import gate, gather
 
 PARAMS = GateParams(
     micro_f1=0.80, macro_f1=0.70, rare_recall=0.50, rare_below=20, rare_minimum=2, calibration_error=0.06,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.gating.champion import Champion
-from pipeline.stages.gate import FAILED, PASSED, UNDECIDABLE, GateResult
-from pipeline.stages.models_gate import ModelEvidence, ModelGateParams, judge
+from pipeline.gating.model_gates import ModelEvidence, ModelGateParams, judge
+from pipeline.gating.results import FAILED, PASSED, UNDECIDABLE, GateResult
 
 PARAMS = ModelGateParams(
     quality=0.5, judged=0.25, calibration_error=0.1, cost_usd=0.02, cost_rise=0.1, row_drop=0.1, margin=0.05,

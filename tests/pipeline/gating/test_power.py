@@ -16,10 +16,11 @@ from benchmarks.gate_power import (
     settings,
     shipped_holdout,
 )
+from pipeline.gating.agent_gates import Evidence, GateParams, against_champion
 from pipeline.gating.champion import Champion
+from pipeline.gating.results import GATE
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.runtime.params import read
-from pipeline.stages.gate import NAME, Evidence, GateParams, against_champion
 
 PAIRS = 300
 Rates = dict[str, dict[str, float]]
@@ -32,7 +33,7 @@ def holdout() -> Holdout:
 
 @pytest.fixture(scope="module")
 def params() -> GateParams:
-    return read(NAME, GateParams).model_copy(update={"resamples": 200})
+    return read(GATE, GateParams).model_copy(update={"resamples": 200})
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.learning.calibration import STRENGTHS, Calibration, fit_calibration
 from pipeline.metrics.multilabel import expected_calibration_error
+from pipeline.runtime.arrays import FloatMatrix
 
 SLOPE, OFFSET = 1.8, np.array([-1.0, -0.5, 0.0])
 

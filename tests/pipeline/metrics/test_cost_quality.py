@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.metrics import cost_quality as m
+from pipeline.metrics.bootstrap import RESAMPLES, Resampled, resampling_weights, short
 from pipeline.metrics.reliability import Reliability
 
 NAN = np.nan
@@ -22,7 +23,7 @@ def curve(*points: tuple[float, float]) -> m.Curve:
 
 
 def test_what_is_not_known_is_left_out_of_a_mean_and_is_never_zero() -> None:
-    means = m.Resampled.of([np.array([1.0, NAN, 0.5, NAN]), np.array([NAN] * 4)])
+    means = Resampled.of([np.array([1.0, NAN, 0.5, NAN]), np.array([NAN] * 4)])
     assert means.value[0] == 0.75
     assert means.figure(1) == {"value": None, "low": None, "high": None}
     assert np.nanmin(means.draws[:, 0]) >= 0.5
@@ -30,25 +31,25 @@ def test_what_is_not_known_is_left_out_of_a_mean_and_is_never_zero() -> None:
 
 def test_columns_are_resampled_together_so_that_a_constant_difference_has_no_width() -> None:
     values = np.random.default_rng(0).random(200)
-    means = m.Resampled.of([values, values + 0.1, values[::-1]])
+    means = Resampled.of([values, values + 0.1, values[::-1]])
     np.testing.assert_allclose(means.draws[:, 1] - means.draws[:, 0], 0.1)
     assert np.ptp(means.draws[:, 2] - means.draws[:, 0]) > 0.05
 
 
 def test_one_set_of_draws_serves_every_call() -> None:
     values = np.random.default_rng(0).random(300)
-    one = m.Resampled.of([values])
-    other = m.Resampled.of([values * 2, values])
+    one = Resampled.of([values])
+    other = Resampled.of([values * 2, values])
     np.testing.assert_allclose(one.draws[:, 0], other.draws[:, 1])
-    blocks = np.concatenate(list(m.resampling_weights(300)))
-    assert blocks.shape == (m.RESAMPLES, 300)
+    blocks = np.concatenate(list(resampling_weights(300)))
+    assert blocks.shape == (RESAMPLES, 300)
     assert (blocks.sum(axis=1) == 300).all()
     np.testing.assert_allclose(one.draws[:, 0], blocks @ values / 300)
 
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     values = (np.arange(1000) % 2).astype(np.float64)
-    figure = m.Resampled.of([values]).figure(0)
+    figure = Resampled.of([values]).figure(0)
     half = 1.96 * np.sqrt(0.25 / 1000)
     assert figure["value"] == 0.5
     assert figure["low"] == pytest.approx(0.5 - half, abs=0.003)
@@ -57,7 +58,7 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
 
 def test_groups_count_alike_however_many_prompts_they_have() -> None:
     values = np.array([1.0, 1.0, 1.0, 0.0])
-    means = m.Resampled.of([values], [np.array([0, 1, 2]), np.array([3])])
+    means = Resampled.of([values], [np.array([0, 1, 2]), np.array([3])])
     assert means.value[0] == 0.5
     assert set(np.unique(means.draws)) == {0.0, 0.5, 1.0}
 
@@ -65,10 +66,10 @@ def test_groups_count_alike_however_many_prompts_they_have() -> None:
 def test_two_thousand_resamples_of_ten_thousand_prompts_never_lie_in_memory_together() -> None:
     column = np.random.default_rng(0).random(10_000)
     tracemalloc.start()
-    m.Resampled.of([column])
+    Resampled.of([column])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < m.RESAMPLES * 10_000 * 8 / 2
+    assert peak < RESAMPLES * 10_000 * 8 / 2
 
 
 def test_the_share_of_the_gap_that_is_closed() -> None:
@@ -213,6 +214,6 @@ def test_the_calibration_error_has_an_interval_over_prompts() -> None:
 
 
 def test_small_costs_keep_their_digits() -> None:
-    assert m.short(0.0000812345678) == 8.12346e-05
-    assert m.short(0.005020408) == 0.00502041
-    assert m.short(0.5123456789) == 0.512346
+    assert short(0.0000812345678) == 8.12346e-05
+    assert short(0.005020408) == 0.00502041
+    assert short(0.5123456789) == 0.512346

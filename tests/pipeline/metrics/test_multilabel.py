@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from pipeline.metrics import multilabel as metrics
-from pipeline.metrics.multilabel import Binary
+from pipeline.runtime.arrays import Binary
 
 
 def _pair(seed: int, rows: int = 30, columns: int = 5, share: float = 0.3) -> tuple[Binary, Binary]:

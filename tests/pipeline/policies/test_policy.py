@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.policies.policy import (
     BestPolicy,
     BudgetPolicy,
@@ -24,6 +23,7 @@ from pipeline.policies.policy import (
     policy_from_json,
 )
 from pipeline.policies.thresholds import fit_subset_policy
+from pipeline.runtime.arrays import FloatMatrix
 
 
 def _matrix(*rows: tuple[float, ...]) -> FloatMatrix:

@@ -14,7 +14,7 @@ import pytest
 from sandbox import ROOT
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import Candidate
 from pipeline.data.prices import Priced
 from pipeline.evaluation.scoring import score
@@ -26,6 +26,7 @@ from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.fitting import crossvalidate, fit_router
 from pipeline.routers.loading import load_router
 from pipeline.routers.systems import open_router
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.tables import read_json, write_json
 

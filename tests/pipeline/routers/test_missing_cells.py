@@ -12,13 +12,14 @@ import pytest
 from sandbox import ROOT
 
 from pipeline.data.folds import inner_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes, read_outcomes
+from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.baselines.knn import NeighboursScorer
 from pipeline.routers.baselines.prompt_effects import Decomposed
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")

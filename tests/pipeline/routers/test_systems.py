@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
 from pipeline.routers.finetuning import FinetuningParams
 from pipeline.routers.fitting import fit_router
 from pipeline.routers.systems import SYSTEMS, new_router, open_router
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,8 +18,9 @@ from pipeline.data.fates import EXCLUDED, FLAGGED, KEPT, QUARANTINED, RELABELLED
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import read_holdout
 from pipeline.data.label_reviews import COLUMNS
-from pipeline.data.outcomes import FloatMatrix, label_matrix, split_agents
+from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import read_table, sha256_text, write_table
 from pipeline.stages import label_noise
 from pipeline.stages.label_noise import LabelNoiseParams, choose_quarantined, out_of_fold_probabilities, rank_suspects

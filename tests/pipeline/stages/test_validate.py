@@ -18,8 +18,8 @@ from sandbox import ROOT
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
 from pipeline.data.holdout import read_holdout
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text
 from pipeline.stages import validate as validation

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.routers.aptitude.capability import Capability, in_words
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson, Virtual
-from pipeline.routers.tasks.graph import Indices
+from pipeline.routers.base.settings import AptitudeParams
+from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.errors import InputError
 
 _NEIGHBOURHOOD = 16

@@ -13,7 +13,7 @@ from pipeline.encoders.sentence_encoder import Encoder
 from pipeline.encoders.windows import Room, Tokens
 from pipeline.routers.aptitude.language_model.lora import adapt
 from pipeline.routers.aptitude.language_model.soft_prompt import Connector
-from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.errors import InputError
 
 MODEL_SETTING = "aptitude.language_model"

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.causal_lm import causal_identity
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.schedule import Pace
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson
-from pipeline.routers.base.settings import Progress
-from pipeline.routers.tasks.graph import Indices
-from pipeline.routers.tasks.shrunken_means import Values
+from pipeline.routers.base.settings import AptitudeParams
+from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:

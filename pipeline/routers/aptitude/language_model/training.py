@@ -12,9 +12,9 @@ from pipeline.encoders.windows import Tokens
 from pipeline.routers.aptitude.language_model.batches import Exercise, Exercises
 from pipeline.routers.aptitude.language_model.network import Reading
 from pipeline.routers.aptitude.language_model.schedule import Pace
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson
-from pipeline.routers.base.settings import Progress
+from pipeline.routers.base.settings import AptitudeParams
+from pipeline.runtime.progress import Progress
 
 
 def school(

@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders import causal_lm as causal
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
@@ -20,8 +19,9 @@ from pipeline.routers.aptitude.language_model.network import Reading
 from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, FullReader, two_orders
 from pipeline.routers.aptitude.language_model.schedule import Pace
 from pipeline.routers.aptitude.language_model.training import loss_of
-from pipeline.routers.aptitude.settings import AptitudeParams
 from pipeline.routers.aptitude.training_set import Lesson
+from pipeline.routers.base.settings import AptitudeParams
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,7 +17,7 @@ from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest, drawn, inclusion, raked
 from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
 from pipeline.routers.aptitude.router import FACTS, TENSORS, AptitudeScorer
-from pipeline.routers.aptitude.settings import AptitudeParams
+from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
 from pipeline.routers.text.prompt_features import Features

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as arrays
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import Priced
-from pipeline.routers.base.cost_model import CostModel, Figures, cross_fit_costs, fit_costs, prices_of, tokens_in
+from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_costs, prices_of, tokens_in
+from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError
 
 NAN = np.nan
@@ -130,7 +131,7 @@ sizes = arrays.arrays(np.float64, 6, elements=st.floats(1, 1e5))
 @settings(max_examples=150, deadline=None)
 @given(costs, sizes, st.floats(1, 1e6), st.booleans())
 def test_a_cost_is_never_negative_and_unknown_exactly_where_nothing_is_known(
-    cost: Figures, tokens: Figures, asked: float, priced: bool
+    cost: Values, tokens: Values, asked: float, priced: bool
 ) -> None:
     model = fit_costs(tokens, paid(*cost.T.tolist()), np.array([[1.0, 2.0], [0.5, 4.0]]) if priced else None)
     found = model.usd(np.array([asked]))[0]

@@ -15,7 +15,8 @@ from sandbox import ROOT
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import TRAIN, baseline_rows
-from pipeline.metrics.cost_quality import Curve, frontier, known_mean, quality_at, sweep
+from pipeline.metrics.candidate_means import known_mean
+from pipeline.metrics.cost_quality import Curve, frontier, quality_at, sweep
 
 TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")
 

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.causal_lm import BUNDLED
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
 from pipeline.routers.tags.generated import GeneratedTags
 from pipeline.routers.tags.generator import TagGenerator, parse_tags
 from pipeline.routers.tags.router import TagsScorer
-from pipeline.routers.tags.settings import TagsParams
 from pipeline.routers.tags.vocabulary import Vocabulary
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

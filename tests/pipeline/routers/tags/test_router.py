@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
 from pipeline.routers.tags.router import FACTS, TENSORS, TagsScorer
-from pipeline.routers.tags.settings import TagsParams
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.data.outcomes import FloatMatrix
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.routers.tags.settings import TagsParams
+from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.tags.tag_sources import PhraseTags, TopicTags, membership
 from pipeline.routers.tags.tagging import Tagging, fit_tagging
 from pipeline.routers.tags.vocabulary import Vocabulary, merged, mine
 from pipeline.routers.text.key_phrases import key_phrases, normal
 from pipeline.routers.text.surface_tags import surface_tags
+from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

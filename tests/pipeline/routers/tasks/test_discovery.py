@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.assignment import Assignment
 from pipeline.routers.tasks.communities import communities, gathered_small
 from pipeline.routers.tasks.discovery import Discovery, Tasks, chosen_discovery, discovered
@@ -20,6 +20,7 @@ from pipeline.routers.tasks.task_heads import Heads
 from pipeline.routers.tasks.task_summary import Evidence
 from pipeline.routers.text.character_ngrams import Grams
 from pipeline.routers.text.surface_features import NAMES, surface
+from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAN = float("nan")

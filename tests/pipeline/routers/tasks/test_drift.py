@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.reports.night_facts import ReportFacts
 from pipeline.reports.night_report import render
@@ -19,6 +19,7 @@ from pipeline.routers.baselines.tfidf import LexicalScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tasks.drift import Drift, drift_of
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.track import MODELS
 from pipeline.stages.models_evaluate import MOST_NEW, drift_facts
 from switchtender.command import app

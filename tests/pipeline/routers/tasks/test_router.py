@@ -11,12 +11,13 @@ import pytest
 from planted_subjects import SUBJECTS, subject_table
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import FloatMatrix, Outcomes
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import SYSTEMS, open_router
 from pipeline.routers.tasks.model import Mixing
 from pipeline.routers.tasks.router import FACTS, TENSORS, TasksScorer
+from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.gating.results import GateResult
 from pipeline.serving.page.actions import Hint, Holdout, Move, Suspect, Suspects, Trace, Traced, VersionRow
 from pipeline.serving.page.rendering import draw, line, share, usd
 from pipeline.serving.page.tabs.models import render
-from pipeline.stages.gate import GateResult
 from pipeline.versions.audit import Answered, Audit, KeptFile, Removal, Term, Whereabouts
 from pipeline.versions.provenance import DATA
 

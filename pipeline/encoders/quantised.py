@@ -1,0 +1,24 @@
+"""What an encoder loses when it answers in int8: held-out scores in both precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.encoders.windows import Reader
+from pipeline.runtime.arrays import FloatMatrix
+
+if TYPE_CHECKING:
+    from pipeline.encoders.sentence_encoder import Encoder
+
+Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Held-out scores float32 [n, c] of the same fold fits twice: by the encoder in fp32, and in int8."""
+
+    fp32: FloatMatrix
+    int8: FloatMatrix
