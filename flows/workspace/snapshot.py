@@ -31,8 +31,8 @@ POINTER = Path(f"{DATASET}.dvc")
 TAKEN = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
 CANDIDATES = Path("data/candidates")
-SERVING_CODE, SERVING_PARAMS = ("pipeline/serving/", "pipeline/aptitude/"), {"serve", "aptitude_run"}
-"""What answers and asks, not what trains: a change in it makes no night worth running."""
+SERVING_PARAMS = {"serve", "aptitude_run"}
+"""Sections for what answers and asks, not for what trains: a change in them makes no night worth running."""
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
 LOCK = "dvc.lock"
@@ -80,9 +80,11 @@ def _training_params(project: Project) -> dict[str, Any]:
 
 
 def _training_code(project: Project) -> str:
-    """Every file that a night runs, with git's digest of it."""
-    listed = git(project.root, "ls-tree", "-r", "HEAD", "--", "pipeline", "dvc.yaml", "constraints.txt").splitlines()
-    return "\n".join(line for line in listed if not line.split("\t")[1].startswith(SERVING_CODE))
+    """The track's stages as dvc.yaml has them, and every file of the rooms that they name, with git's digest of it."""
+    written: dict[str, Any] = yaml.safe_load(git(project.root, "show", "HEAD:dvc.yaml"))["stages"]
+    stages = {name: written[name] for name in own_stages(written, project.track)}
+    rooms = {dep for stage in stages.values() for dep in stage["deps"] if dep.startswith("pipeline/")}
+    return repr(stages) + git(project.root, "ls-tree", "-r", "HEAD", "--", "constraints.txt", *sorted(rooms))
 
 
 def data_digests(project: Project, root: Path) -> dict[str, str]:

@@ -1,0 +1,113 @@
+"""What is new for a night: a change in a room that a stage names, and nothing that no stage reads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sandbox import ROOT, Sandbox
+
+from flows.workspace.project import Project
+from flows.workspace.snapshot import identify
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.track import AGENTS, MODELS
+
+READ_BY_NO_STAGE = {
+    "the web page": "pipeline/serving/page/theme.py",
+    "an importer": "pipeline/importers/routerdc.py",
+    "a template of a report": "pipeline/reports/templates/report.html.j2",
+    "a template of the page": "pipeline/serving/page/templates/route.html.j2",
+    "what makes a report": "pipeline/reports/night_report.py",
+    "the test run of a candidate": "pipeline/onboarding/test_run.py",
+    "a document": "docs/serving.md",
+    "the flow": "flows/night/nightly.py",
+    "the command line": "switchtender/show.py",
+}
+READ_BY_A_STAGE = {
+    "a stage": "pipeline/stages/train.py",
+    "a router": "pipeline/routers/classifier.py",
+    "a gate": "pipeline/gating/agent_gates.py",
+    "a metric": "pipeline/metrics/multilabel.py",
+    "an empty package file": "pipeline/routers/__init__.py",
+    "the pinned packages": "constraints.txt",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """The project's code and data in a repository of its own, with no set-up: identity reads files and git alone."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("identity") / "project")
+    ignored = shutil.ignore_patterns("__pycache__", "remote")
+    for name in ("pipeline", "flows", "switchtender", "data", "docs"):
+        shutil.copytree(ROOT / name, sandbox.root / name, ignore=ignored)
+    for name in ("dvc.yaml", "params.yaml", "constraints.txt", ".gitignore"):
+        shutil.copy(ROOT / name, sandbox.root / name)
+    (sandbox.root / "data" / "prompts.csv").write_text("prompt_id,prompt,agents\n")
+    sandbox.git("init", "--quiet")
+    sandbox.git("add", "-A")
+    sandbox.git("commit", "--quiet", "-m", "the project")
+    return sandbox
+
+
+def identities(sandbox: Sandbox) -> dict[str, str]:
+    project = Project(sandbox.root)
+    return {track.name: identify(project.on(track)).digest for track in (AGENTS, MODELS)}
+
+
+def change(sandbox: Sandbox, name: str) -> None:
+    """A comment more at the end of a file, as a commit."""
+    with (sandbox.root / name).open("a", encoding="utf-8") as file:
+        file.write("\n# a comment\n")
+    sandbox.git("add", "-A")
+    sandbox.git("commit", "--quiet", "-m", f"a comment in {name}")
+
+
+@pytest.mark.parametrize("what", READ_BY_NO_STAGE)
+def test_a_change_that_no_stage_reads_makes_no_night(project: Sandbox, what: str) -> None:
+    before = identities(project)
+    change(project, READ_BY_NO_STAGE[what])
+    assert identities(project) == before
+
+
+@pytest.mark.parametrize("what", READ_BY_A_STAGE)
+def test_a_change_that_a_stage_reads_makes_a_night(project: Sandbox, what: str) -> None:
+    before = identities(project)
+    change(project, READ_BY_A_STAGE[what])
+    after = identities(project)
+    assert after["agents"] != before["agents"]
+
+
+def test_a_stage_of_one_track_is_nothing_to_the_other(project: Sandbox) -> None:
+    before = identities(project)
+    change(project, "pipeline/stages/models_gate.py")
+    after = identities(project)
+    assert after["agents"] == before["agents"]
+    assert after["models"] != before["models"]
+
+
+def test_a_stage_written_otherwise_in_dvc_yaml_makes_a_night_of_its_track(project: Sandbox) -> None:
+    before = identities(project)
+    path = project.root / "dvc.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "cmd: python -m pipeline.stages.models_gate", "cmd: python -B -m pipeline.stages.models_gate"
+        )
+    )
+    project.git("commit", "--quiet", "-am", "another command")
+    after = identities(project)
+    assert after["agents"] == before["agents"]
+    assert after["models"] != before["models"]
+
+
+def test_code_that_is_not_committed_is_refused(project: Sandbox) -> None:
+    place = project.root / "pipeline" / "stages" / "train.py"
+    kept = place.read_text()
+    place.write_text(kept + "# by the way\n")
+    with pytest.raises(InputError, match=r"pipeline/stages/train\.py is changed and not committed"):
+        identify(Project(project.root))
+    place.write_text(kept)
+
+
+def test_every_planted_change_names_a_file_of_the_project() -> None:
+    assert all(Path(ROOT / name).is_file() for name in (READ_BY_NO_STAGE | READ_BY_A_STAGE).values())
