@@ -66,6 +66,6 @@ def test_a_router_reads_what_follows_and_remembers_the_beginnings(tmp_path: obje
     assert set(router.prefixes) == {EXAMPLES, OTHER}
     asked = [EXAMPLES + "who sings?", "who sings?"]
     whole, bare = router.predict(asked).quality
-    assert whole.tobytes() == bare.tobytes()
+    np.testing.assert_allclose(whole, bare, atol=1e-6)  # in fp32 a row of a matrix product may differ in the last bit
     router.save(tmp_path / "router")
     assert open_router(tmp_path / "router").predict(asked).quality.tobytes() == router.predict(asked).quality.tobytes()
