@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.registry.versions import versions_of
-from flows.service.serve import Service, Told, listen
+from flows.service.serve import Service, StartupLines, listen
 from flows.service.version_source import RegistrySource
 from flows.workspace.project import Project, find_project
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import read, read_file
 from pipeline.serving.engine.folder_source import FolderSource
-from pipeline.serving.engine.hot_swap import Served
+from pipeline.serving.engine.hot_swap import ServedVersion
 from pipeline.serving.engine.settings import ServeParams
 from switchtender.show import say
 
@@ -99,28 +99,28 @@ def _from_here(keys: str) -> str:
     return f"file:{Path(name).resolve()}" if kind == "file" and name else keys
 
 
-def _as_text() -> Told:
-    return Told(
+def _as_text() -> StartupLines:
+    return StartupLines(
         listening=lambda address: say(f"Listening at {address}"),
         serving=lambda served: say(f"  {_described(served)}"),
         page=lambda address: say(f"  page {address}"),
     )
 
 
-def _described(served: Served) -> str:
+def _described(served: ServedVersion) -> str:
     what = f"version {served.version}, run {served.run_key}" if served.run_key else "the router of a folder"
     return f"{what}, {len(served.engine.candidates)} candidates, precision {served.engine.precision}"
 
 
-def _as_json() -> Told:
-    return Told(
+def _as_json() -> StartupLines:
+    return StartupLines(
         listening=lambda address: say(json.dumps({"event": "listening", "address": address})),
         serving=lambda served: say(json.dumps(_facts(served))),
         page=lambda address: say(json.dumps({"event": "page", "address": address})),
     )
 
 
-def _facts(served: Served) -> dict[str, Any]:
+def _facts(served: ServedVersion) -> dict[str, Any]:
     return {
         "event": "serving",
         "version": served.version,

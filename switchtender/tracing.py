@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.audit.trace import RowInVersion, Tracing, tracing
 from flows.audit.trace_index import rebuild_index
-from flows.records.serving_log import Served
+from flows.records.serving_log import ServingPeriod
 from flows.workspace.project import Project, find_project
 from pipeline.runtime.errors import InputError, SwitchtenderError, listed
 from pipeline.runtime.tables import sha256_text
@@ -136,7 +136,7 @@ def _way(row: RowInVersion) -> str:
     return f"no, as {row.through}" if row.through else "no"
 
 
-def _spells(spells: Sequence[Served]) -> str:
+def _spells(spells: Sequence[ServingPeriod]) -> str:
     lines = [f"{_minute(spell.since)}\nto {_minute(spell.until) if spell.until else 'now'}" for spell in spells]
     return "\n".join(lines) or "never"
 

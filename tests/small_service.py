@@ -20,12 +20,12 @@ from pipeline.routers.fitting import fit_router
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.tables import sha256_file
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import Pointer, Switch
+from pipeline.serving.engine.hot_swap import VersionPointer, VersionSwitch
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.app import application
-from pipeline.serving.http.request_routing import Routing
+from pipeline.serving.http.request_routing import RequestRouter
 
 AGENTS = ("translation", "email", "sql")
 COSTS = (0.004, 0.001, 0.02)
@@ -71,19 +71,19 @@ class Shelf:
     def __post_init__(self) -> None:
         self.signed = {version: sha256_file(folder / "router.json") for version, folder in self.folders.items()}
 
-    def current(self) -> Pointer | None:
+    def current(self) -> VersionPointer | None:
         if self.fault is not None:
             raise self.fault
-        return Pointer(self.pointing, f"run-{self.pointing}", f"{self.pointing:0>64}") if self.pointing else None
+        return VersionPointer(self.pointing, f"run-{self.pointing}", f"{self.pointing:0>64}") if self.pointing else None
 
     @contextmanager
-    def proved(self, pointer: Pointer) -> Iterator[Path]:
+    def proved(self, pointer: VersionPointer) -> Iterator[Path]:
         folder = self.folders[pointer.version]
         if sha256_file(folder / "router.json") != self.signed[pointer.version]:
             raise VerificationFailed(f"version {pointer.version}: router.json is changed; see 'switchtender verify'")
         yield folder
 
-    def swapped(self, pointer: Pointer | None) -> None:
+    def swapped(self, pointer: VersionPointer | None) -> None:
         self.noted.append(pointer.version if pointer else "")
 
 
@@ -94,13 +94,13 @@ class Small:
     source: Shelf
     folder: Path
     params: ServeParams = field(default_factory=lambda: ServeParams(poll_seconds=0.02))
-    keys: Keys = field(default_factory=lambda: Keys({}))
+    keys: ApiKeys = field(default_factory=lambda: ApiKeys({}))
     pool: PoolFile | None = None
 
     def __post_init__(self) -> None:
-        self.switch = Switch(self.source, self.params, self.pool)
+        self.switch = VersionSwitch(self.source, self.params, self.pool)
         self.journal = Journal(self.folder)
-        self.routing = Routing(self.switch, self.params, self.journal)
+        self.routing = RequestRouter(self.switch, self.params, self.journal)
         self.app: FastAPI = application(self.switch, self.params, self.keys, self.journal, routing=self.routing)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from flows.records.serving_log import served
 from flows.registry.verification import Finding, check_folder
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
 from flows.workspace import runs
-from flows.workspace.dvc_objects import Place, cache_of, remote_of
+from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
@@ -137,8 +137,8 @@ def _terms(promotions: list[Promotion], number: str) -> tuple[tuple[Term, ...], 
 class _Places:
     """DVC's cache and remote; `remote` is None where it cannot be reached, and `why` says so."""
 
-    cache: Place
-    remote: Place | None
+    cache: ObjectStore
+    remote: ObjectStore | None
     why: str = ""
 
 
@@ -173,7 +173,7 @@ def _whereabouts(
         yield Whereabouts(GIT, f"{commit}:{material.name}", _in_git(project, commit, material))
 
 
-def _at(place: Place, name: str, material: Material, removed: Removed) -> Whereabouts:
+def _at(place: ObjectStore, name: str, material: Material, removed: Removed) -> Whereabouts:
     md5 = material.notes["md5"]
     path, gone = place.path(md5), removed.object(md5)
     try:
@@ -185,7 +185,7 @@ def _at(place: Place, name: str, material: Material, removed: Removed) -> Wherea
     return Whereabouts(name, path, state)
 
 
-def _state(place: Place, material: Material) -> str:
+def _state(place: ObjectStore, material: Material) -> str:
     md5 = material.notes["md5"]
     if material.role == DATA:
         found = place.digests(md5)

@@ -15,7 +15,7 @@ from functools import partial
 from flows.audit.trace_index import take_in
 from flows.records.promotion_log import PromotionLog
 from flows.records.removal_log import PRUNED, Removed
-from flows.records.serving_log import Served, served
+from flows.records.serving_log import ServingPeriod, served
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
@@ -42,7 +42,7 @@ class RowInVersion:
     split: str
     agents: tuple[str, ...]
     taught: bool
-    served: tuple[Served, ...]
+    served: tuple[ServingPeriod, ...]
 
     @property
     def held(self) -> bool:
@@ -62,7 +62,7 @@ class Tracing:
         self._index, self._direct = index, direct
         self._removed = Removed(project)
         self._listed = {version.version: version for version in versions.all}
-        self._spells: dict[str, list[Served]] = defaultdict(list)
+        self._spells: dict[str, list[ServingPeriod]] = defaultdict(list)
         for spell in served(project):
             self._spells[spell.version].append(spell)
         self._fresh = {number for number, known in index.versions().items() if self._is_fresh(number, known)}

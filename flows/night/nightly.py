@@ -17,7 +17,7 @@ from pydantic import Field
 from flows.audit.trace_index import update_index
 from flows.promotion.promotion import champion_of, first
 from flows.registry.mlflow_store import Registry
-from flows.registry.registration import Night, log_report, register
+from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import require_sound
 from flows.registry.versions import RegisterParams, Version, opened, versions_of
 from flows.workspace import runs, snapshot
@@ -47,7 +47,7 @@ class NightlyParams(Section):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NightOutcome:
     """How a night ended. `new` is False where there was nothing new and nothing was done."""
 
     run: Run
@@ -64,7 +64,7 @@ def tracks(project: Project) -> tuple[Project, ...]:
     return tuple(project.on(track_named(name)) for name in names)
 
 
-def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
+def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
     """Run one night of the project's track, or find that there is nothing new.
 
     Raises:
@@ -76,12 +76,12 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> Outcome:
         identity = snapshot.identify(project).digest
         before = runs.latest_finished(project)
         if before is not None and before.identity == identity and project.mlflow_database.exists():
-            return Outcome(before, new=False)
+            return NightOutcome(before, new=False)
         params = read("nightly", NightlyParams, project.root / "params.yaml")
         end_marked(NIGHT_MARK, str(project.root))
         run, resumed = runs.open_run(project, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
-        return Outcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
+        return NightOutcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
 
 
 def _prepare(project: Project, run: Run, resumed: bool) -> Run:
@@ -136,7 +136,9 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
     commit = snapshot.record(project, run.key, clone)
     run = replace(run, commit=commit, verdict=verdict["verdict"])
     registry = _registry(project)
-    registered = register(registry, Night(run.key, clone, commit, run.data, run.verdict, run.started, runs.now()))
+    registered = register(
+        registry, FinishedNight(run.key, clone, commit, run.data, run.verdict, run.started, runs.now())
+    )
     aliases: tuple[str, ...] = ()
     if registered.version:
         aliases = _taken_in(project, registered.version)

@@ -21,7 +21,7 @@ _PATIENCE = 30
 
 
 @dataclass(frozen=True)
-class Served:
+class ServingPeriod:
     """One stretch of time in which a version answered; `until` is empty while it still does."""
 
     version: str
@@ -39,21 +39,21 @@ def swapped(project: Project, version: str, provenance_sha256: str, server: str 
         append(path, entry)
 
 
-def served(project: Project) -> list[Served]:
+def served(project: Project) -> list[ServingPeriod]:
     """Every stretch, oldest first.
 
     Raises:
         VerificationFailed: the log is broken.
     """
     path = project.records / LOG
-    found: list[Served] = []
+    found: list[ServingPeriod] = []
     open_at: dict[str, int] = {}
     for entry in entries(read_log(path), str(path)):
         last = open_at.pop(entry["server"], None)
         if last is not None:
             before = found[last]
-            found[last] = Served(before.version, before.server, before.since, entry["at"])
+            found[last] = ServingPeriod(before.version, before.server, before.since, entry["at"])
         if entry["version"]:
             open_at[entry["server"]] = len(found)
-            found.append(Served(entry["version"], entry["server"], entry["at"], ""))
+            found.append(ServingPeriod(entry["version"], entry["server"], entry["at"], ""))
     return found

@@ -39,7 +39,7 @@ from pipeline.versions.provenance import Build
 
 
 @dataclass(frozen=True)
-class Night:
+class FinishedNight:
     """A finished night as registration sees it: its key, clone, commit, and the sha256 of every data file."""
 
     key: str
@@ -67,7 +67,7 @@ class Registered:
     version: Version | None
 
 
-def register(registry: Registry, night: Night) -> Registered:
+def register(registry: Registry, night: FinishedNight) -> Registered:
     """Log the night; register a version, as `challenger`, if the verdict is `passed`. Again, it changes nothing.
 
     Raises:
@@ -96,7 +96,7 @@ def log_report(registry: Registry, mlflow_run: str, report: Path) -> None:
         registry.client.log_artifact(mlflow_run, str(report), "reports")
 
 
-def _log_run(registry: Registry, night: Night) -> str:
+def _log_run(registry: Registry, night: FinishedNight) -> str:
     import mlflow
 
     client = registry.client
@@ -148,7 +148,7 @@ def _log_dataset(client: Any, run_id: str, name: str, sha256: str) -> None:
     )
 
 
-def _log_model(project: Project, night: Night) -> None:
+def _log_model(project: Project, night: FinishedNight) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -169,7 +169,7 @@ def _log_model(project: Project, night: Night) -> None:
     )
 
 
-def _build(project: Project, night: Night) -> Build:
+def _build(project: Project, night: FinishedNight) -> Build:
     return Build(
         run_key=night.key,
         commit=night.commit,
@@ -182,7 +182,7 @@ def _build(project: Project, night: Night) -> Build:
     )
 
 
-def _create_version(registry: Registry, night: Night, run_id: str) -> None:
+def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
     import mlflow

@@ -18,7 +18,7 @@ from flows.records.removal_log import ERASED, PRUNED, Removal, Removed
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
-from flows.workspace.dvc_objects import Place, cache_of, remote_of
+from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
@@ -190,7 +190,7 @@ def _check_commit(project: Project, version: Version, provenance: Provenance) ->
             yield Finding("git", material.name, CHANGED, expected, actual)
 
 
-def _check_objects(material: Material, places: tuple[Place, Place], removed: Removed) -> Iterator[Finding]:
+def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], removed: Removed) -> Iterator[Finding]:
     """One file in DVC's cache and in its remote. What the remote holds may be absent from the cache."""
     md5, expected = material.notes["md5"], material.digest["sha256"]
     gone = removed.object(md5)

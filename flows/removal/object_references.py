@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 import yaml
 
 from flows.registry.versions import Version, opened
-from flows.workspace.dvc_objects import DIRECTORY, Place, StoredFile, cache_of, remote_of
+from flows.workspace.dvc_objects import DIRECTORY, ObjectStore, StoredFile, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of
@@ -104,7 +104,7 @@ def cached(project: Project) -> set[str]:
     return {path.parent.name + path.name for path in root.glob("??/*") if path.is_file()}
 
 
-def content_of(md5: str, places: Iterable[Place]) -> bytes | None:
+def content_of(md5: str, places: Iterable[ObjectStore]) -> bytes | None:
     """An object's bytes from the first place that has it."""
     for place in places:
         try:
@@ -115,7 +115,7 @@ def content_of(md5: str, places: Iterable[Place]) -> bytes | None:
     return None
 
 
-def size_of(place: Place, md5: str) -> int:
+def size_of(place: ObjectStore, md5: str) -> int:
     """An object's size in bytes; 0 where it is not there, or lies beyond this machine."""
     path = Path(place.path(md5))
     return path.stat().st_size if "://" not in place.root and path.is_file() else 0

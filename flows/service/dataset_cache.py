@@ -15,7 +15,7 @@ PROMPTS_FILE = Path("data/prompts.csv")
 
 
 @dataclass(frozen=True)
-class Row:
+class DatasetRow:
     """A row of the dataset as it is now."""
 
     prompt_id: str
@@ -23,17 +23,17 @@ class Row:
     agents: tuple[str, ...]
 
 
-class Dataset:
+class DatasetCache:
     """The project's prompts.csv, read again when the file has changed. Safe to use from several threads."""
 
     def __init__(self, project: Project) -> None:
         self.path = project.root / PROMPTS_FILE
         self._stamp: tuple[int, int] | None = None
-        self._rows: dict[str, Row] = {}
-        self._by_text: dict[str, Row] = {}
+        self._rows: dict[str, DatasetRow] = {}
+        self._by_text: dict[str, DatasetRow] = {}
         self._lock = threading.Lock()
 
-    def row(self, prompt_id: str) -> Row | None:
+    def row(self, prompt_id: str) -> DatasetRow | None:
         """The row with an id.
 
         Raises:
@@ -42,7 +42,7 @@ class Dataset:
         self._refresh()
         return self._rows.get(prompt_id)
 
-    def with_text(self, text_sha256: str) -> Row | None:
+    def with_text(self, text_sha256: str) -> DatasetRow | None:
         """The row whose text has a digest; raises likewise."""
         self._refresh()
         return self._by_text.get(text_sha256)
@@ -58,6 +58,6 @@ class Dataset:
                 return
             frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
             columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
-            rows = [Row(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
+            rows = [DatasetRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
             self._by_text = {sha256_text(row.prompt): row for row in rows}
             self._rows, self._stamp = {row.prompt_id: row for row in rows}, stamp

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.service.dataset_cache import Dataset
+from flows.service.dataset_cache import DatasetCache
 from flows.workspace.project import Project
 from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK
 from pipeline.serving.engine.journal_reader import whole_entries
@@ -18,7 +18,7 @@ _TAIL_BYTES = 8_000_000
 """A journal grows for ever: of each only so much of its end is read."""
 
 
-def latest_hints(project: Project, dataset: Dataset) -> tuple[Hint, ...]:
+def latest_hints(project: Project, dataset: DatasetCache) -> tuple[Hint, ...]:
     """What the service was told lately, newest first, with the decision that it concerns where that is near."""
     folder = project.var / "serving"
     said = list(_tail(folder / FEEDBACK))[-MOST_HINTS:]
@@ -44,7 +44,7 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
     yield from whole_entries(lines)
 
 
-def _hint(said: dict[str, Any], decision: dict[str, Any], dataset: Dataset) -> Hint:
+def _hint(said: dict[str, Any], decision: dict[str, Any], dataset: DatasetCache) -> Hint:
     row = dataset.with_text(str(decision.get("prompt_sha256", "")))
     accepted = ("accepted" if said["accepted"] else "not accepted") if "accepted" in said else ""
     rating = f"rated {said['rating']}" if said.get("rating") is not None else ""

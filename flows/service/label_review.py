@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.records.promotion_log import who_am_i
-from flows.service.dataset_cache import Dataset
+from flows.service.dataset_cache import DatasetCache
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
@@ -23,7 +23,7 @@ from pipeline.versions.folder import SUSPECTS
 WAIT_SECONDS = 10.0
 
 
-def suspects_of(project: Project, dataset: Dataset) -> Suspects:
+def suspects_of(project: Project, dataset: DatasetCache) -> Suspects:
     """The suspects of the latest night that finished, as far as the dataset still has those rows.
 
     Raises:
@@ -63,7 +63,7 @@ def _suspect(row: dict[Any, Any], reviews: dict[str, Review]) -> Suspect:
     )
 
 
-def _is_there(suspect: Suspect, dataset: Dataset) -> bool:
+def _is_there(suspect: Suspect, dataset: DatasetCache) -> bool:
     """Whether the dataset has the text, and still with the label that was suspected or one that a person decided."""
     row = dataset.row(suspect.prompt_id)
     if row is None or row.prompt != suspect.prompt:
@@ -71,7 +71,7 @@ def _is_there(suspect: Suspect, dataset: Dataset) -> bool:
     return bool(suspect.decision) or set(row.agents) == set(suspect.agents)
 
 
-def add_decision(project: Project, dataset: Dataset, decision: LabelDecision, day: str) -> None:
+def add_decision(project: Project, dataset: DatasetCache, decision: LabelDecision, day: str) -> None:
     """Append one row to data/label_reviews.csv, under a lock, whole or not at all; `day` is the date (ISO).
 
     Raises:

@@ -12,16 +12,25 @@ from flows.audit.trace import RowInVersion, tracing
 from flows.promotion import promotion
 from flows.records.removal_log import PRUNED, Removed
 from flows.registry.versions import CHAMPION, Version, versions_of
-from flows.service.dataset_cache import Dataset
+from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
 from flows.service.label_review import add_decision, suspects_of
-from flows.service.version_cache import Shelf
+from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.track import track_of
-from pipeline.serving.page.actions import Hint, Holdout, LabelDecision, Move, Suspects, Trace, Traced, VersionRow
+from pipeline.serving.page.actions import (
+    Hint,
+    HoldoutAnswers,
+    LabelDecision,
+    Suspects,
+    Trace,
+    TracedRow,
+    VersionMove,
+    VersionRow,
+)
 from pipeline.versions.audit import Audit
 
 
@@ -30,11 +39,11 @@ class ProjectActions:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.dataset = Dataset(project)
-        self.shelf = Shelf(project)
+        self.dataset = DatasetCache(project)
+        self.cache = VersionCache(project)
 
     def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
-        taught = self.shelf.evidence(versions_of(self.project).number(version)).texts_sha256
+        taught = self.cache.evidence(versions_of(self.project).number(version)).texts_sha256
         rows = {prompt_id: self.dataset.row(prompt_id) for prompt_id in prompt_ids}
         return {
             prompt_id: row.prompt
@@ -71,30 +80,30 @@ class ProjectActions:
         if removed.version(version.version, PRUNED):
             return row
         try:
-            glance = self.shelf.glance(version)
+            summary = self.cache.summary(version)
         except SwitchtenderError as error:
             return replace(row, note=f"{notes} {error}".strip())
-        return replace(row, interval=glance.interval, gates=glance.gates)
+        return replace(row, interval=summary.interval, gates=summary.gates)
 
     def compare(self, older: str, newer: str) -> dict[str, Any]:
         return comparing.as_json(comparing.diff(self.project, older, newer))
 
-    def rehearse_promotion(self, version: str, reason: str) -> Move:
+    def rehearse_promotion(self, version: str, reason: str) -> VersionMove:
         refusal = ""
         try:
             move = promotion.promote(self.project, version, reason, dry_run=True)
         except GateNotPassed as error:
             refusal = str(error)
             move = promotion.promote(self.project, version, reason, force=True, dry_run=True)
-        return Move(move.version_from, move.version_to, move.gates, refusal)
+        return VersionMove(move.version_from, move.version_to, move.gates, refusal)
 
-    def promote(self, version: str, reason: str, who: str) -> Move:
+    def promote(self, version: str, reason: str, who: str) -> VersionMove:
         return _plain(promotion.promote(self.project, version, reason, who=who))
 
-    def rehearse_rollback(self, reason: str) -> Move:
+    def rehearse_rollback(self, reason: str) -> VersionMove:
         return _plain(promotion.rollback(self.project, reason, dry_run=True))
 
-    def rollback(self, reason: str, who: str) -> Move:
+    def rollback(self, reason: str, who: str) -> VersionMove:
         return _plain(promotion.rollback(self.project, reason, who=who))
 
     def audit(self, version: str) -> Audit:
@@ -114,8 +123,8 @@ class ProjectActions:
                 unknown=tuple(found.unknown()),
             )
 
-    def holdout(self, version: str) -> Holdout:
-        return self.shelf.evidence(versions_of(self.project).number(version)).holdout
+    def holdout(self, version: str) -> HoldoutAnswers:
+        return self.cache.evidence(versions_of(self.project).number(version)).holdout
 
 
 def _tagged(version: Version) -> float | None:
@@ -135,10 +144,10 @@ def _notes(version: Version, serving: promotion.InService, removed: Removed) -> 
     return "; ".join(filter(None, notes))
 
 
-def _plain(move: promotion.Move) -> Move:
-    return Move(move.version_from, move.version_to, move.gates)
+def _plain(move: promotion.Move) -> VersionMove:
+    return VersionMove(move.version_from, move.version_to, move.gates)
 
 
-def _traced(row: RowInVersion) -> Traced:
+def _traced(row: RowInVersion) -> TracedRow:
     served = tuple((spell.since, spell.until) for spell in row.served)
-    return Traced(row.version, row.split, row.fate, row.reason, row.agents, row.taught, row.through, served)
+    return TracedRow(row.version, row.split, row.fate, row.reason, row.agents, row.taught, row.through, served)

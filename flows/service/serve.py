@@ -19,16 +19,16 @@ import uvicorn
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.hosts import is_loopback
-from pipeline.serving.engine.decision import Wish
+from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import NotReady, Served, Source, Switch
+from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
 from pipeline.serving.engine.log import LogLines, log
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.app import application
-from pipeline.serving.http.page_mount import FAILED, PAGE, PageDoor
-from pipeline.serving.http.request_routing import CHAT, Asked, Routing, labelled
+from pipeline.serving.http.page_mount import FAILED, PAGE, PageMount
+from pipeline.serving.http.request_routing import CHAT, RequestRouter, RoutingRequest, labelled
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -39,11 +39,11 @@ _WAITING_CONNECTIONS = 2048
 
 
 @dataclass(frozen=True)
-class Told:
+class StartupLines:
     """What a person who starts the service hears: its address, what it serves, where the page is."""
 
     listening: Callable[[str], None]
-    serving: Callable[[Served], None]
+    serving: Callable[[ServedVersion], None]
     page: Callable[[str], None]
 
 
@@ -76,13 +76,13 @@ def _resolved(host: str, port: int) -> tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
-def keys_of(params: ServeParams, root: Path) -> Keys:
+def keys_of(params: ServeParams, root: Path) -> ApiKeys:
     """The configured keys.
 
     Raises:
         InputError: other machines could reach the service, and there are no keys.
     """
-    keys = Keys.read(params.keys, root)
+    keys = ApiKeys.read(params.keys, root)
     if not keys.required and not is_loopback(params.host):
         raise InputError(
             f"host {params.host} can be reached from other machines, and no keys are configured; "
@@ -97,34 +97,34 @@ class Service:
     The page shows a project, so that without one there is no page.
     """
 
-    def __init__(self, source: Source, params: ServeParams, root: Path, project: Project | None = None) -> None:
+    def __init__(self, source: VersionSource, params: ServeParams, root: Path, project: Project | None = None) -> None:
         """Raises InputError where a setting cannot be used."""
         self.params, self.project = params, project
         self.keys = keys_of(params, root)
-        self.switch = Switch(source, params, PoolFile(root / params.pool) if params.pool else None)
+        self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / JOURNAL)
-        self.routing = Routing(self.switch, params, self.journal)
-        self.door = PageDoor() if params.page and project else None
+        self.routing = RequestRouter(self.switch, params, self.journal)
+        self.door = PageMount() if params.page and project else None
         self.app = application(
             self.switch, params, self.keys, self.journal,
             chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
             routing=self.routing, door=self.door,
         )  # fmt: skip
 
-    def run(self, listening: socket.socket, told: Told) -> None:
+    def run(self, listening: socket.socket, startup: StartupLines) -> None:
         """Serve until SIGTERM or SIGINT; what is under way then is still answered, and everything is written down."""
         with _library_logs():
-            asyncio.run(self._run(listening, told))
+            asyncio.run(self._run(listening, startup))
 
-    async def _run(self, listening: socket.socket, told: Told) -> None:
+    async def _run(self, listening: socket.socket, startup: StartupLines) -> None:
         server = _Server(self._config())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, server)
         address = _address(listening)
-        told.listening(address)
+        startup.listening(address)
         self.switch.start()
-        watching = asyncio.create_task(self._watch(address, told))
+        watching = asyncio.create_task(self._watch(address, startup))
         try:
             await server.serve([listening])
         finally:
@@ -148,11 +148,11 @@ class Service:
         if self.door is not None:
             self.door.shut()
 
-    async def _watch(self, address: str, told: Told) -> None:
+    async def _watch(self, address: str, startup: StartupLines) -> None:
         """Say when the first version serves; only then make the page, whose import takes seconds."""
         while True:
             try:
-                told.serving(self.switch.served)
+                startup.serving(self.switch.served)
                 break
             except NotReady:
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -160,7 +160,7 @@ class Service:
             return
         try:
             page = await asyncio.to_thread(self._made_page, self.project)
-            await self.door.keep_open(page, lambda: told.page(f"{address}{PAGE}"))
+            await self.door.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
         except Exception as error:  # whatever fails in the page, the service goes on without it
             self.door.said = FAILED
             log("page_failed", kind=type(error).__name__, reason=" ".join(str(error).split())[:300])
@@ -189,20 +189,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _chat(routing: Routing, upstreams: Path) -> APIRouter:
+def _chat(routing: RequestRouter, upstreams: Path) -> APIRouter:
     """The chat endpoint, which routes and writes down as the others do."""
-    from pipeline.serving.chat.completions import Routed, Tried, chat_router
+    from pipeline.serving.chat.completions import FailedAttempt, RoutedChat, chat_router
     from pipeline.serving.chat.upstream_client import start_preparing
     from pipeline.serving.chat.upstreams import Upstreams
 
-    def route(prompt: str, request_id: str) -> Routed:
+    def route(prompt: str, request_id: str) -> RoutedChat:
         if len(prompt) > (most := routing.params.max_prompt_characters):
             raise InputError(f"the prompt has {len(prompt)} characters; send at most {most}")
-        routed = routing.route_now(Asked(request_id, (prompt,), Wish(labels=labelled.get()), CHAT))
+        routed = routing.route_now(RoutingRequest(request_id, (prompt,), RoutingOptions(labels=labelled.get()), CHAT))
         decision, served = routed.decisions[0], routed.served
-        return Routed(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
+        return RoutedChat(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
 
-    def answered(request_id: str, candidate: str | None, tried: tuple[Tried, ...]) -> None:
+    def answered(request_id: str, candidate: str | None, tried: tuple[FailedAttempt, ...]) -> None:
         entry: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "request_id": request_id}
         failed = [{"candidate": one.candidate, "reason": one.reason} for one in tried]
         routing.journal.forwarded(entry | {"candidate": candidate, "tried": failed})

@@ -19,7 +19,7 @@ from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.gating.results import GateResult
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.track import AGENTS, Track, track_of
-from pipeline.serving.page.actions import Holdout
+from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MOST = 20
 
 
 @dataclass(frozen=True)
-class Glance:
+class VersionSummary:
     """What a list of versions shows of one: the 95 % interval of its headline figure, and the gates of its night."""
 
     interval: tuple[float, float] | None
@@ -37,37 +37,37 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class VersionEvidence:
     """One version: the digests of each row's texts by id, and its answers on the holdout."""
 
     texts_sha256: dict[str, frozenset[str]]
-    holdout: Holdout
+    holdout: HoldoutAnswers
 
 
-class Shelf:
-    """Of every version a glance, of those asked for lately the evidence. Safe to use from several threads."""
+class VersionCache:
+    """Of every version a summary, of those asked for lately the evidence. Safe to use from several threads."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._glances: dict[tuple[str, str], Glance] = {}
-        self._known: OrderedDict[tuple[str, str], Evidence] = OrderedDict()
+        self._summaries: dict[tuple[str, str], VersionSummary] = {}
+        self._known: OrderedDict[tuple[str, str], VersionEvidence] = OrderedDict()
         self._lock = threading.Lock()
 
-    def glance(self, version: Version) -> Glance:
+    def summary(self, version: Version) -> VersionSummary:
         """A version at a glance, as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
 
         Raises:
             VerificationFailed: its files are missing, or not what a night writes.
         """
         if urlparse(version.source).scheme not in ("", "file"):
-            return Glance(None, ())
+            return VersionSummary(None, ())
         key = _key(version)
-        if key not in self._glances:
+        if key not in self._summaries:
             with opened(version) as folder:
-                self._glances[key] = _glance(folder, track_of(version.run_key))
-        return self._glances[key]
+                self._summaries[key] = _summary_of(folder, track_of(version.run_key))
+        return self._summaries[key]
 
-    def evidence(self, version: Version) -> Evidence:
+    def evidence(self, version: Version) -> VersionEvidence:
         """A version's evidence, from files that were proved.
 
         Raises:
@@ -89,31 +89,31 @@ def _key(version: Version) -> tuple[str, str]:
     return version.version, version.tags.get(PROVENANCE_TAG, "")
 
 
-def _glance(folder: VersionFolder, track: Track) -> Glance:
+def _summary_of(folder: VersionFolder, track: Track) -> VersionSummary:
     try:
         figure = folder.facts(METRICS)["systems"]["router"][track.headline]
         gates = tuple(GateResult(**gate) for gate in folder.gates())
-        return Glance((float(figure["low"]), float(figure["high"])), gates)
+        return VersionSummary((float(figure["low"]), float(figure["high"])), gates)
     except (KeyError, TypeError, ValueError) as error:
         raise _strange(folder, error) from error
 
 
-def _evidence(folder: VersionFolder, track: Track) -> Evidence:
+def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
     try:
         agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else None
-        return Evidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
+        return VersionEvidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise _strange(folder, error) from error
 
 
-def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Holdout:
+def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> HoldoutAnswers:
     """What was expected of each holdout prompt, what was true, and what it cost; models have no `agents`."""
     names = candidates_in(predictions)
     costs = {agent.name: agent.usd_per_call for agent in agents or ()}
     truth = truth_in(predictions, names, labels=agents is not None, costs=costs)
     chosen = label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names)
     expected = predictions[list(names)].to_numpy(dtype=np.float32)
-    return Holdout(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
+    return HoldoutAnswers(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
 
 
 def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:

@@ -15,7 +15,7 @@ from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.serving.engine.hot_swap import Pointer
+from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.folder import FOLDER, VersionFolder
 
 LOOK_SECONDS = 60.0
@@ -29,11 +29,11 @@ class RegistrySource:
     def __init__(self, project: Project, which: str, server: str) -> None:
         self.project, self.which, self.server = project, which, server
         self.log = PromotionLog(project)
-        self._champion: Pointer | None = None
+        self._champion: VersionPointer | None = None
         self._mark: _Mark = None
         self._looked = 0.0
 
-    def current(self) -> Pointer | None:
+    def current(self) -> VersionPointer | None:
         """The version that should serve.
 
         Raises:
@@ -44,7 +44,7 @@ class RegistrySource:
         return self._promoted() if self.which == CHAMPION else self._named()
 
     @contextmanager
-    def proved(self, pointer: Pointer) -> Iterator[Path]:
+    def proved(self, pointer: VersionPointer) -> Iterator[Path]:
         """The version's `model/` in a private copy, in which everything was verified.
 
         Raises:
@@ -61,14 +61,14 @@ class RegistrySource:
                 )
             yield copy.model
 
-    def swapped(self, pointer: Pointer | None) -> None:
+    def swapped(self, pointer: VersionPointer | None) -> None:
         """Note in the served log what this service answers with from now on; None: nothing."""
         if pointer is None:
             swapped(self.project, "", "", self.server)
         else:
             swapped(self.project, pointer.version, pointer.provenance_sha256, self.server)
 
-    def _promoted(self) -> Pointer | None:
+    def _promoted(self) -> VersionPointer | None:
         mark, now = _mark(self.log.path), time.monotonic()
         if self._champion is not None and mark == self._mark and now - self._looked < LOOK_SECONDS:
             return self._champion
@@ -78,16 +78,16 @@ class RegistrySource:
             return None
         last = promotions[-1]
         version = versions.number(last.version_to)
-        self._champion = Pointer(version.version, version.run_key, last.provenance_sha256)
+        self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256)
         self._mark, self._looked = mark, now
         return self._champion
 
-    def _named(self) -> Pointer | None:
+    def _named(self) -> VersionPointer | None:
         versions = versions_of(self.project)
         version = versions.number(self.which) if self.which.isdigit() else versions.at(self.which)
         if version is None:
             raise InputError(f"no version has the alias '{self.which}'; see 'switchtender status'")
-        return Pointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
+        return VersionPointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
 
 
 def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFolder:

@@ -28,7 +28,7 @@ class Digests:
     sha256: str
 
 
-class Place:
+class ObjectStore:
     """A folder that holds objects by md5, on this machine or behind a DVC filesystem."""
 
     def __init__(self, name: str, root: str, files: Any = None) -> None:
@@ -93,12 +93,12 @@ def store_url(project: Project) -> str:
     return url if "://" in url else str((project.root / ".dvc" / url).resolve())
 
 
-def cache_of(project: Project) -> Place:
+def cache_of(project: Project) -> ObjectStore:
     """DVC's cache."""
-    return Place("cache", str(project.dvc_cache))
+    return ObjectStore("cache", str(project.dvc_cache))
 
 
-def remote_of(project: Project) -> Place:
+def remote_of(project: Project) -> ObjectStore:
     """DVC's remote.
 
     Raises:
@@ -106,7 +106,7 @@ def remote_of(project: Project) -> Place:
     """
     url = store_url(project)
     if "://" not in url:
-        return Place("remote", url)
+        return ObjectStore("remote", url)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -114,7 +114,7 @@ def remote_of(project: Project) -> Place:
         store = Repo(str(project.root)).cloud.get_remote_odb(REMOTE, "verify", hash_name="md5")
     except DvcException as error:
         raise SwitchtenderError(f"the remote {url} cannot be reached ({error}); check .dvc/config") from error
-    return Place("remote", store.path.removesuffix("/files/md5"), store.fs)
+    return ObjectStore("remote", store.path.removesuffix("/files/md5"), store.fs)
 
 
 @dataclass(frozen=True)

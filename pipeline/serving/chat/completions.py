@@ -25,7 +25,7 @@ from pipeline.serving.chat.openai_schemas import DONE, ChatRequest, JsonObject, 
 from pipeline.serving.chat.upstream_client import (
     EMPTY,
     UNSUPPORTED,
-    Forwarder,
+    UpstreamClient,
     UpstreamFailed,
     UpstreamRefused,
     require_library,
@@ -36,7 +36,7 @@ from pipeline.serving.http.request_routing import labelled
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutedChat:
     """What the router said of a prompt: all candidates and the chosen ones, best first, and which version said so."""
 
     ranking: tuple[str, ...]
@@ -46,7 +46,7 @@ class Routed:
 
 
 @dataclass(frozen=True)
-class Tried:
+class FailedAttempt:
     """A candidate whose upstream gave no answer: `reason` is a status, or a word of forwarding.py."""
 
     candidate: str
@@ -56,8 +56,8 @@ class Tried:
 LABELS = "X-Switchtender-Labels"
 """The header in which a chat says what its prompt is, `health, personal_data`, for a pool's `never_send`."""
 _CLIENT_GONE = 499
-Route = Callable[[str, str], Routed]
-Answered = Callable[[str, str | None, tuple[Tried, ...]], None]
+Route = Callable[[str, str], RoutedChat]
+Answered = Callable[[str, str | None, tuple[FailedAttempt, ...]], None]
 
 
 def chat_router(route: Route, upstreams: Upstreams, answered: Answered | None = None) -> APIRouter:
@@ -70,7 +70,7 @@ def chat_router(route: Route, upstreams: Upstreams, answered: Answered | None = 
         InputError: LiteLLM is not installed.
     """
     require_library()
-    chat = _Chat(route, Forwarder(upstreams), answered)
+    chat = _Chat(route, UpstreamClient(upstreams), answered)
     router = APIRouter(route_class=OpenAIRoute, tags=["chat"])
     router.add_api_route(
         "/v1/chat/completions", chat.complete, methods=["POST"], responses=_RESPONSES, response_model=None
@@ -98,7 +98,7 @@ class _Exchange:
     request_id: str
     version: str = ""
     candidate: str | None = None
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[FailedAttempt] = field(default_factory=list)
 
     def headers(self) -> dict[str, str]:
         told = {
@@ -111,7 +111,7 @@ class _Exchange:
 
 
 class _Chat:
-    def __init__(self, route: Route, forwarder: Forwarder, answered: Answered | None) -> None:
+    def __init__(self, route: Route, forwarder: UpstreamClient, answered: Answered | None) -> None:
         self.route = route
         self.forwarder = forwarder
         self.upstreams = forwarder.upstreams
@@ -173,9 +173,9 @@ class _Chat:
             try:
                 response = await self._reply(candidate, chat, exchange.request_id)
             except UpstreamFailed as failure:
-                exchange.tried.append(Tried(candidate, failure.reason))
+                exchange.tried.append(FailedAttempt(candidate, failure.reason))
             except UpstreamRefused as refusal:
-                exchange.tried.append(Tried(candidate, str(refusal.status)))
+                exchange.tried.append(FailedAttempt(candidate, str(refusal.status)))
                 raise
             else:
                 exchange.candidate = candidate

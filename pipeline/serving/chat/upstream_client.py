@@ -123,7 +123,7 @@ def start_preparing(upstreams: Upstreams) -> threading.Thread:
     return thread
 
 
-class Forwarder:
+class UpstreamClient:
     """Asks the upstream of a candidate, once: no retries here, they are the fallback's."""
 
     def __init__(self, upstreams: Upstreams) -> None:

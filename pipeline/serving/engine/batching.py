@@ -6,22 +6,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pipeline.serving.engine.scored import Scored
+from pipeline.serving.engine.scored import ScoredText
 
-Compute = Callable[[list[str]], list[Scored]]
+Compute = Callable[[list[str]], list[ScoredText]]
 MOST = 32
 
 
-class _Asked:
+class _Waiting:
     """One caller's prompts; `found` or `error` is set once somebody has computed them."""
 
     def __init__(self, prompts: Sequence[str]) -> None:
         self.prompts = list(prompts)
-        self.found: list[Scored] | None = None
+        self.found: list[ScoredText] | None = None
         self.error: Exception | None = None
 
 
-class Gathering:
+class Batcher:
     """Calls `compute` for one caller at a time, and lets each call answer all who wait meanwhile.
 
     An idle engine answers at once: nothing is ever held back to fill a batch. Only for encoders whose answers do
@@ -31,11 +31,11 @@ class Gathering:
     def __init__(self, compute: Compute, most: int = MOST) -> None:
         self.compute = compute
         self.most = most
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._turn = threading.Lock()
 
-    def __call__(self, prompts: Sequence[str]) -> list[Scored]:
-        asked = _Asked(prompts)
+    def __call__(self, prompts: Sequence[str]) -> list[ScoredText]:
+        asked = _Waiting(prompts)
         self._waiting.append(asked)
         with self._turn:
             if asked.found is None and asked.error is None:
@@ -44,7 +44,7 @@ class Gathering:
             raise asked.error or RuntimeError("a batch ended without answers")
         return asked.found
 
-    def _batch(self, asked: _Asked) -> list[_Asked]:
+    def _batch(self, asked: _Waiting) -> list[_Waiting]:
         """This caller and, oldest first, those who wait as well."""
         self._waiting.remove(asked)
         batch, count = [asked], len(asked.prompts)
@@ -53,7 +53,7 @@ class Gathering:
             count += len(batch[-1].prompts)
         return batch
 
-    def _answer(self, batch: list[_Asked]) -> None:
+    def _answer(self, batch: list[_Waiting]) -> None:
         try:
             found = iter(self.compute([text for asked in batch for text in asked.prompts]))
         except Exception as error:

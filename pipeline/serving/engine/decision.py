@@ -1,4 +1,4 @@
-"""From a prompt's scores to a decision: the policy of training, or what a request wishes instead.
+"""From a prompt's scores to a decision: the policy of training, or what a request options instead.
 
 stored       as the version was trained: thresholds of its own, the one best candidate, quality against cost, ...
 best         the one candidate of highest score, or the `top_k` highest
@@ -20,14 +20,14 @@ import numpy as np
 
 from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy, WillingnessPolicy
 from pipeline.runtime.errors import InputError
-from pipeline.serving.engine.scored import Scored, usd
+from pipeline.serving.engine.scored import ScoredText, usd
 
 STORED, BEST, BUDGET, WILLINGNESS = "stored", "best", "budget", "willingness"
 POLICIES = (STORED, BEST, BUDGET, WILLINGNESS)
 
 
 @dataclass(frozen=True)
-class Wish:
+class RoutingOptions:
     """What a request asks of the choice; the default asks for nothing but the stored policy.
 
     `top_k` chooses that many of the highest score, `thresholds` replaces some of the stored ones (0..1), and
@@ -61,32 +61,32 @@ class Decision:
     policy: str
 
 
-def decide(scored: Scored, candidates: tuple[str, ...], stored: Policy, wish: Wish) -> Decision:
+def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Decision:
     """Choose among the candidates by the scores of one prompt.
 
     Raises:
-        InputError: the wish cannot be met: unknown policy or candidate, wishes that contradict each other, a budget
+        InputError: the options cannot be met: unknown policy or candidate, options that contradict each other, a budget
             that nothing fits; or the pool lets nobody answer.
     """
-    check(wish, candidates, stored)
+    check(options, candidates, stored)
     _require_somebody(scored)
-    policy = _wished(scored, candidates, stored, wish)
+    policy = _wished(scored, candidates, stored, options)
     quality, cost = scored.quality[None, :], scored.cost[None, :]
     allowed = None if scored.allowed is None else scored.allowed[None, :]
     error = None if scored.error is None else scored.error[None, :]
     ranking = policy.ranking(quality, cost, allowed, error)[0]
     order = [int(i) for i in ranking if scored.allowed is None or scored.allowed[i]]
     mask = policy.choose(quality, cost, allowed, error)[0]
-    chosen = order[: wish.top_k] if wish.top_k is not None else [i for i in order if mask[i]]
-    if wish.budget_usd is not None:
-        chosen = _affordable(scored, order, chosen, policy, wish.budget_usd)
+    chosen = order[: options.top_k] if options.top_k is not None else [i for i in order if mask[i]]
+    if options.budget_usd is not None:
+        chosen = _affordable(scored, order, chosen, policy, options.budget_usd)
     if not chosen and not isinstance(policy, SubsetPolicy):
         raise InputError("the version's policy finds no candidate for this prompt, such as none within its budget")
     named = tuple(candidates[i] for i in chosen)
-    return Decision(named, tuple(candidates[i] for i in order), 1.0, wish.policy)
+    return Decision(named, tuple(candidates[i] for i in order), 1.0, options.policy)
 
 
-def _require_somebody(scored: Scored) -> None:
+def _require_somebody(scored: ScoredText) -> None:
     if scored.allowed is not None and not scored.allowed.any():
         raise InputError(
             "the pool lets no candidate answer this prompt: each is retired, barred from its labels, or has too small "
@@ -94,48 +94,48 @@ def _require_somebody(scored: Scored) -> None:
         )
 
 
-def _wished(scored: Scored, candidates: tuple[str, ...], stored: Policy, wish: Wish) -> Policy:
+def _wished(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Policy:
     """The policy that decides. Within a budget, whoever is chosen singly is chosen by score."""
-    if wish.top_k is not None or wish.policy == BEST:
+    if options.top_k is not None or options.policy == BEST:
         return BestPolicy()
-    if wish.policy == WILLINGNESS:
-        assert wish.quality_per_usd is not None
+    if options.policy == WILLINGNESS:
+        assert options.quality_per_usd is not None
         if np.isnan(scored.cost).all():
             raise InputError("policy 'willingness' weighs costs, and this version knows no costs; ask for another")
-        return WillingnessPolicy(wish.quality_per_usd)
-    if wish.policy == BUDGET and not isinstance(stored, SubsetPolicy):
+        return WillingnessPolicy(options.quality_per_usd)
+    if options.policy == BUDGET and not isinstance(stored, SubsetPolicy):
         return BestPolicy()
-    return _with_thresholds(stored, candidates, wish.thresholds)
+    return _with_thresholds(stored, candidates, options.thresholds)
 
 
-def check(wish: Wish, candidates: Collection[str], stored: Policy) -> None:
-    """Refuse a wish that cannot be met for any prompt.
+def check(options: RoutingOptions, candidates: Collection[str], stored: Policy) -> None:
+    """Refuse a options that cannot be met for any prompt.
 
     Raises:
         InputError: names the field and what to say instead.
     """
-    if wish.policy not in POLICIES:
-        raise InputError(f"policy '{wish.policy}' is unknown; known are {', '.join(POLICIES)}")
+    if options.policy not in POLICIES:
+        raise InputError(f"policy '{options.policy}' is unknown; known are {', '.join(POLICIES)}")
     for policy, name, amount in (
-        (BUDGET, "budget_usd", wish.budget_usd),
-        (WILLINGNESS, "quality_per_usd", wish.quality_per_usd),
+        (BUDGET, "budget_usd", options.budget_usd),
+        (WILLINGNESS, "quality_per_usd", options.quality_per_usd),
     ):
-        if (wish.policy == policy) != (amount is not None):
+        if (options.policy == policy) != (amount is not None):
             raise InputError(f"policy '{policy}' and {name} belong together; give both or neither")
         if amount is not None and not (math.isfinite(amount) and amount >= 0):
             raise InputError(f"{name} {amount} is not an amount; give 0 or more")
-    if wish.top_k is not None and not 1 <= wish.top_k <= len(candidates):
-        raise InputError(f"top_k {wish.top_k} is out of range; this version has {len(candidates)} candidates")
-    if wish.top_k is not None and (wish.thresholds or wish.policy in (BUDGET, WILLINGNESS)):
+    if options.top_k is not None and not 1 <= options.top_k <= len(candidates):
+        raise InputError(f"top_k {options.top_k} is out of range; this version has {len(candidates)} candidates")
+    if options.top_k is not None and (options.thresholds or options.policy in (BUDGET, WILLINGNESS)):
         raise InputError("top_k chooses by itself; give it without thresholds, without a budget and without a lambda")
-    if wish.thresholds:
-        _check_thresholds(wish, candidates, stored)
+    if options.thresholds:
+        _check_thresholds(options, candidates, stored)
 
 
-def _check_thresholds(wish: Wish, candidates: Collection[str], stored: Policy) -> None:
-    if wish.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy):
+def _check_thresholds(options: RoutingOptions, candidates: Collection[str], stored: Policy) -> None:
+    if options.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy):
         raise InputError("thresholds apply where a subset is chosen by thresholds; leave them out here")
-    for name, threshold in wish.thresholds.items():
+    for name, threshold in options.thresholds.items():
         if name not in candidates:
             near = difflib.get_close_matches(name, candidates, n=1)
             hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
@@ -151,7 +151,7 @@ def _with_thresholds(stored: Policy, candidates: tuple[str, ...], changed: Mappi
     return SubsetPolicy(tuple(changed.get(name, value) for name, value in thresholds), stored.at_least_one)
 
 
-def _affordable(scored: Scored, order: list[int], chosen: list[int], policy: Policy, budget: float) -> list[int]:
+def _affordable(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy, budget: float) -> list[int]:
     """What fits of the chosen; where the policy owes one candidate and none fits, the best that does.
 
     A cost is compared as it is told, to four digits: what is said to cost just the budget fits it.

@@ -14,9 +14,9 @@ from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
 from pipeline.encoders.training_index import TrainingRows
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.serving.engine.batching import Gathering
+from pipeline.serving.engine.batching import Batcher
 from pipeline.serving.engine.pool_file import PoolFile
-from pipeline.serving.engine.scored import Scored
+from pipeline.serving.engine.scored import ScoredText
 
 NEAREST = 5
 TORCH, NO_ENCODER = "torch", "none"
@@ -40,9 +40,9 @@ class Engine:
         self.rows = rows
         self.pool = pool
         self.cache_entries = cache_entries
-        self._known: OrderedDict[str, Scored] = OrderedDict()
+        self._known: OrderedDict[str, ScoredText] = OrderedDict()
         self._lock = threading.Lock()
-        self._ask = self._compute if self.precision == INT8 else Gathering(self._compute)
+        self._ask = self._compute if self.precision == INT8 else Batcher(self._compute)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000, pool: PoolFile | None = None) -> Engine:
@@ -76,7 +76,7 @@ class Engine:
             return embedding.precision
         return NO_ENCODER if embedding is None else TORCH
 
-    def cached(self, prompt: str) -> Scored | None:
+    def cached(self, prompt: str) -> ScoredText | None:
         """The scores of a text met lately, or None; takes microseconds."""
         with self._lock:
             found = self._known.get(prompt)
@@ -84,7 +84,7 @@ class Engine:
                 self._known.move_to_end(prompt)
             return found
 
-    def score(self, prompts: Sequence[str]) -> list[Scored]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredText]:
         """Scores of each prompt, in the order given; texts met lately come from the cache."""
         found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
         new = [text for text in dict.fromkeys(prompts) if text not in found]
@@ -97,7 +97,7 @@ class Engine:
         """See `CalibratedRouter.explain`."""
         return self.router.explain(prompt)
 
-    def offered(self, prompt: str, scored: Scored, labels: Collection[str] = ()) -> Scored:
+    def offered(self, prompt: str, scored: ScoredText, labels: Collection[str] = ()) -> ScoredText:
         """A prompt's scores on the pool's terms of this moment: its prices, and whom it lets answer.
 
         Raises:
@@ -109,22 +109,22 @@ class Engine:
         terms = self.router.terms([prompt], pool, [labels])
         return replace(scored, cost=terms.cost[0], allowed=None if terms.allowed is None else terms.allowed[0])
 
-    def _compute(self, prompts: Sequence[str]) -> list[Scored]:
+    def _compute(self, prompts: Sequence[str]) -> list[ScoredText]:
         reading = self.router.read(prompts)
         judged = self.router.judge(prompts, reading)
         if reading is None:
-            found = [Scored(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
+            found = [ScoredText(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
         else:
             near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
             read = zip(reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
-            found = [Scored(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
+            found = [ScoredText(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
         if judged.error is not None:
             found = [replace(one, error=error) for one, error in zip(found, judged.error, strict=True)]
         if (new := self.router.is_new(prompts, reading)) is not None:
             found = [replace(one, is_new=is_new) for one, is_new in zip(found, new.tolist(), strict=True)]
         return found
 
-    def _remember(self, scored: dict[str, Scored]) -> None:
+    def _remember(self, scored: dict[str, ScoredText]) -> None:
         with self._lock:
             self._known.update(scored)
             while len(self._known) > self.cache_entries:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.routers.calibrated import DESCRIPTION
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
-from pipeline.serving.engine.hot_swap import Pointer
+from pipeline.serving.engine.hot_swap import VersionPointer
 
 FOLDER = "folder"
 
@@ -27,12 +27,12 @@ class FolderSource:
         self.folder = folder
         self._digest = _digest(folder)
 
-    def current(self) -> Pointer:
+    def current(self) -> VersionPointer:
         """Always the same; nothing signed says where such a folder comes from."""
-        return Pointer(FOLDER, "", "")
+        return VersionPointer(FOLDER, "", "")
 
     @contextmanager
-    def proved(self, pointer: Pointer) -> Iterator[Path]:
+    def proved(self, pointer: VersionPointer) -> Iterator[Path]:
         """A private copy of the folder.
 
         Raises:
@@ -45,7 +45,7 @@ class FolderSource:
                 raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")
             yield copy
 
-    def swapped(self, pointer: Pointer | None) -> None:
+    def swapped(self, pointer: VersionPointer | None) -> None:
         """Noted nowhere: the served log is that of registered versions."""
 
 

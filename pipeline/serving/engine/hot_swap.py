@@ -35,7 +35,7 @@ class NotReady(SwitchtenderError):
 
 
 @dataclass(frozen=True)
-class Pointer:
+class VersionPointer:
     """Which version should serve. The digest is that of its provenance; empty for a plain folder."""
 
     version: str
@@ -44,7 +44,7 @@ class Pointer:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedVersion:
     """A loaded, proved version; `since` is an ISO time in UTC."""
 
     version: str
@@ -63,46 +63,46 @@ class Refusal:
     at: str
 
 
-class Source(Protocol):
+class VersionSource(Protocol):
     """Where versions come from."""
 
-    def current(self) -> Pointer | None:
+    def current(self) -> VersionPointer | None:
         """The version that should serve, or None where there is none. Cheap, and changes nothing.
 
         Raises:
             SwitchtenderError: it cannot be known at present.
         """
 
-    def proved(self, pointer: Pointer) -> AbstractContextManager[Path]:
+    def proved(self, pointer: VersionPointer) -> AbstractContextManager[Path]:
         """The router's folder, verified; it may be removed when the block ends.
 
         Raises:
             VerificationFailed: the bytes are not what was signed.
         """
 
-    def swapped(self, pointer: Pointer | None) -> None:
+    def swapped(self, pointer: VersionPointer | None) -> None:
         """Note that this version answers from now on; None: that the server stops."""
 
 
-class Switch:
+class VersionSwitch:
     """Holds the version that answers. `served` is one atomic read; take it once a request."""
 
-    def __init__(self, source: Source, params: ServeParams, pool: PoolFile | None = None) -> None:
+    def __init__(self, source: VersionSource, params: ServeParams, pool: PoolFile | None = None) -> None:
         self.source = source
         self.params = params
         self.pool = pool
         self.refused: Refusal | None = None
         self.trouble = ""
         """Why it cannot be known at present which version should serve; empty where it can."""
-        self._served: Served | None = None
-        self._tried: Pointer | None = None
+        self._served: ServedVersion | None = None
+        self._tried: VersionPointer | None = None
         self._tried_at = 0.0
         self._polling = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedVersion:
         """The version that answers now.
 
         Raises:
@@ -159,7 +159,7 @@ class Switch:
             log("source", trouble=reason or None)
         self.trouble = reason
 
-    def _follow(self, pointer: Pointer) -> None:
+    def _follow(self, pointer: VersionPointer) -> None:
         if self._served is not None and pointer == _pointer(self._served):
             self.refused = None
             return
@@ -176,18 +176,18 @@ class Switch:
         self._served, self.refused = served, None
         log("serving", version=served.version, run_key=served.run_key, precision=served.engine.precision)
 
-    def _load(self, pointer: Pointer) -> Served:
+    def _load(self, pointer: VersionPointer) -> ServedVersion:
         """Load and warm up while the proved copy is there: an engine may read some of its files only when asked."""
         with self.source.proved(pointer) as folder:
             engine = Engine.load(folder, self.params.threads, self.params.cache_entries, self.pool)
             for scored in engine.score(WARM_UP):
                 if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
                     raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")
-        return Served(pointer.version, pointer.run_key, pointer.provenance_sha256, engine, _now())
+        return ServedVersion(pointer.version, pointer.run_key, pointer.provenance_sha256, engine, _now())
 
 
-def _pointer(served: Served) -> Pointer:
-    return Pointer(served.version, served.run_key, served.provenance_sha256)
+def _pointer(served: ServedVersion) -> VersionPointer:
+    return VersionPointer(served.version, served.run_key, served.provenance_sha256)
 
 
 def _now() -> str:

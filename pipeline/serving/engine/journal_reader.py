@@ -14,7 +14,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
+class DecisionWithFeedback:
     """One decision and every judgement of it, in the order in which they came."""
 
     decision: Entry
@@ -40,10 +40,10 @@ def whole_entries(lines: Iterable[str]) -> Iterator[Entry]:
             yield entry
 
 
-def judged(folder: Path) -> list[Judged]:
+def judged(folder: Path) -> list[DecisionWithFeedback]:
     """Every decision that somebody judged, oldest first. Judgements of decisions that are not there are left out."""
     said: dict[tuple[str, int], list[Entry]] = {}
     for entry in entries(folder / FEEDBACK):
         said.setdefault((entry["request_id"], entry["index"]), []).append(entry)
     decisions = ((d, said.get((d["request_id"], d["index"]))) for d in entries(folder / DECISIONS))
-    return [Judged(decision, tuple(found)) for decision, found in decisions if found]
+    return [DecisionWithFeedback(decision, tuple(found)) for decision, found in decisions if found]

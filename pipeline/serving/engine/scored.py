@@ -10,7 +10,7 @@ from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredText:
     """One prompt as a version sees it, before any policy. It never depends on the prompts asked beside it.
 
     `quality` is float32 [c], calibrated, in 0..1; `cost` float64 [c] in USD a call, NaN where unknown. A prompt

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.serving.engine.hot_swap import NotReady, Switch
+from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
 from pipeline.serving.engine.log import log
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.page_mount import PAGE, belongs_to_page
@@ -21,10 +21,10 @@ QUIET = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines: logged only when refused."""
 
 
-class Access:
+class AccessLog:
     """Law: every response bears a request id and a version, and no traceback leaves the process."""
 
-    def __init__(self, app: ASGIApp, switch: Switch, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, switch: VersionSwitch, metrics: Metrics) -> None:
         self.app, self.switch, self.metrics = app, switch, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

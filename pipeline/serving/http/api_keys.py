@@ -20,21 +20,21 @@ SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True)
-class Person:
+class KeyHolder:
     """Whoever asks: a name for the logs, and what they may do (`may` is a subset of RIGHTS)."""
 
     name: str
     may: frozenset[str]
 
 
-ANONYMOUS = Person("anonymous", RIGHTS)
+ANONYMOUS = KeyHolder("anonymous", RIGHTS)
 """Everybody on this machine, where no keys are configured."""
 
 
-class Keys:
+class ApiKeys:
     """Every configured key. Without any, whoever reaches the service is ANONYMOUS and may do everything."""
 
-    def __init__(self, people: dict[bytes, Person]) -> None:
+    def __init__(self, people: dict[bytes, KeyHolder]) -> None:
         self._people = people
 
     @property
@@ -42,7 +42,7 @@ class Keys:
         return bool(self._people)
 
     @classmethod
-    def read(cls, where: str, root: Path = Path()) -> Keys:
+    def read(cls, where: str, root: Path = Path()) -> ApiKeys:
         """Read keys from `env:NAME` or `file:PATH` (relative to `root`); "" means that there are none.
 
         Raises:
@@ -62,7 +62,7 @@ class Keys:
             raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote`")
         return cls(people)
 
-    def who(self, secret: str | None) -> Person | None:
+    def who(self, secret: str | None) -> KeyHolder | None:
         """Whose secret this is, or None. The comparison takes as long for a wrong secret as for a right one."""
         if not self.required:
             return ANONYMOUS
@@ -81,8 +81,8 @@ def _text(path: Path) -> str:
         raise ParamsError(f"keys: {path} cannot be read ({type(error).__name__}); check its path and mode") from error
 
 
-def _people(text: str, where: str) -> dict[bytes, Person]:
-    people: dict[bytes, Person] = {}
+def _people(text: str, where: str) -> dict[bytes, KeyHolder]:
+    people: dict[bytes, KeyHolder] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -94,7 +94,7 @@ def _people(text: str, where: str) -> dict[bytes, Person]:
     return people
 
 
-def _entry(words: list[str], place: str) -> tuple[bytes, Person]:
+def _entry(words: list[str], place: str) -> tuple[bytes, KeyHolder]:
     if len(words) != 3:
         raise ParamsError(f"{place}: expected `name secret rights`, found {len(words)} words")
     name, secret, rights = words
@@ -106,7 +106,7 @@ def _entry(words: list[str], place: str) -> tuple[bytes, Person]:
             f"{place}: the secret of {name} is shorter than {SHORTEST_SECRET} characters; make one with "
             "python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
-    return _digest(secret), Person(name, may)
+    return _digest(secret), KeyHolder(name, may)
 
 
 def _digest(secret: str) -> bytes:

@@ -13,19 +13,19 @@ from starlette.middleware import Middleware
 
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.scored import usd
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http import errors as problems
 from pipeline.serving.http import openapi_examples as examples
-from pipeline.serving.http.access_log import Access
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.access_log import AccessLog
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.auth import BrowserGuard, KeyGuard
 from pipeline.serving.http.errors import Problem
 from pipeline.serving.http.feedback import judge
 from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit
-from pipeline.serving.http.page_mount import PageDoor, PageLayer
-from pipeline.serving.http.request_routing import Asked, Routed, Routing, scores_of
+from pipeline.serving.http.page_mount import PageLayer, PageMount
+from pipeline.serving.http.request_routing import RequestRouter, RoutedTexts, RoutingRequest, scores_of
 from pipeline.serving.http.schemas import (
     FeedbackRequest,
     FeedbackResponse,
@@ -38,22 +38,22 @@ from pipeline.serving.http.status_routes import state_routes
 
 
 def application(
-    switch: Switch,
+    switch: VersionSwitch,
     params: ServeParams,
-    keys: Keys,
+    keys: ApiKeys,
     journal: Journal,
     *,
     chat: APIRouter | None = None,
-    routing: Routing | None = None,
-    door: PageDoor | None = None,
+    routing: RequestRouter | None = None,
+    door: PageMount | None = None,
 ) -> FastAPI:
     """The application. `chat` adds its routes, `door` the page under /ui; `routing` is shared with whoever else routes.
 
     Whoever runs it starts and stops the switch and closes routing and journal.
     """
-    routing = routing or Routing(switch, params, journal)
+    routing = routing or RequestRouter(switch, params, journal)
     layers = [
-        Middleware(Access, switch=switch, metrics=routing.metrics),
+        Middleware(AccessLog, switch=switch, metrics=routing.metrics),
         Middleware(BrowserGuard, keys=keys, host=params.host),
         *([Middleware(PageLayer, door=door)] if door else []),
         Middleware(KeyGuard, keys=keys),
@@ -78,7 +78,7 @@ def application(
     return app
 
 
-def _asking(routing: Routing, params: ServeParams) -> APIRouter:
+def _asking(routing: RequestRouter, params: ServeParams) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["routing"])
 
     @router.post("/route", response_model=RouteResponse, **examples.ROUTE)
@@ -86,7 +86,7 @@ def _asking(routing: Routing, params: ServeParams) -> APIRouter:
         """Which agents answer one prompt or several: every score, the ranking, and the nearest training prompts."""
         texts = asked.texts()
         _require_small(texts, params)
-        routed = await routing.route(Asked(request.state.request_id, texts, asked.wish()))
+        routed = await routing.route(RoutingRequest(request.state.request_id, texts, asked.options()))
         request.state.version, request.state.prompts = routed.served.version, len(texts)
         answer = _answer(request.state.request_id, routed)
         if asked.explain:
@@ -115,7 +115,7 @@ def _require_small(texts: tuple[str, ...], params: ServeParams) -> None:
         raise Problem(422, "prompt_too_long", f"a prompt has {longest} characters", hint)
 
 
-def _answer(request_id: str, routed: Routed) -> RouteResponse:
+def _answer(request_id: str, routed: RoutedTexts) -> RouteResponse:
     served = routed.served
     return RouteResponse(
         request_id=request_id,
@@ -127,13 +127,13 @@ def _answer(request_id: str, routed: Routed) -> RouteResponse:
     )
 
 
-async def _explain(answer: RouteResponse, routed: Routed, texts: tuple[str, ...]) -> None:
+async def _explain(answer: RouteResponse, routed: RoutedTexts, texts: tuple[str, ...]) -> None:
     """Put to each result what the version that routed it can say of its scores."""
     for result, text in zip(answer.results, texts, strict=True):
         result.evidence = await asyncio.to_thread(routed.served.engine.explain, text)
 
 
-def _result(routed: Routed, index: int) -> RouteResult:
+def _result(routed: RoutedTexts, index: int) -> RouteResult:
     scored, decision = routed.scored[index], routed.decisions[index]
     costs = dict(zip(routed.served.engine.candidates, scored.cost.tolist(), strict=True))
     cost = sum(costs[name] for name in decision.chosen)

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.runtime.hosts import LOOPBACK
-from pipeline.serving.http.api_keys import ROUTE, Keys
+from pipeline.serving.http.api_keys import ROUTE, ApiKeys
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.limits import API
 from pipeline.serving.http.request_routing import asked_by
@@ -19,7 +19,7 @@ METRICS = "/metrics"
 class KeyGuard:
     """Asks for a key where keys are configured: with the right `route` for the API, with any right for the metrics."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self.app, self.keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +55,7 @@ class BrowserGuard:
     origin sends.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, host: str) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, host: str) -> None:
         self.app, self.keys = app, keys
         self.names = LOOPBACK | {host}
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.http.request_routing import Remembered, asked_by
+from pipeline.serving.http.request_routing import RememberedAnswer, asked_by
 from pipeline.serving.http.schemas import FeedbackRequest
 
 
-def judge(said: FeedbackRequest, remembered: Remembered | None) -> dict[str, Any]:
+def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[str, Any]:
     """One line of feedback.jsonl. An answer that is remembered is checked against; another one is taken as it is.
 
     Raises:
@@ -32,7 +32,7 @@ def judge(said: FeedbackRequest, remembered: Remembered | None) -> dict[str, Any
     }
 
 
-def _require_fitting(said: FeedbackRequest, remembered: Remembered) -> None:
+def _require_fitting(said: FeedbackRequest, remembered: RememberedAnswer) -> None:
     if said.index >= remembered.prompts:
         raise InputError(f"index {said.index} is out of range; that request had {remembered.prompts} prompts, from 0")
     for name in said.right or ():

@@ -22,7 +22,7 @@ def belongs_to_page(path: str) -> bool:
     return path == PAGE or path.startswith(f"{PAGE}/")
 
 
-class PageDoor:
+class PageMount:
     """Lets requests for the page through to it once it is there; before, answers a page that asks again by itself."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class PageDoor:
 class PageLayer:
     """Sends what belongs to the page to its door, and everything else on."""
 
-    def __init__(self, app: ASGIApp, door: PageDoor) -> None:
+    def __init__(self, app: ASGIApp, door: PageMount) -> None:
         self.app, self.door = app, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import NotReady, Switch
+from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -17,7 +17,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """Counters of one service, in a registry of their own."""
 
-    def __init__(self, switch: Switch, journal: Journal) -> None:
+    def __init__(self, switch: VersionSwitch, journal: Journal) -> None:
         self.registry = CollectorRegistry()
         name = "switchtender_"
         self.requests = Counter(f"{name}requests", "Requests answered", ["route", "status"], registry=self.registry)
@@ -44,7 +44,7 @@ class Metrics:
 class _State(Collector):
     """What serves, read at the moment of asking."""
 
-    def __init__(self, switch: Switch, journal: Journal) -> None:
+    def __init__(self, switch: VersionSwitch, journal: Journal) -> None:
         self.switch, self.journal = switch, journal
 
     def collect(self) -> Iterator[Metric]:

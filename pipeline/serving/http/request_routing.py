@@ -15,10 +15,10 @@ from typing import Any
 
 from pipeline.encoders.onnx_encoder import INT8
 from pipeline.runtime.errors import SwitchtenderError
-from pipeline.serving.engine.decision import Decision, Wish, check, decide
+from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import WARM_UP, Served, Switch
-from pipeline.serving.engine.scored import Scored, usd
+from pipeline.serving.engine.hot_swap import WARM_UP, ServedVersion, VersionSwitch
+from pipeline.serving.engine.scored import ScoredText, usd
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.prometheus import Metrics
 
@@ -35,17 +35,17 @@ labelled: ContextVar[tuple[str, ...]] = ContextVar("labelled", default=())
 
 
 @dataclass(frozen=True)
-class Asked:
+class RoutingRequest:
     """Texts to route under one request id. `of` is ROUTE or CHAT."""
 
     request_id: str
     texts: tuple[str, ...]
-    wish: Wish = field(default_factory=Wish)
+    options: RoutingOptions = field(default_factory=RoutingOptions)
     of: str = ROUTE
 
 
 @dataclass(frozen=True)
-class Remembered:
+class RememberedAnswer:
     """What is kept of an answer for feedback: how many prompts it had, by which version, among which candidates."""
 
     prompts: int
@@ -54,31 +54,31 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutedTexts:
     """What one version says to each text, in the order given."""
 
-    served: Served
-    scored: tuple[Scored, ...]
+    served: ServedVersion
+    scored: tuple[ScoredText, ...]
     decisions: tuple[Decision, ...]
 
 
-class Routing:
+class RequestRouter:
     """Routes requests. Safe to call from the event loop and from threads."""
 
-    def __init__(self, switch: Switch, params: ServeParams, journal: Journal) -> None:
+    def __init__(self, switch: VersionSwitch, params: ServeParams, journal: Journal) -> None:
         self.switch, self.params, self.journal = switch, params, journal
         self.metrics = Metrics(switch, journal)
         self._few = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
         self._many = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
-        self._lately: OrderedDict[str, Remembered] = OrderedDict()
+        self._lately: OrderedDict[str, RememberedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def route(self, asked: Asked) -> Routed:
+    async def route(self, asked: RoutingRequest) -> RoutedTexts:
         """Route on the event loop; what has to be computed is computed in the pool.
 
         Raises:
             NotReady: no version is loaded.
-            InputError: the wish cannot be met.
+            InputError: the options cannot be met.
             JournalFailed: the decisions could not be written down.
         """
         served = self._agreed(asked)
@@ -93,7 +93,7 @@ class Routing:
         self._noted(asked, routed)
         return routed
 
-    def route_now(self, asked: Asked) -> Routed:
+    def route_now(self, asked: RoutingRequest) -> RoutedTexts:
         """The same for a thread that may wait. Raises likewise, and SwitchtenderError after `seconds_per_request`."""
         served = self._agreed(asked)
         known, unknown = self._recall(served, asked.texts)
@@ -109,12 +109,12 @@ class Routing:
         self._noted(asked, routed)
         return routed
 
-    def lately(self, request_id: str) -> Remembered | None:
+    def lately(self, request_id: str) -> RememberedAnswer | None:
         """One of the latest answers; None where it is not remembered."""
         with self._lock:
             return self._lately.get(request_id)
 
-    async def costs(self, served: Served) -> list[float | None]:
+    async def costs(self, served: ServedVersion) -> list[float | None]:
         """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
         loop = asyncio.get_running_loop()
         (scored,) = await loop.run_in_executor(self._pool(served), served.engine.score, WARM_UP[:1])
@@ -125,34 +125,34 @@ class Routing:
         self._few.shutdown(cancel_futures=True)
         self._many.shutdown(cancel_futures=True)
 
-    def _pool(self, served: Served) -> ThreadPoolExecutor:
+    def _pool(self, served: ServedVersion) -> ThreadPoolExecutor:
         """An int8 engine computes each call by itself; others let one call answer all who wait, so more may wait."""
         return self._few if served.engine.precision == INT8 else self._many
 
-    def _agreed(self, asked: Asked) -> Served:
+    def _agreed(self, asked: RoutingRequest) -> ServedVersion:
         served = self.switch.served
-        check(asked.wish, served.engine.candidates, served.engine.policy)
+        check(asked.options, served.engine.candidates, served.engine.policy)
         return served
 
-    def _recall(self, served: Served, texts: Sequence[str]) -> tuple[dict[str, Scored], list[str]]:
+    def _recall(self, served: ServedVersion, texts: Sequence[str]) -> tuple[dict[str, ScoredText], list[str]]:
         known = {text: scored for text in texts if (scored := served.engine.cached(text)) is not None}
         self.metrics.prompts.inc(len(texts))
         self.metrics.cache_hits.inc(sum(text in known for text in texts))
         return known, [text for text in dict.fromkeys(texts) if text not in known]
 
     def _decided(
-        self, asked: Asked, served: Served, known: Mapping[str, Scored]
-    ) -> tuple[Routed, list[dict[str, Any]]]:
+        self, asked: RoutingRequest, served: ServedVersion, known: Mapping[str, ScoredText]
+    ) -> tuple[RoutedTexts, list[dict[str, Any]]]:
         engine = served.engine
-        scored = tuple(engine.offered(text, known[text], asked.wish.labels) for text in asked.texts)
-        decisions = tuple(decide(one, engine.candidates, engine.policy, asked.wish) for one in scored)
-        routed = Routed(served, scored, decisions)
+        scored = tuple(engine.offered(text, known[text], asked.options.labels) for text in asked.texts)
+        decisions = tuple(decide(one, engine.candidates, engine.policy, asked.options) for one in scored)
+        routed = RoutedTexts(served, scored, decisions)
         return routed, [self._entry(asked, routed, index) for index in range(len(scored))]
 
-    def _entry(self, asked: Asked, routed: Routed, index: int) -> dict[str, Any]:
+    def _entry(self, asked: RoutingRequest, routed: RoutedTexts, index: int) -> dict[str, Any]:
         """A line of the journal; the candidate set is the keys of `scores` without those that a pool `barred`."""
         served, scored, decision = routed.served, routed.scored[index], routed.decisions[index]
-        text, wish = asked.texts[index], asked.wish
+        text, options = asked.texts[index], asked.options
         return {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": asked.request_id,
@@ -163,7 +163,7 @@ class Routing:
             "run_key": served.run_key,
             "provenance_sha256": served.provenance_sha256,
             "policy": decision.policy,
-            "wish": wish.to_json(),
+            "options": options.to_json(),
             "scores": scores_of(served, scored),
             "chosen": decision.chosen,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
@@ -173,26 +173,26 @@ class Routing:
             **({"prompt": text} if self.params.log_prompts else {}),
         }
 
-    def _noted(self, asked: Asked, routed: Routed) -> None:
+    def _noted(self, asked: RoutingRequest, routed: RoutedTexts) -> None:
         served = routed.served
         if told := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
             self.metrics.new_prompts.labels(served.version).inc(sum(told))
         for decision in routed.decisions:
             for name in decision.chosen:
                 self.metrics.decisions.labels(name).inc()
-        remembered = Remembered(len(asked.texts), served.version, served.engine.candidates)
+        remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
         with self._lock:
             self._lately[asked.request_id] = remembered
             while len(self._lately) > REMEMBERED:
                 self._lately.popitem(last=False)
 
 
-def scores_of(served: Served, scored: Scored) -> dict[str, float]:
+def scores_of(served: ServedVersion, scored: ScoredText) -> dict[str, float]:
     """Every candidate's score, in the version's order."""
     return {name: round(float(score), 6) for name, score in zip(served.engine.candidates, scored.quality, strict=True)}
 
 
-def barred_of(served: Served, scored: Scored) -> list[str]:
+def barred_of(served: ServedVersion, scored: ScoredText) -> list[str]:
     """The candidates that a pool did not let answer."""
     if scored.allowed is None:
         return []

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.serving.engine.decision import Wish
+from pipeline.serving.engine.decision import RoutingOptions
 
 
 def _sayable(text: str) -> str:
@@ -92,8 +92,10 @@ class RouteRequest(In):
         before = said[-self.history_turns :] if self.history_turns else []
         return ("\n".join([*before, self.prompt]),)
 
-    def wish(self) -> Wish:
-        return Wish(self.top_k, self.thresholds, self.policy, self.budget_usd, self.quality_per_usd, tuple(self.labels))
+    def options(self) -> RoutingOptions:
+        return RoutingOptions(
+            self.top_k, self.thresholds, self.policy, self.budget_usd, self.quality_per_usd, tuple(self.labels)
+        )
 
 
 class Near(Out):

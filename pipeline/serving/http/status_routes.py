@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from pipeline.serving.engine.decision_journal import Journal
-from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.http import openapi_examples as examples
 from pipeline.serving.http.errors import Problem
-from pipeline.serving.http.request_routing import Routing
+from pipeline.serving.http.request_routing import RequestRouter
 from pipeline.serving.http.schemas import AgentsResponse, Candidate, Health, Readiness, RefusedVersion, VersionResponse
 
 
-def state_routes(switch: Switch, journal: Journal, routing: Routing) -> APIRouter:
+def state_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["state"])
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.serving.engine.hot_swap import Switch
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.engine.hot_swap import VersionSwitch
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.page.actions import Actions
 from pipeline.serving.page.context import Page
-from pipeline.serving.page.report_links import FOLDER, Reports
-from pipeline.serving.page.visitors import People
+from pipeline.serving.page.report_links import FOLDER, ReportLinks
+from pipeline.serving.page.visitors import Visitors
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 PATH = "/ui"
 
 
-def mount(app: FastAPI, switch: Switch, actions: Actions, keys: Keys) -> None:
+def mount(app: FastAPI, switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> None:
     """Build the page and mount it at PATH of an application that is not running yet. Takes seconds: Gradio's import.
 
     Where keys are required people log in with their name and key, and may do what the key says. The application's
     lifespan starts and ends what Gradio does in the background.
     """
     from pipeline.serving.http.limits import BodyLimit
-    from pipeline.serving.page.security_headers import Guard
+    from pipeline.serving.page.security_headers import SecurityHeaders
 
     page = _page(switch, actions, keys)
     app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", page.reports.answer, include_in_schema=False)
     _mount_gradio(app, _blocks(page), page.people if keys.required else None)
     app.add_middleware(BodyLimit, most=switch.params.max_body_bytes)
-    app.add_middleware(Guard, path=PATH)
+    app.add_middleware(SecurityHeaders, path=PATH)
 
 
-def build(switch: Switch, actions: Actions, keys: Keys) -> Any:
+def build(switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> Any:
     """The page as Gradio's Blocks, not mounted; `mount` adds the log-in, the reports and the guard."""
     return _blocks(_page(switch, actions, keys))
 
 
-def _page(switch: Switch, actions: Actions, keys: Keys) -> Page:
-    return Page(switch, actions, People(keys), Reports(actions))
+def _page(switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> Page:
+    return Page(switch, actions, Visitors(keys), ReportLinks(actions))
 
 
 def _blocks(page: Page) -> Any:
@@ -59,7 +59,7 @@ def _blocks(page: Page) -> Any:
     return blocks
 
 
-def _mount_gradio(app: FastAPI, blocks: Any, people: People | None) -> None:
+def _mount_gradio(app: FastAPI, blocks: Any, people: Visitors | None) -> None:
     """Gradio with everything off that a service on one machine does not need."""
     import gradio as gr
 

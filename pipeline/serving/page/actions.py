@@ -113,7 +113,7 @@ class VersionRow:
 
 
 @dataclass(frozen=True)
-class Move:
+class VersionMove:
     """What a promotion or a rollback does, or would do. `refusal` says why it may not be done; empty where it may."""
 
     version_from: str
@@ -123,7 +123,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedRow:
     """A row in one version. `through` names the augmented row by which it taught, empty where it did so itself."""
 
     version: str
@@ -143,13 +143,13 @@ class Trace:
 
     asked: str
     prompt: str
-    rows: tuple[Traced, ...]
+    rows: tuple[TracedRow, ...]
     serving: str
     unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Holdout:
+class HoldoutAnswers:
     """A version's answers on its holdout: n prompts, c candidates.
 
     `expected` and `quality` are float32 [n, c] in 0..1, what the router promised and what was true; `cost` is float32
@@ -184,16 +184,16 @@ class Actions(Protocol):
     def compare(self, older: str, newer: str) -> dict[str, Any]:
         """What differs between two versions, as `switchtender diff --json` gives it."""
 
-    def rehearse_promotion(self, version: str, reason: str) -> Move:
+    def rehearse_promotion(self, version: str, reason: str) -> VersionMove:
         """What promoting would do: bytes proved, gates read again; nothing changes. A closed gate is a refusal."""
 
-    def promote(self, version: str, reason: str, who: str) -> Move:
+    def promote(self, version: str, reason: str, who: str) -> VersionMove:
         """Put a version into service; `who` is empty where nobody had to give a name."""
 
-    def rehearse_rollback(self, reason: str) -> Move:
+    def rehearse_rollback(self, reason: str) -> VersionMove:
         """What going back would do; nothing changes."""
 
-    def rollback(self, reason: str, who: str) -> Move:
+    def rollback(self, reason: str, who: str) -> VersionMove:
         """Put the version before the present one into service again; `who` likewise."""
 
     def audit(self, version: str) -> Audit:
@@ -202,5 +202,5 @@ class Actions(Protocol):
     def trace(self, row: str) -> Trace:
         """A row in every version that knew it, by id or by exact text."""
 
-    def holdout(self, version: str) -> Holdout:
+    def holdout(self, version: str) -> HoldoutAnswers:
         """A version's answers on its holdout, with what each candidate costs."""

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
-from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.page.actions import Actions
 from pipeline.serving.page.rendering import BAD, line
-from pipeline.serving.page.report_links import Reports
-from pipeline.serving.page.visitors import People
+from pipeline.serving.page.report_links import ReportLinks
+from pipeline.serving.page.visitors import Visitors
 
 
 @dataclass(frozen=True)
 class Page:
     """One page for all visitors."""
 
-    switch: Switch
+    switch: VersionSwitch
     actions: Actions
-    people: People
-    reports: Reports
+    people: Visitors
+    reports: ReportLinks
 
     def on(
         self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], may: str = ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError
-from pipeline.serving.page.actions import Holdout
+from pipeline.serving.page.actions import HoldoutAnswers
 
 STEPS = 400
 
@@ -40,7 +40,7 @@ class CostQuality:
     prompts: int
 
 
-def cost_quality(holdout: Holdout) -> CostQuality:
+def cost_quality(holdout: HoldoutAnswers) -> CostQuality:
     """The curve and the points of one version.
 
     Raises:
@@ -74,7 +74,7 @@ def _swept(expected: Values, quality: Values, cost: Values) -> list[Point]:
     return sorted(points.values(), key=lambda point: point.cost)
 
 
-def _stored(holdout: Holdout) -> Point | None:
+def _stored(holdout: HoldoutAnswers) -> Point | None:
     """What the version itself chose; None where a chosen one's cost is not known."""
     chosen = holdout.chosen > 0.5
     cost = np.where(chosen, holdout.cost, 0.0).sum(axis=1)

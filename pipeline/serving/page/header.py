@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
-from pipeline.serving.engine.hot_swap import Served, Switch
+from pipeline.serving.engine.hot_swap import ServedVersion, VersionSwitch
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.visitors import Visitor
@@ -26,13 +26,13 @@ def add(page: Page, blocks: Any) -> None:
     page.on(gr.Timer(SECONDS).tick, look, [], [shown])
 
 
-def render(switch: Switch, name: str) -> str:
+def render(switch: VersionSwitch, name: str) -> str:
     """The header as HTML; `name` is who is logged in, empty where nobody has to."""
     served, why = _served(switch)
     return draw("header", served=served, why=why, refused=switch.refused, trouble=switch.trouble, name=name)
 
 
-def _served(switch: Switch) -> tuple[Served | None, str]:
+def _served(switch: VersionSwitch) -> tuple[ServedVersion | None, str]:
     try:
         return switch.served, ""
     except SwitchtenderError as error:

@@ -14,7 +14,7 @@ from pipeline.serving.page.sessions import Sessions
 FOLDER = "report"
 
 
-class Reports:
+class ReportLinks:
     """Addresses handed out lately, and the version that each shows. A report is rendered when it is opened."""
 
     def __init__(self, actions: Actions) -> None:

@@ -19,7 +19,7 @@ CLOSED = tuple(f"/gradio_api/{name}" for name in ("upload", "file", "proxy", "in
 """Nothing on the page takes or gives files, and its events are no public interface."""
 
 
-class Guard:
+class SecurityHeaders:
     """An ASGI layer over the page at `path`.
 
     A page of another site, open in the same browser, must not speak for the person who is logged in here: Gradio's

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.http.api_keys import Keys, Person
+from pipeline.serving.http.api_keys import ApiKeys, KeyHolder
 
 
 @dataclass(frozen=True)
 class Visitor:
     """A person in one browser tab; `session` names the tab. Without keys nobody is known by name."""
 
-    person: Person
+    person: KeyHolder
     session: str
     known: bool
 
@@ -33,12 +33,12 @@ class Visitor:
             )
 
 
-class People:
+class Visitors:
     """Logs people in by name and key, and knows them again by name. Without keys everybody is the anonymous person."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: ApiKeys) -> None:
         self.keys = keys
-        self._known: dict[str, Person] = {}
+        self._known: dict[str, KeyHolder] = {}
 
     def log_in(self, name: str, secret: str) -> bool:
         """Whether this is that person's key."""
@@ -51,4 +51,4 @@ class People:
     def visitor(self, name: str | None, session: str | None) -> Visitor:
         """The person behind a request; somebody unknown may nothing."""
         person = self._known.get(name or "") if self.keys.required else self.keys.who(None)
-        return Visitor(person or Person(name or "nobody", frozenset()), session or "", self.keys.required)
+        return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)

@@ -16,15 +16,15 @@ from fastapi.responses import StreamingResponse
 from small_service import AGENTS, ASKED, Shelf, running, wait_until
 from stub_upstreams import stub_upstreams
 
-from flows.service.serve import Service, Told, listen
+from flows.service.serve import Service, StartupLines, listen
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
 from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED
 from pipeline.serving.engine.folder_source import FolderSource
-from pipeline.serving.engine.hot_swap import NotReady, Switch
+from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
 from pipeline.serving.engine.journal_reader import entries
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.page_mount import FAILED, LOADING, PageDoor, PageLayer
+from pipeline.serving.http.page_mount import FAILED, LOADING, PageLayer, PageMount
 from switchtender.serving import Options, run_service
 
 NOTHING_SAID: dict[str, Any] = {
@@ -69,7 +69,7 @@ def test_options_override_settings_and_the_rest_stays() -> None:
 
 def test_a_folder_that_was_changed_since_the_start_is_not_loaded(two_routers: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(two_routers["1"], tmp_path / "router"))
-    switch = Switch(FolderSource(folder), ServeParams())
+    switch = VersionSwitch(FolderSource(folder), ServeParams())
     (folder / "more.json").write_text("{}")
     switch.poll()
     with pytest.raises(NotReady, match="changed since the service started"):
@@ -157,7 +157,7 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
             True,
             True,
         )
-        asyncio.run(service._watch("", Told(lambda _: None, lambda _: None, lambda _: None)))
+        asyncio.run(service._watch("", StartupLines(lambda _: None, lambda _: None, lambda _: None)))
         assert FAILED in client.get("/ui/").text
         assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
     assert '"page_failed"' in capfd.readouterr().err
@@ -166,7 +166,7 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
 
 @pytest.mark.timeout(60)
 def test_the_door_opens_once_the_page_is_there_and_its_streams_do_not_hold_up_the_end() -> None:
-    door, app = PageDoor(), FastAPI()
+    door, app = PageMount(), FastAPI()
     began: list[int] = []
     alive: list[str] = []
 

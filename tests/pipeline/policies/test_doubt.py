@@ -22,7 +22,7 @@ from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.errors import InputError, ParamsError
 from pipeline.runtime.params import parse
 from pipeline.runtime.tables import read_json, write_json
-from pipeline.serving.engine.decision import Wish, decide
+from pipeline.serving.engine.decision import RoutingOptions, decide
 from pipeline.serving.engine.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +90,7 @@ def test_a_saved_router_doubts_alike_and_so_does_the_engine(doubting: Calibrated
     np.testing.assert_array_equal(again.predict(ASKED).chosen, expected.chosen)
     engine = Engine(again)
     for text, chosen in zip(ASKED[:6], expected.chosen, strict=False):
-        decided = decide(engine.score([text])[0], NAMES, engine.policy, Wish())
+        decided = decide(engine.score([text])[0], NAMES, engine.policy, RoutingOptions())
         assert decided.chosen == (NAMES[int(chosen.argmax())],)
         assert set(decided.ranking) == set(NAMES)
 

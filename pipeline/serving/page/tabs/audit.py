@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.serving.page.actions import Trace, Traced
+from pipeline.serving.page.actions import Trace, TracedRow
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.version_choices import dropdown, filled, in_service
@@ -31,15 +31,15 @@ def add(page: Page, tab: Any) -> None:
             row = gr.Textbox(label="A prompt's id, or its exact text", scale=4, elem_id="traced", max_lines=6)
             trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
         way = gr.HTML(elem_id="way", apply_default_css=False)
-    desk = Desk(page)
-    page.on(tab.select, desk.enter, [version, fate], [found, version])
+    tab = AuditTab(page)
+    page.on(tab.select, tab.enter, [version, fate], [found, version])
     for choice in (version, fate):
-        page.on(choice.input, desk.audit, [version, fate], [found])
+        page.on(choice.input, tab.audit, [version, fate], [found])
     for trigger in (trace.click, row.submit):
-        page.on(trigger, desk.trace, [row], [way])
+        page.on(trigger, tab.trace, [row], [way])
 
 
-class Desk:
+class AuditTab:
     """Answers from the recorded facts; changes nothing."""
 
     def __init__(self, page: Page) -> None:
@@ -109,5 +109,5 @@ def verdict(found: Trace) -> str:
     return f"Version {found.serving}, in service, did not learn from it."
 
 
-def _way(row: Traced) -> str:
+def _way(row: TracedRow) -> str:
     return row.through

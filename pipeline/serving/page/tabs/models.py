@@ -23,12 +23,12 @@ def add(page: Page, tab: Any) -> None:
         with gr.Column(scale=2, min_width=300):
             gr.HTML(draw("models_intro"), apply_default_css=False)
     shown = gr.HTML(elem_id="curve", apply_default_css=False)
-    desk = Desk(page)
-    page.on(tab.select, desk.enter, [version], [shown, version])
-    page.on(version.input, desk.show, [version], [shown])
+    tab = ModelsTab(page)
+    page.on(tab.select, tab.enter, [version], [shown, version])
+    page.on(version.input, tab.show, [version], [shown])
 
 
-class Desk:
+class ModelsTab:
     """Draws the curve of a version."""
 
     def __init__(self, page: Page) -> None:

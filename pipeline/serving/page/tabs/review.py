@@ -18,7 +18,7 @@ MOST_NOTE = 500
 
 
 @dataclass(frozen=True)
-class Place:
+class ReviewPosition:
     """Where a reviewer stands: the suspect on show (None: none is left) and the one decided last, to go back to."""
 
     suspect: Suspect | None
@@ -42,7 +42,7 @@ def add(page: Page, tab: Any) -> None:
             after = gr.Button("Next →", size="sm", elem_id="review-next", min_width=90)
             again = gr.Button("Decide the last one again  (u)", size="sm", elem_id="review-again", min_width=160)
         hints = gr.HTML(elem_id="hints", apply_default_css=False)
-    room = Room(page)
+    room = ReviewTab(page)
     view = [shown, agents, note]
     page.on(tab.select, room.enter, [], view, may=REVIEW)
     page.on(tab.select, room.hints, [], [hints], may=REVIEW)
@@ -53,12 +53,12 @@ def add(page: Page, tab: Any) -> None:
         page.on(button.click, room.decider(decision), [agents, note], view, may=REVIEW)
 
 
-class Room:
+class ReviewTab:
     """Walks each reviewer through what is left."""
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._places: Sessions[Place] = Sessions()
+        self._places: Sessions[ReviewPosition] = Sessions()
 
     def enter(self, visitor: Visitor) -> tuple[Any, ...]:
         """The suspect that was on show if it is still undecided, else the first that is left."""
@@ -121,15 +121,15 @@ class Room:
         said = {KEEP: "kept as it is", DROP: "dropped", RELABEL: f"relabelled to {', '.join(agents)}"}[decision]
         return f"{suspect.prompt_id} {said}. The next night takes it in."
 
-    def _place(self, visitor: Visitor) -> Place:
-        return self._places.get(visitor.session) or Place(None)
+    def _place(self, visitor: Visitor) -> ReviewPosition:
+        return self._places.get(visitor.session) or ReviewPosition(None)
 
     def _show(
         self, visitor: Visitor, known: Suspects, suspect: Suspect | None, last: str, told: str = "", tone: str = ""
     ) -> tuple[Any, ...]:
         import gradio as gr
 
-        self._places.put(visitor.session, Place(suspect, last))
+        self._places.put(visitor.session, ReviewPosition(suspect, last))
         html = (line(told, tone) if told else "") + draw("suspect", known=known, suspect=suspect)
         label = list(suspect.suggested or suspect.agents) if suspect else []
         return html, gr.update(choices=list(known.agents), value=label, visible=suspect is not None), ""

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.policies.policy import Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, Wish, decide
-from pipeline.serving.engine.scored import Scored
+from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, RoutingOptions, decide
+from pipeline.serving.engine.scored import ScoredText
 from pipeline.serving.http.api_keys import ROUTE
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import BAD, draw, line
@@ -33,14 +33,14 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoredPrompt:
     """A prompt's scores, as one version gave them; enough to choose again by another policy."""
 
     version: str
     provenance_sha256: str
     candidates: tuple[str, ...]
     policy: Policy
-    scored: Scored
+    scored: ScoredText
     milliseconds: float
     texts: dict[str, str]
 
@@ -76,21 +76,21 @@ def add(page: Page, _tab: Any) -> None:
             )  # fmt: skip
         with gr.Column(scale=6, min_width=300):
             answer = gr.HTML(draw("route_empty"), elem_id="answer", apply_default_css=False)
-    desk = Desk(page)
-    wish = [policy, threshold, budget]
+    tab = RouteTab(page)
+    options = [policy, threshold, budget]
     for trigger in (button.click, prompt.submit):
-        page.on(trigger, desk.ask, [prompt, *wish], [answer], may=ROUTE)
-    page.on(policy.change, desk.change, wish, [answer, threshold, budget], may=ROUTE)
+        page.on(trigger, tab.ask, [prompt, *options], [answer], may=ROUTE)
+    page.on(policy.change, tab.change, options, [answer, threshold, budget], may=ROUTE)
     for slider in (threshold, budget):
-        page.on(slider.change, desk.choose, wish, [answer], may=ROUTE)
+        page.on(slider.change, tab.choose, options, [answer], may=ROUTE)
 
 
-class Desk:
+class RouteTab:
     """Asks the engine once a prompt, and chooses from what it said as often as the policy changes."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self._asked: Sessions[Asked] = Sessions()
+        self._asked: Sessions[ScoredPrompt] = Sessions()
 
     def ask(self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float) -> str:
         """Score a prompt with the version in service."""
@@ -106,7 +106,7 @@ class Desk:
         ids = [near.prompt_id for near in scored.neighbours]
         self._asked.put(
             visitor.session,
-            Asked(
+            ScoredPrompt(
                 served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored, took,
                 self._texts(served.version, ids),
             ),
@@ -136,32 +136,32 @@ class Desk:
             return line(str(error), BAD), *sliders
 
 
-def wish_of(asked: Asked, policy: str, threshold: float, budget: float) -> Wish:
+def wish_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
     """What the controls ask for."""
     if policy == ONE_THRESHOLD:
-        return Wish(thresholds=dict.fromkeys(asked.candidates, threshold))
-    return Wish(policy=policy, budget_usd=budget if policy == BUDGET else None)
+        return RoutingOptions(thresholds=dict.fromkeys(asked.candidates, threshold))
+    return RoutingOptions(policy=policy, budget_usd=budget if policy == BUDGET else None)
 
 
-def render(asked: Asked, wish: Wish) -> str:
+def render(asked: ScoredPrompt, options: RoutingOptions) -> str:
     """The answer as HTML.
 
     Raises:
-        InputError: the wish cannot be met.
+        InputError: the options cannot be met.
     """
-    decision = decide(asked.scored, asked.candidates, asked.policy, wish)
+    decision = decide(asked.scored, asked.candidates, asked.policy, options)
     return draw(
         "route",
         asked=asked,
         decision=decision,
-        bars=bars(asked, wish, decision),
+        bars=bars(asked, options, decision),
         cost=spent(asked, decision),
     )
 
 
-def bars(asked: Asked, wish: Wish, decision: Decision) -> list[Bar]:
+def bars(asked: ScoredPrompt, options: RoutingOptions, decision: Decision) -> list[Bar]:
     """Every candidate, likeliest first."""
-    lines = dict.fromkeys(asked.candidates, None) | _thresholds(asked, wish)
+    lines = dict.fromkeys(asked.candidates, None) | _thresholds(asked, options)
     at = {name: i for i, name in enumerate(asked.candidates)}
     quality, cost = asked.scored.quality, asked.scored.cost
     return [
@@ -170,15 +170,15 @@ def bars(asked: Asked, wish: Wish, decision: Decision) -> list[Bar]:
     ]
 
 
-def _thresholds(asked: Asked, wish: Wish) -> dict[str, float | None]:
+def _thresholds(asked: ScoredPrompt, options: RoutingOptions) -> dict[str, float | None]:
     """The line that a candidate must reach, where the policy draws lines."""
-    if wish.policy == BEST or not isinstance(asked.policy, SubsetPolicy):
+    if options.policy == BEST or not isinstance(asked.policy, SubsetPolicy):
         return {}
     stored = dict(zip(asked.candidates, asked.policy.thresholds, strict=True))
-    return {name: wish.thresholds.get(name, line) for name, line in stored.items()}
+    return {name: options.thresholds.get(name, line) for name, line in stored.items()}
 
 
-def spent(asked: Asked, decision: Decision) -> float | None:
+def spent(asked: ScoredPrompt, decision: Decision) -> float | None:
     """What the chosen ones cost together, in USD; None where that is not known."""
     at = [asked.candidates.index(name) for name in decision.chosen]
     return _known(asked.scored.cost[at].sum()) if at else None

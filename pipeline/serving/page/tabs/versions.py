@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.runtime.errors import InputError
 from pipeline.serving.http.api_keys import PROMOTE
-from pipeline.serving.page.actions import Move
+from pipeline.serving.page.actions import VersionMove
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import GOOD, draw, line
 from pipeline.serving.page.sessions import Sessions
@@ -19,7 +19,7 @@ PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class PendingMove:
     """A move that was shown and waits for a yes."""
 
     kind: str
@@ -48,22 +48,22 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             confirm = gr.Button("Confirm", variant="primary", visible=False, elem_id="confirm", scale=0, min_width=300)
             cancel = gr.Button("Cancel", visible=False, elem_id="cancel", scale=0, min_width=140)
-    desk = Desk(page)
+    tab = VersionsTab(page)
     lists = [older, newer, target]
-    page.on(tab.select, desk.list, lists, [table, *lists])
-    page.on(compare.click, desk.compare, [older, newer], [difference])
-    page.on(promote.click, desk.rehearse_promotion, [target, reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(back.click, desk.rehearse_rollback, [reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(confirm.click, desk.confirm, [], [told, confirm, cancel, table, *lists, reason], may=PROMOTE)
-    page.on(cancel.click, desk.cancel, [], [told, confirm, cancel])
+    page.on(tab.select, tab.list, lists, [table, *lists])
+    page.on(compare.click, tab.compare, [older, newer], [difference])
+    page.on(promote.click, tab.rehearse_promotion, [target, reason], [told, confirm, cancel], may=PROMOTE)
+    page.on(back.click, tab.rehearse_rollback, [reason], [told, confirm, cancel], may=PROMOTE)
+    page.on(confirm.click, tab.confirm, [], [told, confirm, cancel, table, *lists, reason], may=PROMOTE)
+    page.on(cancel.click, tab.cancel, [], [told, confirm, cancel])
 
 
-class Desk:
+class VersionsTab:
     """Shows a move before it is made, and makes exactly the one that was shown."""
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._waiting: Sessions[Rehearsed] = Sessions()
+        self._waiting: Sessions[PendingMove] = Sessions()
 
     def list(self, _visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
         """The table and the drop-down lists; what was chosen in them stays."""
@@ -82,13 +82,13 @@ class Desk:
         """What promoting would do."""
         if not version:
             raise InputError("choose the version to put into service")
-        return self._rehearsed(visitor, Rehearsed(PROMOTION, version, _given(reason)))
+        return self._rehearsed(visitor, PendingMove(PROMOTION, version, _given(reason)))
 
     def rehearse_rollback(self, visitor: Visitor, reason: str) -> tuple[Any, ...]:
         """What going back would do."""
-        return self._rehearsed(visitor, Rehearsed(ROLLBACK, "", _given(reason)))
+        return self._rehearsed(visitor, PendingMove(ROLLBACK, "", _given(reason)))
 
-    def _rehearsed(self, visitor: Visitor, asked: Rehearsed) -> tuple[Any, ...]:
+    def _rehearsed(self, visitor: Visitor, asked: PendingMove) -> tuple[Any, ...]:
         import gradio as gr
 
         self._waiting.take(visitor.session)
@@ -119,7 +119,7 @@ class Desk:
         table, *lists = self.list(visitor)
         return told, hidden, hidden, table, *lists, ""
 
-    def _made(self, asked: Rehearsed, who: str) -> Move:
+    def _made(self, asked: PendingMove, who: str) -> VersionMove:
         if asked.kind == PROMOTION:
             return self.actions.promote(asked.version, asked.reason, who)
         return self.actions.rollback(asked.reason, who)

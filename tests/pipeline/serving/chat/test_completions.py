@@ -22,7 +22,7 @@ from stub_upstreams import USAGE, WORDS, Stub, serving, stub_upstreams
 
 from pipeline.runtime.errors import InputError, ParamsError, SwitchtenderError
 from pipeline.serving.chat import upstream_client as forwarding
-from pipeline.serving.chat.completions import Routed, Tried, chat_router
+from pipeline.serving.chat.completions import FailedAttempt, RoutedChat, chat_router
 from pipeline.serving.chat.upstreams import Upstreams
 
 SECRET = "not-a-real-key-8c1f"
@@ -73,7 +73,7 @@ class Service:
 
     url: str = ""
     prompts: list[tuple[str, str]] = field(default_factory=list)
-    answered: list[tuple[str, str | None, tuple[Tried, ...]]] = field(default_factory=list)
+    answered: list[tuple[str, str | None, tuple[FailedAttempt, ...]]] = field(default_factory=list)
 
     def client(self) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key="ours", max_retries=0, timeout=20)
@@ -105,11 +105,11 @@ def start(stub: Stub, tmp_path: Path) -> Iterator[Start]:
             upstreams = Upstreams.read(tmp_path / "upstreams.yaml", {"STUB_KEY": SECRET})
             service = Service()
 
-            def route(prompt: str, request_id: str) -> Routed:
+            def route(prompt: str, request_id: str) -> RoutedChat:
                 service.prompts.append((prompt, request_id))
                 if fails:
                     raise fails
-                return Routed(ranking or kinds, chosen or (ranking or kinds)[:1], "7", "0" * 64)
+                return RoutedChat(ranking or kinds, chosen or (ranking or kinds)[:1], "7", "0" * 64)
 
             app = FastAPI()
             app.include_router(chat_router(route, upstreams, lambda *told: service.answered.append(told)))
@@ -174,7 +174,7 @@ def test_the_environments_key_goes_nowhere_by_itself(
     """Else the key for a provider would be sent to any address that is configured without one."""
     monkeypatch.setenv("OPENAI_API_KEY", "of-the-environment")
     (tmp_path / "upstreams.yaml").write_text(f"ok: {{model: openai/stub, api_base: '{stub.base('ok')}'}}")
-    forwarder = forwarding.Forwarder(Upstreams.read(tmp_path / "upstreams.yaml"))
+    forwarder = forwarding.UpstreamClient(Upstreams.read(tmp_path / "upstreams.yaml"))
     assert asyncio.run(forwarder.ask("ok", {"messages": MESSAGES}))["model"] == "ok"
     assert "of-the-environment" not in str(stub.calls[0].headers)
 
@@ -285,7 +285,7 @@ def test_the_next_one_steps_in_once_each_in_order(start: Start, stub: Stub, stre
     expected = dict(FAILURES) | ({"empty": "broke off", "garbage": "broke off", "error_first": "500"} if stream else {})
     assert reasons == expected
     assert stub.asked() == [kind for kind in [*failing, "ok"] if kind != "down"]
-    tried = tuple(Tried(kind, reason) for kind, reason in reasons.items())
+    tried = tuple(FailedAttempt(kind, reason) for kind, reason in reasons.items())
     assert service.answered == [(response.headers["x-request-id"], "ok", tried)]
     error = capfd.readouterr().err
     assert '"event": "fallback"' in error
@@ -524,7 +524,7 @@ def hook(event, args):
 sys.addaudithook(hook)
 logging.basicConfig(level="DEBUG", stream=sys.stdout, format="%(name)s %(message)s")
 logging.getLogger("asyncio").setLevel("WARNING")
-from pipeline.serving.chat.upstream_client import Forwarder, library, prepare
+from pipeline.serving.chat.upstream_client import UpstreamClient, library, prepare
 from pipeline.serving.chat.upstreams import Upstreams
 assert "litellm" not in sys.modules
 upstreams = Upstreams.read(Path(sys.argv[1]))
@@ -533,7 +533,7 @@ import litellm.anthropic_beta_headers_manager as betas
 assert betas.reload_beta_headers_config()
 assert not library().drop_params and "FROM_A_DOT_ENV" not in os.environ
 body = {"messages": [{"role": "user", "content": sys.argv[2]}]}
-print(asyncio.run(Forwarder(upstreams).ask("ok", body))["model"])
+print(asyncio.run(UpstreamClient(upstreams).ask("ok", body))["model"])
 """
 
 

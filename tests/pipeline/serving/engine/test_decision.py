@@ -1,4 +1,4 @@
-"""What a request may wish of the choice, and that what cannot be met is refused by name."""
+"""What a request may ask of the choice, and that what cannot be met is refused by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.policies.policy import BestPolicy, BudgetPolicy, PairPolicy, Policy, SubsetPolicy, WillingnessPolicy
 from pipeline.runtime.errors import InputError
-from pipeline.serving.engine.decision import Decision, Wish, decide
-from pipeline.serving.engine.scored import Scored
+from pipeline.serving.engine.decision import Decision, RoutingOptions, decide
+from pipeline.serving.engine.scored import ScoredText
 
 NAMES = ("coding", "email", "sql")
 SUBSET = SubsetPolicy((0.5, 0.5, 0.5), at_least_one=True)
@@ -16,57 +16,61 @@ SUBSET = SubsetPolicy((0.5, 0.5, 0.5), at_least_one=True)
 
 def _decided(
     scores: tuple[float, ...],
-    wish: Wish,
+    options: RoutingOptions,
     policy: Policy = SUBSET,
     costs: tuple[float, ...] = (0.02, 0.001, np.nan),
     allowed: tuple[bool, ...] | None = None,
 ) -> Decision:
     may = None if allowed is None else np.array(allowed)
-    scored = Scored(np.array(scores, dtype=np.float32), np.array(costs), 3, 1, (), may)
-    return decide(scored, NAMES, policy, wish)
+    scored = ScoredText(np.array(scores, dtype=np.float32), np.array(costs), 3, 1, (), may)
+    return decide(scored, NAMES, policy, options)
 
 
 def test_the_stored_policy_decides_unless_something_is_wished() -> None:
-    assert _decided((0.6, 0.7, 0.1), Wish()) == Decision(("email", "coding"), ("email", "coding", "sql"), 1.0, "stored")
-    assert _decided((0.1, 0.2, 0.3), Wish()).chosen == ("sql",)
-    assert _decided((0.6, 0.7, 0.1), Wish(), BestPolicy()).chosen == ("email",)
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions()) == Decision(
+        ("email", "coding"), ("email", "coding", "sql"), 1.0, "stored"
+    )
+    assert _decided((0.1, 0.2, 0.3), RoutingOptions()).chosen == ("sql",)
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(), BestPolicy()).chosen == ("email",)
 
 
 def test_top_k_and_best_look_at_scores_alone() -> None:
-    assert _decided((0.6, 0.7, 0.1), Wish(top_k=3)).chosen == ("email", "coding", "sql")
-    assert _decided((0.6, 0.7, 0.1), Wish(policy="best")).chosen == ("email",)
-    assert _decided((0.6, 0.7, 0.1), Wish(policy="best", top_k=2)).chosen == ("email", "coding")
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(top_k=3)).chosen == ("email", "coding", "sql")
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(policy="best")).chosen == ("email",)
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(policy="best", top_k=2)).chosen == ("email", "coding")
 
 
 def test_own_thresholds_replace_only_those_named() -> None:
-    assert _decided((0.6, 0.7, 0.1), Wish(thresholds={"email": 0.71})).chosen == ("coding",)
-    assert _decided((0.6, 0.7, 0.1), Wish(thresholds={"sql": 0.1})).chosen == ("email", "coding", "sql")
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(thresholds={"email": 0.71})).chosen == ("coding",)
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(thresholds={"sql": 0.1})).chosen == ("email", "coding", "sql")
 
 
 def test_a_budget_is_filled_in_order_of_score() -> None:
-    assert _decided((0.7, 0.6, 0.1), Wish(policy="budget", budget_usd=0.021)).chosen == ("coding", "email")
-    assert _decided((0.7, 0.6, 0.1), Wish(policy="budget", budget_usd=0.0205)).chosen == ("coding",)
-    assert _decided((0.7, 0.6, 0.1), Wish(policy="budget", budget_usd=0.001)).chosen == ("email",)
-    assert _decided((0.7, 0.1, 0.1), Wish(policy="budget", budget_usd=0.001)).chosen == ("email",)
-    assert _decided((0.7, 0.1, 0.9), Wish(policy="budget", budget_usd=9.0), BestPolicy()).chosen == ("coding",)
+    assert _decided((0.7, 0.6, 0.1), RoutingOptions(policy="budget", budget_usd=0.021)).chosen == ("coding", "email")
+    assert _decided((0.7, 0.6, 0.1), RoutingOptions(policy="budget", budget_usd=0.0205)).chosen == ("coding",)
+    assert _decided((0.7, 0.6, 0.1), RoutingOptions(policy="budget", budget_usd=0.001)).chosen == ("email",)
+    assert _decided((0.7, 0.1, 0.1), RoutingOptions(policy="budget", budget_usd=0.001)).chosen == ("email",)
+    assert _decided((0.7, 0.1, 0.9), RoutingOptions(policy="budget", budget_usd=9.0), BestPolicy()).chosen == (
+        "coding",
+    )
 
 
 def test_what_is_told_to_cost_just_the_budget_fits_it() -> None:
-    wish = Wish(policy="budget", budget_usd=0.001234)
-    assert _decided((0.9, 0.1, 0.1), wish, costs=(0.00123449, 0.0001, 0.0001)).chosen == ("coding",)
-    assert _decided((0.9, 0.1, 0.1), wish, BestPolicy(), (0.00123551, 0.0001, 0.0001)).chosen == ("email",)
-    thirds = Wish(policy="budget", budget_usd=0.3)
+    options = RoutingOptions(policy="budget", budget_usd=0.001234)
+    assert _decided((0.9, 0.1, 0.1), options, costs=(0.00123449, 0.0001, 0.0001)).chosen == ("coding",)
+    assert _decided((0.9, 0.1, 0.1), options, BestPolicy(), (0.00123551, 0.0001, 0.0001)).chosen == ("email",)
+    thirds = RoutingOptions(policy="budget", budget_usd=0.3)
     assert len(_decided((0.9, 0.8, 0.7), thirds, SubsetPolicy((0.5,) * 3, True), (0.1, 0.1, 0.1)).chosen) == 3
 
 
 def test_willingness_weighs_the_cost_and_puts_unknown_costs_behind() -> None:
     # lambda 10: .90 - .20, .75 - .01, and the third is unknown
-    assert _decided((0.90, 0.75, 0.99), Wish(policy="willingness", quality_per_usd=10.0)) == Decision(
+    assert _decided((0.90, 0.75, 0.99), RoutingOptions(policy="willingness", quality_per_usd=10.0)) == Decision(
         ("email",), ("email", "coding", "sql"), 1.0, "willingness"
     )
-    assert _decided((0.90, 0.75, 0.99), Wish(policy="willingness", quality_per_usd=1.0)).chosen == ("coding",)
+    assert _decided((0.90, 0.75, 0.99), RoutingOptions(policy="willingness", quality_per_usd=1.0)).chosen == ("coding",)
     with pytest.raises(InputError, match="knows no costs"):
-        _decided((0.9, 0.7, 0.1), Wish(policy="willingness", quality_per_usd=1.0), costs=(np.nan,) * 3)
+        _decided((0.9, 0.7, 0.1), RoutingOptions(policy="willingness", quality_per_usd=1.0), costs=(np.nan,) * 3)
 
 
 @pytest.mark.parametrize(
@@ -81,59 +85,60 @@ def test_willingness_weighs_the_cost_and_puts_unknown_costs_behind() -> None:
 def test_every_stored_policy_decides_and_gives_the_order_to_fall_back_in(
     policy: Policy, chosen: str, ranking: tuple[str, ...]
 ) -> None:
-    assert _decided((0.90, 0.75, 0.1), Wish(), policy) == Decision((chosen,), ranking, 1.0, "stored")
-    assert _decided((0.90, 0.75, 0.1), Wish(policy="best"), policy).chosen == ("coding",)
-    assert _decided((0.90, 0.75, 0.1), Wish(top_k=2), policy).chosen == ("coding", "email")
-    assert _decided((0.90, 0.75, 0.1), Wish(policy="budget", budget_usd=0.02), policy).chosen == ("coding",)
+    assert _decided((0.90, 0.75, 0.1), RoutingOptions(), policy) == Decision((chosen,), ranking, 1.0, "stored")
+    assert _decided((0.90, 0.75, 0.1), RoutingOptions(policy="best"), policy).chosen == ("coding",)
+    assert _decided((0.90, 0.75, 0.1), RoutingOptions(top_k=2), policy).chosen == ("coding", "email")
+    assert _decided((0.90, 0.75, 0.1), RoutingOptions(policy="budget", budget_usd=0.02), policy).chosen == ("coding",)
 
 
 def test_a_stored_budget_that_nothing_fits_is_an_error() -> None:
     with pytest.raises(InputError, match="finds no candidate"):
-        _decided((0.9, 0.8, 0.7), Wish(), BudgetPolicy(0.0001))
+        _decided((0.9, 0.8, 0.7), RoutingOptions(), BudgetPolicy(0.0001))
 
 
-@pytest.mark.parametrize("wish", [
-    Wish(), Wish(top_k=3), Wish(policy="best"), Wish(policy="budget", budget_usd=1.0),
-    Wish(policy="willingness", quality_per_usd=0.0), Wish(thresholds={"email": 0.0}),
+@pytest.mark.parametrize("options", [
+    RoutingOptions(), RoutingOptions(top_k=3),
+    RoutingOptions(policy="best"), RoutingOptions(policy="budget", budget_usd=1.0),
+    RoutingOptions(policy="willingness", quality_per_usd=0.0), RoutingOptions(thresholds={"email": 0.0}),
 ])  # fmt: skip
-def test_whom_a_pool_bars_is_neither_chosen_nor_ranked_whatever_is_wished(wish: Wish) -> None:
+def test_whom_a_pool_bars_is_neither_chosen_nor_ranked_whatever_is_wished(options: RoutingOptions) -> None:
     for stored in (SUBSET, BestPolicy(), WillingnessPolicy(1.0), PairPolicy(1, 0, 0.0)):
-        if wish.thresholds and stored is not SUBSET:
+        if options.thresholds and stored is not SUBSET:
             continue
-        found = _decided((0.6, 0.9, 0.5), wish, stored, (0.02, 0.001, 0.003), (True, False, True))
+        found = _decided((0.6, 0.9, 0.5), options, stored, (0.02, 0.001, 0.003), (True, False, True))
         assert found.ranking == ("coding", "sql")
         assert "email" not in found.chosen
         assert found.chosen
         with pytest.raises(InputError, match="the pool lets no candidate answer"):
-            _decided((0.6, 0.9, 0.5), wish, stored, (0.02, 0.001, 0.003), (False,) * 3)
+            _decided((0.6, 0.9, 0.5), options, stored, (0.02, 0.001, 0.003), (False,) * 3)
 
 
 def test_equal_scores_keep_the_order_of_the_candidates() -> None:
-    assert _decided((0.4, 0.4, 0.4), Wish()).ranking == NAMES
+    assert _decided((0.4, 0.4, 0.4), RoutingOptions()).ranking == NAMES
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("options", "said"),
     [
-        (Wish(policy="cheapest"), "known are stored, best, budget, willingness"),
-        (Wish(policy="budget"), "belong together"),
-        (Wish(budget_usd=1.0), "belong together"),
-        (Wish(policy="budget", budget_usd=float("nan")), "not an amount"),
-        (Wish(policy="budget", budget_usd=0.0005), "the cheapest costs 0.001 USD"),
-        (Wish(top_k=4), "this version has 3 candidates"),
-        (Wish(top_k=0), "out of range"),
-        (Wish(top_k=1, thresholds={"sql": 0.5}), "without thresholds"),
-        (Wish(top_k=1, policy="budget", budget_usd=1.0), "without a budget"),
-        (Wish(policy="willingness"), "quality_per_usd belong together"),
-        (Wish(quality_per_usd=1.0), "quality_per_usd belong together"),
-        (Wish(policy="willingness", quality_per_usd=-1.0), "not an amount"),
-        (Wish(top_k=1, policy="willingness", quality_per_usd=1.0), "without a lambda"),
-        (Wish(thresholds={"codign": 0.5}), "did you mean 'coding'?"),
-        (Wish(thresholds={"coding": 1.5}), "give 0 to 1"),
-        (Wish(thresholds={"coding": float("nan")}), "give 0 to 1"),
-        (Wish(thresholds={"coding": 0.5}, policy="best"), "leave them out"),
+        (RoutingOptions(policy="cheapest"), "known are stored, best, budget, willingness"),
+        (RoutingOptions(policy="budget"), "belong together"),
+        (RoutingOptions(budget_usd=1.0), "belong together"),
+        (RoutingOptions(policy="budget", budget_usd=float("nan")), "not an amount"),
+        (RoutingOptions(policy="budget", budget_usd=0.0005), "the cheapest costs 0.001 USD"),
+        (RoutingOptions(top_k=4), "this version has 3 candidates"),
+        (RoutingOptions(top_k=0), "out of range"),
+        (RoutingOptions(top_k=1, thresholds={"sql": 0.5}), "without thresholds"),
+        (RoutingOptions(top_k=1, policy="budget", budget_usd=1.0), "without a budget"),
+        (RoutingOptions(policy="willingness"), "quality_per_usd belong together"),
+        (RoutingOptions(quality_per_usd=1.0), "quality_per_usd belong together"),
+        (RoutingOptions(policy="willingness", quality_per_usd=-1.0), "not an amount"),
+        (RoutingOptions(top_k=1, policy="willingness", quality_per_usd=1.0), "without a lambda"),
+        (RoutingOptions(thresholds={"codign": 0.5}), "did you mean 'coding'?"),
+        (RoutingOptions(thresholds={"coding": 1.5}), "give 0 to 1"),
+        (RoutingOptions(thresholds={"coding": float("nan")}), "give 0 to 1"),
+        (RoutingOptions(thresholds={"coding": 0.5}, policy="best"), "leave them out"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_refused(wish: Wish, said: str) -> None:
+def test_a_wish_that_cannot_be_met_is_refused(options: RoutingOptions, said: str) -> None:
     with pytest.raises(InputError, match=said.replace("?", r"\?")):
-        _decided((0.6, 0.7, 0.1), wish)
+        _decided((0.6, 0.7, 0.1), options)

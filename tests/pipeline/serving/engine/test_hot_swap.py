@@ -10,16 +10,16 @@ from small_service import ASKED, Shelf, wait_until
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import sha256_file
 from pipeline.serving.engine import hot_swap as module
-from pipeline.serving.engine.hot_swap import NotReady, Pointer, Switch
+from pipeline.serving.engine.hot_swap import NotReady, VersionPointer, VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
 
 
 @pytest.fixture
-def switch(shelf: Shelf) -> Switch:
-    return Switch(shelf, ServeParams(poll_seconds=0.01))
+def switch(shelf: Shelf) -> VersionSwitch:
+    return VersionSwitch(shelf, ServeParams(poll_seconds=0.01))
 
 
-def test_it_is_not_ready_until_a_version_is_loaded(shelf: Shelf, switch: Switch) -> None:
+def test_it_is_not_ready_until_a_version_is_loaded(shelf: Shelf, switch: VersionSwitch) -> None:
     shelf.pointing = None
     switch.poll()
     with pytest.raises(NotReady, match="no version is in service yet"):
@@ -31,7 +31,7 @@ def test_it_is_not_ready_until_a_version_is_loaded(shelf: Shelf, switch: Switch)
     )  # fmt: skip
 
 
-def test_it_swaps_and_notes_each_swap_and_its_end(shelf: Shelf, switch: Switch) -> None:
+def test_it_swaps_and_notes_each_swap_and_its_end(shelf: Shelf, switch: VersionSwitch) -> None:
     switch.poll()
     before = switch.served
     shelf.pointing = "2"
@@ -44,7 +44,7 @@ def test_it_swaps_and_notes_each_swap_and_its_end(shelf: Shelf, switch: Switch) 
     assert shelf.noted == ["1", "2", ""]
 
 
-def test_a_version_that_fails_is_refused_and_the_old_one_serves_on(shelf: Shelf, switch: Switch) -> None:
+def test_a_version_that_fails_is_refused_and_the_old_one_serves_on(shelf: Shelf, switch: VersionSwitch) -> None:
     switch.poll()
     description = shelf.folders["2"] / "router.json"
     sound = description.read_bytes()
@@ -58,7 +58,7 @@ def test_a_version_that_fails_is_refused_and_the_old_one_serves_on(shelf: Shelf,
 
 
 def test_a_refused_version_is_tried_again_after_a_while_or_when_another_should_serve(
-    shelf: Shelf, switch: Switch, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, switch: VersionSwitch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch.poll()
     description = shelf.folders["2"] / "router.json"
@@ -75,7 +75,7 @@ def test_a_refused_version_is_tried_again_after_a_while_or_when_another_should_s
     assert switch.refused is None
 
 
-def test_a_refusal_is_forgotten_once_the_old_version_should_serve_again(shelf: Shelf, switch: Switch) -> None:
+def test_a_refusal_is_forgotten_once_the_old_version_should_serve_again(shelf: Shelf, switch: VersionSwitch) -> None:
     switch.poll()
     (shelf.folders["2"] / "router.json").write_bytes(b"{}")
     shelf.pointing = "2"
@@ -85,7 +85,7 @@ def test_a_refusal_is_forgotten_once_the_old_version_should_serve_again(shelf: S
     assert switch.refused is None
 
 
-def test_a_version_whose_answers_are_no_numbers_is_refused(shelf: Shelf, switch: Switch) -> None:
+def test_a_version_whose_answers_are_no_numbers_is_refused(shelf: Shelf, switch: VersionSwitch) -> None:
     path = shelf.folders["1"] / "router.json"
     description = json.loads(path.read_text())
     description["calibration"]["slope"] = float("nan")
@@ -96,7 +96,7 @@ def test_a_version_whose_answers_are_no_numbers_is_refused(shelf: Shelf, switch:
         _ = switch.served
 
 
-def test_a_source_that_cannot_be_read_is_told_and_changes_nothing(shelf: Shelf, switch: Switch) -> None:
+def test_a_source_that_cannot_be_read_is_told_and_changes_nothing(shelf: Shelf, switch: VersionSwitch) -> None:
     switch.poll()
     for fault, told in (
         (SwitchtenderError("the store cannot be read"), "the store cannot be read"),
@@ -114,11 +114,11 @@ def test_a_source_that_cannot_be_read_is_told_and_changes_nothing(shelf: Shelf, 
 
 
 def test_a_swap_that_cannot_be_noted_does_not_happen(
-    shelf: Shelf, switch: Switch, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, switch: VersionSwitch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch.poll()
 
-    def broken(pointer: Pointer | None) -> None:
+    def broken(pointer: VersionPointer | None) -> None:
         raise SwitchtenderError("the served log is broken")
 
     monkeypatch.setattr(shelf, "swapped", broken)
@@ -130,7 +130,7 @@ def test_a_swap_that_cannot_be_noted_does_not_happen(
     switch.stop()
 
 
-def test_it_polls_by_itself_until_it_is_stopped(shelf: Shelf, switch: Switch) -> None:
+def test_it_polls_by_itself_until_it_is_stopped(shelf: Shelf, switch: VersionSwitch) -> None:
     switch.start()
     wait_until(lambda: shelf.noted == ["1"])
     shelf.pointing = "2"

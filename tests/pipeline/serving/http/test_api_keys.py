@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.errors import ParamsError
-from pipeline.serving.http.api_keys import ANONYMOUS, Keys, Person
+from pipeline.serving.http.api_keys import ANONYMOUS, ApiKeys, KeyHolder
 
 ANA, BOB = "ana-secret-of-length-24x", "bob-secret-of-length-24x"
 LINES = f"# who may what\n\nana {ANA} route,review\nbob {BOB} promote\n"
 
 
 def test_without_keys_everybody_is_anonymous_and_may_everything() -> None:
-    keys = Keys.read("")
+    keys = ApiKeys.read("")
     assert not keys.required
     assert keys.who(None) == keys.who("anything") == ANONYMOUS
 
@@ -22,10 +22,10 @@ def test_without_keys_everybody_is_anonymous_and_may_everything() -> None:
 def test_keys_come_from_a_file_or_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "keys.txt").write_text(LINES)
     monkeypatch.setenv("OUR_KEYS", LINES)
-    for keys in (Keys.read("file:keys.txt", tmp_path), Keys.read("env:OUR_KEYS")):
+    for keys in (ApiKeys.read("file:keys.txt", tmp_path), ApiKeys.read("env:OUR_KEYS")):
         assert keys.required
-        assert keys.who(ANA) == Person("ana", frozenset({"route", "review"}))
-        assert keys.who(BOB) == Person("bob", frozenset({"promote"}))
+        assert keys.who(ANA) == KeyHolder("ana", frozenset({"route", "review"}))
+        assert keys.who(BOB) == KeyHolder("bob", frozenset({"promote"}))
         assert keys.who(None) is keys.who("") is keys.who(ANA[:-1]) is keys.who("\ud800") is None
 
 
@@ -46,7 +46,7 @@ def test_a_line_that_cannot_be_used_is_refused_without_its_secret(
 ) -> None:
     monkeypatch.setenv("OUR_KEYS", line)
     with pytest.raises(ParamsError) as refused:
-        Keys.read("env:OUR_KEYS")
+        ApiKeys.read("env:OUR_KEYS")
     assert said in str(refused.value)
     assert ANA not in str(refused.value)
 
@@ -54,4 +54,4 @@ def test_a_line_that_cannot_be_used_is_refused_without_its_secret(
 @pytest.mark.parametrize("where", ["keys.txt", "env:", "file:", "file:/nowhere/keys.txt", "env:NOT_SET_AT_ALL"])
 def test_a_place_without_keys_is_refused(where: str) -> None:
     with pytest.raises(ParamsError, match="keys"):
-        Keys.read(where)
+        ApiKeys.read(where)

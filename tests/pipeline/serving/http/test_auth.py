@@ -12,7 +12,7 @@ from small_service import ASKED, Shelf, Small, running
 
 from pipeline.serving.engine.decision_journal import DECISIONS
 from pipeline.serving.engine.journal_reader import entries
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.api_keys import ApiKeys
 
 ANA, BOB = "ana-secret-of-length-24x", "bob-secret-of-length-24x"
 
@@ -23,7 +23,7 @@ def guarded(
 ) -> Iterator[tuple[Small, httpx.Client]]:
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "keys.txt").write_text(f"ana {ANA} route\nbob {BOB} promote\n")
-    service = Small(Shelf(two_routers, pointing="1"), folder, keys=Keys.read("file:keys.txt", folder))
+    service = Small(Shelf(two_routers, pointing="1"), folder, keys=ApiKeys.read("file:keys.txt", folder))
     service.switch.poll()
     with running(service.app) as client:
         yield service, client

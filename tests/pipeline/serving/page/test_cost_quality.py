@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.page.actions import Holdout
+from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.serving.page.chart import HEIGHT, LEFT, RIGHT, WIDTH, chart
 from pipeline.serving.page.cost_quality import cost_quality
 from pipeline.serving.page.tabs.models import render
@@ -14,7 +14,7 @@ from pipeline.serving.page.tabs.models import render
 NAMES = ("cheap", "dear", "dearest")
 
 
-def holdout(**changes: object) -> Holdout:
+def holdout(**changes: object) -> HoldoutAnswers:
     """Two prompts: `cheap` is right on the first, `dear` on the second, `dearest` never; the router knows it."""
     known = {
         "candidates": NAMES,
@@ -23,7 +23,7 @@ def holdout(**changes: object) -> Holdout:
         "cost": np.array([[0.01, 0.05, 0.2]] * 2, dtype=np.float32),
         "chosen": np.array([[1, 0, 0], [1, 1, 0]], dtype=np.float32),
     }
-    return Holdout(**{**known, **changes})  # type: ignore[arg-type]
+    return HoldoutAnswers(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def test_curve_runs_from_the_cheapest_candidate_to_the_best_choice() -> None:
@@ -63,7 +63,7 @@ def test_everything_lies_inside_the_drawing_and_no_name_on_another() -> None:
     names = tuple(f"candidate_{i}" for i in range(40))
     cost = np.tile(rng.uniform(0.001, 0.02, 40).astype(np.float32), (50, 1))
     quality = (rng.random((50, 40)) < 0.1).astype(np.float32)
-    drawn = chart(cost_quality(Holdout(names, quality, quality, cost, quality)))
+    drawn = chart(cost_quality(HoldoutAnswers(names, quality, quality, cost, quality)))
     for mark in (*drawn.curve, *drawn.singles):
         assert LEFT <= mark.x <= WIDTH - RIGHT
         assert 0 <= mark.y <= HEIGHT

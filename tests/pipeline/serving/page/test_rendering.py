@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from pipeline.gating.results import GateResult
-from pipeline.serving.page.actions import Hint, Holdout, Move, Suspect, Suspects, Trace, Traced, VersionRow
+from pipeline.serving.page.actions import (
+    Hint,
+    HoldoutAnswers,
+    Suspect,
+    Suspects,
+    Trace,
+    TracedRow,
+    VersionMove,
+    VersionRow,
+)
 from pipeline.serving.page.rendering import draw, line, share, usd
 from pipeline.serving.page.tabs.models import render
 from pipeline.versions.audit import Answered, Audit, KeptFile, Removal, Term, Whereabouts
@@ -46,11 +55,12 @@ PAGES: dict[str, dict[str, Any]] = {
     "suspect": {"known": Suspects(EVIL, (SUSPECT,), 1, (EVIL,)), "suspect": SUSPECT},
     "hints": {"hints": (Hint(EVIL, EVIL, EVIL, EVIL, EVIL, (EVIL,), (EVIL,), EVIL, EVIL, EVIL),)},
     "versions": {"rows": (VersionRow(EVIL, (EVIL,), EVIL, 1, 0.5, (0.4, 0.6), (GATE,), EVIL),)},
-    "move": {"move": Move(EVIL, EVIL, (GATE,), EVIL), "kind": "promotion", "reason": EVIL},
+    "move": {"move": VersionMove(EVIL, EVIL, (GATE,), EVIL), "kind": "promotion", "reason": EVIL},
     "difference": {"found": DIFF},
     "audit": {"audit": AUDIT, "data": AUDIT.files, "fates": [], "fate": EVIL, "count": 1, "rows": [ROW],
               "texts": {EVIL: EVIL}, "report": "report/x"},
-    "trace": {"found": Trace(EVIL, EVIL, (Traced(EVIL, EVIL, EVIL, EVIL, (EVIL,), True, EVIL, ((EVIL, EVIL),)),), EVIL,
+    "trace": {"found": Trace(EVIL, EVIL, (TracedRow(EVIL, EVIL, EVIL, EVIL, (EVIL,), True, EVIL, ((EVIL, EVIL),)),),
+                             EVIL,
                              (EVIL,)), "verdict": EVIL},
 }  # fmt: skip
 
@@ -83,7 +93,7 @@ def test_markup_in_the_facts_is_text(template: str) -> None:
 
 def test_markup_in_the_name_of_a_candidate_is_text() -> None:
     one = np.ones((1, 1), dtype=np.float32)
-    found = Elements(render(Holdout((EVIL,), one, one, one, one), EVIL))
+    found = Elements(render(HoldoutAnswers((EVIL,), one, one, one, one), EVIL))
     assert not found.names & {"img", "script"}
     assert EVIL in found.text
 

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
-from pipeline.serving.engine.hot_swap import Switch
+from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.page import mount
 from pipeline.serving.page.security_headers import same_origin
 
@@ -30,14 +30,14 @@ class Nothing:
 @pytest.fixture(scope="module")
 def page() -> Iterator[TestClient]:
     """The page without keys."""
-    with _client(Keys({})) as client:
+    with _client(ApiKeys({})) as client:
         yield client
 
 
-def _client(keys: Keys) -> TestClient:
+def _client(keys: ApiKeys) -> TestClient:
     app = FastAPI(openapi_url=None)
     nothing: Any = Nothing()
-    mount(app, Switch(nothing, ServeParams()), nothing, keys)
+    mount(app, VersionSwitch(nothing, ServeParams()), nothing, keys)
     return TestClient(app, base_url="http://127.0.0.1:8400")
 
 
@@ -110,7 +110,7 @@ def test_reports_are_behind_addresses_that_were_handed_out(page: TestClient) -> 
 
 def test_with_keys_only_a_person_with_the_key_gets_in(tmp_path: Any) -> None:
     (tmp_path / "people").write_text(f"ana {ANA} route\n")
-    with _client(Keys.read("file:people", tmp_path)) as client:
+    with _client(ApiKeys.read("file:people", tmp_path)) as client:
         assert client.get("/ui/config").status_code == 401
         assert look_at_header(client).status_code == 401
         for name, key in (("ana", "wrong"), ("ben", ANA), ("", "")):

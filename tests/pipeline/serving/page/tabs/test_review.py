@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from flows.service.dataset_cache import Dataset
+from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
 from flows.service.label_review import add_decision, suspects_of
 from flows.workspace import runs
@@ -58,7 +58,7 @@ def decision(number: int, what: str = KEEP, agents: tuple[str, ...] = (), **fact
 
 def decide(project: Project, *decisions: LabelDecision) -> None:
     for one in decisions:
-        add_decision(project, Dataset(project), one, DAY)
+        add_decision(project, DatasetCache(project), one, DAY)
 
 
 def lines(project: Project) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def lines(project: Project) -> pd.DataFrame:
 
 
 def left(project: Project) -> list[str]:
-    return [suspect.prompt_id for suspect in suspects_of(project, Dataset(project)).left]
+    return [suspect.prompt_id for suspect in suspects_of(project, DatasetCache(project)).left]
 
 
 def test_what_is_decided_is_not_shown_again(project: Project) -> None:
@@ -89,7 +89,7 @@ def test_rows_that_were_changed_or_removed_since_are_counted_not_shown(project: 
     rows.loc[0, "prompt"] = "another text"
     rows.loc[1, "agents"] = "sql"
     write_table(rows.drop(index=2), path)
-    found = suspects_of(project, Dataset(project))
+    found = suspects_of(project, DatasetCache(project))
     assert found.gone == 3
     assert left(project)[0] == "p3"
 
@@ -188,10 +188,10 @@ def test_hints_tell_the_prompt_where_the_dataset_has_it(project: Project) -> Non
     ]
     (folder / "decisions.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in (known, other)))
     (folder / "feedback.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in said) + '{"torn')
-    newest, older = latest_hints(project, Dataset(project))
+    newest, older = latest_hints(project, DatasetCache(project))
     assert (older.row, older.prompt, older.chosen, older.right) == ("p4", prompt_of(4), ("coding",), ("sql",))
     assert (newest.row, newest.prompt, newest.verdict, newest.version) == ("", "", "not accepted", "3")
 
 
 def test_without_a_journal_there_are_no_hints(project: Project) -> None:
-    assert latest_hints(project, Dataset(project)) == ()
+    assert latest_hints(project, DatasetCache(project)) == ()

@@ -12,14 +12,14 @@ import pytest
 from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED
-from pipeline.serving.engine.hot_swap import Served
-from pipeline.serving.engine.scored import Neighbour, Scored
+from pipeline.serving.engine.hot_swap import ServedVersion
+from pipeline.serving.engine.scored import Neighbour, ScoredText
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import Keys
+from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.page.context import Page
-from pipeline.serving.page.report_links import Reports
-from pipeline.serving.page.tabs.route import ONE_THRESHOLD, Desk
-from pipeline.serving.page.visitors import People, Visitor
+from pipeline.serving.page.report_links import ReportLinks
+from pipeline.serving.page.tabs.route import ONE_THRESHOLD, RouteTab
+from pipeline.serving.page.visitors import Visitor, Visitors
 
 NAMES = ("coding", "email", "sql")
 
@@ -35,14 +35,14 @@ class CountingEngine:
         self.cost = np.asarray(cost, dtype=np.float32)
         self.asked: list[str] = []
 
-    def offered(self, prompt: str, scored: Scored) -> Scored:
+    def offered(self, prompt: str, scored: ScoredText) -> ScoredText:
         return scored
 
-    def score(self, prompts: Sequence[str]) -> list[Scored]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredText]:
         self.asked.extend(prompts)
         quality = np.array([0.2, 0.9, 0.6], dtype=np.float32)
         near = (Neighbour("p7", ("email",), 0.91), Neighbour("a3", ("sql",), 0.5))
-        return [Scored(quality, self.cost, 9, 1, near) for _ in prompts]
+        return [ScoredText(quality, self.cost, 9, 1, near) for _ in prompts]
 
 
 class OneVersion:
@@ -51,7 +51,7 @@ class OneVersion:
     params = ServeParams()
 
     def __init__(self, engine: CountingEngine) -> None:
-        self.served = Served("4", "nightly-4", "f" * 64, engine, "2026-11-22T10:00:00+00:00")  # type: ignore[arg-type]
+        self.served = ServedVersion("4", "nightly-4", "f" * 64, engine, "2026-11-22T10:00:00+00:00")  # type: ignore[arg-type]
 
 
 class Texts:
@@ -68,11 +68,11 @@ class Texts:
 
 def desk(
     policy: Policy | None = None, cost: Sequence[float] = (0.01, 0.02, 0.03), actions: Any = None
-) -> tuple[Desk, CountingEngine, Visitor]:
+) -> tuple[RouteTab, CountingEngine, Visitor]:
     engine = CountingEngine(policy or SubsetPolicy((0.5, 0.5, 0.7), True), cost)
-    people, texts = People(Keys({})), actions or Texts()
-    page = Page(OneVersion(engine), texts, people, Reports(texts))  # type: ignore[arg-type]
-    return Desk(page), engine, people.visitor(None, "a tab")
+    people, texts = Visitors(ApiKeys({})), actions or Texts()
+    page = Page(OneVersion(engine), texts, people, ReportLinks(texts))  # type: ignore[arg-type]
+    return RouteTab(page), engine, people.visitor(None, "a tab")
 
 
 def chosen(html: str) -> list[str]:
