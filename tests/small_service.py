@@ -59,6 +59,11 @@ def fit_small(folder: Path, first: str = AGENTS[0]) -> Path:
     return folder
 
 
+def fit_two(folder: Path) -> dict[str, Path]:
+    """Versions 1 and 2, which differ in the order of their candidates."""
+    return {"1": fit_small(folder / "1"), "2": fit_small(folder / "2", first="sql")}
+
+
 @dataclass
 class Shelf:
     """A version source in memory: folders by version, what is signed of them, and which one should serve."""

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from small_service import Shelf, Small, fit_small, running
+from small_service import Shelf, Small, fit_two, running
 
 
 @pytest.fixture(scope="session")
 def two_routers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of versions 1 and 2, which differ in the order of their candidates."""
-    folder = tmp_path_factory.mktemp("routers")
-    return {"1": fit_small(folder / "1"), "2": fit_small(folder / "2", first="sql")}
+    return fit_two(tmp_path_factory.mktemp("routers"))
 
 
 @pytest.fixture
