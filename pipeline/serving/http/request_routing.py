@@ -163,7 +163,7 @@ class RequestRouter:
             "run_key": served.run_key,
             "provenance_sha256": served.provenance_sha256,
             "policy": decision.policy,
-            "options": options.to_json(),
+            "wish": options.to_json(),
             "scores": scores_of(served, scored),
             "chosen": decision.chosen,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),

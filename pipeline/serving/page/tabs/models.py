@@ -23,9 +23,9 @@ def add(page: Page, tab: Any) -> None:
         with gr.Column(scale=2, min_width=300):
             gr.HTML(draw("models_intro"), apply_default_css=False)
     shown = gr.HTML(elem_id="curve", apply_default_css=False)
-    tab = ModelsTab(page)
-    page.on(tab.select, tab.enter, [version], [shown, version])
-    page.on(version.input, tab.show, [version], [shown])
+    handler = ModelsTab(page)
+    page.on(tab.select, handler.enter, [version], [shown, version])
+    page.on(version.input, handler.show, [version], [shown])
 
 
 class ModelsTab:

@@ -76,13 +76,13 @@ def add(page: Page, _tab: Any) -> None:
             )  # fmt: skip
         with gr.Column(scale=6, min_width=300):
             answer = gr.HTML(draw("route_empty"), elem_id="answer", apply_default_css=False)
-    tab = RouteTab(page)
+    handler = RouteTab(page)
     options = [policy, threshold, budget]
     for trigger in (button.click, prompt.submit):
-        page.on(trigger, tab.ask, [prompt, *options], [answer], may=ROUTE)
-    page.on(policy.change, tab.change, options, [answer, threshold, budget], may=ROUTE)
+        page.on(trigger, handler.ask, [prompt, *options], [answer], may=ROUTE)
+    page.on(policy.change, handler.change, options, [answer, threshold, budget], may=ROUTE)
     for slider in (threshold, budget):
-        page.on(slider.change, tab.choose, options, [answer], may=ROUTE)
+        page.on(slider.change, handler.choose, options, [answer], may=ROUTE)
 
 
 class RouteTab:

@@ -48,14 +48,14 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             confirm = gr.Button("Confirm", variant="primary", visible=False, elem_id="confirm", scale=0, min_width=300)
             cancel = gr.Button("Cancel", visible=False, elem_id="cancel", scale=0, min_width=140)
-    tab = VersionsTab(page)
+    handler = VersionsTab(page)
     lists = [older, newer, target]
-    page.on(tab.select, tab.list, lists, [table, *lists])
-    page.on(compare.click, tab.compare, [older, newer], [difference])
-    page.on(promote.click, tab.rehearse_promotion, [target, reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(back.click, tab.rehearse_rollback, [reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(confirm.click, tab.confirm, [], [told, confirm, cancel, table, *lists, reason], may=PROMOTE)
-    page.on(cancel.click, tab.cancel, [], [told, confirm, cancel])
+    page.on(tab.select, handler.list, lists, [table, *lists])
+    page.on(compare.click, handler.compare, [older, newer], [difference])
+    page.on(promote.click, handler.rehearse_promotion, [target, reason], [told, confirm, cancel], may=PROMOTE)
+    page.on(back.click, handler.rehearse_rollback, [reason], [told, confirm, cancel], may=PROMOTE)
+    page.on(confirm.click, handler.confirm, [], [told, confirm, cancel, table, *lists, reason], may=PROMOTE)
+    page.on(cancel.click, handler.cancel, [], [told, confirm, cancel])
 
 
 class VersionsTab:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from sandbox import ROOT
 
 from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
@@ -120,22 +123,26 @@ def test_a_file_without_a_last_newline_is_continued_on_a_new_line(project: Proje
     assert lines(project)["reviewed_on"].tolist() == ["2026-01-01", DAY]
 
 
-def _decide_many(root: Path, first: int, reviewer: str) -> None:
-    for number in range(first, first + MANY):
-        decide(Project(root), decision(number, reviewer=reviewer))
+DECIDE_MANY = """
+import runpy, sys
+from pathlib import Path
+from flows.workspace.project import Project
+here = runpy.run_path(sys.argv[1])
+for number in range(int(sys.argv[3]), int(sys.argv[3]) + here["MANY"]):
+    here["decide"](Project(Path(sys.argv[2])), here["decision"](number, reviewer=sys.argv[4]))
+"""
 
 
 def test_two_people_at_once_lose_nothing(project: Project) -> None:
-    spawn = multiprocessing.get_context("spawn")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     both = [
-        spawn.Process(target=_decide_many, args=(project.root, first, name))
+        subprocess.Popen(
+            [sys.executable, "-c", DECIDE_MANY, __file__, str(project.root), str(first), name],
+            env=os.environ | {"PYTHONPATH": path},
+        )
         for first, name in ((0, "ana"), (MANY, "ben"))
     ]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    assert [process.wait() for process in both] == [0, 0]
     assert sorted(lines(project)["prompt_id"]) == sorted(f"p{number}" for number in range(2 * MANY))
     assert left(project) == []
 
