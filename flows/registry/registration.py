@@ -208,15 +208,18 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow reports progress on stderr; the night has its own report."""
+    """MLflow's own progress is not shown: the night has its report. Errors of any library still reach stderr."""
     import logging
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    import mlflow  # noqa: F401 (its import sets the level of its loggers, so ours is set after it)
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
-        warnings.simplefilter("ignore")
-        caches, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # MLflow imports the model's file in place
-        try:
+    caches, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # MLflow imports the model's file in place
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            sys.dont_write_bytecode = caches
+    finally:
+        sys.dont_write_bytecode = caches
