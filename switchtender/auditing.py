@@ -26,7 +26,15 @@ SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar
 
 
 def print_audit(
-    version: str, html: Path | None, rows: bool, agent: str, fate: str, split: str, out: Path | None, as_json: bool
+    version: str,
+    html: Path | None,
+    rows: bool,
+    agent: str,
+    fate: str,
+    split: str,
+    out: Path | None,
+    as_json: bool,
+    track: str = "",
 ) -> None:
     """Everything about a version; with a filter or `out` also its rows.
 
@@ -37,7 +45,7 @@ def print_audit(
     from flows.audit.audit import audit
     from pipeline.versions.audit_facts import RowFilter
 
-    found = audit(find_project(), version)
+    found = audit(find_project(track=track), version)
     which = RowFilter(agent, fate, split)
     chosen = _rows(found, which) if rows or out or which != RowFilter() else None
     if html is not None:

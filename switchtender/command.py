@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from switchtender import aptitude_command, table_command
-from switchtender.options import DryRun, Json
-from switchtender.tracks import on_track
+from switchtender.options import DryRun, Json, TrackOption
 
 app = typer.Typer(
     name="switchtender",
@@ -26,43 +25,41 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.
 
 
 @app.command(epilog="Example: switchtender nightly --json")
-@on_track
 def nightly(
     json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a night would do, and do nothing.")] = False,
+    track: TrackOption = "",
 ) -> None:
     """Retrain, gate and register each track, if anything is new. Exits 3 where a gate did not pass."""
     from switchtender.night import print_night
 
-    print_night(json, dry_run)
+    print_night(json, dry_run, track)
 
 
 @app.command(epilog="Example: switchtender status --json")
-@on_track
-def status(json: Json = False) -> None:
+def status(json: Json = False, track: TrackOption = "") -> None:
     """Which version serves, which challenges, and how the last night ended."""
     from switchtender.reading import print_status
 
-    print_status(json)
+    print_status(json, track)
 
 
 @app.command(epilog='Example: switchtender route "Translate this contract into German and email it to Ana"')
-@on_track
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
     json: Json = False,
     version: Annotated[str, typer.Option("--version", help="A version number or alias.")] = "champion",
     router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
     why: Annotated[bool, typer.Option("--why", help="What speaks for the choice, where the system can say.")] = False,
+    track: TrackOption = "",
 ) -> None:
     """Which agents answer a prompt, with the score of each."""
     from switchtender.reading import print_route
 
-    print_route(prompt, json, version, router, why)
+    print_route(prompt, json, version, router, why, track)
 
 
 @app.command(epilog='Example: switchtender promote 2 --reason "better on rare agents, checked by hand"')
-@on_track
 def promote(
     version: Annotated[str, typer.Argument(help="The version's number; left out with --adopt.")] = "",
     reason: Reason = "",
@@ -70,54 +67,54 @@ def promote(
     adopt: Annotated[bool, typer.Option("--adopt", help="Accept an alias that was moved outside.")] = False,
     dry_run: DryRun = False,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
     from switchtender.promoting import print_promotion
 
-    print_promotion(version, reason, force, adopt, dry_run, json)
+    print_promotion(version, reason, force, adopt, dry_run, json, track)
 
 
 @app.command(epilog='Example: switchtender rollback --reason "complaints about translations"')
-@on_track
 def rollback(
     reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Although it learnt from rows forgotten since.")] = False,
     dry_run: DryRun = False,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Put the version before the present one into service again."""
     from switchtender.promoting import print_rollback
 
-    print_rollback(reason, force, dry_run, json)
+    print_rollback(reason, force, dry_run, json, track)
 
 
 @app.command(epilog="Example: switchtender verify --all --json")
-@on_track
 def verify(
     version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
     every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Hash everything again: a version's files, signature, provenance, data in cache and remote, and the logs."""
     from switchtender.proving import print_verification
 
-    print_verification(version, every, json)
+    print_verification(version, every, json, track)
 
 
 @app.command(epilog="Example: switchtender replay 2")
-@on_track
 def replay(
     version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Train a version again from its recorded commit, in a scratch clone, and compare byte for byte."""
     from switchtender.proving import print_replay
 
-    print_replay(version, json)
+    print_replay(version, json, track)
 
 
 @app.command(epilog="Example: switchtender audit champion --html audit.html")
-@on_track
 def audit(
     version: Annotated[str, typer.Argument(help="A version number or alias.")] = "champion",
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
@@ -127,28 +124,28 @@ def audit(
     split: Annotated[str, typer.Option("--split", help="Only rows of train or holdout.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Write those rows to a .csv or .parquet file.")] = None,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """What a version is made of, who put it into service and why, and what happened to every row."""
     from switchtender.auditing import print_audit
 
-    print_audit(version, html, rows, agent, fate, split, out, json)
+    print_audit(version, html, rows, agent, fate, split, out, json, track)
 
 
 @app.command(epilog="Example: switchtender diff 1 2")
-@on_track
 def diff(
     older: Annotated[str, typer.Argument(help="A version number or alias.")],
     newer: Annotated[str, typer.Argument(help="A version number or alias.")],
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """What differs between two versions: rows, params, code, metrics, and the prompts that they route differently."""
     from switchtender.auditing import print_diff
 
-    print_diff(older, newer, json)
+    print_diff(older, newer, json, track)
 
 
 @app.command(epilog="Example: switchtender trace p0042")
-@on_track
 def trace(
     row: Annotated[str, typer.Argument(help="A prompt's id.")] = "",
     text: Annotated[str, typer.Option("--text", help="A prompt's text instead of its id.")] = "",
@@ -160,11 +157,12 @@ def trace(
         bool, typer.Option("--reindex", help="Build the index again from the versions' own lineage.")
     ] = False,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Which versions a row taught, directly or through augmented rows, and which of those ever served."""
     from switchtender.tracing import print_trace
 
-    print_trace(row, text, agent, removed_since, reindex, json)
+    print_trace(row, text, agent, removed_since, reindex, json, track)
 
 
 @app.command(epilog='Example: switchtender forget p0042 --reason "deletion request 17"')
@@ -182,22 +180,21 @@ def forget(
 
 
 @app.command(epilog="Example: switchtender prune --keep 10 --dry-run")
-@on_track
 def prune(
     keep: Annotated[
         int, typer.Option("--keep", min=1, help="So many of the latest versions stay, besides any that served.")
     ],
     dry_run: DryRun = False,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Remove clones, artifacts and DVC objects of old versions that never served."""
     from switchtender.removing import print_prune
 
-    print_prune(keep, dry_run, json)
+    print_prune(keep, dry_run, json, track)
 
 
 @app.command(epilog="Example: switchtender tasks --version champion --track models --html tasks.html")
-@on_track
 def tasks(
     version: Annotated[str, typer.Option("--version", help="A version number or alias.")] = "champion",
     router: Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")] = None,
@@ -206,11 +203,12 @@ def tasks(
         Path | None, typer.Option("--prompts", help="A table of prompts: which match no task, and in which clusters.")
     ] = None,
     json: Json = False,
+    track: TrackOption = "",
 ) -> None:
     """Which tasks a `tasks` router discovered among the prompts, and which candidate is best in each."""
     from switchtender.tasks import print_tasks
 
-    print_tasks(version, router, html, json, prompts)
+    print_tasks(version, router, html, json, prompts, track)
 
 
 @app.command(epilog="Example: switchtender doctor")
@@ -222,7 +220,6 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command(epilog="Example: switchtender serve --port 8400 --keys file:keys.txt")
-@on_track
 def serve(
     host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with keys.")] = "",
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = None,
@@ -236,11 +233,12 @@ def serve(
     no_page: Annotated[bool, typer.Option("--no-page", help="Without the web page.")] = False,
     log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Keep each prompt's text in the journal.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")] = False,
+    track: TrackOption = "",
 ) -> None:
     """Answer over HTTP, and follow the version in service. Settings: section `serve` of params.yaml."""
     from switchtender.serving import Options, run_service
 
-    run_service(Options(host, port, keys, upstreams, no_page, log_prompts, pool), version, router, json)
+    run_service(Options(host, port, keys, upstreams, no_page, log_prompts, pool), version, router, json, track)
 
 
 app.registered_commands += table_command.app.registered_commands

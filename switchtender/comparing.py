@@ -14,11 +14,11 @@ SHORT = 12
 MOST_FLIPS, MOST_ROWS = 20, 20
 
 
-def print_diff(older: str, newer: str, as_json: bool) -> None:
+def print_diff(older: str, newer: str, as_json: bool, track: str = "") -> None:
     """Rows, params, code, metrics and flips."""
     from flows.audit import diff as comparing
 
-    found = comparing.diff(find_project(), older, newer)
+    found = comparing.diff(find_project(track=track), older, newer)
     if as_json:
         print_json(comparing.as_json(found))
         return

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.night.prefect_server import one_server
-from flows.workspace.project import TRACK, Project, find_project
+from flows.workspace.project import Project, find_project
 from flows.workspace.runs import Run, clone_of
 from pipeline.runtime.errors import EXIT_DONE, GateNotPassed, SwitchtenderError
 from switchtender.show import print_json, print_table, say
@@ -17,8 +16,8 @@ from switchtender.show import print_json, print_table, say
 PASSED = "passed"
 
 
-def print_night(as_json: bool, dry_run: bool) -> None:
-    """Run a night of each track, or of the one that `--track` names; one that fails leaves the next its own.
+def print_night(as_json: bool, dry_run: bool, track: str = "") -> None:
+    """Run a night of each track, or of the one that `track` names; one that fails leaves the next its own.
 
     A gate that did not pass ends it with exit code 3, also when nothing was new.
 
@@ -27,9 +26,9 @@ def print_night(as_json: bool, dry_run: bool) -> None:
     """
     from flows.night.nightly import tracks
 
-    project = find_project()
+    project = find_project(track=track)
     project.enter_environment()
-    seen = (project,) if TRACK in os.environ else tracks(project)
+    seen = (project,) if track else tracks(project)
     if dry_run:
         _print_plans(seen, as_json)
         return

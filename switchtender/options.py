@@ -8,3 +8,11 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+TrackOption = Annotated[
+    str,
+    typer.Option(
+        "--track",
+        metavar="agents|models",
+        help="Whose router: that to a subset of agents (the default), or that to one language model.",
+    ),
+]

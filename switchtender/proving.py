@@ -20,9 +20,9 @@ from pipeline.versions.replay_comparison import DIFFERS
 from switchtender.show import print_json, print_table, say
 
 
-def print_verification(version: str, every: bool, as_json: bool) -> None:
+def print_verification(version: str, every: bool, as_json: bool, track: str = "") -> None:
     """Check one version or all, and the logs; exit code 4 where anything is missing, extra or changed."""
-    project = find_project()
+    project = find_project(track=track)
     versions = versions_of(project)
     chosen = versions.all if every else [named(project, versions, version)]
     removed = Removed(project)
@@ -57,9 +57,9 @@ def _print(results: list[Verified]) -> None:
         say(f"{name}: {result.checked} things checked, {'sound' if result.sound else 'NOT SOUND'}")
 
 
-def print_replay(version: str, as_json: bool) -> None:
+def print_replay(version: str, as_json: bool, track: str = "") -> None:
     """Train again and compare; exit code 4 where neither the bytes nor the bound hold."""
-    project = find_project()
+    project = find_project(track=track)
     project.enter_environment()
     certificate, place = replay(project, version, _tell(as_json), echo=sys.stderr.isatty())
     if as_json:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pipeline.routers.calibrated import CalibratedRouter
 
 
-def print_status(as_json: bool) -> None:
+def print_status(as_json: bool, track: str = "") -> None:
     """Aliases, the last night, its gates and metrics."""
     from flows.status import status_of
 
-    facts = status_of(find_project())
+    facts = status_of(find_project(track=track))
     if as_json:
         print_json(facts)
         return
@@ -38,7 +38,9 @@ def print_status(as_json: bool) -> None:
     say(f"report  {last['report']}")
 
 
-def print_route(prompt: str, as_json: bool, version: str, folder: Path | None, why: bool = False) -> None:
+def print_route(
+    prompt: str, as_json: bool, version: str, folder: Path | None, why: bool = False, track: str = ""
+) -> None:
     """The agents of one prompt, or the language model; with `why`, what speaks for it."""
     from pipeline.routers.systems import open_router
 
@@ -48,7 +50,7 @@ def print_route(prompt: str, as_json: bool, version: str, folder: Path | None, w
     if folder is None:
         from flows.status import router_at
 
-        with router_at(find_project(), version) as (place, source):
+        with router_at(find_project(track=track), version) as (place, source):
             _print_choice(open_router(place), text, f"version {source['version']}", source, as_json, why)
     else:
         _print_choice(open_router(folder), text, str(folder), {"version": None, "run_key": None}, as_json, why)

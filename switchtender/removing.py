@@ -100,9 +100,9 @@ def _word(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def print_prune(keep: int, dry_run: bool, as_json: bool) -> None:
+def print_prune(keep: int, dry_run: bool, as_json: bool, track: str = "") -> None:
     """Prune, and say what it freed."""
-    found = prune(find_project(), keep, dry_run=dry_run)
+    found = prune(find_project(track=track), keep, dry_run=dry_run)
     if as_json:
         print_json(_pruning(found, dry_run))
         return

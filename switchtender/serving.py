@@ -48,13 +48,13 @@ class Options:
         return params.model_copy(update={name: value for name, value in said.items() if value is not None})
 
 
-def run_service(options: Options, version: str, folder: Path | None, as_json: bool) -> None:
+def run_service(options: Options, version: str, folder: Path | None, as_json: bool, track: str = "") -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         InputError: a setting, option, version, folder or address cannot be used.
     """
-    project = _project(folder)
+    project = _project(folder, track)
     root = project.root if project else Path.cwd()
     params = options.over(_params(root))
     listening = listen(params)
@@ -67,10 +67,10 @@ def run_service(options: Options, version: str, folder: Path | None, as_json: bo
         service.run(listening, _as_json() if as_json else _as_text())
 
 
-def _project(folder: Path | None) -> Project | None:
+def _project(folder: Path | None, track: str) -> Project | None:
     """The project here; a folder of one's own needs none."""
     try:
-        project = find_project()
+        project = find_project(track=track)
     except InputError:
         if folder is None:
             raise

@@ -18,7 +18,9 @@ _SHOWN = 40
 _NAMED = 3
 
 
-def print_tasks(version: str, folder: Path | None, html: Path | None, as_json: bool, asked: Path | None = None) -> None:
+def print_tasks(
+    version: str, folder: Path | None, html: Path | None, as_json: bool, asked: Path | None = None, track: str = ""
+) -> None:
     """The tasks of a registered version, or of a router's folder; of a table `asked` the prompts that match none.
 
     Raises:
@@ -29,7 +31,7 @@ def print_tasks(version: str, folder: Path | None, html: Path | None, as_json: b
         from flows.status import router_at
         from flows.workspace.project import find_project
 
-        with router_at(find_project(), version) as (place, source):
+        with router_at(find_project(track=track), version) as (place, source):
             _print(place, f"version {source['version']}", html, as_json, asked)
     else:
         _print(folder, str(folder), html, as_json, asked)

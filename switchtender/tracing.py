@@ -17,7 +17,9 @@ from switchtender.show import print_json, print_table, say
 _ONE = "name one of: a row's id, --text, --agent, --removed-since"
 
 
-def print_trace(row: str, text: str, agent: str, removed_since: str, reindex: bool, as_json: bool) -> None:
+def print_trace(
+    row: str, text: str, agent: str, removed_since: str, reindex: bool, as_json: bool, track: str = ""
+) -> None:
     """One question, after the index was built again where that was asked for too.
 
     Raises:
@@ -28,7 +30,7 @@ def print_trace(row: str, text: str, agent: str, removed_since: str, reindex: bo
         raise InputError(f"several questions at once; {_ONE}")
     if not asked and not reindex:
         raise InputError(f"nothing to trace; {_ONE}")
-    project = find_project()
+    project = find_project(track=track)
     if reindex:
         _reindex(project, as_json and not asked, quiet=as_json and bool(asked))
     if not asked:
