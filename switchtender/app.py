@@ -6,6 +6,7 @@ import typer
 
 from switchtender.verbs import (
     aptitude,
+    aptitude_run,
     audit,
     candidate,
     crossval,
@@ -46,5 +47,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+aptitude.app.add_typer(aptitude_run.app)
 for verb in VERBS:
     app.add_typer(verb)

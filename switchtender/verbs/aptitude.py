@@ -15,7 +15,6 @@ from switchtender.nights import run_nights
 from switchtender.options import DryRun, Json, RouterFolder
 from switchtender.router_source import router_source
 from switchtender.show import print_json, print_table, say
-from switchtender.verbs import aptitude_run
 
 if TYPE_CHECKING:
     from flows.workspace.project import Project
@@ -244,6 +243,3 @@ def _print_ability(name: str, standing: Standing) -> None:
         f"a task's 95 % interval is {standing.width:.2f} wide on average, {standing.widening:.2f} times that of a full "
         f"test ({standing.full_width:.2f}); a task with few answers is taken to be nearer to the level"
     )
-
-
-app.add_typer(aptitude_run.app)
