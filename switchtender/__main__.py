@@ -6,7 +6,7 @@ import os
 import sys
 
 from pipeline.runtime.errors import SwitchtenderError
-from switchtender.command import app
+from switchtender.app import app
 
 INTERRUPTED = 130
 

@@ -1,10 +1,44 @@
-"""Options that mean the same for every verb."""
+"""Options and arguments that mean the same for every verb that has them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.")]
+TrackOption = Annotated[
+    str,
+    typer.Option(
+        "--track",
+        metavar="agents|models",
+        help="Whose router: that to a subset of agents (the default), or that to one language model.",
+    ),
+]
+
+VersionArgument = Annotated[str, typer.Argument(help="A version number or alias.")]
+VersionOption = Annotated[str, typer.Option("--version", help="A version number or alias.")]
+RouterFolder = Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")]
+
+FoldedTable = Annotated[Path, typer.Argument(help="Prompts or outcomes; a column `fold` is used where there is one.")]
+System = Annotated[
+    str, typer.Option("--router", help="classifier | tags | tasks | aptitude | linear | knn | clusters | tfidf")
+]
+AgentsFile = Annotated[
+    Path | None, typer.Option("--agents", help="agents.yaml: fixes which agents may occur, and their costs.")
+]
+PoolFile = Annotated[
+    Path | None, typer.Option("--pool", help="pool.yaml: prices; at a prediction also who may answer what.")
+]
+Baselines = Annotated[
+    bool, typer.Option("--baselines/--no-baselines", help="Graded outcomes: also fit knn, linear and clusters.")
+]
+Pictures = Annotated[
+    Path | None, typer.Option("--pictures", help="Graded outcomes: a folder for cost_quality.png and slices.png.")
+]
+Folds = Annotated[int, typer.Option("--folds", min=2)]
+Seed = Annotated[int, typer.Option("--seed", min=0)]
+Threads = Annotated[int, typer.Option("--threads", min=1)]

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+GATE_COLUMNS = ("gate", "value", "limit", "verdict", "reason")
+SHORT_SHA256 = 12
+_STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow", "ok": "green", "missing": "bold red"}
 
 
 def print_json(value: Any) -> None:
@@ -28,15 +37,56 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     Console().print(table)
 
 
-_STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow", "ok": "green", "missing": "bold red"}
-
-
 def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def print_gates(title: str, gates: Iterable[Mapping[str, Any]], columns: Sequence[str] = GATE_COLUMNS) -> None:
+    """Gates as a table, with the facts of each that `columns` names."""
+    print_table(title, columns, [[gate[column] for column in columns] for gate in gates])
+
+
 def say(line: str) -> None:
     """One plain line on stdout."""
     print(line, flush=True)
+
+
+def say_aside(line: str) -> None:
+    """One plain line on stderr: progress beside JSON, advice, a second error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(name: str, unit: str, total: int | None = None) -> Iterator[tqdm[Any]]:
+    """A bar that ends with the block; it is drawn on a terminal only."""
+    from tqdm import tqdm
+
+    from pipeline.runtime.stage import shows_progress
+
+    with tqdm(desc=name, unit=unit, total=total, disable=not shows_progress(), leave=False) as bar:
+        yield bar
+
+
+@contextmanager
+def training_bar(name: str) -> Iterator[Callable[[str], None]]:
+    """A bar of training steps; what the block is given is called once a step, with where it is."""
+    with progress_bar(name, "step") as bar:
+
+        def advance(where: str) -> None:
+            bar.set_postfix_str(where, refresh=False)
+            bar.update()
+
+        yield advance
+
+
+def short(value: object) -> str:
+    """A value as a cell: a sha256 is cut to 12 characters."""
+    text = str(value)
+    return text[:SHORT_SHA256] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
+
+
+def clock(moment: str) -> str:
+    """A moment of a log, to the minute."""
+    return moment[:16].replace("T", " ")

@@ -17,6 +17,12 @@ BROKEN = {
     "a room of the service that nobody planned": ("pipeline/serving/loose.py", "", "the service's rooms"),
     "an import upward": ("pipeline/metrics/loose.py", "import pipeline.routers.systems", "the pipeline's rooms"),
     "an import upward among flows": ("flows/workspace/loose.py", "import flows.night.nightly", "the flows' rooms"),
+    "a module of the command line that no layer names": ("switchtender/loose.py", "", "the command line's modules"),
+    "a verb that imports a verb": (
+        "switchtender/verbs/loose.py",
+        "import switchtender.verbs.fit",
+        "verbs know nothing of each other",
+    ),
     "the pipeline knows a flow": ("pipeline/reports/loose.py", "import flows.status", "the command line is above"),
     "an import between siblings": (
         "pipeline/policies/loose.py",

@@ -19,7 +19,7 @@ from benchmarks.serving.figures import Spread
 from benchmarks.serving.race import ROOT
 
 COMMAND = [sys.executable, "-P", "-m", "switchtender"]
-_IMPORT = "import switchtender.command"
+_IMPORT = "import switchtender.app"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from pipeline.runtime.params import S, read_file
 from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
 
 NIGHT_MARK = "SWITCHTENDER_NIGHT"
-TRACK = "SWITCHTENDER_TRACK"
-"""Names the track that a command is about, where it is not the agents'."""
 MARKS = ("params.yaml", "dvc.yaml")
 DATASET = Path("data/prompts.csv")
 
@@ -159,14 +157,14 @@ class Project:
 OVERRIDABLE = ("MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "DVC_SITE_CACHE_DIR")
 
 
-def find_project(start: Path | None = None) -> Project:
-    """The project that the current folder lies in.
+def find_project(start: Path | None = None, track: str = "") -> Project:
+    """The project that the current folder lies in, seen from the track of that name, or from the agents'.
 
     Raises:
-        InputError: neither this folder nor one above it is a project.
+        InputError: neither this folder nor one above it is a project, or no track has that name.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if all((folder / mark).is_file() for mark in MARKS):
-            return Project(folder, track_named(os.environ.get(TRACK, AGENTS.name)))
+            return Project(folder, track_named(track or AGENTS.name))
     raise InputError(f"{here} is not inside a Switchtender project (no params.yaml and dvc.yaml); change folder")

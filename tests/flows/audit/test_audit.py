@@ -262,8 +262,8 @@ def test_faults_are_shown_and_end_in_exit_code_4(made: MadeProject) -> None:
 
 def test_reading_needs_neither_mlflow_nor_torch(made: MadeProject) -> None:
     code = (
-        "import sys; from switchtender.auditing import print_audit, print_diff;"
-        "print_audit('champion', None, True, '', '', '', None, True); print_diff('1', '2', True);"
+        "import sys; from switchtender.verbs.audit import audit; from switchtender.verbs.diff import diff;"
+        "audit('champion', rows=True, as_json=True); diff('1', '2', as_json=True);"
         "heavy = {'mlflow', 'torch', 'prefect', 'dvc', 'matplotlib', 'sklearn'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -25,7 +25,7 @@ from pipeline.runtime.tables import sha256_text
 from pipeline.versions.folder import EVIDENCE, LINEAGE
 from pipeline.versions.hash_chain import append
 from pipeline.versions.trace_index import RowState
-from switchtender.tracing import print_trace
+from switchtender.verbs.trace import trace
 
 KEPT = RowState("p1", sha256_text("one"), "kept", "train", "", "train", "email", "", "", True)
 RELABELLED = replace(KEPT, fate="relabelled", stage="label_noise", agents="email|legal")
@@ -255,8 +255,7 @@ def inside(store: SyntheticStore, monkeypatch: pytest.MonkeyPatch) -> SyntheticS
 
 
 def printed(capsys: pytest.CaptureFixture[str], row: str = "", **options: str | bool) -> str:
-    asked = {"text": "", "agent": "", "removed_since": "", "reindex": False, "as_json": False, **options}
-    print_trace(row, **asked)  # type: ignore[arg-type]
+    trace(row, **options)  # type: ignore[arg-type]
     return capsys.readouterr().out
 
 
@@ -315,12 +314,12 @@ class TestCommand:
     def test_reindex_alone_and_with_a_question(
         self, inside: SyntheticStore, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        print_trace("p1", "", "", "", reindex=False, as_json=False)
+        trace("p1")
         assert "read without the index: 3" in capsys.readouterr().err
         assert json.loads(printed(capsys, reindex=True, as_json=True)) == {"versions": 3, "carried": []}
         (inside.project.trace_index).unlink()
         assert json.loads(printed(capsys, "p1", reindex=True, as_json=True))["row"] == "p1"
-        print_trace("p1", "", "", "", reindex=False, as_json=False)
+        trace("p1")
         assert capsys.readouterr().err == ""
 
     @pytest.mark.parametrize("question", [{}, {"row": "p1", "text": "one"}, {"agent": "sql", "removed_since": "1"}])
@@ -342,7 +341,7 @@ class TestCommand:
 def test_a_warm_answer_loads_no_heavy_library(store: SyntheticStore) -> None:
     rebuild_index(store.project)
     program = (
-        "import sys; from switchtender.tracing import print_trace; print_trace('p1', '', '', '', False, True); "
+        "import sys; from switchtender.verbs.trace import trace; trace('p1', as_json=True); "
         "heavy = {'pandas', 'numpy', 'pyarrow', 'mlflow', 'sqlalchemy', 'torch', 'prefect', 'model_signing'}; "
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
     )

@@ -7,7 +7,6 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -25,46 +24,12 @@ from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
 from pipeline.serving.engine.journal_reader import entries
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.page_mount import FAILED, LOADING, PageLayer, PageMount
-from switchtender.serving import Options, run_service
-
-NOTHING_SAID: dict[str, Any] = {
-    "host": "", "port": 0, "keys": "", "upstreams": "", "no_page": True, "log_prompts": False,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ({"host": "0.0.0.0"}, "no keys are configured"),
-        ({"host": "no.such.host.invalid"}, "cannot be listened on"),
-        ({"keys": "env:NOT_SET_AT_ALL"}, "holds no key"),
-        ({"keys": "secret"}, "write env:NAME or file:PATH"),
-        ({"keys": "file:nowhere.txt"}, "nowhere.txt cannot be read"),
-        ({"upstreams": "nowhere.yaml"}, "nowhere.yaml is missing"),
-    ],
-)
-def test_a_setting_that_cannot_be_used_stops_the_start(
-    two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as refused:
-        run_service(Options(**NOTHING_SAID | said), "champion", two_routers["1"], as_json=False)
-    assert message in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
 def test_small_answers_are_sent_at_once() -> None:
     """asyncio turns Nagle's algorithm off (40 ms a request) only on sockets whose protocol is said to be TCP."""
     with listen(ServeParams(port=0)) as listening:
         assert listening.proto == socket.IPPROTO_TCP
-
-
-def test_options_override_settings_and_the_rest_stays() -> None:
-    params = ServeParams(port=1234, poll_seconds=9.0, log_prompts=True)
-    assert Options(**NOTHING_SAID | {"port": None, "no_page": False}).over(params) == params
-    changed = Options(**NOTHING_SAID | {"host": "::1", "keys": "env:A"}).over(params)
-    assert (changed.host, changed.port, changed.keys, changed.page) == ("::1", 0, "env:A", False)
-    assert changed.poll_seconds == 9.0
 
 
 def test_a_folder_that_was_changed_since_the_start_is_not_loaded(two_routers: dict[str, Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pipeline.evaluation.recommendation import parts_of, recommend
 from pipeline.evaluation.recommendation_text import MARGIN, short, spread, usd, verdict
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.errors import InputError
-from switchtender.command import app
+from switchtender.app import app
 
 NAMES = ("big", "mid", "small")
 PRICE = np.array([10.0, 4.0, 1.0], dtype=np.float32)

@@ -11,8 +11,8 @@ import pytest
 from pipeline.routers.systems import open_router
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, write_table
-from switchtender.aptitude import export_sheet, import_results
-from switchtender.tables import fit_table
+from switchtender.verbs.aptitude import export, import_
+from switchtender.verbs.fit import fit
 
 KINDS = {"coder": "Write a {} function that sorts {}", "poet": "Compose a {} poem about {} for a wedding"}
 FIRST = ("python", "short", "seven", "gentle", "rust", "recursive", "old", "blue")
@@ -38,13 +38,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def router(table: Path) -> Path:
     params = table.parent / "params.yaml"
     params.write_text("train: {router: aptitude, aptitude: {tasks: 4, shots: 6}}\n", encoding="utf-8")
-    fit_table(table, table.parent / "router", "aptitude", None, params, 7, 1, True, None)
+    fit(table, table.parent / "router", "aptitude", params=params, threads=1, as_json=True)
     return table.parent / "router"
 
 
 def filled(router: Path, table: Path, place: Path, kind: str, count: int | None = None) -> Path:
     """A sheet with the answers of a candidate that is right on prompts of one kind."""
-    export_sheet("", router, table, place, count, False, False, True)
+    export(place, folder=router, table=table, count=count, as_json=True)
     frame = read_table(place).drop(columns="line")
     write_table(frame.assign(quality=[str(int(name.startswith(kind))) for name in frame["prompt_id"]]), place)
     return place
@@ -62,7 +62,7 @@ def test_a_candidate_joins_by_its_graded_sheet(
     exported = said(capsys)
     assert (exported["missing"], exported["items"]) == ([], exported["of"])
     out = tmp_path / "with-newcomer"
-    import_results("newcomer", results, "", router, out, False, False, True)
+    import_("newcomer", results, folder=router, out=out, as_json=True)
     facts = said(capsys)
     assert (facts["answers"], facts["folder"]) == (exported["of"], str(out))
     accuracies = [task["accuracy"]["value"] for task in facts["tasks"]]  # type: ignore[attr-defined]
@@ -80,7 +80,7 @@ def test_fewer_answers_are_told_to_be_less_sure(
 ) -> None:
     results = filled(router, table, tmp_path / "few.csv", "poet", count=4)
     capsys.readouterr()
-    import_results("newcomer", results, "", router, tmp_path / "out", False, True, False)
+    import_("newcomer", results, folder=router, out=tmp_path / "out", dry_run=True)
     told = capsys.readouterr().out
     assert "read 4 answers of newcomer to" in told
     times = float(told.split(" wide on average, ")[1].split(" times")[0])
@@ -95,29 +95,29 @@ def test_a_faulty_file_writes_nothing(router: Path, table: Path, tmp_path: Path)
     frame.loc[5, "quality"] = ""
     write_table(frame, results)
     with pytest.raises(TableError, match=r"sheet\.csv, line 7: quality is empty"):
-        import_results("newcomer", results, "", router, tmp_path / "out", False, False, True)
+        import_("newcomer", results, folder=router, out=tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet.csv"]
-    import_results("newcomer", results, "", router, tmp_path / "out", True, False, True)
+    import_("newcomer", results, folder=router, out=tmp_path / "out", partial=True)
     assert (tmp_path / "out").is_dir()
 
 
 def test_slips_are_told(router: Path, table: Path, tmp_path: Path) -> None:
     results = filled(router, table, tmp_path / "sheet.csv", "poet")
     with pytest.raises(InputError, match="knows 'poet' already"):
-        import_results("poet", results, "", router, tmp_path / "out", False, False, True)
+        import_("poet", results, folder=router, out=tmp_path / "out")
     with pytest.raises(InputError, match="--from and --out belong together"):
-        import_results("newcomer", results, "", router, None, False, False, True)
+        import_("newcomer", results, folder=router)
     with pytest.raises(InputError, match="--version and --from exclude each other"):
-        import_results("newcomer", results, "2", router, tmp_path / "out", False, False, True)
+        import_("newcomer", results, "2", folder=router, out=tmp_path / "out")
     with pytest.raises(InputError, match="name the table that it was fitted on with --table"):
-        export_sheet("", router, None, tmp_path / "again.csv", None, False, False, True)
+        export(tmp_path / "again.csv", folder=router)
     with pytest.raises(InputError, match=r"sheet\.csv exists"):
-        export_sheet("", router, table, results, None, False, False, True)
+        export(results, folder=router, table=table)
     with pytest.raises(InputError, match="router exists"):
-        import_results("newcomer", results, "", router, router, False, False, True)
+        import_("newcomer", results, folder=router, out=router)
 
 
 def test_a_router_without_a_test_says_so(table: Path, tmp_path: Path) -> None:
-    fit_table(table, tmp_path / "words", "tfidf", None, None, 7, 1, True, None)
+    fit(table, tmp_path / "words", "tfidf", threads=1)
     with pytest.raises(InputError, match="a tfidf router has no aptitude test"):
-        export_sheet("", tmp_path / "words", table, tmp_path / "sheet.csv", None, False, False, True)
+        export(tmp_path / "sheet.csv", folder=tmp_path / "words", table=table)

@@ -22,7 +22,7 @@ from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.track import MODELS
 from pipeline.stages.models_evaluate import MOST_NEW, drift_facts
-from switchtender.command import app
+from switchtender.app import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 KNOWN = ("add the numbers {} and {}, how much is that", "Write a sad poem about autumn leaves, verse {} of {}")

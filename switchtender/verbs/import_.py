@@ -4,24 +4,49 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from switchtender.show import print_json, say
+import typer
+
+from switchtender.options import Json
+from switchtender.show import print_json, progress_bar, say
+
+if TYPE_CHECKING:
+    from pipeline.importers import Imported
+
+app = typer.Typer()
 
 
-def import_table(format_name: str, path: Path, out: Path, prices: Path | None, as_json: bool) -> None:
-    """Import, and say what came over, what is missing and where the costs are from."""
-    from tqdm import tqdm
-
+@app.command("import", epilog="Example: switchtender import routerbench routerbench_0shot.pkl --out outcomes.parquet")
+def import_(
+    format_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT", help="routerbench | routerdc | routellm | alpacaeval | llmrouterbench | routerarena"
+        ),
+    ],
+    path: Annotated[Path, typer.Argument(help="The file or folder as its project publishes it.")],
+    out: Annotated[Path, typer.Option("--out", help="The .parquet, .csv or .jsonl to write; it must not exist yet.")],
+    prices: Annotated[
+        Path | None, typer.Option("--prices", help="A price file such as data/prices.yaml, for costs from tokens.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a public outcome table into one that `fit` takes; missing cells stay missing, costs say their origin."""
     from pipeline.data.prices import read_prices
     from pipeline.importers import import_outcomes
-    from pipeline.runtime.stage import shows_progress
 
     known = read_prices(prices) if prices else None
-    with tqdm(desc="import", unit="row", disable=not shows_progress(), leave=False) as bar:
+    with progress_bar("import", "row") as bar:
         done = import_outcomes(format_name, path, out, known, bar.update)
     if as_json:
         print_json({"format": format_name, "out": str(out), **asdict(done)})
-        return
+    else:
+        _print(done, out)
+
+
+def _print(done: Imported, out: Path) -> None:
+    """What came over, what is missing and where the costs are from."""
     say(f"{done.rows} outcomes, {done.prompts} prompts, {len(done.candidates)} candidates: {out}")
     say(f"missing  {done.missing_cells} of {done.pairs} pairs of a prompt and a candidate have no quality")
     if done.prompts_without_outcome or done.candidates_without_outcome:

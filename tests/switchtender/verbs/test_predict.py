@@ -1,4 +1,4 @@
-"""A pool beside the tables of one's own: prices at the fit, and who may answer at the prediction."""
+"""`switchtender predict`: a row a prompt and candidate; with a pool, today's prices and who may answer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from own_table import command
 
 from pipeline.data.pool import read_labels
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import write_table
-from switchtender.tables import fit_table, predict_table
+from switchtender.verbs.fit import fit
+from switchtender.verbs.predict import predict
 
 NAMES = ("big", "small")
 
@@ -43,12 +45,12 @@ def fitted(table: Path, priced: bool, policy: str = "") -> Path:
     if policy:
         params = table.parent / "params.yaml"
         params.write_text(f"train: {{router: tfidf, policy: {policy}}}\n")
-    fit_table(table, folder, "tfidf", None, params, 7, 1, True, pool(table.parent) if priced else None)
+    fit(table, folder, "tfidf", params=params, threads=1, pool=pool(table.parent) if priced else None, as_json=True)
     return folder
 
 
 def predicted(router: Path, table: Path, with_pool: Path | None) -> pd.DataFrame:
-    predict_table(router, table, table.parent / "out.csv", 1, True, with_pool)
+    predict(router, table, table.parent / "out.csv", 1, with_pool, as_json=True)
     return pd.read_csv(table.parent / "out.csv").pivot(index="prompt_id", columns="candidate")
 
 
@@ -71,7 +73,7 @@ def test_retired_candidates_are_not_chosen_and_unanswered_prompts_are_told(
     assert predicted(router, table, pool(table.parent, ", state: retired"))["chosen"]["small"].all()
     asked = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["short", "x" * 4000]})
     write_table(asked, table.parent / "asked.csv")
-    predict_table(router, table.parent / "asked.csv", table.parent / "out.csv", 1, False, pool(table.parent))
+    predict(router, table.parent / "asked.csv", table.parent / "out.csv", 1, pool(table.parent))
     said = capsys.readouterr().out
     assert "no candidate is chosen for 1 of them, such as 'b'" in said
     assert "costs are by the prices of training" in said
@@ -92,8 +94,8 @@ def test_a_pool_that_lacks_a_candidate_stops_the_fit_and_the_prediction(table: P
     router, short = fitted(table, priced=False), pool(table.parent)
     short.write_text(short.read_text().splitlines()[0])
     for run in (
-        lambda: fit_table(table, table.parent / "other", "tfidf", None, None, 7, 1, True, short),
-        lambda: predict_table(router, table, table.parent / "out.csv", 1, True, short),
+        lambda: fit(table, table.parent / "other", "tfidf", threads=1, pool=short),
+        lambda: predict(router, table, table.parent / "out.csv", 1, short),
     ):
         with pytest.raises(InputError, match="the pool has no candidate 'small'"):
             run()
@@ -104,3 +106,23 @@ def test_the_policy_stands_in_the_params(table: Path) -> None:
     router = fitted(table, priced=False, policy="{kind: budget, budget_usd: 0.0005}")
     assert predicted(router, table, None)["chosen"]["small"].all()
     assert json.loads((router / "router.json").read_text())["policy"] == {"kind": "budget", "usd": 0.0005}
+
+
+def test_predictions_have_a_row_a_prompt_and_candidate(prompts: Path) -> None:
+    folder = prompts.parent
+    command("fit", prompts, "--router", "tfidf", "--out", folder / "router", cwd=folder)
+    command("predict", folder / "router", prompts, "--out", folder / "p.csv", cwd=folder)
+    frame = pd.read_csv(folder / "p.csv")
+    assert list(frame.columns) == ["prompt_id", "candidate", "score", "cost", "chosen"]
+    assert len(frame) == 36 * 3
+    assert set(frame["chosen"]) == {0, 1}
+    assert frame["score"].between(0, 1).all()
+
+
+def test_a_place_that_cannot_be_written_is_said(prompts: Path) -> None:
+    folder = prompts.parent
+    command("fit", prompts, "--router", "tfidf", "--out", "router", cwd=folder)
+    (folder / "file").write_text("")
+    done = command("predict", "router", prompts, "--out", "file/p.csv", cwd=folder)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr

@@ -1,4 +1,4 @@
-"""`audit` on a terminal and as JSON; it reads, and writes only the files that the user named."""
+"""`audit`: what a version is made of; it reads, and writes only the files that the user named."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flows.workspace.project import find_project
+import typer
+
 from pipeline.runtime.errors import InputError, VerificationFailed
-from switchtender.comparing import SHORT, print_diff, short
-from switchtender.show import print_json, print_table, say
+from switchtender.options import Json, TrackOption, VersionArgument
+from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,31 +20,34 @@ if TYPE_CHECKING:
     from pipeline.versions.audit import Audit, Term
     from pipeline.versions.audit_facts import RowFilter, VersionFacts
 
-__all__ = ["print_audit", "print_diff"]
 MOST_SUSPECTS, MOST_CHAMPIONS, WIDTH = 10, 10, 96
 PAIRED = "champion_"
 SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar.", "augmented": "augm."}
 
+app = typer.Typer()
 
-def print_audit(
-    version: str, html: Path | None, rows: bool, agent: str, fate: str, split: str, out: Path | None, as_json: bool
+
+@app.command(epilog="Example: switchtender audit champion --html audit.html")
+def audit(
+    version: VersionArgument = "champion",
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Each row's fate.")] = False,
+    agent: Annotated[str, typer.Option("--agent", help="Only rows with this agent.")] = "",
+    fate: Annotated[str, typer.Option("--fate", help="Only rows of this fate, such as relabelled.")] = "",
+    split: Annotated[str, typer.Option("--split", help="Only rows of train or holdout.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Write those rows to a .csv or .parquet file.")] = None,
+    as_json: Json = False,
+    track: TrackOption = "",
 ) -> None:
-    """Everything about a version; with a filter or `out` also its rows.
-
-    Raises:
-        InputError: no such version, an unknown filter, or rows of a version that was pruned.
-        VerificationFailed: after all was shown, where something is not as signed.
-    """
-    from flows.audit.audit import audit
+    """What a version is made of, who put it into service and why, and what happened to every row."""
+    from flows.audit import audit as auditing
+    from flows.workspace.project import find_project
     from pipeline.versions.audit_facts import RowFilter
 
-    found = audit(find_project(), version)
+    found = auditing.audit(find_project(track=track), version)
     which = RowFilter(agent, fate, split)
     chosen = _rows(found, which) if rows or out or which != RowFilter() else None
-    if html is not None:
-        _write_page(found, html)
-    if out is not None and chosen is not None:
-        _write_rows(chosen, out)
+    _write(found, html, chosen, out)
     if as_json:
         _print_as_json(found, chosen)
     else:
@@ -67,16 +71,16 @@ def _rows(found: Audit, which: RowFilter) -> pd.DataFrame:
     raise VerificationFailed(f"the rows of version {found.version} cannot be read: {found.faults[-1]}")
 
 
-def _write_page(found: Audit, html: Path) -> None:
-    from pipeline.reports.audit_page import build_page
+def _write(found: Audit, html: Path | None, rows: pd.DataFrame | None, out: Path | None) -> None:
+    """The page and the table of rows, each where it was asked for."""
+    if html is not None:
+        from pipeline.reports.audit_page import build_page
 
-    build_page(found, html)
+        build_page(found, html)
+    if rows is not None and out is not None:
+        from pipeline.runtime.tables import write_table
 
-
-def _write_rows(rows: pd.DataFrame, out: Path) -> None:
-    from pipeline.runtime.tables import write_table
-
-    write_table(rows, out)
+        write_table(rows, out)
 
 
 def _print_as_json(found: Audit, rows: pd.DataFrame | None) -> None:
@@ -106,8 +110,8 @@ def _print_audit(found: Audit) -> None:
 
 
 def _print_headline(found: Audit) -> None:
-    say(f"Version {found.version} of {found.model}: {headline(found)}")
-    say(f"  bytes        {soundness(found)}")
+    say(f"Version {found.version} of {found.model}: {_headline(found)}")
+    say(f"  bytes        {_soundness(found)}")
     if found.alias_moved_to:
         say(f"  ALIAS MOVED  MLflow's champion is version {found.alias_moved_to}, the promotion log says otherwise")
     if found.forgotten:
@@ -124,7 +128,7 @@ def _print_headline(found: Audit) -> None:
         say(fill(", ".join(fingerprint), WIDTH, initial_indent="  environment  ", subsequent_indent=" " * 15))
 
 
-def headline(found: Audit) -> str:
+def _headline(found: Audit) -> str:
     """In one line: whether it serves, since when or till when."""
     from pipeline.versions.audit import IN_SERVICE
 
@@ -136,12 +140,7 @@ def headline(found: Audit) -> str:
     return f"served {clock(last.since)} to {clock(last.until)} UTC"
 
 
-def clock(moment: str) -> str:
-    """A moment of a log, to the minute."""
-    return moment[:16].replace("T", " ")
-
-
-def soundness(found: Audit) -> str:
+def _soundness(found: Audit) -> str:
     """In one line: whether its bytes are as signed."""
     if found.pruned:
         return f"PRUNED {found.pruned.at} by {found.pruned.who}: {found.pruned.reason}"
@@ -180,7 +179,7 @@ def _print_files(found: Audit) -> None:
     from pipeline.versions.audit import CACHE, GIT, REMOTE
     from pipeline.versions.provenance import DATA, STAGE_OUTPUT
 
-    rows = [[file.name, file.sha256[:SHORT], _where(file.places)] for file in found.of(DATA)]
+    rows = [[file.name, file.sha256[:SHORT_SHA256], _where(file.places)] for file in found.of(DATA)]
     print_table("Data files, and where their bytes lie now", ["file", "sha256", "bytes"], rows)
     outputs = found.of(STAGE_OUTPUT)
     if outputs:
@@ -226,8 +225,7 @@ def _print_figures(facts: VersionFacts) -> None:
 def _print_gates(facts: VersionFacts) -> None:
     """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
     paired = [gate for gate in facts.gates if gate["gate"].startswith(PAIRED)]
-    rows = [[g["gate"], g["value"], g["limit"], g["verdict"], g["reason"]] for g in facts.gates if g not in paired]
-    print_table("Gates of its night", ["gate", "value", "limit", "verdict", "reason"], rows)
+    print_gates("Gates of its night", [gate for gate in facts.gates if gate not in paired])
     rows = [
         [g["gate"].removeprefix(PAIRED), g["reason"].partition(",")[0], g["value"], g["limit"], g["verdict"]]
         for g in paired

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flows.audit.trace import RowInVersion, Tracing, tracing
-from flows.audit.trace_index import rebuild_index
-from flows.records.serving_log import ServingPeriod
-from flows.workspace.project import Project, find_project
+import typer
+
 from pipeline.runtime.errors import InputError, SwitchtenderError, listed
-from pipeline.runtime.tables import sha256_text
-from switchtender.show import print_json, print_table, say
+from switchtender.options import Json, TrackOption
+from switchtender.show import clock, print_json, print_table, say, say_aside
+
+if TYPE_CHECKING:
+    from flows.audit.trace import RowInVersion, Tracing
+    from flows.records.serving_log import ServingPeriod
+    from flows.workspace.project import Project
 
 _ONE = "name one of: a row's id, --text, --agent, --removed-since"
 
+app = typer.Typer()
 
-def print_trace(row: str, text: str, agent: str, removed_since: str, reindex: bool, as_json: bool) -> None:
-    """One question, after the index was built again where that was asked for too.
 
-    Raises:
-        InputError: no question or several, or no version has ever known the row or agent.
-    """
+@app.command(epilog="Example: switchtender trace p0042")
+def trace(
+    row: Annotated[str, typer.Argument(help="A prompt's id.")] = "",
+    text: Annotated[str, typer.Option("--text", help="A prompt's text instead of its id.")] = "",
+    agent: Annotated[str, typer.Option("--agent", help="Every row that taught this agent.")] = "",
+    removed_since: Annotated[
+        str, typer.Option("--removed-since", help="Rows that this version knew and the latest does not.")
+    ] = "",
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="Build the index again from the versions' own lineage.")
+    ] = False,
+    as_json: Json = False,
+    track: TrackOption = "",
+) -> None:
+    """Which versions a row taught, directly or through augmented rows, and which of those ever served."""
+    from flows.workspace.project import find_project
+
     asked = sum(bool(value) for value in (row, text, agent, removed_since))
     if asked > 1:
         raise InputError(f"several questions at once; {_ONE}")
     if not asked and not reindex:
         raise InputError(f"nothing to trace; {_ONE}")
-    project = find_project()
+    project = find_project(track=track)
     if reindex:
         _reindex(project, as_json and not asked, quiet=as_json and bool(asked))
-    if not asked:
-        return
+    if asked:
+        _answer(project, row, text, agent, removed_since, as_json)
+
+
+def _answer(project: Project, row: str, text: str, agent: str, removed_since: str, as_json: bool) -> None:
+    """The answer to the one question of the four that is asked.
+
+    Raises:
+        InputError: no version has ever known the row or agent.
+    """
+    from flows.audit.trace import tracing
+
     with tracing(project) as found:
         if agent:
             _print_agent(project, found, agent, as_json)
@@ -45,14 +70,15 @@ def print_trace(row: str, text: str, agent: str, removed_since: str, reindex: bo
 
 
 def _advise(count: int) -> None:
-    print(
+    say_aside(
         f"switchtender: versions that had to be read without the index: {count}; "
-        "'switchtender trace --reindex' makes this quick",
-        file=sys.stderr,
+        "'switchtender trace --reindex' makes this quick"
     )
 
 
 def _reindex(project: Project, as_json: bool, quiet: bool) -> None:
+    from flows.audit.trace_index import rebuild_index
+
     built = rebuild_index(project)
     if as_json:
         print_json({"versions": built.versions, "carried": list(built.carried)})
@@ -61,6 +87,8 @@ def _reindex(project: Project, as_json: bool, quiet: bool) -> None:
 
 
 def _print_row(found: Tracing, row: str, text: str, as_json: bool) -> None:
+    from pipeline.runtime.tables import sha256_text
+
     rows = found.row(row, text)
     unknown = found.unknown()
     if not rows:
@@ -137,12 +165,8 @@ def _way(row: RowInVersion) -> str:
 
 
 def _spells(spells: Sequence[ServingPeriod]) -> str:
-    lines = [f"{_minute(spell.since)}\nto {_minute(spell.until) if spell.until else 'now'}" for spell in spells]
+    lines = [f"{clock(spell.since)}\nto {clock(spell.until) if spell.until else 'now'}" for spell in spells]
     return "\n".join(lines) or "never"
-
-
-def _minute(moment: str) -> str:
-    return moment[:16].replace("T", " ")
 
 
 def _print_agent(project: Project, found: Tracing, agent: str, as_json: bool) -> None:

@@ -1,29 +1,34 @@
-"""`diff` on a terminal and as JSON; it reads and writes nothing."""
+"""`diff`: what differs between two versions; it writes nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flows.workspace.project import find_project
-from switchtender.show import print_json, print_table, say
+import typer
+
+from switchtender.options import Json, TrackOption, VersionArgument
+from switchtender.show import SHORT_SHA256, print_json, print_table, say, short
 
 if TYPE_CHECKING:
     from flows.audit.diff import VersionDiff
 
-SHORT = 12
 MOST_FLIPS, MOST_ROWS = 20, 20
 
+app = typer.Typer()
 
-def print_diff(older: str, newer: str, as_json: bool) -> None:
-    """Rows, params, code, metrics and flips."""
+
+@app.command(epilog="Example: switchtender diff 1 2")
+def diff(older: VersionArgument, newer: VersionArgument, as_json: Json = False, track: TrackOption = "") -> None:
+    """What differs between two versions: rows, params, code, metrics, and the prompts that they route differently."""
     from flows.audit import diff as comparing
+    from flows.workspace.project import find_project
 
-    found = comparing.diff(find_project(), older, newer)
+    found = comparing.diff(find_project(track=track), older, newer)
     if as_json:
         print_json(comparing.as_json(found))
         return
-    say(f"From version {found.older[0]} ({found.older[1][:SHORT]}) to version {found.newer[0]} "
-        f"({found.newer[1][:SHORT]})")  # fmt: skip
+    before, after = (f"version {number} ({key[:SHORT_SHA256]})" for number, key in (found.older, found.newer))
+    say(f"From {before} to {after}")
     _print_row_diff(found)
     _print_changes(found)
     _print_holdout_diff(found)
@@ -87,9 +92,3 @@ def _print_some(title: str, columns: list[str], rows: list[list[Any]], most: int
         say(f"{title}: none")
     if len(rows) > most:
         say(f"  ... and {len(rows) - most} more; --json lists all")
-
-
-def short(value: object) -> str:
-    """A value as a cell: a sha256 is cut to 12 characters."""
-    text = str(value)
-    return text[:SHORT] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

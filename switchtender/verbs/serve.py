@@ -6,33 +6,58 @@ import json
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flows.registry.versions import versions_of
-from flows.service.serve import Service, StartupLines, listen
-from flows.service.version_source import RegistrySource
-from flows.workspace.project import Project, find_project
+import typer
+
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.params import read, read_file
-from pipeline.serving.engine.folder_source import FolderSource
-from pipeline.serving.engine.hot_swap import ServedVersion
-from pipeline.serving.engine.settings import ServeParams
+from switchtender.options import RouterFolder, TrackOption
 from switchtender.show import say
+
+if TYPE_CHECKING:
+    from flows.service.serve import StartupLines
+    from flows.service.version_source import RegistrySource
+    from flows.workspace.project import Project
+    from pipeline.serving.engine.hot_swap import ServedVersion
+    from pipeline.serving.engine.settings import ServeParams
 
 SECTION = "serve"
 
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender serve --port 8400 --keys file:keys.txt")
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with keys.")] = "",
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = None,
+    version: Annotated[str, typer.Option("--version", help="An alias, which is followed, or a number.")] = "champion",
+    folder: RouterFolder = None,
+    keys: Annotated[str, typer.Option("--keys", help="env:NAME or file:PATH of the API keys.")] = "",
+    upstreams: Annotated[str, typer.Option("--upstreams", help="upstreams.yaml: offers /v1/chat/completions.")] = "",
+    pool: Annotated[
+        str, typer.Option("--pool", help="pool.yaml: prices and who may answer, followed as it changes.")
+    ] = "",
+    no_page: Annotated[bool, typer.Option("--no-page", help="Without the web page.")] = False,
+    log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Keep each prompt's text in the journal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines, for programs.")] = False,
+    track: TrackOption = "",
+) -> None:
+    """Answer over HTTP, and follow the version in service. Settings: section `serve` of params.yaml."""
+    options = ServeOptions(host, port, keys, upstreams, pool, no_page, log_prompts)
+    _run(options, version, folder, as_json, track)
+
 
 @dataclass(frozen=True)
-class Options:
+class ServeOptions:
     """What was said on the command line; what was not is empty, None or False."""
 
-    host: str
-    port: int | None
-    keys: str
-    upstreams: str
-    no_page: bool
-    log_prompts: bool
+    host: str = ""
+    port: int | None = None
+    keys: str = ""
+    upstreams: str = ""
     pool: str = ""
+    no_page: bool = False
+    log_prompts: bool = False
 
     def over(self, params: ServeParams) -> ServeParams:
         """The settings, with the options in their places. Paths among the options start in the current folder."""
@@ -48,17 +73,19 @@ class Options:
         return params.model_copy(update={name: value for name, value in said.items() if value is not None})
 
 
-def run_service(options: Options, version: str, folder: Path | None, as_json: bool) -> None:
+def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool, track: str) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         InputError: a setting, option, version, folder or address cannot be used.
     """
-    project = _project(folder)
+    from flows.service.serve import Service, listen
+    from pipeline.serving.engine.folder_source import FolderSource
+
+    project = _project(folder, track)
     root = project.root if project else Path.cwd()
     params = options.over(_params(root))
-    listening = listen(params)
-    with listening:
+    with listen(params) as listening:
         if folder is not None:
             service = Service(FolderSource(folder), params, root)
         else:
@@ -67,10 +94,12 @@ def run_service(options: Options, version: str, folder: Path | None, as_json: bo
         service.run(listening, _as_json() if as_json else _as_text())
 
 
-def _project(folder: Path | None) -> Project | None:
+def _project(folder: Path | None, track: str) -> Project | None:
     """The project here; a folder of one's own needs none."""
+    from flows.workspace.project import find_project
+
     try:
-        project = find_project()
+        project = find_project(track=track)
     except InputError:
         if folder is None:
             raise
@@ -81,6 +110,9 @@ def _project(folder: Path | None) -> Project | None:
 
 def _params(root: Path) -> ServeParams:
     """The section of params.yaml; every setting has a default, so that it may be left out."""
+    from pipeline.runtime.params import read, read_file
+    from pipeline.serving.engine.settings import ServeParams
+
     path = root / "params.yaml"
     if not path.exists() or SECTION not in read_file(path):
         return ServeParams()
@@ -88,6 +120,10 @@ def _params(root: Path) -> ServeParams:
 
 
 def _versions(project: Project, version: str, listening: socket.socket) -> RegistrySource:
+    """The versions of the registry, of which one is followed. Raises InputError for a number that is not there."""
+    from flows.registry.versions import versions_of
+    from flows.service.version_source import RegistrySource
+
     if version.isdigit():
         versions_of(project).number(version)
     server = f"serve@{socket.gethostname()}:{listening.getsockname()[1]}"
@@ -100,6 +136,8 @@ def _from_here(keys: str) -> str:
 
 
 def _as_text() -> StartupLines:
+    from flows.service.serve import StartupLines
+
     return StartupLines(
         listening=lambda address: say(f"Listening at {address}"),
         serving=lambda served: say(f"  {_described(served)}"),
@@ -113,6 +151,8 @@ def _described(served: ServedVersion) -> str:
 
 
 def _as_json() -> StartupLines:
+    from flows.service.serve import StartupLines
+
     return StartupLines(
         listening=lambda address: say(json.dumps({"event": "listening", "address": address})),
         serving=lambda served: say(json.dumps(_facts(served))),

@@ -1,26 +1,42 @@
-"""`forget` and `prune`."""
+"""`forget`: rows that the dataset is to hold no more."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-from flows.audit.trace import RowInVersion
-from flows.removal.forget import Forgetting, Touched, forget
-from flows.removal.prune import Pruning, prune
-from flows.workspace.project import find_project
+import typer
+
+from pipeline.runtime.errors import listed
+from switchtender.options import DryRun, Json, Reason
 from switchtender.show import print_json, print_table, say
 
+if TYPE_CHECKING:
+    from flows.audit.trace import RowInVersion
+    from flows.removal.forget import Forgetting, Touched
 
-def print_forget(rows: list[str], reason: str, erase: bool, dry_run: bool, as_json: bool) -> None:
-    """Forget rows; show each version and augmented row that they reach, and what is to be done next."""
-    done = forget(find_project(), rows, reason, erasing=erase, dry_run=dry_run)
+app = typer.Typer()
+
+
+@app.command(epilog='Example: switchtender forget p0042 --reason "deletion request 17"')
+def forget(
+    rows: Annotated[list[str], typer.Argument(help="Ids of prompts.")],
+    reason: Reason = "",
+    erase: Annotated[bool, typer.Option("--erase", help="Also purge their bytes from cache, remote and runs.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Take rows out of the dataset as a recorded commit, and mark every version that learnt from them."""
+    from flows.removal import forget as forgetting
+    from flows.workspace.project import find_project
+
+    done = forgetting.forget(find_project(), rows, reason, erasing=erase, dry_run=dry_run)
     if as_json:
-        print_json(_forgetting(done, dry_run))
+        print_json(_facts(done, dry_run))
     else:
-        _print_forgetting(done, dry_run)
+        _print(done, dry_run)
 
 
-def _forgetting(done: Forgetting, dry_run: bool) -> dict[str, object]:
+def _facts(done: Forgetting, dry_run: bool) -> dict[str, object]:
     plan, erased = done.plan, done.erased
     return {
         "rows": list(plan.ids),
@@ -56,7 +72,7 @@ def _row(row: RowInVersion) -> dict[str, object]:
     }
 
 
-def _print_forgetting(done: Forgetting, dry_run: bool) -> None:
+def _print(done: Forgetting, dry_run: bool) -> None:
     plan = done.plan
     if plan.rows:
         print_table("Versions that knew them", ["of", "version", "row", "through", "as", "fate", "taught", "served"], [
@@ -65,18 +81,18 @@ def _print_forgetting(done: Forgetting, dry_run: bool) -> None:
             for part in plan.touched for row in part.rows
         ])  # fmt: skip
     would = "would be " if dry_run else ""
-    say(f"{would}taken out of the dataset: {_some(sorted(plan.cut.texts))}")
+    say(f"{would}taken out of the dataset: {listed(sorted(plan.cut.texts))}")
     if done.commit:
         say(f"recorded as commit {done.commit[:12]}")
     for part in plan.touched:
-        say(f"{would}marked, and promoted no more ({part.project.track.name}): version {_some(part.marked)}")
+        say(f"{would}marked, and promoted no more ({part.project.track.name}): version {listed(part.marked)}")
     _print_erased(done, would)
     if dry_run:
         return
     for part in plan.touched:
         serving = _touched(part)["in_service"]
         if serving:
-            say(f"version {_some(serving)} ({part.project.track.name}) was made with them and still serves")
+            say(f"version {listed(serving)} ({part.project.track.name}) was made with them and still serves")
     say(f"next: `switchtender nightly`, promote what it makes, then `switchtender trace {plan.ids[0]}`")
 
 
@@ -90,39 +106,5 @@ def _print_erased(done: Forgetting, would: str) -> None:
     say("left: git's history, which only a rewrite clears; see docs/forgetting.md")
 
 
-def _some(names: Sequence[str]) -> str:
-    """A list that stays on its line."""
-    shown = ", ".join(names[:6]) or "none"
-    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"
-
-
 def _word(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def print_prune(keep: int, dry_run: bool, as_json: bool) -> None:
-    """Prune, and say what it freed."""
-    found = prune(find_project(), keep, dry_run=dry_run)
-    if as_json:
-        print_json(_pruning(found, dry_run))
-        return
-    if found.versions:
-        rows = [[version.version, version.run_key] for version in found.versions]
-        print_table("Never served, and old", ["version", "run"], rows)
-    would = "would be " if dry_run else ""
-    numbers = _some([version.version for version in found.versions])
-    say(f"{would}pruned: version {numbers}; {len(found.objects)} objects, {found.megabytes:.1f} MB {would}freed")
-    for line in found.remaining:
-        say(f"left: {line}")
-    if found.versions and not dry_run:
-        say("next: `switchtender verify --all`")
-
-
-def _pruning(found: Pruning, dry_run: bool) -> dict[str, object]:
-    return {
-        "versions": [version.version for version in found.versions],
-        "objects": list(found.objects),
-        "megabytes": round(found.megabytes, 3),
-        "dry_run": dry_run,
-        "remaining": list(found.remaining),
-    }

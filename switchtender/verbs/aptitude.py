@@ -6,78 +6,102 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from pipeline.runtime.errors import InputError
+from switchtender.nights import run_nights
+from switchtender.options import DryRun, Json, RouterFolder
+from switchtender.router_source import router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from flows.workspace.project import Project
     from pipeline.onboarding.ability import Standing
     from pipeline.onboarding.graded_answers import Results
+    from pipeline.onboarding.test_sheet import Sheet
     from pipeline.routers.aptitude.items import AptitudeTest
     from pipeline.routers.calibrated import CalibratedRouter
 
 CHAMPION = "champion"
+Version = Annotated[str, typer.Option("--version", help="A version number or alias of the models' track.")]
+
+app = typer.Typer(
+    name="aptitude",
+    help="A new language model joins by its answers to a router's aptitude test.",
+    no_args_is_help=True,
+)
 
 
-def export_sheet(
-    version: str,
-    folder: Path | None,
-    table: Path | None,
-    out: Path,
-    count: int | None,
-    partial: bool,
-    holdout: bool,
-    as_json: bool,
+@app.callback()
+def _aptitude() -> None:
+    """A new language model joins by its answers to a router's aptitude test."""
+
+
+@app.command(
+    epilog="Examples: switchtender aptitude export --version champion --out sheet.csv --count 400, "
+    "or with --from DIR --table TABLE"
+)
+def export(
+    out: Annotated[Path, typer.Option("--out", help="The .csv, .parquet or .jsonl to write; it must not exist yet.")],
+    version: Version = "",
+    folder: RouterFolder = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Where the prompts are; by default the version's own table.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="So many items, spread over tasks; 100 are within 200.")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Although the table lacks some items.")] = False,
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Also the holdout's prompts, by which the gates judge a newcomer.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Write the sheet of a version's test, or of a folder's with the table that it was fitted on.
-
-    Raises:
-        InputError: a folder without a table, or with `holdout`; a router without a test; see `onboarding.test_sheet`.
-    """
+    """Write a test's items with their prompts and how they are graded, for a new language model to answer."""
     from pipeline.onboarding.test_sheet import sheet_of, write_sheet
 
-    ids = _holdout_ids(folder) if holdout else ()
+    if holdout and folder is not None:
+        raise InputError("a folder has no holdout; leave --holdout out")
+    ids = _holdout_ids(_project()) if holdout else ()
     with _tested(version, folder) as (router, test), _table(version, folder, table) as place:
         sheet = sheet_of(test, router.followed, place, partial=partial, holdout=ids)
         written = write_sheet(sheet, count, out)
+    _print_sheet(sheet, written - len(sheet.held_out), len(test), out, as_json)
+
+
+def _print_sheet(sheet: Sheet, items: int, of: int, out: Path, as_json: bool) -> None:
+    """How many of a test's items were written, beside how many prompts of the holdout."""
+    held_out = len(sheet.held_out)
     if as_json:
-        held_out = len(sheet.held_out)
-        print_json(
-            {
-                "items": written - held_out,
-                "of": len(test),
-                "holdout": held_out,
-                "missing": list(sheet.missing),
-                "sheet": str(out),
-            }
-        )
+        facts = {"items": items, "of": of, "holdout": held_out, "missing": list(sheet.missing), "sheet": str(out)}
+        print_json(facts)
         return
-    beside = f" and {len(sheet.held_out)} prompts of the holdout" if holdout else ""
-    say(f"wrote {written - len(sheet.held_out)} of {len(test)} items{beside}: {out}")
+    beside = f" and {held_out} prompts of the holdout" if held_out else ""
+    say(f"wrote {items} of {of} items{beside}: {out}")
     if sheet.missing:
         say(f"missing {len(sheet.missing)} items whose prompts the table lacks: {', '.join(sheet.missing[:8])}")
     say("Have the candidate answer each prompt, fill in quality (0 to 1) and cost in USD, then: aptitude import")
 
 
-def import_results(
-    name: str,
-    results: Path,
-    version: str,
-    folder: Path | None,
-    out: Path | None,
-    partial: bool,
-    dry_run: bool,
-    as_json: bool,
+@app.command(
+    "import",
+    epilog="Examples: switchtender aptitude import new-model results.csv, or with --from DIR --out NEWDIR",
+)
+def import_(
+    name: Annotated[str, typer.Argument(help="The new candidate's name.")],
+    results: Annotated[Path, typer.Argument(help="The sheet with quality, and cost where known, filled in.")],
+    version: Version = "",
+    folder: RouterFolder = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With --from: the folder to write.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Although some items have no quality.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
-    """Into the project and through a night; or, with `folder` and `out`, into a copy of a router's folder.
-
-    Raises:
-        InputError: only one of `folder` and `out` is given; the candidate is known; or see `read_results`.
-        GateNotPassed: the night did not let the new version in.
-    """
+    """Make the candidate routable from its graded answers, as a new gated version; nothing is trained again."""
     from pipeline.onboarding.ability import standing_of
     from pipeline.onboarding.graded_answers import read_results
-    from pipeline.runtime.errors import InputError
 
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
@@ -87,85 +111,70 @@ def import_results(
         holdout = () if folder else _holdout_texts()
         graded = read_results(results, test, router.followed, partial=partial, holdout=holdout)
         standing = standing_of(test, graded.on(test))
-        if folder and out:
+        if out:
             _join_folder(router, name, graded, out, dry_run)
     facts = {"candidate": name, **_facts(standing), "folder": str(out) if out else None, "dry_run": dry_run}
     if not as_json:
-        _print(name, standing)
-    if out and not as_json:
-        say(f"{'would write' if dry_run else 'wrote'} a router with {name}: {out}")
-    elif out:
+        _print_ability(name, standing)
+    if not out:
+        _join_project(name, graded, results, facts, dry_run, as_json)
+    elif as_json:
         print_json(facts)
     else:
-        _join_project(name, graded, results, facts, dry_run, as_json)
+        say(f"{'would write' if dry_run else 'wrote'} a router with {name}: {out}")
+
+
+def _project() -> Project:
+    """The project, seen from the track whose routers have tests."""
+    from flows.workspace.project import find_project
+    from pipeline.runtime.track import MODELS
+
+    return find_project(track=MODELS.name)
 
 
 @contextmanager
 def _tested(version: str, folder: Path | None) -> Iterator[tuple[CalibratedRouter, AptitudeTest]]:
     """A version's router, or a folder's, and its test."""
+    from pipeline.routers.aptitude.router import AptitudeScorer
     from pipeline.routers.systems import open_router
-    from pipeline.runtime.errors import InputError
+    from pipeline.runtime.track import MODELS
 
     if folder is not None and version:
         raise InputError("--version and --from exclude each other; give one")
-    if folder is not None:
-        yield _with_test(open_router(folder))
-        return
-    from flows.status import router_at
-    from flows.workspace.project import find_project
-    from pipeline.runtime.track import MODELS
-
-    with router_at(find_project().on(MODELS), version or CHAMPION) as (place, _):
-        yield _with_test(open_router(place))
-
-
-def _with_test(router: CalibratedRouter) -> tuple[CalibratedRouter, AptitudeTest]:
-    from pipeline.routers.aptitude.router import AptitudeScorer
-    from pipeline.runtime.errors import InputError
-
-    if not isinstance(router.scorer, AptitudeScorer):
-        raise InputError(f"a {router.scorer.name} router has no aptitude test; train one with --router aptitude")
-    return router, router.scorer.test
+    with router_source(version or CHAMPION, folder, MODELS.name) as (place, _):
+        router = open_router(place)
+        if not isinstance(router.scorer, AptitudeScorer):
+            name = router.scorer.name
+            raise InputError(f"a {name} router has no aptitude test; train one with --router aptitude")
+        yield router, router.scorer.test
 
 
 @contextmanager
 def _table(version: str, folder: Path | None, table: Path | None) -> Iterator[Path]:
     """The table that was given, or the one that the version learnt from."""
-    from pipeline.runtime.errors import InputError
-
     if table is not None:
         yield table
     elif folder is not None:
         raise InputError("a router's folder holds no prompt's text; name the table that it was fitted on with --table")
     else:
         from flows.audit.training_table import recorded_table
-        from flows.workspace.project import find_project
-        from pipeline.runtime.track import MODELS
 
-        with recorded_table(find_project().on(MODELS), version or CHAMPION) as place:
+        with recorded_table(_project(), version or CHAMPION) as place:
             yield place
 
 
-def _holdout_ids(folder: Path | None) -> tuple[str, ...]:
-    from flows.workspace.project import find_project
+def _holdout_ids(project: Project) -> tuple[str, ...]:
     from pipeline.data.holdout import read_holdout
-    from pipeline.runtime.errors import InputError
-    from pipeline.runtime.track import MODELS
 
-    if folder is not None:
-        raise InputError("a folder has no holdout; leave --holdout out")
-    project = find_project().on(MODELS)
     return read_holdout(project.root / project.holdout)
 
 
 def _holdout_texts() -> tuple[str, ...]:
-    """Of the project's models' track: these prompts may be graded too."""
-    from flows.workspace.project import find_project
+    """Of the project's holdout, whose prompts may be graded too."""
     from pipeline.data.outcomes import read_outcomes
-    from pipeline.runtime.track import MODELS
 
-    project = find_project().on(MODELS)
-    ids = frozenset(_holdout_ids(None))
+    project = _project()
+    ids = frozenset(_holdout_ids(project))
     known = read_outcomes(project.root / project.table)
     return tuple(text for name, text in zip(known.prompt_ids, known.prompts, strict=True) if name in ids)
 
@@ -182,22 +191,20 @@ def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path
 def _join_project(
     name: str, graded: Results, results: Path, facts: dict[str, Any], dry_run: bool, as_json: bool
 ) -> None:
+    """Keep the answers among the project's candidates, and run the night that lets the candidate in or not."""
     from flows.workspace.candidates import keep
-    from flows.workspace.project import find_project
-    from pipeline.runtime.track import MODELS
-    from switchtender.night import run_nights
 
-    project = find_project().on(MODELS)
+    project = _project()
     place, count = keep(project, name, graded.outcomes(name), results, dry_run=dry_run)
     shown = str(place.relative_to(project.root))
     if not as_json:
         say(f"{'would write' if dry_run else 'wrote'} {count} outcomes of {name} to {shown}")
-    if dry_run:
-        if as_json:
-            print_json({**facts, "outcomes": count, "file": shown})
-        return
-    project.enter_environment()
-    run_nights((project,), as_json, {**facts, "outcomes": count, "file": shown})
+    known = {**facts, "outcomes": count, "file": shown}
+    if not dry_run:
+        project.enter_environment()
+        run_nights((project,), as_json, known)
+    elif as_json:
+        print_json(known)
 
 
 def _facts(standing: Standing) -> dict[str, Any]:
@@ -215,7 +222,7 @@ def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
 
 
-def _print(name: str, standing: Standing) -> None:
+def _print_ability(name: str, standing: Standing) -> None:
     say(f"read {standing.level.answers} answers of {name} to {standing.items} items")
     rows = [
         [

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from pipeline.runtime.errors import InputError
+from switchtender.nights import run_nights
+from switchtender.options import DryRun, Json
 from switchtender.show import print_json, say
 
+app = typer.Typer(
+    name="candidate", help="Language models of the pool that join a trained router.", no_args_is_help=True
+)
 
-def add_candidate(
-    name: str, outcomes: Path, router: Path | None, out: Path | None, dry_run: bool, as_json: bool
+
+@app.callback()
+def _candidate() -> None:
+    """Language models of the pool that join a trained router."""
+
+
+@app.command(epilog="Examples: switchtender candidate add new-model outcomes.parquet, or with --router DIR --out DIR")
+def add(
+    name: Annotated[str, typer.Argument(help="The candidate's name.")],
+    outcomes: Annotated[Path, typer.Argument(help="Its outcomes on prompts of the router's own table.")],
+    folder: Annotated[Path | None, typer.Option("--router", help="A folder made by `fit`, instead of a night.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With --router: the folder to write.")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
-    """Into the project and through a night; or, with `router` and `out`, into a copy of a router's folder.
-
-    Raises:
-        InputError: only one of `router` and `out` is given, or see `candidates.add` and `CalibratedRouter.join`.
-        GateNotPassed: the night did not let the new version in.
-    """
-    from pipeline.runtime.errors import InputError
-
-    if (router is None) != (out is None):
+    """Make a new language model routable from its outcomes alone, as a new gated version; nothing is trained again."""
+    if (folder is None) != (out is None):
         raise InputError("--router and --out belong together; give both, or neither for the project's own router")
-    if router and out:
-        _join_folder(name, outcomes, router, out, as_json)
+    if folder and out:
+        _join_folder(name, outcomes, folder, out, as_json)
     else:
         _join_project(name, outcomes, dry_run, as_json)
 
@@ -42,9 +56,8 @@ def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:
     from flows.workspace.candidates import add
     from flows.workspace.project import find_project
     from pipeline.runtime.track import MODELS
-    from switchtender.night import run_nights
 
-    project = find_project().on(MODELS)
+    project = find_project(track=MODELS.name)
     place, count = add(project, name, table, dry_run=dry_run)
     shown = place.relative_to(project.root)
     if not as_json:

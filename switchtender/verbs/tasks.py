@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from pipeline.runtime.errors import InputError
+from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
+from switchtender.router_source import name_of, router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -17,60 +22,60 @@ if TYPE_CHECKING:
 _SHOWN = 40
 _NAMED = 3
 
+app = typer.Typer()
 
-def print_tasks(version: str, folder: Path | None, html: Path | None, as_json: bool, asked: Path | None = None) -> None:
-    """The tasks of a registered version, or of a router's folder; of a table `asked` the prompts that match none.
 
-    Raises:
-        InputError: the router is of a system that has no tasks.
-        TableError: the table cannot be read.
-    """
-    if folder is None:
-        from flows.status import router_at
-        from flows.workspace.project import find_project
+@app.command(epilog="Example: switchtender tasks --version champion --track models --html tasks.html")
+def tasks(
+    version: VersionOption = "champion",
+    folder: RouterFolder = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with the map of all prompts.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="A table of prompts: which match no task, and in which clusters.")
+    ] = None,
+    as_json: Json = False,
+    track: TrackOption = "",
+) -> None:
+    """Which tasks a `tasks` router discovered among the prompts, and which candidate is best in each."""
+    from pipeline.routers.systems import open_router
 
-        with router_at(find_project(), version) as (place, source):
-            _print(place, f"version {source['version']}", html, as_json, asked)
-    else:
-        _print(folder, str(folder), html, as_json, asked)
+    with router_source(version, folder, track) as (place, source):
+        _print(open_router(place), name_of(source, folder), html, prompts, as_json)
+
+
+def _print(router: CalibratedRouter, title: str, html: Path | None, prompts: Path | None, as_json: bool) -> None:
+    from pipeline.reports.task_page import build_task_page
+
+    scorer = _scorer(router)
+    drift = None if prompts is None else _drift(router, scorer, prompts)
+    found = scorer.tasks()
+    if html:
+        build_task_page(found, scorer.prompt_map(), title, html, drift)
+    if as_json:
+        print_json(_facts(found, drift, title, html))
+        return
+    _print_table(found, title)
+    if drift is not None:
+        _print_drift(drift, prompts)
+    if html:
+        say(f"page: {html}")
 
 
 def _scorer(router: CalibratedRouter) -> TasksScorer:
     from pipeline.routers.tasks.router import TasksScorer
-    from pipeline.runtime.errors import InputError
 
     if not isinstance(router.scorer, TasksScorer):
         raise InputError(f"a {router.scorer.name} router has no tasks; train one with --router tasks")
     return router.scorer
 
 
-def known(value: Any) -> Any:
+def _known(value: Any) -> Any:
     """Plain values with null where a figure is not known (a candidate that was never tried in a task)."""
     if isinstance(value, dict):
-        return {name: known(part) for name, part in value.items()}
+        return {name: _known(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [known(part) for part in value]
+        return [_known(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _print(folder: Path, title: str, html: Path | None, as_json: bool, asked: Path | None) -> None:
-    from pipeline.reports.task_page import build_task_page
-    from pipeline.routers.systems import open_router
-
-    router = open_router(folder)
-    scorer = _scorer(router)
-    drift = None if asked is None else _drift(router, scorer, asked)
-    tasks = scorer.tasks()
-    if html:
-        build_task_page(tasks, scorer.prompt_map(), title, html, drift)
-    if as_json:
-        print_json(_facts(tasks, drift, title, html))
-        return
-    _print_table(tasks, title)
-    if drift is not None:
-        _print_drift(drift, asked)
-    if html:
-        say(f"page: {html}")
 
 
 def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> Drift:
@@ -85,7 +90,7 @@ def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> Drift:
 def _facts(tasks: tuple[TaskEvidence, ...], drift: Drift | None, title: str, html: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    found = {"router": title, "page": str(html) if html else None, "tasks": [known(asdict(task)) for task in tasks]}
+    found = {"router": title, "page": str(html) if html else None, "tasks": [_known(asdict(task)) for task in tasks]}
     if drift is None:
         return found
     clusters = [{"size": cluster.size, **asdict(cluster)} for cluster in drift.clusters]

@@ -1,11 +1,13 @@
-"""An evaluation on graded outcomes as tables that fit a terminal; --json has every figure."""
+"""Reports of an evaluation as tables that fit a terminal; --json has every figure."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.recommendation_text import short, spread, usd
-from switchtender.show import print_table, say
+from pipeline.runtime.errors import InputError
+from switchtender.show import print_json, print_table, say
 
 _NAMES = {
     "best_single": "best single",
@@ -15,7 +17,40 @@ _NAMES = {
 _MOST_SLICES = 24
 
 
-def print_outcomes(report: dict[str, Any]) -> None:
+def show_labels(report: dict[str, Any], as_json: bool) -> None:
+    """The report on a table of labels: metrics, and precision and recall of each candidate."""
+    if as_json:
+        print_json(report)
+        return
+    title = f"{report['prompts']} prompts, {report['candidates']} candidates"
+    figures = [[name, f["value"], f["low"], f["high"]] for name, f in report["metrics"].items()]
+    print_table(title, ["metric", "value", "95 % from", "to"], figures)
+    rows = [[r["candidate"], r["precision"], r["recall"], r["f1"], r["support"]] for r in report["per_candidate"]]
+    print_table("by candidate", ["candidate", "precision", "recall", "F1", "support"], rows)
+
+
+def refuse_for_labels(**given: Path | None) -> None:
+    """Raises InputError for an option that serves graded outcomes only."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name} is for tables with candidate and quality, not with agents; leave it out")
+
+
+def show_outcomes(report: dict[str, Any], fitted: tuple[str, ...], pictures: Path | None, as_json: bool) -> None:
+    """The report on graded outcomes, beside baselines that were `fitted`; its plots go into the folder `pictures`."""
+    from pipeline.evaluation.cost_quality_plots import draw_outcomes
+    from pipeline.evaluation.fitted_baselines import LEARNT
+
+    left_out = [name for name in LEARNT if name not in (*fitted, report.get("router"))]
+    drawn = draw_outcomes(report, pictures) if pictures else ()
+    facts = {**report, "baselines_left_out": left_out, "pictures": [str(path) for path in drawn]}
+    if as_json:
+        print_json(facts)
+    else:
+        _print_outcomes(facts)
+
+
+def _print_outcomes(report: dict[str, Any]) -> None:
     """All tables of a report, and below them in plain lines what to keep in mind."""
     _strategies(report)
     if report["swept"]:
@@ -31,11 +66,15 @@ def _strategies(report: dict[str, Any]) -> None:
     rows = []
     for name, row in report["metrics"].items():
         by_set = [_value(row.get("quality_over_datasets"))] if over_datasets else []
-        cost = row.get("cost_usd")
-        spent = "-" if cost is None else usd(cost["value"]).removeprefix("USD ")
-        less = row.get("router_minus_this")
+        spent, less = row.get("cost_usd"), row.get("router_minus_this")
         rows.append(
-            [_shown(name, report), figure_range(row["quality"]), *by_set, spent, figure_range(less) if less else ""]
+            [
+                _shown(name, report),
+                figure_range(row["quality"]),
+                *by_set,
+                cost(spent["value"]) if spent else "-",
+                figure_range(less) if less else "",
+            ]
         )
     title = f"{report['prompts']} prompts, {report['candidates']} candidates; best single: {report['best_single']}"
     print_table(title, columns, rows)
@@ -48,7 +87,7 @@ def _for_cost(swept: dict[str, Any]) -> None:
             _NAMES.get(name, name),
             row["aiq"],
             row["quality_at_half_of_best_single"],
-            "-" if row["cost_to_match_best_single"] is None else usd(row["cost_to_match_best_single"])[4:],
+            cost(row["cost_to_match_best_single"]),
         ]
         for name, row in swept["rows"].items()
     ]
@@ -120,6 +159,11 @@ def figure_range(figure: dict[str, Any]) -> str:
     if figure["value"] is None:
         return "-"
     return f"{short(figure['value'])} [{short(figure['low'])}, {short(figure['high'])}]"
+
+
+def cost(usd_per_prompt: float | None) -> str:
+    """A cost in a column that is headed USD."""
+    return "-" if usd_per_prompt is None else usd(usd_per_prompt).removeprefix("USD ")
 
 
 def _value(figure: dict[str, Any] | None) -> str:

@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pipeline.evaluation.recommendation_text import spread, usd
-from switchtender.outcome_tables import figure_range
+import typer
+
+from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads
+from switchtender.own_tables import crossvalidated, outcomes_of
 from switchtender.show import print_json, print_table, say
 
+_KNOWN = ("router", "random", "cheapest", "dearest", "best_single", "best_per_dataset", "oracle")
 
-def recommend_table(
-    table: Path,
-    routers: tuple[str, ...],
-    agents: Path | None,
-    budget: float | None,
-    folds: int,
-    seed: int,
-    threads: int,
-    as_json: bool,
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender recommend outcomes.parquet --router knn --budget 0.002")
+def recommend(
+    table: FoldedTable,
+    systems: Annotated[
+        list[str] | None, typer.Option("--router", help="May be repeated; by default knn, linear and clusters compete.")
+    ] = None,
+    agents: AgentsFile = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0.0, help="The most that a prompt may cost on average, in USD.")
+    ] = None,
+    folds: Folds = 5,
+    seed: Seed = 7,
+    threads: Threads = 2,
+    as_json: Json = False,
 ) -> None:
-    """Cross-validate the routers and say what the table speaks for.
-
-    A label table is read as outcomes of which one candidate is chosen. Without routers all learnt baselines compete.
-    """
+    """One model, a mixture of two or a router: what a table speaks for, and how surely."""
+    from pipeline.evaluation import recommendation
     from pipeline.evaluation.fitted_baselines import LEARNT
-    from pipeline.evaluation.recommendation import parts_of, recommend
     from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.reproducibility import pin
-    from switchtender.tables import crossvalidated, outcomes_of
 
-    outcomes = replace(outcomes_of(table, agents), is_labels=False)
+    outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
-    predictions = crossvalidated(routers or tuple(LEARNT), outcomes, folded, seed)
-    facts = recommend(outcomes, parts_of(outcomes, folded), predictions, budget)
+    predictions = crossvalidated(systems or tuple(LEARNT), outcomes, folded, seed)
+    facts = recommendation.recommend(outcomes, recommendation.parts_of(outcomes, folded), predictions, budget)
     if as_json:
         print_json(facts)
     else:
@@ -43,11 +49,13 @@ def recommend_table(
 
 
 def _print(facts: dict[str, Any]) -> None:
+    from switchtender.report_tables import cost, figure_range
+
     single = f"best single: {facts['best_single']}"
     names = {"router": "best router of each fold", "best_single": single, "best_per_dataset": "told data set"}
     only = "router" if sum(name not in _KNOWN for name in facts["rows"]) == 1 else ""
     rows = [
-        [names.get(name, name), figure_range(row["quality"]), _cost(row["cost_usd"]["value"])]
+        [names.get(name, name), figure_range(row["quality"]), cost(row["cost_usd"]["value"])]
         for name, row in facts["rows"].items()
         if name != only
     ]
@@ -57,10 +65,10 @@ def _print(facts: dict[str, Any]) -> None:
     say(facts["sentence"])
 
 
-_KNOWN = ("router", "random", "cheapest", "dearest", "best_single", "best_per_dataset", "oracle")
-
-
 def _comparisons(facts: dict[str, Any]) -> list[str]:
+    """In a line each: the router beside the best single candidate, the data sets' best, and a mixture of two."""
+    from pipeline.evaluation.recommendation_text import spread, usd
+
     router, mixture = facts["router"], facts["mixture"]
     lines = [f"{router} minus {facts['best_single']}: {spread(facts['router_minus_best_single']['quality'])}"]
     if "router_minus_best_per_dataset" in facts:
@@ -79,7 +87,3 @@ def _comparisons(facts: dict[str, Any]) -> list[str]:
     else:
         lines.append("no mixture reaches its quality")
     return lines
-
-
-def _cost(value: float | None) -> str:
-    return "-" if value is None else usd(value).removeprefix("USD ")

@@ -1,57 +1,40 @@
-"""`status`, `route` and `doctor`: they read and change nothing."""
+"""`route`: the agents of a prompt, or its language model, and what speaks for the choice."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flows.workspace.project import find_project
-from pipeline.runtime.errors import InputError, SwitchtenderError
+import typer
+
+from pipeline.runtime.errors import InputError
+from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
+from switchtender.router_source import name_of, router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from pipeline.routers.calibrated import CalibratedRouter
 
-
-def print_status(as_json: bool) -> None:
-    """Aliases, the last night, its gates and metrics."""
-    from flows.status import status_of
-
-    facts = status_of(find_project())
-    if as_json:
-        print_json(facts)
-        return
-    headline = facts["headline"]
-    rows = [[v["alias"], v["version"], v[headline], v["run_key"]] for v in facts["versions"]]
-    print_table(f"Versions of {facts['model']}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
-    if facts["alias_moved_to"] is not None:
-        moved = facts["alias_moved_to"] or "none"
-        say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")
-        say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
-    last = facts["last_night"]
-    if last is None:
-        say("No night has finished yet; run 'make nightly'.")
-        return
-    rows = [[g["gate"], g["value"], g["limit"], g["verdict"]] for g in last["gates"]]
-    print_table(f"Gates of {last['run_key']}", ["gate", "value", "limit", "verdict"], rows)
-    say(f"report  {last['report']}")
+app = typer.Typer()
 
 
-def print_route(prompt: str, as_json: bool, version: str, folder: Path | None, why: bool = False) -> None:
-    """The agents of one prompt, or the language model; with `why`, what speaks for it."""
+@app.command(epilog='Example: switchtender route "Translate this contract into German and email it to Ana"')
+def route(
+    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
+    as_json: Json = False,
+    version: VersionOption = "champion",
+    folder: RouterFolder = None,
+    why: Annotated[bool, typer.Option("--why", help="What speaks for the choice, where the system can say.")] = False,
+    track: TrackOption = "",
+) -> None:
+    """Which agents answer a prompt, with the score of each."""
     from pipeline.routers.systems import open_router
 
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise InputError("the prompt is empty; write what a person would ask")
-    if folder is None:
-        from flows.status import router_at
-
-        with router_at(find_project(), version) as (place, source):
-            _print_choice(open_router(place), text, f"version {source['version']}", source, as_json, why)
-    else:
-        _print_choice(open_router(folder), text, str(folder), {"version": None, "run_key": None}, as_json, why)
+    with router_source(version, folder, track) as (place, source):
+        _print_choice(open_router(place), text, name_of(source, folder), source, as_json, why)
 
 
 def _print_choice(
@@ -101,17 +84,3 @@ def _print_tags(evidence: dict[str, Any], ranked: list[str]) -> None:
     rows = [[tag, *(float(cell[name]) for name in ("wins", "ties", "losses", "contribution"))] for tag, cell in found]
     title = f"{best} against the reference, {evidence['reference']}, on prompts with the same tags"
     print_table(title, ["tag", "wins", "ties", "losses", "adds"], rows)
-
-
-def print_doctor(as_json: bool) -> None:
-    """Every check with what it found and how to mend it; fails where one is missing."""
-    from flows.doctor import checks
-
-    found = checks(find_project())
-    if as_json:
-        print_json([check.__dict__ for check in found])
-    else:
-        print_table("doctor", ["check", "state", "found", "mend"], [[c.check, c.state, c.found, c.mend] for c in found])
-    missing = [check.check for check in found if check.state != "ok"]
-    if missing:
-        raise SwitchtenderError(f"not ready: {', '.join(missing)}")

@@ -1,0 +1,52 @@
+"""The command line: an app of all verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from switchtender.verbs import (
+    aptitude,
+    aptitude_run,
+    audit,
+    candidate,
+    crossval,
+    diff,
+    doctor,
+    evaluate,
+    fit,
+    forget,
+    import_,
+    nightly,
+    predict,
+    promote,
+    prune,
+    recommend,
+    replay,
+    route,
+    serve,
+    status,
+    tasks,
+    trace,
+    verify,
+)
+
+VERBS = (
+    nightly.app, status.app, route.app, promote.app, verify.app, replay.app, audit.app, diff.app, trace.app, forget.app,
+    prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app, crossval.app, recommend.app,
+    import_.app, candidate.app, aptitude.app,
+)  # fmt: skip
+"""In the order in which `--help` lists them."""
+
+app = typer.Typer(
+    name="switchtender",
+    help="Keeps a prompt router good and accountable: retrain nightly, gate, register, route.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 gate not passed, 4 verification failed, 5 held by another run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+aptitude.app.add_typer(aptitude_run.app)
+for verb in VERBS:
+    app.add_typer(verb)

@@ -1,0 +1,62 @@
+"""What the verbs on a table of one's own share: the table, the settings of training, and routers fitted by fold.
+
+No DVC, MLflow or Prefect is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from switchtender.show import training_bar
+
+if TYPE_CHECKING:
+    from pipeline.data.outcomes import Outcomes
+    from pipeline.policies.policy import PolicyParams
+    from pipeline.routers.base.protocol import Predictions
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.runtime.arrays import Indices
+
+
+def outcomes_of(table: Path, agents: Path | None) -> Outcomes:
+    """A table's outcomes; `agents` fixes the candidates and their costs."""
+    from pipeline.data.agents import read_agents
+    from pipeline.data.outcomes import read_outcomes
+
+    if agents is None:
+        return read_outcomes(table)
+    known = read_agents(agents)
+    return read_outcomes(table, [agent.name for agent in known], {agent.name: agent.usd_per_call for agent in known})
+
+
+def training_params(params: Path | None) -> tuple[FinetuningParams, PolicyParams]:
+    """How a router is fitted and chooses: by the section `train` of a params.yaml, or by default."""
+    from pipeline.policies.policy import AUTO
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.routers.fitting import TrainParams
+    from pipeline.runtime.params import read
+
+    if params is None:
+        return FinetuningParams(), AUTO
+    train = read("train", TrainParams, params)
+    return train.finetuning(), train.policy
+
+
+def crossvalidated(systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int) -> dict[str, Predictions]:
+    """Predictions of each system on the same folds; those that share an embedding embed each prompt once."""
+    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
+    from pipeline.evaluation.recommendation import parts_of
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.routers.fitting import crossvalidate
+
+    names, params = dict.fromkeys(systems), FinetuningParams()
+    found = {}
+    for name in names:
+        if name not in LEARNT:
+            with training_bar(name) as advance:
+                found[name] = crossvalidate(name, outcomes, folds, params, seed, advance)
+    with training_bar("baselines") as advance:
+        together = [name for name in names if name in LEARNT]
+        learnt = learnt_predictions(together, outcomes, parts_of(outcomes, folds), params, seed, advance)
+    return {name: {**found, **learnt}[name] for name in names}

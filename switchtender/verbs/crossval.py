@@ -1,0 +1,62 @@
+"""`crossval`: how well a system routes on a table of one's own, fold by fold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from switchtender.options import AgentsFile, Baselines, FoldedTable, Folds, Json, Pictures, Seed, System, Threads
+from switchtender.own_tables import crossvalidated, outcomes_of
+from switchtender.show import training_bar
+
+if TYPE_CHECKING:
+    from pipeline.data.outcomes import Outcomes
+    from pipeline.routers.base.protocol import Predictions
+    from pipeline.runtime.arrays import Indices
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender crossval prompts.csv --router tfidf --json")
+def crossval(
+    table: FoldedTable,
+    system: System = "classifier",
+    agents: AgentsFile = None,
+    folds: Folds = 5,
+    seed: Seed = 7,
+    threads: Threads = 2,
+    baselines: Baselines = True,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Fit and judge once a fold; no row is judged by a router that saw it."""
+    from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.recommendation import parts_of
+    from pipeline.evaluation.scoring import score
+    from pipeline.routers.fitting import outer_folds
+    from pipeline.runtime.reproducibility import pin
+    from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
+
+    outcomes = outcomes_of(table, agents)
+    pin(seed, threads)
+    folded = outer_folds(outcomes, folds, seed)
+    about = {"router": system, "folds": len(set(folded.tolist()))}
+    if outcomes.is_labels:
+        refuse_for_labels(pictures=pictures)
+        show_labels({**about, **score(_predictions(system, outcomes, folded, seed), outcomes)}, as_json)
+        return
+    names = tuple(LEARNT) if baselines else ()
+    found = crossvalidated((system, *names), outcomes, folded, seed)
+    predictions = found.pop(system)
+    report = score(predictions, outcomes, found, parts_of(outcomes, folded))
+    show_outcomes({**about, **report}, names, pictures, as_json)
+
+
+def _predictions(system: str, labels: Outcomes, folds: Indices, seed: int) -> Predictions:
+    """What the system says of each row without having seen its fold; for labels no baseline is fitted beside it."""
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.routers.fitting import crossvalidate
+
+    with training_bar(system) as advance:
+        return crossvalidate(system, labels, folds, FinetuningParams(), seed, advance)

@@ -1,0 +1,47 @@
+"""`evaluate`: predictions beside the truth, and beside baselines that were fitted on other prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from switchtender.options import Baselines, Json, Pictures
+from switchtender.show import training_bar
+
+_SEED, _THREADS = 7, 2
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender evaluate predictions.csv truth.csv --json")
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="A table made by `predict`.")],
+    truth: Annotated[Path, typer.Argument(help="Prompts or outcomes with the right answers.")],
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Outcomes of other prompts: baselines are chosen and fitted there.")
+    ] = None,
+    baselines: Baselines = True,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Compare predictions with the truth: multi-label metrics, or quality and cost."""
+    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
+    from pipeline.evaluation.scoring import read_predictions, read_train, score
+    from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.runtime.reproducibility import pin
+    from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
+
+    predicted, outcomes = read_predictions(predictions, truth)
+    if outcomes.is_labels:
+        refuse_for_labels(train=train, pictures=pictures)
+        show_labels(score(predicted, outcomes), as_json)
+        return
+    parts = read_train(train, outcomes) if train else None
+    names = tuple(LEARNT) if parts and baselines else ()
+    if names:
+        pin(_SEED, _THREADS)
+    with training_bar("baselines") as advance:
+        learnt = learnt_predictions(names, outcomes, parts or [], FinetuningParams(), _SEED, advance)
+    show_outcomes(score(predicted, outcomes, learnt, parts), names, pictures, as_json)

@@ -1,0 +1,48 @@
+"""`fit`: a router of one's own table, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from switchtender.options import AgentsFile, Json, PoolFile, Seed, System, Threads
+from switchtender.own_tables import outcomes_of, training_params
+from switchtender.show import print_json, say, training_bar
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender fit prompts.csv --router classifier --out my-router")
+def fit(
+    table: Annotated[Path, typer.Argument(help="Prompts or outcomes: .csv, .parquet or .jsonl")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; it must not exist yet.")],
+    system: System = "classifier",
+    agents: AgentsFile = None,
+    params: Annotated[
+        Path | None, typer.Option("--params", help="Take the section `train` of this params.yaml.")
+    ] = None,
+    seed: Seed = 7,
+    threads: Threads = 2,
+    pool: PoolFile = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a router on a table of your own."""
+    from pipeline.data.pool import read_pool
+    from pipeline.routers.fitting import fit_router, refuse_existing, save_whole
+    from pipeline.runtime.reproducibility import pin
+
+    refuse_existing(out)
+    outcomes = outcomes_of(table, agents)
+    prices = read_pool(pool) if pool else ()
+    pin(seed, threads)
+    finetuning, policy = training_params(params)
+    with training_bar(system) as advance:
+        router = fit_router(system, outcomes, finetuning, seed, advance, policy, prices)
+    save_whole(router, out)
+    facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{system} fitted on {len(outcomes)} prompts and {len(outcomes.candidates)} candidates: {out}")

@@ -1,0 +1,44 @@
+"""`status`: which version serves, which challenges, and how the last night ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from switchtender.options import Json, TrackOption
+from switchtender.show import print_gates, print_json, print_table, say
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender status --json")
+def status(as_json: Json = False, track: TrackOption = "") -> None:
+    """Which version serves, which challenges, and how the last night ended."""
+    from flows.status import status_of
+    from flows.workspace.project import find_project
+
+    facts = status_of(find_project(track=track))
+    if as_json:
+        print_json(facts)
+        return
+    _print_versions(facts)
+    _print_last_night(facts["last_night"])
+
+
+def _print_versions(facts: dict[str, Any]) -> None:
+    headline = facts["headline"]
+    rows = [[v["alias"], v["version"], v[headline], v["run_key"]] for v in facts["versions"]]
+    print_table(f"Versions of {facts['model']}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
+    if facts["alias_moved_to"] is not None:
+        moved = facts["alias_moved_to"] or "none"
+        say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")
+        say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
+
+
+def _print_last_night(last: dict[str, Any] | None) -> None:
+    if last is None:
+        say("No night has finished yet; run 'make nightly'.")
+        return
+    print_gates(f"Gates of {last['run_key']}", last["gates"], ["gate", "value", "limit", "verdict"])
+    say(f"report  {last['report']}")

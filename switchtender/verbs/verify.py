@@ -1,0 +1,75 @@
+"""`verify`: what is not as it was recorded."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.runtime.errors import VerificationFailed
+from switchtender.options import Json, TrackOption, VersionArgument
+from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from flows.registry.verification import Verified
+    from flows.workspace.project import Project
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender verify --all --json")
+def verify(
+    version: VersionArgument = "champion",
+    every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+    as_json: Json = False,
+    track: TrackOption = "",
+) -> None:
+    """Hash everything again: a version's files, signature, provenance, data in cache and remote, and the logs."""
+    from flows.workspace.project import find_project
+
+    results = _checked(find_project(track=track), version, every)
+    if as_json:
+        print_json([_facts(result) for result in results])
+    else:
+        _print(results)
+    faults = [finding for result in results for finding in result.findings if finding.is_fault]
+    if faults:
+        raise VerificationFailed(
+            f"{len(faults)} faults; the first: {faults[0].where}: {faults[0].path} is {faults[0].state}"
+        )
+
+
+def _checked(project: Project, version: str, every: bool) -> list[Verified]:
+    """What was found of one version, or of all, and of the logs."""
+    from tqdm import tqdm
+
+    from flows.promotion.promotion import named
+    from flows.records.removal_log import Removed
+    from flows.registry.verification import check_logs, check_version
+    from flows.registry.versions import versions_of
+
+    versions = versions_of(project)
+    chosen = versions.all if every else [named(project, versions, version)]
+    removed = Removed(project)
+    bar = tqdm(chosen, unit="version", desc="verify", leave=False, disable=len(chosen) < 2 or not sys.stderr.isatty())
+    return [*(check_version(project, one, removed) for one in bar), check_logs(project, versions)]
+
+
+def _facts(result: Verified) -> dict[str, object]:
+    findings = [asdict(finding) for finding in result.findings]
+    return {"version": result.version or None, "checked": result.checked, "sound": result.sound, "findings": findings}
+
+
+def _print(results: list[Verified]) -> None:
+    rows = [
+        [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:40]]
+        for r in results
+        for f in r.findings
+    ]
+    if rows:
+        print_table("Not as recorded", ["of", "where", "what", "state", "expected", "found"], rows)
+    for result in results:
+        name = f"version {result.version}" if result.version else "logs"
+        say(f"{name}: {result.checked} things checked, {'sound' if result.sound else 'NOT SOUND'}")

@@ -1,0 +1,42 @@
+"""`switchtender evaluate` on predictions of a router that was fitted on the same kind of table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from own_table import LABELS, command
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_fit_predict_and_evaluate_in_every_format(prompts: Path, ending: str) -> None:
+    folder = prompts.parent
+    frame = pd.read_csv(prompts)
+    table, predictions = folder / f"table.{ending}", folder / f"predictions.{ending}"
+    {"csv": lambda: frame.to_csv(table, index=False), "parquet": lambda: frame.to_parquet(table),
+     "jsonl": lambda: frame.to_json(table, orient="records", lines=True)}[ending]()  # fmt: skip
+    fitted = command("fit", table, "--router", "tfidf", "--out", folder / "router", "--json", cwd=folder)
+    assert json.loads(fitted.stdout)["candidates"] == list(LABELS), fitted.stderr
+    assert command("predict", folder / "router", table, "--out", predictions, cwd=folder).returncode == 0
+    report = json.loads(command("evaluate", predictions, table, "--json", cwd=folder).stdout)
+    assert report["kind"] == "labels"
+    assert report["metrics"]["micro_f1"]["value"] > 0.9
+
+
+def test_graded_outcomes_are_fitted_and_judged_by_quality_and_cost(tmp_path: Path) -> None:
+    rows = [
+        (f"r{i}", f"{'sum' if i % 2 else 'poem'} number {i}", model, float((model == "big") or i % 2), price)
+        for i in range(40)
+        for model, price in (("big", 0.01), ("small", 0.001))
+    ]
+    pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality", "cost"]).to_parquet(
+        tmp_path / "o.parquet"
+    )
+    assert command("fit", "o.parquet", "--router", "tfidf", "--out", "r", cwd=tmp_path).returncode == 0
+    assert command("predict", "r", "o.parquet", "--out", "p.csv", cwd=tmp_path).returncode == 0
+    report = json.loads(command("evaluate", "p.csv", "o.parquet", "--json", cwd=tmp_path).stdout)
+    assert report["best_single"] == "big"
+    assert report["metrics"]["oracle"]["quality"]["value"] == 1.0
+    assert report["metrics"]["router"]["quality"]["value"] > report["metrics"]["random"]["quality"]["value"]
