@@ -19,8 +19,8 @@ from pydantic import Field
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
 from pipeline.data.forgetting import forgotten_rows
-from pipeline.data.outcome_encoding import rows_of_outcomes
 from pipeline.data.outcomes import Outcomes
+from pipeline.data.stage_rows import JOINING, StageRows, graded_table
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import Section
 from pipeline.runtime.stage import Summary, run_stage_of
@@ -52,8 +52,8 @@ class OutcomeValidationParams(Section):
 def validate_outcomes(params: OutcomeValidationParams, stages: Path = MODELS.stages) -> Summary:
     """Judge the table and data/candidates; write what is kept, the quarantine, the results, the fates, the Data Docs.
 
-    `rows.parquet` has a row a prompt with the outcomes of the table's candidates in one cell, `joining.parquet` the
-    same with those of the candidates that joined later. All but these two are written also where the stage fails.
+    `rows.parquet` has a row a prompt, `rows_outcomes.parquet` what the table's candidates did on them, and
+    `joining.parquet` what candidates did that joined later. All but these three are written also where the stage fails.
 
     Raises:
         InputError: an input is missing or malformed, a critical rule failed, or too many rows are in quarantine.
@@ -64,14 +64,13 @@ def validate_outcomes(params: OutcomeValidationParams, stages: Path = MODELS.sta
     suites = read_suites(tables.OUTCOME_TABLES, (tables.OUTCOME_ROWS,), others=tables.TABLES)
     judge = Judge(suites, CONTEXT, DOCS)
     hearing = hear(Path(params.table), judge)
-    kept = _cells(hearing.kept, joined=0)
+    kept, joining = _kept_rows(hearing.kept), _joining(hearing.kept)
     _write(hearing, suites, kept, out, fates)
     first_page = judge.write_docs()
     _stop_where_failed(hearing, params, out, first_page)
-    joining = _cells(hearing.kept, joined=1)
-    write_table(kept, out / "rows.parquet")
-    write_table(joining, out / "joining.parquet")
-    return _summary(hearing, kept, joining)
+    kept.write(out / "rows.parquet")
+    write_table(joining, out / JOINING)
+    return _summary(hearing, len(kept))
 
 
 def hear(table: Path, judge: Judge) -> Hearing:
@@ -121,22 +120,23 @@ def _outcomes(kept: pd.DataFrame, candidates: Sequence[str]) -> Outcomes:
     return Outcomes(tuple(ids), tuple(first["prompt"]), tuple(candidates), quality, cost, False, datasets=datasets)
 
 
-def _cells(kept: pd.DataFrame, joined: int) -> pd.DataFrame:
-    """`prompt_id, prompt, agents, line[, dataset]`; what joined later takes line and data set from the table."""
-    own = kept[kept["joined"] == joined]
-    candidates = sorted(set(own["candidate"])) if len(own) else []
-    about = kept.drop_duplicates("prompt_id").set_index("prompt_id")
-    if joined and "dataset" in kept.columns:
-        own = own.assign(dataset=own["prompt_id"].map(about["dataset"]))
-    cells = rows_of_outcomes(_outcomes(own, candidates)).assign(
-        line=lambda rows: rows["prompt_id"].map(about[LINE]).astype("int64")
-    )
-    text = [name for name in ("prompt_id", "prompt", "agents", "dataset") if name in cells.columns]
-    cells[text] = cells[text].astype("string")
-    return cells[["prompt_id", "prompt", "agents", LINE, *text[3:]]]
+def _kept_rows(kept: pd.DataFrame) -> StageRows:
+    """The table's own prompts, `prompt_id, prompt, line[, dataset]`, with what its candidates did."""
+    own = kept[kept["joined"] == 0]
+    prompts = own.drop_duplicates("prompt_id")
+    text = [name for name in ("prompt_id", "prompt", "dataset") if name in own.columns]
+    prompts = prompts.fillna({"dataset": ""}).astype({**dict.fromkeys(text, "string"), LINE: "int64"})
+    prompts = prompts[["prompt_id", "prompt", LINE, *text[2:]]].reset_index(drop=True)
+    return StageRows(prompts, graded_table(_outcomes(own, sorted(set(own["candidate"])))))
 
 
-def _write(hearing: Hearing, suites: dict[str, Suite], kept: pd.DataFrame, out: Path, fates: Path) -> None:
+def _joining(kept: pd.DataFrame) -> pd.DataFrame:
+    """What candidates did that joined later, a row an outcome."""
+    later = kept[kept["joined"] == 1]
+    return graded_table(_outcomes(later, sorted(set(later["candidate"]))))
+
+
+def _write(hearing: Hearing, suites: dict[str, Suite], kept: StageRows, out: Path, fates: Path) -> None:
     put_aside = hearing.quarantined.drop_duplicates(ROW)
     told = put_aside.assign(
         agents=[_written(row) for row in put_aside.to_dict("records")],
@@ -155,7 +155,7 @@ def _written(row: Mapping[Hashable, Any]) -> str:
     return "".join([row["candidate"] or "", *figures])
 
 
-def _fates(hearing: Hearing, kept: pd.DataFrame) -> list[Fate]:
+def _fates(hearing: Hearing, kept: StageRows) -> list[Fate]:
     """One for each text of each id in the table; it is kept where one of its outcomes is."""
     rows = hearing.rows[hearing.rows["joined"] == 0]
     aside = rows[ROW].isin(hearing.reasons)
@@ -163,21 +163,22 @@ def _fates(hearing: Hearing, kept: pd.DataFrame) -> list[Fate]:
     put_aside = aside.groupby(text).sum().tolist()
     outcomes = aside.groupby(text).size().tolist()
     first = rows[ROW].where(aside, 0).groupby(text).max().tolist()
-    cells = dict(zip(kept["prompt_id"], kept["agents"], strict=True))
+    labelled = kept.labelled()
+    best = dict(zip(labelled["prompt_id"], labelled["agents"], strict=True))
     about = rows.drop_duplicates(["prompt_id", "prompt"])[["prompt_id", "prompt", LINE]].to_numpy().tolist()
     return [
-        _fate(name or "", words or "", line, cells, lost, of, hearing.reasons.get(row, [""]))
+        _fate(name or "", words or "", line, best, lost, of, hearing.reasons.get(row, [""]))
         for (name, words, line), lost, of, row in zip(about, put_aside, outcomes, first, strict=True)
     ]
 
 
 def _fate(
-    name: str, text: str, line: int, cells: Mapping[str, str], aside: int, of: int, reasons: Sequence[str]
+    name: str, text: str, line: int, best: Mapping[str, str], aside: int, of: int, reasons: Sequence[str]
 ) -> Fate:
     if aside == of:
         return fate_of(name, text, QUARANTINED, reason="; ".join(reasons), line=line)
     reason = f"{aside} of {of} outcomes in quarantine: {reasons[0]}" if aside else ""
-    return fate_of(name, text, KEPT, reason=reason, agents=cells[name], line=line)
+    return fate_of(name, text, KEPT, reason=reason, agents=best[name], line=line)
 
 
 def _stop_where_failed(hearing: Hearing, params: OutcomeValidationParams, out: Path, first_page: Path) -> None:
@@ -198,14 +199,14 @@ def _stop_where_failed(hearing: Hearing, params: OutcomeValidationParams, out: P
     hearing.stop_at_critical(f"{first_page}, {out / RESULTS}")
 
 
-def _summary(hearing: Hearing, kept: pd.DataFrame, joining: pd.DataFrame) -> Summary:
+def _summary(hearing: Hearing, prompts: int) -> Summary:
     lines = hearing.rows.drop_duplicates(ROW)
     labels = "label" in lines.columns and bool(lines["label"].notna().any())
     return {
         "shape": LABELS if labels else "outcomes",
         "rows": len(lines),
         "quarantined": len(hearing.reasons),
-        "prompts": len(kept),
+        "prompts": prompts,
         "candidates": int(hearing.kept.loc[hearing.kept["joined"] == 0, "candidate"].nunique()),
         "joining": int(hearing.kept.loc[hearing.kept["joined"] == 1, "candidate"].nunique()),
         "rules": len(hearing.judgements),

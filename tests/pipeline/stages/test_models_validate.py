@@ -17,7 +17,7 @@ import pytest
 from sandbox import ROOT
 
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
-from pipeline.data.outcome_encoding import outcomes_of_rows
+from pipeline.data.stage_rows import outcomes_of
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text, write_table
 from pipeline.stages import models_validate as outcome_validation
@@ -34,6 +34,12 @@ NAMES = ("big", "middle", "small", "tiny")
 Frame = pd.DataFrame
 Spoil = Callable[[Frame], Frame | None]
 """Changes a table in place, or returns another one."""
+
+
+def written() -> tuple[Frame, Frame]:
+    """The prompts and the outcomes that the stage wrote."""
+    prompts, graded = (pd.read_parquet(STAGES / f"validate/{name}.parquet") for name in ("rows", "rows_outcomes"))
+    return prompts, graded
 
 
 def sound(prompts: int = 120) -> Frame:
@@ -309,11 +315,13 @@ def test_sound_outcomes_become_a_row_a_prompt_and_each_output_is_the_same_bytes_
         "shape": "outcomes", "rows": 479, "quarantined": 1, "prompts": 120, "candidates": 4, "joining": 0,
         "rules": 27, "failed": 1, "warnings": 0,
     }  # fmt: skip
-    rows = pd.read_parquet(STAGES / "validate/rows.parquet")
-    assert rows.columns.tolist() == ["prompt_id", "prompt", "agents", "line", "dataset"]
+    rows, graded = written()
+    assert rows.columns.tolist() == ["prompt_id", "prompt", "line", "dataset"]
+    assert graded.columns.tolist() == ["prompt_id", "candidate", "quality", "cost"]
+    assert len(graded) == 478
     assert rows["prompt_id"].tolist() == [f"q{i}" for i in range(120)]
     assert rows["line"].tolist()[:3] == [2, 6, 9]
-    found = outcomes_of_rows(rows)
+    found = outcomes_of(rows, graded)
     assert found.candidates == NAMES
     expected = (
         frame.drop(index=59).pivot(index="prompt_id", columns="candidate", values="quality").loc[rows["prompt_id"]]
@@ -322,7 +330,7 @@ def test_sound_outcomes_become_a_row_a_prompt_and_each_output_is_the_same_bytes_
     np.testing.assert_allclose(found.cost[0], [0.02, 0.01, 0.002, 0.001], rtol=1e-6)
     joining = pd.read_parquet(STAGES / "validate/joining.parquet")
     assert len(joining) == 0
-    assert joining.columns.tolist() == rows.columns.tolist()
+    assert joining.dtypes.tolist() == graded.dtypes.tolist()
     first = outputs()
     validate_outcomes(PARAMS, STAGES)
     assert outputs() == first
@@ -351,8 +359,9 @@ def test_an_outcome_in_quarantine_keeps_file_line_and_reasons_and_its_prompt_goe
     assert fates.loc["q15", "reason"] == "1 of 4 outcomes in quarantine: quality_in_range (7)"
     assert fates.loc["q20", "fate"] == QUARANTINED
     assert fates.loc["q20", "line"] == 86
-    assert fates.loc["q15", "agents"].startswith("big=")
-    assert "middle" not in fates.loc["q15", "agents"]
+    graded = written()[1].query("prompt_id == 'q15'")
+    assert graded["candidate"].tolist() == ["big", "small", "tiny"]
+    assert fates.loc["q15", "agents"] == "|".join(graded.query("quality == 1")["candidate"])
 
 
 @pytest.mark.usefixtures("quick")
@@ -376,11 +385,12 @@ def test_every_file_format_gives_the_same_rows(ending: str) -> None:
     frame = sound().astype({"quality": float, "cost": float})
     write_table(frame, TABLE)
     validate_outcomes(PARAMS, STAGES)
-    expected = pd.read_parquet(STAGES / "validate/rows.parquet").drop(columns="line")
+    prompts, outcomes = written()
     write_table(frame.astype({"candidate": "category"}), TABLE.with_suffix(f".{ending}"))
     validate_outcomes(PARAMS.model_copy(update={"table": f"data/outcomes.{ending}"}), STAGES)
-    found = pd.read_parquet(STAGES / "validate/rows.parquet")
-    assert found.drop(columns="line").equals(expected)
+    found = written()
+    assert found[0].drop(columns="line").equals(prompts.drop(columns="line"))
+    assert found[1].equals(outcomes)
 
 
 @pytest.mark.usefixtures("quick")
@@ -414,10 +424,10 @@ def test_labels_are_outcomes_of_one_and_zero_at_the_agents_costs() -> None:
     shutil.copy(DATA / "prompts.csv", "data")
     summary = validate_outcomes(SHIPPED, STAGES)
     assert (summary["rows"], summary["candidates"], summary["failed"]) == (502, 20, 0)
-    rows = pd.read_parquet(STAGES / "validate/rows.parquet")
+    rows, graded = written()
     table = read_table(DATA / "prompts.csv")
     assert rows["line"].tolist() == table["line"].tolist()
-    found = outcomes_of_rows(rows)
+    found = outcomes_of(rows, graded)
     right = [
         "|".join(name for name, level in zip(found.candidates, row, strict=True) if level) for row in found.quality
     ]
@@ -458,19 +468,20 @@ def put_candidate(frame: Frame, name: str = "late.csv") -> Path:
 
 
 @pytest.mark.usefixtures("quick")
-def test_candidates_that_joined_later_are_set_apart_in_the_same_shape() -> None:
+def test_outcomes_of_candidates_that_joined_later_are_set_apart() -> None:
     write_table(sound(), TABLE)
     put_candidate(joining(prompts=100, cost=0.5))
     put_candidate(joining("later"), "later.parquet")
     summary = validate_outcomes(PARAMS, STAGES)
     assert (summary["candidates"], summary["joining"]) == (4, 2)
-    rows, later = (pd.read_parquet(STAGES / f"validate/{name}.parquet") for name in ("rows", "joining"))
-    assert outcomes_of_rows(rows).candidates == NAMES
-    assert later.columns.tolist() == rows.columns.tolist()
-    assert later["prompt_id"].tolist() == rows["prompt_id"].tolist()
-    assert later[["prompt", "line", "dataset"]].equals(rows[["prompt", "line", "dataset"]])
-    assert later["agents"].tolist()[:2] == ["late=0@0.5|later=0", "late=1@0.5|later=1"]
-    assert later["agents"].tolist()[-1] == "later=1"
+    rows, graded = written()
+    later = pd.read_parquet(STAGES / "validate/joining.parquet")
+    assert outcomes_of(rows, graded).candidates == NAMES
+    found = outcomes_of(rows, later)
+    assert found.candidates == ("late", "later")
+    np.testing.assert_array_equal(found.quality[:2], [[0, 0], [1, 1]])
+    np.testing.assert_array_equal(found.cost[:2], [[0.5, np.nan], [0.5, np.nan]])
+    np.testing.assert_array_equal(found.quality[-1], [np.nan, 1])
 
 
 @pytest.mark.usefixtures("quick")
