@@ -97,6 +97,15 @@ def test_an_id_without_a_text_is_no_holding(tmp_path: Path) -> None:
     assert not ROWS.are_in(b"prompt_id,agents\np1,a\n")
 
 
+def test_a_graded_outcome_of_a_row_is_a_holding_without_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "train_outcomes.parquet"
+    facts = {"candidate": ["a", "b"], "quality": [0.5, 1.0], "cost": [None, 0.1]}
+    assert ROWS.are_in(_parquet(path, prompt_id=["p9", "p1"], **facts))
+    assert not ROWS.are_in(_parquet(path, prompt_id=["p9", "p10"], **facts))
+    assert ROWS.are_in(b"prompt_id,candidate,quality\np1,a,1\n")
+    assert not ROWS.are_in(b"prompt_id,candidate,score\np1,a,1\n")
+
+
 @pytest.mark.parametrize(
     "written",
     [
