@@ -54,7 +54,7 @@ class SoughtRows:
             return is_searchable(content) and self._in_text(content.decode("utf-8", "replace"))
         if {ID, PROMPT} <= set(table.columns) and (self._named(table) | table[PROMPT].isin(self.texts)).any():
             return True
-        if _GRADED <= set(table.columns) and table[ID].isin(self.ids).any():
+        if set(table.columns) >= _GRADED and table[ID].isin(self.ids).any():
             return True
         others = [name for name in table.columns if name != PROMPT and not is_numeric_dtype(table[name])]
         return any(self._in_text("\n".join(table[name].astype(str))) for name in others)

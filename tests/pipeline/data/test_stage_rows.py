@@ -15,7 +15,7 @@ from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.data.stage_rows import StageRows, graded_table, outcomes_of, read_joining, read_rows
 from pipeline.runtime.tables import read_table, write_table
 from pipeline.runtime.track import AGENTS, MODELS
-from pipeline.stages.models_validate import OutcomeValidationParams, validate_outcomes
+from pipeline.stages.models_validate import ModelValidationParams, validate
 from pipeline.stages.split import SplitParams, split
 
 TABLE = Path("data/outcomes.parquet")
@@ -51,7 +51,7 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     later = rows.drop_duplicates("prompt_id").assign(candidate=LATER, cost=np.nan)
     write_table(later[["prompt_id", "candidate", "quality", "cost"]], Path("data/candidates/late.parquet"))
     Path("data/held_out.txt").write_text("\n".join(f"q{i}" for i in range(0, 60, 4)), encoding="utf-8")
-    validate_outcomes(OutcomeValidationParams(table=TABLE.as_posix(), max_quarantined_share=0.02))
+    validate(ModelValidationParams(table=TABLE.as_posix(), max_quarantined_share=0.02))
     split(SplitParams(holdout="data/held_out.txt", folds=3, holdout_share=0.25, holdout_minimum=1), 7, MODELS)
     return rows
 

@@ -57,7 +57,9 @@ def test_a_version_with_a_table_of_outcomes_is_read_from_it_whatever_its_labels_
 
 
 def test_labels_of_agents_are_never_taken_for_outcomes(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, Recipe(rows=(row("p1", "sql=1|email=0", "quarantined", split=""), row("p2", "sql"))))
+    folder = write_folder(
+        tmp_path, Recipe(rows=(row("p1", "sql=1|email=0", "quarantined", split=""), row("p2", "sql")))
+    )
     assert folder.table(LINEAGE)["agents"].tolist() == ["sql=1|email=0", "sql"]
 
 
