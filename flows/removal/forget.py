@@ -24,7 +24,14 @@ from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import DATASET, Project
 from flows.workspace.snapshot import POINTER, dvc, uncommitted_data
-from pipeline.data.forgetting import FORGOTTEN_FILE, Cut, Forgotten, cut, forgotten_rows, with_forgotten
+from pipeline.data.forgetting import (
+    FORGOTTEN_FILE,
+    FilesWithoutRows,
+    ForgottenRow,
+    files_without_rows,
+    forgotten_rows,
+    with_forgotten,
+)
 from pipeline.data.holdout import HOLDOUT_FILE
 from pipeline.data.label_reviews import REVIEWS_FILE
 from pipeline.runtime.errors import InputError, listed
@@ -38,7 +45,7 @@ class Plan:
     """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows."""
 
     ids: tuple[str, ...]
-    cut: Cut
+    cut: FilesWithoutRows
     dataset: str
     touched: tuple[Touched, ...]
 
@@ -128,7 +135,7 @@ def plan(project: Project, ids: Sequence[str]) -> Plan:
     """
     _refuse_changed(project)
     named = tuple(dict.fromkeys(ids))
-    taken = cut(project.root, named)
+    taken = files_without_rows(project.root, named)
     touched = tuple(_traced(seen, named) for seen in project.both)
     traced = {row.prompt_id for part in touched for row in part.rows}
     known = traced | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
@@ -173,12 +180,12 @@ def _record(project: Project, found: Plan, search: Holding | None, who: str, rea
         )
 
 
-def _entries(found: Plan, who: str, reason: str) -> list[Forgotten]:
+def _entries(found: Plan, who: str, reason: str) -> list[ForgottenRow]:
     """One for each text of each row: the dataset's, and those that versions knew."""
     keys = [(one, sha256_text(text)) for one, texts in found.cut.texts.items() for text in texts]
     keys += [(row.prompt_id, row.text_sha256) for row in found.rows if not row.through]
     day = runs.now()[:10]
-    return [Forgotten(*key, day, who, reason) for key in sorted(set(keys))]
+    return [ForgottenRow(*key, day, who, reason) for key in sorted(set(keys))]
 
 
 def _message(found: Plan, who: str, reason: str) -> str:

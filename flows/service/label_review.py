@@ -12,7 +12,7 @@ from flows.service.dataset_cache import DatasetCache
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, Review, read_reviews
+from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, read_reviews
 from pipeline.data.outcomes import SEPARATOR, split_agents
 from pipeline.runtime.errors import HeldByAnotherRun, InputError, listed
 from pipeline.runtime.stage import STAGES
@@ -45,7 +45,7 @@ def _names(project: Project) -> tuple[str, ...]:
     return tuple(agent.name for agent in read_agents(project.root / AGENTS_FILE))
 
 
-def _suspect(row: dict[Any, Any], reviews: dict[str, Review]) -> Suspect:
+def _suspect(row: dict[Any, Any], reviews: dict[str, LabelReview]) -> Suspect:
     review = reviews.get(str(row["prompt_id"]))
     decided = review if review and review.concerns(str(row["prompt"])) else None
     return Suspect(
@@ -103,7 +103,7 @@ def _require_sense(decision: LabelDecision, names: tuple[str, ...]) -> None:
         raise InputError(f"a relabelling names known agents (found: {listed(unknown or decision.agents)})")
 
 
-def _require_unseen(review: Review | None, prompt: str, decision: LabelDecision) -> None:
+def _require_unseen(review: LabelReview | None, prompt: str, decision: LabelDecision) -> None:
     """Two people on one suspect: the second learns what the first decided before overriding it."""
     present = review.decision if review and review.concerns(prompt) else ""
     if review and present and present != decision.seen:

@@ -100,17 +100,18 @@ def _summary_of(folder: VersionFolder, track: Track) -> VersionSummary:
 
 def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
     try:
-        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else None
-        return VersionEvidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
+        agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else ()
+        graded = None if track is AGENTS else folder.graded()
+        return VersionEvidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), graded, agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise _strange(folder, error) from error
 
 
-def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> HoldoutAnswers:
+def _holdout(predictions: pd.DataFrame, graded: pd.DataFrame | None, agents: tuple[Agent, ...]) -> HoldoutAnswers:
     """What was expected of each holdout prompt, what was true, and what it cost; models have no `agents`."""
     names = candidates_in(predictions)
-    costs = {agent.name: agent.usd_per_call for agent in agents or ()}
-    truth = truth_in(predictions, names, labels=agents is not None, costs=costs)
+    costs = {agent.name: agent.usd_per_call for agent in agents}
+    truth = truth_in(predictions, names, graded, costs)
     chosen = label_matrix([split_agents(str(cell)) for cell in predictions["chosen"]], names)
     expected = predictions[list(names)].to_numpy(dtype=np.float32)
     return HoldoutAnswers(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)

@@ -21,7 +21,7 @@ ID, PROMPT = "prompt_id", "prompt"
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ForgottenRow:
     """One line of data/forgotten.csv: which text of which row was taken out. The text itself is not kept."""
 
     prompt_id: str
@@ -31,11 +31,11 @@ class Forgotten:
     reason: str
 
 
-COLUMNS = tuple(Forgotten.__dataclass_fields__)
+COLUMNS = tuple(ForgottenRow.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class Cut:
+class FilesWithoutRows:
     """What taking rows out makes of the curated files: new bytes by path, and the texts taken, by prompt id.
 
     Law: `files` holds only files that change.
@@ -45,7 +45,7 @@ class Cut:
     texts: dict[str, tuple[str, ...]]
 
 
-def cut(root: Path, ids: Collection[str]) -> Cut:
+def files_without_rows(root: Path, ids: Collection[str]) -> FilesWithoutRows:
     """Take rows out of prompts.csv, holdout.txt and label_reviews.csv; nothing is written.
 
     Raises:
@@ -54,7 +54,7 @@ def cut(root: Path, ids: Collection[str]) -> Cut:
     prompts, texts = without_rows(_read(root / PROMPTS_FILE), ids, str(PROMPTS_FILE))
     reviews, _ = without_rows(_read(root / REVIEWS_FILE), ids, str(REVIEWS_FILE))
     new = {PROMPTS_FILE: prompts, REVIEWS_FILE: reviews, HOLDOUT_FILE: without_ids(_read(root / HOLDOUT_FILE), ids)}
-    return Cut({path: text.encode() for path, text in new.items() if text != _read(root / path)}, texts)
+    return FilesWithoutRows({path: text.encode() for path, text in new.items() if text != _read(root / path)}, texts)
 
 
 def without_rows(content: str, ids: Collection[str], where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
@@ -97,7 +97,7 @@ def without_ids(content: str, ids: Collection[str]) -> str:
     return "".join(line for line in io.StringIO(content, newline="") if line.strip() not in ids)
 
 
-def with_forgotten(root: Path, entries: Iterable[Forgotten]) -> bytes:
+def with_forgotten(root: Path, entries: Iterable[ForgottenRow]) -> bytes:
     """data/forgotten.csv with more entries; a text of a row that is listed already is not listed again.
 
     Raises:

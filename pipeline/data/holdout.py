@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -29,9 +30,20 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
     return ids
 
 
-def holdout_version(rows: pd.DataFrame) -> str:
-    """Names a holdout by its content: sha256 over id, text and labels of each row, in id order."""
+def holdout_version(rows: pd.DataFrame, graded: pd.DataFrame | None = None) -> str:
+    """Names a holdout by its content, in any order: sha256 over id, text and labels of each row, or its outcomes."""
+    truth = rows["agents"] if graded is None else rows["prompt_id"].map(_outcomes_by_prompt(graded))
     lines = sorted(
-        f"{row['prompt_id']}\0{sha256_text(str(row['prompt']))}\0{row['agents']}\n" for row in rows.to_dict("records")
+        f"{prompt_id}\0{sha256_text(str(prompt))}\0{told}\n"
+        for prompt_id, prompt, told in zip(rows["prompt_id"], rows["prompt"], truth, strict=True)
     )
     return sha256_text("".join(lines))
+
+
+def _outcomes_by_prompt(graded: pd.DataFrame) -> dict[str, str]:
+    """What each prompt's outcomes are, as one text in the order of the candidates."""
+    told: dict[str, str] = {}
+    columns = ["prompt_id", "candidate", "quality", "cost"]
+    for prompt_id, *outcome in graded[columns].sort_values("candidate").itertuples(index=False, name=None):
+        told[prompt_id] = told.get(prompt_id, "") + json.dumps(outcome)
+    return told

@@ -1,6 +1,7 @@
 """predictions.parquet: what a router said of each holdout prompt. Both tracks write and read it here.
 
-`prompt_id, text_sha256, agents` (the label, or the outcomes), `chosen`, then what is expected of each candidate.
+`prompt_id, text_sha256, agents` (the label, or the candidates that did best), `chosen`, then what is expected of each
+candidate. Of graded outcomes the figures stand in a table of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.data.outcome_encoding import outcomes_of_rows
 from pipeline.data.outcomes import SEPARATOR, Outcomes, from_labels, label_matrix, split_agents
+from pipeline.data.stage_rows import outcomes_of
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
 
@@ -21,7 +22,10 @@ _FACTS = ("prompt_id", "text_sha256", "agents", "chosen", LINE)
 def predictions_table(
     holdout: pd.DataFrame, names: Sequence[str], expected: FloatMatrix, chosen: Binary
 ) -> pd.DataFrame:
-    """One row a holdout prompt; `expected` and `chosen` are [n, c], their columns named by `names`."""
+    """One row a holdout prompt; `expected` and `chosen` are [n, c], their columns named by `names`.
+
+    `holdout` has `prompt_id, prompt, agents`.
+    """
     facts = {
         "prompt_id": holdout["prompt_id"].to_numpy(),
         "text_sha256": [sha256_text(text) for text in holdout["prompt"]],
@@ -42,8 +46,11 @@ def named_matrix(cells: pd.Series, names: Sequence[str]) -> Binary:
 
 
 def truth_in(
-    rows: pd.DataFrame, names: Sequence[str], *, labels: bool, costs: dict[str, float] | None = None
+    rows: pd.DataFrame, names: Sequence[str], graded: pd.DataFrame | None, costs: dict[str, float] | None = None
 ) -> Outcomes:
-    """What was right, from the column `agents` of rows without texts; `costs` in USD a call, where labels have them."""
+    """What was right for rows without texts: what was `graded` of them, or where that is None the labels in `agents`.
+
+    `costs` are in USD a call, where labels have them.
+    """
     rows = rows.assign(prompt="")
-    return from_labels(rows, names, costs) if labels else outcomes_of_rows(rows, names)
+    return from_labels(rows, names, costs) if graded is None else outcomes_of(rows, graded, names)

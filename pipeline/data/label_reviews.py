@@ -21,7 +21,7 @@ COLUMNS = ("prompt_id", "text_sha256", "decision", "agents", "reviewer", "review
 
 
 @dataclass(frozen=True)
-class Review:
+class LabelReview:
     """One decision; `agents` is the new label of a relabelled row, else empty."""
 
     prompt_id: str
@@ -36,7 +36,7 @@ class Review:
         return sha256_text(prompt) == self.text_sha256
 
 
-def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str, Review]:
+def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str, LabelReview]:
     """The latest decision on each prompt id, by line order; `names` are the known agents.
 
     Raises:
@@ -54,7 +54,7 @@ def _is_header_only(content: bytes) -> bool:
     return len(lines) == 1 and set(COLUMNS) <= set(lines[0].split(","))
 
 
-def _review(row: object, names: tuple[str, ...], path: Path) -> Review:
+def _review(row: object, names: tuple[str, ...], path: Path) -> LabelReview:
     facts = {name: str(getattr(row, name)) for name in COLUMNS if name != "reviewed_on"}
     where = f"{path}, line {getattr(row, LINE)}"
     if facts["decision"] not in (KEEP, RELABEL, DROP):
@@ -65,10 +65,10 @@ def _review(row: object, names: tuple[str, ...], path: Path) -> Review:
         found = unknown[0] if unknown else ""
         raise TableError(f"{where}: relabel names the unknown agent '{found}'; known are {listed(names)}")
     ordered = sorted(set(agents), key=names.index)
-    return Review(**{**facts, "agents": SEPARATOR.join(ordered)})
+    return LabelReview(**{**facts, "agents": SEPARATOR.join(ordered)})
 
 
-def decision_on(row: pd.Series, reviews: dict[str, Review]) -> Review | None:
+def decision_on(row: pd.Series, reviews: dict[str, LabelReview]) -> LabelReview | None:
     """The decision that holds for a row with `prompt_id` and `prompt`, if any."""
     review = reviews.get(str(row["prompt_id"]))
     return review if review and review.concerns(str(row["prompt"])) else None

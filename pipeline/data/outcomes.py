@@ -91,7 +91,7 @@ def from_labels(frame: pd.DataFrame, candidates: Sequence[str], costs: dict[str,
         cost=np.tile(price, (len(frame), 1)),
         is_labels=True,
         folds=_folds(frame),
-        datasets=_datasets(frame),
+        datasets=datasets_in(frame),
     )
 
 
@@ -177,7 +177,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
         cost=cost,
         is_labels=False,
         folds=_folds(prompts),
-        datasets=_datasets(prompts),
+        datasets=datasets_in(prompts),
     )
 
 
@@ -185,7 +185,8 @@ def _folds(frame: pd.DataFrame) -> Indices | None:
     return np.asarray(frame["fold"].astype(int), dtype=np.int64) if "fold" in frame.columns else None
 
 
-def _datasets(frame: pd.DataFrame) -> tuple[str, ...] | None:
+def datasets_in(frame: pd.DataFrame) -> tuple[str, ...] | None:
+    """Where each row of a table says that its prompt comes from, "" where it does not; None without the column."""
     if "dataset" not in frame.columns:
         return None
     return tuple(frame["dataset"].astype(object).fillna("").astype(str))

@@ -24,7 +24,7 @@ T = TypeVar("T", float, Values)
 P = TypeVar("P", bound=Priced)
 
 
-class Candidate(Priced):
+class PoolCandidate(Priced):
     """One language model that a router may choose.
 
     `context_tokens` bounds the prompt and the answer together. `never_send` are words, compared without case with the
@@ -45,14 +45,14 @@ class Candidate(Priced):
         return tuple(word.strip().casefold() for word in words)
 
 
-def read_pool(path: Path) -> tuple[Candidate, ...]:
+def read_pool(path: Path) -> tuple[PoolCandidate, ...]:
     """Read a pool in file order.
 
     Raises:
         InputError: the file is missing or malformed, a key is unknown (the nearest known one is told), a price is
             unknown, or a name stands twice.
     """
-    return named_entries(read_yaml(path, EXAMPLE), Candidate, str(path))
+    return named_entries(read_yaml(path, EXAMPLE), PoolCandidate, str(path))
 
 
 def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]]:
@@ -93,19 +93,19 @@ def offered(pool: Sequence[P], names: Sequence[str]) -> tuple[P, ...]:
     return tuple(known.get(name) or named(pool, name) for name in names)
 
 
-def cost_of(candidate: Candidate, tokens_in: T, tokens_out: T) -> T:
+def cost_of(candidate: PoolCandidate, tokens_in: T, tokens_out: T) -> T:
     """USD for a call with so many tokens; figures, or arrays of n prompts."""
     return (tokens_in * candidate.usd_per_million_in + tokens_out * candidate.usd_per_million_out) / MILLION
 
 
-def eligible(pool: Sequence[Candidate], tokens_in: int, labels: Collection[str]) -> tuple[str, ...]:
+def eligible(pool: Sequence[PoolCandidate], tokens_in: int, labels: Collection[str]) -> tuple[str, ...]:
     """The candidates that may answer one prompt, in the pool's order; none where no one may."""
     may = eligible_matrix(pool, np.array([tokens_in]), [labels])[0]
     return tuple(candidate.name for candidate, allowed in zip(pool, may, strict=True) if allowed)
 
 
 def eligible_matrix(
-    pool: Sequence[Candidate],
+    pool: Sequence[PoolCandidate],
     tokens_in: npt.NDArray[np.number],
     labels: Sequence[Collection[str]],
     tokens_out: Values | None = None,

@@ -57,11 +57,17 @@ class ModelEvidence:
 
 
 def evidence_of(
-    predictions: pd.DataFrame, report: dict[str, Any], train_rows: int, champion: tuple[Champion, Choices] | None
+    predictions: pd.DataFrame,
+    graded: pd.DataFrame,
+    report: dict[str, Any],
+    train_rows: int,
+    champion: tuple[Champion, Choices] | None,
 ) -> ModelEvidence:
-    """One router as the gates see it: holdout predictions, metrics, the rows it learnt from, and the champion."""
+    """One router as the gates see it: holdout predictions, what was graded there, metrics, the rows it learnt from, and
+    the champion.
+    """
     names = candidates_in(predictions)
-    outcomes = truth_in(predictions, names, labels=False)
+    outcomes = truth_in(predictions, names, graded)
     return ModelEvidence(
         candidates=tuple(names),
         quality=outcomes.quality,

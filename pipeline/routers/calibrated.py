@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.data.pool import Candidate, eligible_matrix, offered
+from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
@@ -166,7 +166,7 @@ class CalibratedRouter:
     def predict(
         self,
         prompts: Sequence[str],
-        pool: Sequence[Candidate] | None = None,
+        pool: Sequence[PoolCandidate] | None = None,
         labels: Sequence[Collection[str]] | None = None,
     ) -> Predictions:
         """Quality, cost and choice for each prompt, in the order given.
@@ -213,7 +213,7 @@ class CalibratedRouter:
     def terms(
         self,
         prompts: Sequence[str],
-        pool: Sequence[Candidate] | None = None,
+        pool: Sequence[PoolCandidate] | None = None,
         labels: Sequence[Collection[str]] | None = None,
     ) -> Terms:
         """Expected costs, and who may answer. No encoder is asked. Arguments and errors as for `predict`."""

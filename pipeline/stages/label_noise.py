@@ -27,7 +27,7 @@ from pipeline.data.fates import (
     fate_of,
     write_fates,
 )
-from pipeline.data.label_reviews import DROP, KEEP, RELABEL, Review, decision_on, read_reviews
+from pipeline.data.label_reviews import DROP, KEEP, RELABEL, LabelReview, decision_on, read_reviews
 from pipeline.data.outcomes import SEPARATOR, from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
@@ -91,7 +91,7 @@ def _split(name: str) -> pd.DataFrame:
     return read_table(STAGES / "split" / f"{name}.parquet").drop(columns="line")
 
 
-def apply_reviews(rows: pd.DataFrame, reviews: dict[str, Review], split: str) -> tuple[pd.DataFrame, list[Fate]]:
+def apply_reviews(rows: pd.DataFrame, reviews: dict[str, LabelReview], split: str) -> tuple[pd.DataFrame, list[Fate]]:
     """Relabel and drop rows as people decided. Returns the rows that stay and each row's fate."""
     rows = rows.copy()
     fates, stays = [], []
@@ -132,7 +132,7 @@ def rank_suspects(
     train: pd.DataFrame,
     probabilities: FloatMatrix,
     names: tuple[str, ...],
-    reviews: dict[str, Review],
+    reviews: dict[str, LabelReview],
     params: LabelNoiseParams,
 ) -> pd.DataFrame:
     """The least credible labels first, each with the agents that speak for and against it."""
@@ -189,7 +189,7 @@ def _evidence(label: tuple[str, ...], probability: FloatMatrix, names: tuple[str
     }
 
 
-def _decision(row: pd.Series, reviews: dict[str, Review]) -> str:
+def _decision(row: pd.Series, reviews: dict[str, LabelReview]) -> str:
     review = decision_on(row, reviews)
     return review.decision if review else ""
 
@@ -229,7 +229,7 @@ def _with_suspicion(fate: Fate, suspects: pd.DataFrame, quarantined: set[str]) -
     return Fate(**{**fate.__dict__, "fate": kind, "reason": reason})
 
 
-def _stale(reviews: dict[str, Review], fates: list[Fate]) -> int:
+def _stale(reviews: dict[str, LabelReview], fates: list[Fate]) -> int:
     """Decisions that concern no present text."""
     present = {(fate.prompt_id, fate.text_sha256) for fate in fates}
     return sum((review.prompt_id, review.text_sha256) not in present for review in reviews.values())

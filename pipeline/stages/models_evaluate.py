@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version
 from pipeline.data.holdout_predictions import predictions_table
-from pipeline.data.outcome_encoding import JOINING, outcomes_of_rows, with_outcomes
+from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
 from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
@@ -28,7 +27,7 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_of
-from pipeline.runtime.tables import read_table, write_json, write_table
+from pipeline.runtime.tables import write_json, write_table
 from pipeline.runtime.track import MODELS, Track
 
 NAME = "evaluate"
@@ -48,29 +47,29 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     Raises:
         InputError: the router cannot be loaded.
     """
-    holdout = read_table(track.stages / track.held_out).drop(columns="line")
+    holdout = read_rows(track, track.held_out)
     router = open_router(track.stages / track.router, engine=track.stages / "optimize" / ENGINE, threads=run.threads)
-    truth = outcomes_of_rows(holdout, router.candidates)
-    train = with_outcomes(read_table(track.stages / track.learnt), pd.read_parquet(track.stages / "split" / JOINING))
-    part = outcomes_of_rows(train, router.candidates)
+    truth = holdout.outcomes(router.candidates)
+    part = read_rows(track, track.learnt).joined_by(read_joining("split")).outcomes(router.candidates)
     reading = router.read(truth.prompts)
     predictions = router.judge(truth.prompts, reading)
     parts = [(part, np.arange(len(truth)))]
     learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
     report = {
         **outcome_report(predictions, truth, learnt, parts),
-        "holdout_version": holdout_version(holdout),
+        "holdout_version": holdout_version(holdout.prompts, holdout.graded),
         "drift": drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading)),
     }
     report |= as_systems(report)
     write_json(report, track.stages / NAME / "metrics.json")
-    table = predictions_table(holdout, predictions.candidates, predictions.quality, predictions.chosen)
+    rows = holdout.labelled()
+    table = predictions_table(rows, predictions.candidates, predictions.quality, predictions.chosen)
     write_table(table, track.stages / NAME / "predictions.parquet")
     plots = track.stages / NAME / "plots"
     draw_outcomes(report, plots)
     if isinstance(router.scorer, TasksScorer):
         draw_task_map(router.scorer.tasks(), router.scorer.prompt_map(), plots / f"{TASK_MAP}.png")
-    write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT), track.stages / FATES.name)
+    write_fates(NAME, fates_of_rows(rows, KEPT, HOLDOUT), track.stages / FATES.name)
     return _summary(report)
 
 

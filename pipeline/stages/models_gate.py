@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from pipeline.data.stage_rows import outcomes_beside
 from pipeline.gating.champion import read_champion
 from pipeline.gating.model_gates import ModelGateParams, evidence_of, judge
 from pipeline.gating.results import GATE, write_verdict
@@ -26,8 +27,9 @@ def gate(params: ModelGateParams, seed: int) -> Summary:
     """
     predictions = read_table(MODELS.stages / "evaluate" / "predictions.parquet")
     report = json.loads((MODELS.stages / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
+    graded = read_table(outcomes_beside(MODELS.stages / MODELS.held_out))
     train_rows = len(read_table(MODELS.stages / MODELS.learnt))
-    evidence = evidence_of(predictions, report, train_rows, read_champion(MODELS.champion))
+    evidence = evidence_of(predictions, graded, report, train_rows, read_champion(MODELS.champion))
     return write_verdict(judge(evidence, params, seed), MODELS.stages)
 
 

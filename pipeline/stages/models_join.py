@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
-import pandas as pd
-
 from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
-from pipeline.data.outcome_encoding import JOINING, named_in, outcomes_of_rows, with_outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
+from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.routers.systems import open_router
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_of
-from pipeline.runtime.tables import read_table, sha256_folder
+from pipeline.runtime.tables import sha256_folder
 from pipeline.runtime.track import MODELS, Track
 
 NAME = "join"
@@ -31,23 +28,19 @@ def join(track: Track = MODELS) -> Summary:
     """
     out = track.stages / NAME / "router"
     shutil.rmtree(out, ignore_errors=True)
-    joining = pd.read_parquet(track.stages / "split" / JOINING)
-    names = sorted({name for cell in joining["agents"] for name in named_in(cell)})
+    joining = read_joining("split")
+    names = sorted(set(joining["candidate"]))
+    learnt = read_rows(track, track.learnt).joined_by(joining)
+    rows = learnt.where(learnt.prompts["prompt_id"].isin(joining["prompt_id"]).to_numpy())
     if not names:
         shutil.copytree(track.stages / "train" / "router", out)
     else:
-        rows = with_outcomes(read_table(track.stages / track.learnt), joining)
-        rows = rows[rows["prompt_id"].isin(joining["prompt_id"])]
         router = open_router(track.stages / "train" / "router")
         prices = tuple(read_prices(PRICES_FILE).by_name.values()) if router.can_reprice else ()
-        router.join(outcomes_of_rows(rows, (*router.candidates, *names)), prices)
+        router.join(rows.outcomes((*router.candidates, *names)), prices)
         router.save(out)
-    write_fates(NAME, fates_of_rows(joining, KEPT, TRAIN), track.stages / FATES.name)
-    return {
-        "joined": len(names),
-        "outcomes": int(np.sum([len(named_in(cell)) for cell in joining["agents"]])),
-        "router_sha256": sha256_folder(out),
-    }
+    write_fates(NAME, fates_of_rows(rows.labelled(), KEPT, TRAIN), track.stages / FATES.name)
+    return {"joined": len(names), "outcomes": len(joining), "router_sha256": sha256_folder(out)}
 
 
 def _run() -> Summary:

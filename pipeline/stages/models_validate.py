@@ -19,17 +19,17 @@ from pydantic import Field
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
 from pipeline.data.forgetting import forgotten_rows
-from pipeline.data.outcome_encoding import rows_of_outcomes
 from pipeline.data.outcomes import Outcomes
+from pipeline.data.stage_rows import JOINING, StageRows, graded_table
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import Section
 from pipeline.runtime.stage import Summary, run_stage_of
 from pipeline.runtime.tables import LINE, read_table, write_json, write_table
 from pipeline.runtime.track import MODELS
-from pipeline.validation import derived_outcome_tables as derived
-from pipeline.validation import derived_prompt_tables as tables
-from pipeline.validation.expectations import WARNING, Judge, Suite, read_suites
-from pipeline.validation.quarantine import RESULTS, Hearing
+from pipeline.validation import derived_outcome_tables as tables
+from pipeline.validation import derived_prompt_tables
+from pipeline.validation.expectations import WARNING, Suite, SuiteRunner, read_suites
+from pipeline.validation.quarantine import RESULTS, TableCheck
 from pipeline.validation.raw_outcomes import FILE, ROW, candidate_files, gathered, is_label_table, outcome_columns
 
 NAME = "validate"
@@ -42,18 +42,18 @@ LABELS = "labels"
 """The shape of a table that says which agents are right: outcomes of 0 and 1, as the shipped prompts are."""
 
 
-class OutcomeValidationParams(Section):
+class ModelValidationParams(Section):
     """Which table, and how much quarantine the night bears; other limits are in the suites."""
 
     table: str
     max_quarantined_share: float = Field(ge=0, le=1)
 
 
-def validate_outcomes(params: OutcomeValidationParams, stages: Path = MODELS.stages) -> Summary:
+def validate(params: ModelValidationParams, stages: Path = MODELS.stages) -> Summary:
     """Judge the table and data/candidates; write what is kept, the quarantine, the results, the fates, the Data Docs.
 
-    `rows.parquet` has a row a prompt with the outcomes of the table's candidates in one cell, `joining.parquet` the
-    same with those of the candidates that joined later. All but these two are written also where the stage fails.
+    `rows.parquet` has a row a prompt, `rows_outcomes.parquet` what the table's candidates did on them, and
+    `joining.parquet` what candidates did that joined later. All but these three are written also where the stage fails.
 
     Raises:
         InputError: an input is missing or malformed, a critical rule failed, or too many rows are in quarantine.
@@ -61,46 +61,45 @@ def validate_outcomes(params: OutcomeValidationParams, stages: Path = MODELS.sta
     out, fates = stages / NAME, stages / FATES.name
     for stale in [*out.glob("*.*"), fates / f"{NAME}.parquet"]:
         stale.unlink(missing_ok=True)
-    suites = read_suites(tables.OUTCOME_TABLES, (tables.OUTCOME_ROWS,), others=tables.TABLES)
-    judge = Judge(suites, CONTEXT, DOCS)
-    hearing = hear(Path(params.table), judge)
-    kept = _cells(hearing.kept, joined=0)
-    _write(hearing, suites, kept, out, fates)
-    first_page = judge.write_docs()
-    _stop_where_failed(hearing, params, out, first_page)
-    joining = _cells(hearing.kept, joined=1)
-    write_table(kept, out / "rows.parquet")
-    write_table(joining, out / "joining.parquet")
-    return _summary(hearing, kept, joining)
+    suites = read_suites(tables.OUTCOME_TABLES, (tables.OUTCOME_ROWS,), others=derived_prompt_tables.TABLES)
+    runner = SuiteRunner(suites, CONTEXT, DOCS)
+    checked = check_table(Path(params.table), runner)
+    kept, joining = _kept_rows(checked.kept), _joining(checked.kept)
+    _write(checked, suites, kept, out, fates)
+    first_page = runner.write_docs()
+    _stop_where_failed(checked, params, out, first_page)
+    kept.write(out / "rows.parquet")
+    write_table(joining, out / JOINING)
+    return _summary(checked, len(kept))
 
 
-def hear(table: Path, judge: Judge) -> Hearing:
+def check_table(table: Path, runner: SuiteRunner) -> TableCheck:
     """Judge the file, then each row, then what is left of them as a whole, by prompt and by candidate."""
     frame = read_table(table)
     columns = pd.DataFrame(columns=outcome_columns(frame), index=[0])
-    found = judge.judge(tables.OUTCOME_FILE, columns)
-    if not all(judgement.success for judgement in found):
-        return Hearing(_none_gathered(), found, where=ROW)
+    found = runner.run(tables.OUTCOME_FILE, columns)
+    if not all(result.success for result in found):
+        return TableCheck(_none_gathered(), found, where=ROW)
     rows = gathered(table, frame, candidate_files(CANDIDATES), read_agents() if is_label_table(frame) else ())
     del frame
-    hearing = Hearing(rows, found, where=ROW)
+    checked = TableCheck(rows, found, where=ROW)
     forgotten = {digest for _, digest in forgotten_rows(Path())}
-    judged = derived.outcome_rows(rows, forgotten)
-    hearing.take(judge.judge(tables.OUTCOME_ROWS, judged, ROW), judged)
+    judged = tables.outcome_rows(rows, forgotten)
+    checked.record(runner.run(tables.OUTCOME_ROWS, judged, ROW), judged)
     del judged
-    kept = hearing.kept
+    kept = checked.kept
     if kept.empty:
-        return hearing
+        return checked
     # A label's unknown agent is no candidate: its row is put aside, and nothing is expected of it.
     named = rows[rows["known"].fillna(1) == 1] if "known" in rows.columns else rows
     outcomes = _outcomes(kept, sorted(set(named["candidate"].dropna())))
     for name, part, where in (
         (tables.OUTCOME_KEPT, kept[[ROW, "quality"]], ROW),
-        (tables.OUTCOME_PROMPTS, derived.outcome_prompts(outcomes), "prompt_id"),
-        (tables.OUTCOME_CANDIDATES, derived.outcome_candidates(outcomes), "candidate"),
+        (tables.OUTCOME_PROMPTS, tables.outcome_prompts(outcomes), "prompt_id"),
+        (tables.OUTCOME_CANDIDATES, tables.outcome_candidates(outcomes), "candidate"),
     ):
-        hearing.take(judge.judge(name, part, where), part)
-    return hearing
+        checked.record(runner.run(name, part, where), part)
+    return checked
 
 
 def _none_gathered() -> pd.DataFrame:
@@ -121,30 +120,31 @@ def _outcomes(kept: pd.DataFrame, candidates: Sequence[str]) -> Outcomes:
     return Outcomes(tuple(ids), tuple(first["prompt"]), tuple(candidates), quality, cost, False, datasets=datasets)
 
 
-def _cells(kept: pd.DataFrame, joined: int) -> pd.DataFrame:
-    """`prompt_id, prompt, agents, line[, dataset]`; what joined later takes line and data set from the table."""
-    own = kept[kept["joined"] == joined]
-    candidates = sorted(set(own["candidate"])) if len(own) else []
-    about = kept.drop_duplicates("prompt_id").set_index("prompt_id")
-    if joined and "dataset" in kept.columns:
-        own = own.assign(dataset=own["prompt_id"].map(about["dataset"]))
-    cells = rows_of_outcomes(_outcomes(own, candidates)).assign(
-        line=lambda rows: rows["prompt_id"].map(about[LINE]).astype("int64")
-    )
-    text = [name for name in ("prompt_id", "prompt", "agents", "dataset") if name in cells.columns]
-    cells[text] = cells[text].astype("string")
-    return cells[["prompt_id", "prompt", "agents", LINE, *text[3:]]]
+def _kept_rows(kept: pd.DataFrame) -> StageRows:
+    """The table's own prompts, `prompt_id, prompt, line[, dataset]`, with what its candidates did."""
+    own = kept[kept["joined"] == 0]
+    prompts = own.drop_duplicates("prompt_id")
+    text = [name for name in ("prompt_id", "prompt", "dataset") if name in own.columns]
+    prompts = prompts.fillna({"dataset": ""}).astype({**dict.fromkeys(text, "string"), LINE: "int64"})
+    prompts = prompts[["prompt_id", "prompt", LINE, *text[2:]]].reset_index(drop=True)
+    return StageRows(prompts, graded_table(_outcomes(own, sorted(set(own["candidate"])))))
 
 
-def _write(hearing: Hearing, suites: dict[str, Suite], kept: pd.DataFrame, out: Path, fates: Path) -> None:
-    put_aside = hearing.quarantined.drop_duplicates(ROW)
+def _joining(kept: pd.DataFrame) -> pd.DataFrame:
+    """What candidates did that joined later, a row an outcome."""
+    later = kept[kept["joined"] == 1]
+    return graded_table(_outcomes(later, sorted(set(later["candidate"]))))
+
+
+def _write(checked: TableCheck, suites: dict[str, Suite], kept: StageRows, out: Path, fates: Path) -> None:
+    put_aside = checked.quarantined.drop_duplicates(ROW)
     told = put_aside.assign(
         agents=[_written(row) for row in put_aside.to_dict("records")],
-        reasons=["; ".join(hearing.reasons[row]) for row in put_aside[ROW]],
+        reasons=["; ".join(checked.reasons[row]) for row in put_aside[ROW]],
     )
     write_table(told[[FILE, LINE, "prompt_id", "prompt", "agents", "reasons"]], out / "quarantine.csv")
-    write_fates(NAME, _fates(hearing, kept), fates)
-    write_json(hearing.results(suites), out / RESULTS)
+    write_fates(NAME, _fates(checked, kept), fates)
+    write_json(checked.results(suites), out / RESULTS)
 
 
 def _written(row: Mapping[Hashable, Any]) -> str:
@@ -155,36 +155,37 @@ def _written(row: Mapping[Hashable, Any]) -> str:
     return "".join([row["candidate"] or "", *figures])
 
 
-def _fates(hearing: Hearing, kept: pd.DataFrame) -> list[Fate]:
+def _fates(checked: TableCheck, kept: StageRows) -> list[Fate]:
     """One for each text of each id in the table; it is kept where one of its outcomes is."""
-    rows = hearing.rows[hearing.rows["joined"] == 0]
-    aside = rows[ROW].isin(hearing.reasons)
+    rows = checked.rows[checked.rows["joined"] == 0]
+    aside = rows[ROW].isin(checked.reasons)
     text = rows.groupby(["prompt_id", "prompt"], sort=False, dropna=False).ngroup()
     put_aside = aside.groupby(text).sum().tolist()
     outcomes = aside.groupby(text).size().tolist()
     first = rows[ROW].where(aside, 0).groupby(text).max().tolist()
-    cells = dict(zip(kept["prompt_id"], kept["agents"], strict=True))
+    labelled = kept.labelled()
+    best = dict(zip(labelled["prompt_id"], labelled["agents"], strict=True))
     about = rows.drop_duplicates(["prompt_id", "prompt"])[["prompt_id", "prompt", LINE]].to_numpy().tolist()
     return [
-        _fate(name or "", words or "", line, cells, lost, of, hearing.reasons.get(row, [""]))
+        _fate(name or "", words or "", line, best, lost, of, checked.reasons.get(row, [""]))
         for (name, words, line), lost, of, row in zip(about, put_aside, outcomes, first, strict=True)
     ]
 
 
 def _fate(
-    name: str, text: str, line: int, cells: Mapping[str, str], aside: int, of: int, reasons: Sequence[str]
+    name: str, text: str, line: int, best: Mapping[str, str], aside: int, of: int, reasons: Sequence[str]
 ) -> Fate:
     if aside == of:
         return fate_of(name, text, QUARANTINED, reason="; ".join(reasons), line=line)
     reason = f"{aside} of {of} outcomes in quarantine: {reasons[0]}" if aside else ""
-    return fate_of(name, text, KEPT, reason=reason, agents=cells[name], line=line)
+    return fate_of(name, text, KEPT, reason=reason, agents=best[name], line=line)
 
 
-def _stop_where_failed(hearing: Hearing, params: OutcomeValidationParams, out: Path, first_page: Path) -> None:
+def _stop_where_failed(checked: TableCheck, params: ModelValidationParams, out: Path, first_page: Path) -> None:
     """Each file is held to the limit by itself, so that a broken one does not hide behind a large one."""
-    lines = hearing.rows.drop_duplicates(ROW)
+    lines = checked.rows.drop_duplicates(ROW)
     for file, rows in lines.groupby(FILE, observed=True):
-        put_aside = rows[rows[ROW].isin(hearing.reasons)]
+        put_aside = rows[rows[ROW].isin(checked.reasons)]
         if len(put_aside) and (
             len(put_aside) > params.max_quarantined_share * len(rows) or len(put_aside) == len(rows)
         ):
@@ -192,27 +193,27 @@ def _stop_where_failed(hearing: Hearing, params: OutcomeValidationParams, out: P
             raise InputError(
                 f"{len(put_aside)} of {len(rows)} rows of {file} are in quarantine, over the limit of "
                 f"{params.max_quarantined_share:.1%} (models.validate.max_quarantined_share); the first is line "
-                f"{first[LINE]}: {hearing.reasons[int(first[ROW])][0]}; mend the rows in {out / 'quarantine.csv'}, "
+                f"{first[LINE]}: {checked.reasons[int(first[ROW])][0]}; mend the rows in {out / 'quarantine.csv'}, "
                 f"or see {first_page}"
             )
-    hearing.stop_at_critical(f"{first_page}, {out / RESULTS}")
+    checked.stop_at_critical(f"{first_page}, {out / RESULTS}")
 
 
-def _summary(hearing: Hearing, kept: pd.DataFrame, joining: pd.DataFrame) -> Summary:
-    lines = hearing.rows.drop_duplicates(ROW)
+def _summary(checked: TableCheck, prompts: int) -> Summary:
+    lines = checked.rows.drop_duplicates(ROW)
     labels = "label" in lines.columns and bool(lines["label"].notna().any())
     return {
         "shape": LABELS if labels else "outcomes",
         "rows": len(lines),
-        "quarantined": len(hearing.reasons),
-        "prompts": len(kept),
-        "candidates": int(hearing.kept.loc[hearing.kept["joined"] == 0, "candidate"].nunique()),
-        "joining": int(hearing.kept.loc[hearing.kept["joined"] == 1, "candidate"].nunique()),
-        "rules": len(hearing.judgements),
-        "failed": sum(not judgement.success for judgement in hearing.judgements),
-        "warnings": len(hearing.failed(WARNING)),
+        "quarantined": len(checked.reasons),
+        "prompts": prompts,
+        "candidates": int(checked.kept.loc[checked.kept["joined"] == 0, "candidate"].nunique()),
+        "joining": int(checked.kept.loc[checked.kept["joined"] == 1, "candidate"].nunique()),
+        "rules": len(checked.rule_results),
+        "failed": sum(not result.success for result in checked.rule_results),
+        "warnings": len(checked.failed(WARNING)),
     }
 
 
 if __name__ == "__main__":
-    run_stage_of(MODELS, NAME, lambda track: validate_outcomes(track.read(NAME, OutcomeValidationParams), track.stages))
+    run_stage_of(MODELS, NAME, lambda track: validate(track.read(NAME, ModelValidationParams), track.stages))

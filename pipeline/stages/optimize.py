@@ -15,8 +15,8 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.data.holdout_predictions import truth_in
-from pipeline.data.outcome_encoding import best_in
-from pipeline.data.outcomes import SEPARATOR, Outcomes
+from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.data.stage_rows import read_rows
 from pipeline.encoders.engine_files import DESCRIPTION, ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
@@ -29,7 +29,7 @@ from pipeline.routers.systems import open_router
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track
-from pipeline.runtime.tables import read_table, sha256_folder, write_json
+from pipeline.runtime.tables import sha256_folder, write_json
 from pipeline.runtime.track import AGENTS, Track
 
 NAME = "optimize"
@@ -61,9 +61,10 @@ def optimize(params: OptimizeParams, run: RunParams, track: Track = AGENTS) -> S
         write_json({"format": FORMAT, "precision": NO_ENCODER}, engine / DESCRIPTION)
         write_json({"precision": NO_ENCODER, "prompts": 0, "differing": []}, out / COMPARISON)
         return {"precision": NO_ENCODER, "engine_sha256": sha256_folder(engine)}
-    rows = read_table(track.stages / track.learnt).drop(columns="line")
+    learnt = read_rows(track, track.learnt)
+    rows = learnt.labelled()
     real = rows[rows["parents"] == ""].reset_index(drop=True) if "parents" in rows.columns else rows
-    comparison = compare_precisions(router, _held_out(track, router.candidates), params)
+    comparison = compare_precisions(router, _held_out(track, router.candidates), params, learnt.graded)
     comparison["fp32_differs_from_torch"] = _export(router.scorer.embedding, engine, comparison["precision"], real)
     if params.training_rows:
         _write_training_rows(trained, engine, real, params.training_rows, run)
@@ -72,18 +73,21 @@ def optimize(params: OptimizeParams, run: RunParams, track: Track = AGENTS) -> S
 
 
 def compare_precisions(
-    router: CalibratedRouter, held_out: dict[str, pd.DataFrame], params: OptimizeParams
+    router: CalibratedRouter,
+    held_out: dict[str, pd.DataFrame],
+    params: OptimizeParams,
+    graded: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """int8 beside fp32 on held-out rows: the headline figure of each, the loss with its paired 95 % interval, and what
     is routed differently.
 
-    `held_out` has a table for each precision: prompt_id, agents, and a probability a candidate. Graded outcomes are
-    compared by quality first: that is where a precision can differ.
+    `held_out` has a table for each precision: prompt_id, agents, and a probability a candidate. Where outcomes were
+    `graded`, they are compared by quality first: that is where a precision can differ.
     """
     if not params.int8 or not len(held_out[FP32]):
         return {"precision": FP32, "prompts": len(held_out[FP32]), "differing": [], "reason": "int8 was not measured"}
     names = list(router.candidates)
-    first = headline(_truth(router, held_out[FP32]))
+    first = headline(truth_in(held_out[FP32], names, graded))
     quality = {which: table[names].to_numpy(np.float32) for which, table in held_out.items()}
     policy = router.policy if isinstance(router.policy, SubsetPolicy) else BestPolicy()
     chosen = {which: policy.choose(values) for which, values in quality.items()}
@@ -106,11 +110,6 @@ def compare_precisions(
         "largest_difference": round(float(np.abs(quality[FP32] - quality[INT8]).max()), 6),
         "differing": _differing(held_out[FP32], chosen, names),
     }
-
-
-def _truth(router: CalibratedRouter, rows: pd.DataFrame) -> Outcomes:
-    """What the labels say; a router that chooses subsets learnt from labels."""
-    return truth_in(rows, router.candidates, labels=isinstance(router.policy, SubsetPolicy))
 
 
 def _differing(rows: pd.DataFrame, chosen: dict[str, Any], names: list[str]) -> list[dict[str, str]]:
@@ -159,7 +158,7 @@ def _write_training_rows(trained: Path, engine: Path, rows: pd.DataFrame, most: 
     reading = open_router(trained, engine=engine, threads=run.threads).read([str(text) for text in kept["prompt"]])
     if reading is None:
         raise RuntimeError("a router with an encoder reads prompts")
-    agents = [best_in(str(text)) for text in kept["agents"]]
+    agents = [split_agents(str(text)) for text in kept["agents"]]
     rows_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
 
 

@@ -11,15 +11,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
-from pipeline.data.outcome_encoding import JOINING, with_outcomes
 from pipeline.data.outcomes import Outcomes
-from pipeline.data.stage_rows import outcomes_on
+from pipeline.data.stage_rows import JOINING, StageRows, of_prompts, read_joining, read_rows
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams
@@ -48,30 +46,26 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
     Raises:
         InputError: no train row or no holdout row is left.
     """
-    rows = read_table(track.stages / track.valid).drop(columns="line")
-    held_out = rows["prompt_id"].isin(read_holdout(Path(params.holdout)))
-    train, holdout = rows[~held_out].reset_index(drop=True), rows[held_out].reset_index(drop=True)
-    if train.empty or holdout.empty:
+    rows = read_rows(track, track.valid)
+    held_out = rows.prompts["prompt_id"].isin(read_holdout(Path(params.holdout))).to_numpy()
+    train, holdout = rows.where(~held_out), rows.where(held_out)
+    if not len(train) or not len(holdout):
         raise InputError(
             f"{params.holdout} leaves {len(train)} rows to train on and {len(holdout)} to hold out; mend it, or draw "
             f"one anew with 'python -m pipeline.stages.split {track.name} draw'"
         )
     if track is MODELS:
-        holdout = _set_apart_joining(track, holdout)
-    train = train.assign(fold=make_folds(outcomes_on(track, train).quality, params.folds, seed))
-    write_table(train, track.stages / NAME / "train.parquet")
-    write_table(holdout, track.stages / NAME / "holdout.parquet")
-    fates = fates_of_rows(train, KEPT, TRAIN) + fates_of_rows(holdout, KEPT, HOLDOUT)
+        joining = read_joining("validate")
+        write_table(of_prompts(joining, train.prompts), track.stages / NAME / JOINING)
+        holdout = holdout.joined_by(joining)
+    folds = make_folds(train.outcomes().quality, params.folds, seed)
+    train = StageRows(train.prompts.assign(fold=folds), train.graded)
+    train.write(track.stages / NAME / "train.parquet")
+    holdout.write(track.stages / NAME / "holdout.parquet")
+    fates = fates_of_rows(train.labelled(), KEPT, TRAIN) + fates_of_rows(holdout.labelled(), KEPT, HOLDOUT)
     write_fates(NAME, fates, track.stages / FATES.name)
-    return {"train": len(train), "holdout": len(holdout), "holdout_version": holdout_version(holdout)}
-
-
-def _set_apart_joining(track: Track, holdout: pd.DataFrame) -> pd.DataFrame:
-    """Write what later candidates did on train rows; return the holdout with what they did there."""
-    joining = pd.read_parquet(track.stages / "validate" / JOINING)
-    held_out = joining["prompt_id"].isin(holdout["prompt_id"])
-    write_table(joining[~held_out].reset_index(drop=True), track.stages / NAME / JOINING)
-    return with_outcomes(holdout, joining)
+    version = holdout_version(holdout.prompts, holdout.graded)
+    return {"train": len(train), "holdout": len(holdout), "holdout_version": version}
 
 
 def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[str, ...]:
@@ -103,8 +97,11 @@ def _draw(track: Track) -> None:
     place = Path(params.holdout)
     if place.exists():
         raise InputError(f"{place} exists and is frozen; a new holdout is a decision: remove the file first")
-    rows = read_table(PROMPTS if track is AGENTS else track.stages / track.valid, required=("prompt_id", "agents"))
-    ids = draw_holdout(outcomes_on(track, rows), params, run.seed)
+    if track is AGENTS:
+        rows = StageRows(read_table(PROMPTS, required=("prompt_id", "agents")))
+    else:
+        rows = read_rows(track, track.valid)
+    ids = draw_holdout(rows.outcomes(), params, run.seed)
     write_text("# Ids of the frozen holdout: never trained on, tuned on or chosen by.\n" + "\n".join(ids) + "\n", place)
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
-from pipeline.data.stage_rows import outcomes_on
+from pipeline.data.stage_rows import read_rows
 from pipeline.metrics.multilabel import headline, macro_f1
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
@@ -22,7 +22,7 @@ from pipeline.routers.systems import new_router
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track, shows_progress
-from pipeline.runtime.tables import read_table, sha256_folder, write_json, write_table
+from pipeline.runtime.tables import sha256_folder, write_json, write_table
 from pipeline.runtime.track import AGENTS, Track
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
         InputError: unknown router or encoder.
     """
     out = track.stages / NAME
-    rows = read_table(track.stages / track.learnt).drop(columns="line")
-    outcomes = outcomes_on(track, rows)
+    learnt = read_rows(track, track.learnt)
+    rows, outcomes = learnt.labelled(), learnt.outcomes()
     if "parents" in rows.columns:
         outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
     folds = rows["fold"].to_numpy() % params.folds

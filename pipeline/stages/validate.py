@@ -22,9 +22,10 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.stage import STAGES, Summary, run_stage
 from pipeline.runtime.tables import LINE, read_table, write_json, write_table
+from pipeline.validation import derived_outcome_tables
 from pipeline.validation import derived_prompt_tables as tables
-from pipeline.validation.expectations import CRITICAL, Judge, Suite, read_suites
-from pipeline.validation.quarantine import RESULTS, Hearing
+from pipeline.validation.expectations import CRITICAL, Suite, SuiteRunner, read_suites
+from pipeline.validation.quarantine import RESULTS, TableCheck
 
 NAME = "validate"
 PROMPTS = Path("data/prompts.csv")
@@ -53,52 +54,52 @@ def validate(params: ValidationParams) -> Summary:
         stale.unlink(missing_ok=True)
     taxonomy = [agent.name for agent in read_agents()]
     holdout = read_holdout()
-    suites = read_suites(tables.TABLES, tables.TABLES_WITH_LINES, others=tables.OUTCOME_TABLES)
+    suites = read_suites(tables.TABLES, tables.TABLES_WITH_LINES, others=derived_outcome_tables.OUTCOME_TABLES)
     rows = read_table(PROMPTS)
-    judge = Judge(suites, CONTEXT, DOCS)
-    hearing = hear(rows, judge, taxonomy, holdout, params)
-    _write(hearing, suites)
-    first_page = judge.write_docs()
-    _stop_where_failed(hearing, params, first_page)
-    write_table(hearing.kept, OUT / "prompts.parquet")
-    return _summary(hearing)
+    runner = SuiteRunner(suites, CONTEXT, DOCS)
+    checked = check_table(rows, runner, taxonomy, holdout, params)
+    _write(checked, suites)
+    first_page = runner.write_docs()
+    _stop_where_failed(checked, params, first_page)
+    write_table(checked.kept, OUT / "prompts.parquet")
+    return _summary(checked)
 
 
-def hear(
-    rows: pd.DataFrame, judge: Judge, taxonomy: list[str], holdout: tuple[str, ...], params: ValidationParams
-) -> Hearing:
+def check_table(
+    rows: pd.DataFrame, runner: SuiteRunner, taxonomy: list[str], holdout: tuple[str, ...], params: ValidationParams
+) -> TableCheck:
     """Judge the file, then each row, then the sound rows against one another, then what is left of them."""
-    hearing = Hearing(rows)
-    hearing.take(judge.judge(tables.PROMPTS_FILE, rows.drop(columns=LINE)), rows)
-    if hearing.failed(CRITICAL):
-        return Hearing(rows.iloc[:0], hearing.judgements)
+    checked = TableCheck(rows)
+    checked.record(runner.run(tables.PROMPTS_FILE, rows.drop(columns=LINE)), rows)
+    if checked.failed(CRITICAL):
+        return TableCheck(rows.iloc[:0], checked.rule_results)
     forgotten = {digest for _, digest in forgotten_rows(Path())}
     for name, table in (
         (tables.PROMPT_ROWS, tables.prompt_rows(rows, forgotten)),
         (tables.LABELS, tables.labels(rows)),
     ):
-        hearing.take(judge.judge(name, table, LINE, {"taxonomy": taxonomy}), table)
-    if hearing.kept.empty:
-        return hearing
-    vectors = embed_for_comparison(list(hearing.kept["prompt"]), params.encoder)
-    table = tables.duplicates(hearing.kept, vectors, holdout)
+        checked.record(runner.run(name, table, LINE, {"taxonomy": taxonomy}), table)
+    if checked.kept.empty:
+        return checked
+    vectors = embed_for_comparison(list(checked.kept["prompt"]), params.encoder)
+    table = tables.duplicates(checked.kept, vectors, holdout)
     limit = {"near_duplicate_cosine": params.near_duplicate_cosine}
-    hearing.take(judge.judge(tables.DUPLICATES, table, LINE, limit), table)
+    checked.record(runner.run(tables.DUPLICATES, table, LINE, limit), table)
     for name, table, where in (
-        (tables.KEPT_PROMPTS, tables.kept_prompts(hearing.kept), LINE),
-        (tables.HOLDOUT, tables.holdout_ids(holdout, rows, hearing.kept), "prompt_id"),
-        (tables.AGENTS, tables.agents(taxonomy, hearing.kept), "agent"),
+        (tables.KEPT_PROMPTS, tables.kept_prompts(checked.kept), LINE),
+        (tables.HOLDOUT, tables.holdout_ids(holdout, rows, checked.kept), "prompt_id"),
+        (tables.AGENTS, tables.agents(taxonomy, checked.kept), "agent"),
     ):
-        hearing.take(judge.judge(name, table, where), table)
-    return hearing
+        checked.record(runner.run(name, table, where), table)
+    return checked
 
 
-def _write(hearing: Hearing, suites: dict[str, Suite]) -> None:
-    put_aside = hearing.quarantined.reindex(columns=[LINE, "prompt_id", "prompt", "agents"])
-    reasons = {line: "; ".join(found) for line, found in hearing.reasons.items()}
+def _write(checked: TableCheck, suites: dict[str, Suite]) -> None:
+    put_aside = checked.quarantined.reindex(columns=[LINE, "prompt_id", "prompt", "agents"])
+    reasons = {line: "; ".join(found) for line, found in checked.reasons.items()}
     write_table(put_aside.assign(reasons=[reasons[line] for line in put_aside[LINE]]), OUT / "quarantine.csv")
-    write_fates(NAME, [_fate(row, reasons.get(row[LINE], "")) for row in hearing.rows.to_dict("records")])
-    write_json(hearing.results(suites), OUT / RESULTS)
+    write_fates(NAME, [_fate(row, reasons.get(row[LINE], "")) for row in checked.rows.to_dict("records")])
+    write_json(checked.results(suites), OUT / RESULTS)
 
 
 def _fate(row: Mapping[Hashable, Any], reason: str) -> Fate:
@@ -106,26 +107,26 @@ def _fate(row: Mapping[Hashable, Any], reason: str) -> Fate:
     return fate_of(row["prompt_id"], row["prompt"], fate, reason=reason, agents=row["agents"], line=row[LINE])
 
 
-def _stop_where_failed(hearing: Hearing, params: ValidationParams, first_page: Path) -> None:
-    put_aside = hearing.quarantined
-    share = len(put_aside) / max(len(hearing.rows), 1)
-    if len(put_aside) and (share > params.max_quarantined_share or hearing.kept.empty):
+def _stop_where_failed(checked: TableCheck, params: ValidationParams, first_page: Path) -> None:
+    put_aside = checked.quarantined
+    share = len(put_aside) / max(len(checked.rows), 1)
+    if len(put_aside) and (share > params.max_quarantined_share or checked.kept.empty):
         line = int(put_aside[LINE].iloc[0])
         raise InputError(
-            f"{len(put_aside)} of {len(hearing.rows)} rows of {PROMPTS} are in quarantine, over the limit of "
+            f"{len(put_aside)} of {len(checked.rows)} rows of {PROMPTS} are in quarantine, over the limit of "
             f"{params.max_quarantined_share:.1%} (validate.max_quarantined_share); the first is line {line}: "
-            f"{hearing.reasons[line][0]}; mend the rows in {OUT / 'quarantine.csv'}, or see {first_page}"
+            f"{checked.reasons[line][0]}; mend the rows in {OUT / 'quarantine.csv'}, or see {first_page}"
         )
-    hearing.stop_at_critical(f"{first_page}, {OUT / RESULTS}")
+    checked.stop_at_critical(f"{first_page}, {OUT / RESULTS}")
 
 
-def _summary(hearing: Hearing) -> Summary:
+def _summary(checked: TableCheck) -> Summary:
     return {
-        "rows": len(hearing.rows),
-        "kept": len(hearing.kept),
-        "quarantined": len(hearing.quarantined),
-        "rules": len(hearing.judgements),
-        "failed": sum(not judgement.success for judgement in hearing.judgements),
+        "rows": len(checked.rows),
+        "kept": len(checked.kept),
+        "quarantined": len(checked.quarantined),
+        "rules": len(checked.rule_results),
+        "failed": sum(not result.success for result in checked.rule_results),
     }
 
 

@@ -12,6 +12,9 @@ from pipeline.runtime.arrays import Binary, Indices
 from pipeline.runtime.tables import LINE, sha256_text
 from pipeline.validation.raw_outcomes import FILE
 
+OUTCOME_TABLES = (OUTCOME_FILE, OUTCOME_ROWS, OUTCOME_KEPT, OUTCOME_PROMPTS, OUTCOME_CANDIDATES) = (
+    "outcome_file", "outcome_rows", "outcome_kept", "outcome_prompts", "outcome_candidates"
+)  # fmt: skip
 _ENOUGH = 50
 """On fewer prompts a share of zeros says nothing of a parser."""
 _BILLED_ROWS, _BILLED_SHARE = 20, 0.95

@@ -21,11 +21,6 @@ from pipeline.runtime.tables import LINE, sha256_text
 TABLES_WITH_LINES = (PROMPT_ROWS, LABELS, DUPLICATES)
 """Tables in which each row comes from one row of prompts.csv, so that a rule may put that row aside."""
 
-OUTCOME_TABLES = (OUTCOME_FILE, OUTCOME_ROWS, OUTCOME_KEPT, OUTCOME_PROMPTS, OUTCOME_CANDIDATES) = (
-    "outcome_file", "outcome_rows", "outcome_kept", "outcome_prompts", "outcome_candidates"
-)  # fmt: skip
-"""What is judged of an outcome table; `judged_outcomes` derives them."""
-
 ABSENT, QUARANTINED, KEPT = "absent", "quarantined", "kept"
 
 

@@ -1,4 +1,4 @@
-"""Rules about tables: suites under version control in, judged by Great Expectations, plain judgements out.
+"""Rules about tables: suites under version control in, run by Great Expectations, plain results out.
 
 The suites are Great Expectations' own JSON, one file a table; the `meta` of each expectation carries the
 rule's name, its severity and why it is there. No other module knows Great Expectations.
@@ -60,7 +60,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RuleResult:
     """How a table fared under one rule; `observed` is what a whole-table rule measured, else None."""
 
     rule: Rule
@@ -125,8 +125,8 @@ def _rule(suite: str, entry: dict[str, Any], path: Path) -> Rule:
     return Rule(meta["rule"], suite, meta["severity"], meta["why"], kwargs.get("column", columns[-1]))
 
 
-class Judge:
-    """Great Expectations with a file context of its own, made anew; `write_docs` renders all that was judged.
+class SuiteRunner:
+    """Great Expectations with a file context of its own, made anew; `write_docs` renders all that was run.
 
     Raises:
         InputError: Great Expectations refuses an expectation of a suite.
@@ -143,10 +143,10 @@ class Judge:
             self._context = _open_context(context, docs)
             self._definitions = {suite.name: _define(self._context, suite) for suite in suites.values()}
 
-    def judge(
+    def run(
         self, name: str, frame: pd.DataFrame, where: str | None = None, parameters: Mapping[str, Any] | None = None
-    ) -> list[Judgement]:
-        """Judge a table by its suite, a judgement a rule, in the suite's order.
+    ) -> list[RuleResult]:
+        """Run the suite of a table; one result a rule, in the suite's order.
 
         `where` is the column that tells where a failing value stands. `parameters` fill the suite's $PARAMETERs.
 
@@ -167,7 +167,7 @@ class Judge:
             except _refusals() as error:
                 raise InputError(f"{suite.path} cannot be evaluated ({_one_line(error)}); mend it") from error
         found: dict[str, Any] = {_meta(item)["rule"]: item for item in answer.results}
-        return [_judgement(rule, found[rule.name], where, suite.path) for rule in suite.rules]
+        return [_rule_result(rule, found[rule.name], where, suite.path) for rule in suite.rules]
 
     def write_docs(self) -> Path:
         """Render the suites and results as HTML that needs no network; returns the first page."""
@@ -218,7 +218,7 @@ def _define(context: Any, suite: Suite) -> Any:
     return context.validation_definitions.add_or_update(definition)
 
 
-def _judgement(rule: Rule, item: Any, where: str | None, path: Path) -> Judgement:
+def _rule_result(rule: Rule, item: Any, where: str | None, path: Path) -> RuleResult:
     result: dict[str, Any] = item.to_json_dict()["result"]
     counted = int(result.get("unexpected_count") or 0)
     if not result or (not item.success and not counted and "observed_value" not in result):
@@ -230,7 +230,7 @@ def _judgement(rule: Rule, item: Any, where: str | None, path: Path) -> Judgemen
     if isinstance(observed, float) and not math.isfinite(observed):
         raise InputError(f"{path}: rule '{rule.name}' measured {observed}; give it a table with rows")
     failures = tuple(Failure(entry[str(where)], entry.get(rule.column)) for entry in listed)
-    return Judgement(rule, bool(item.success) and not failures, observed, failures)
+    return RuleResult(rule, bool(item.success) and not failures, observed, failures)
 
 
 def _meta(item: Any) -> dict[str, Any]:

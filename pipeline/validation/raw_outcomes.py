@@ -1,4 +1,4 @@
-"""Outcome tables as they stand, before they are judged: one frame of rows from the table and from later candidates.
+"""Outcome tables as they stand, before any rule is run: one frame of rows from the table and from later candidates.
 
 Nothing is refused here. What cannot be read as a figure or a text becomes a column that a rule can fail on.
 """
@@ -20,7 +20,7 @@ from pipeline.runtime.tables import LINE, read_table
 ROW, FILE = "row", "file"
 """`row` numbers the rows of all files from 1; a label row is several outcomes of one number."""
 
-JOINING = ("prompt_id", "candidate", "quality")
+JOINING_COLUMNS = ("prompt_id", "candidate", "quality")
 ENDINGS = (".csv", ".parquet", ".jsonl")
 _SHOWN = 60
 
@@ -55,7 +55,7 @@ def gathered(table: Path, frame: pd.DataFrame, files: Sequence[Path], agents: Se
     parts = [_of_file(first, table, joined=0)]
     text = first.dropna(subset=["prompt_id"]).drop_duplicates("prompt_id").set_index("prompt_id")["prompt"]
     for path in files:
-        part = _graded(read_table(path, required=JOINING))
+        part = _graded(read_table(path, required=JOINING_COLUMNS))
         part["prompt"] = part["prompt"].where(part["prompt"].notna(), part["prompt_id"].map(text)).astype(object)
         part[ROW] += int(parts[-1][ROW].max())
         parts.append(_of_file(part, path, joined=1))

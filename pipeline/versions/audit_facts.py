@@ -21,7 +21,7 @@ from pipeline.data.fates import (
     TRAIN,
 )
 from pipeline.data.label_reviews import COLUMNS
-from pipeline.data.outcome_encoding import named_in
+from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import AGENTS, Track, track_of
@@ -39,10 +39,10 @@ IN_FORCE, SUPERSEDED, STALE = "in force", "superseded", "stale"
 
 @dataclass(frozen=True)
 class AgentRows:
-    """The rows whose label names one agent, or that have an outcome of one language model: how many had each fate, how
-    many taught the router or test it.
+    """The rows whose label names one agent, or on which one language model did best: how many had each fate, how many
+    taught the router or test it.
 
-    A row of two agents counts under both.
+    A row of two agents, or of two models that did equally well, counts under both.
     """
 
     agent: str
@@ -158,7 +158,7 @@ def count_agents(rows: pd.DataFrame, names: list[str]) -> tuple[AgentRows, ...]:
     """The same by agent: the known ones in their order, then others that a row in quarantine may name."""
     found: dict[str, Counter[str]] = {name: Counter() for name in names}
     for row in rows[["agents", "fate", "taught", "split"]].to_dict("records"):
-        for agent in dict.fromkeys(named_in(str(row["agents"])) or (NO_AGENT,)):
+        for agent in dict.fromkeys(split_agents(str(row["agents"])) or (NO_AGENT,)):
             count = found.setdefault(agent, Counter())
             count.update([str(row["fate"])])
             count["taught rows"] += bool(row["taught"])
@@ -217,8 +217,8 @@ def chosen_rows(facts: VersionFacts, which: RowFilter) -> pd.DataFrame:
     rows = facts.rows
     if which.agent:
         wanted = () if which.agent == NO_AGENT else (which.agent,)
-        rows = rows[[which.agent in named_in(str(cell)) or named_in(str(cell)) == wanted
-                     for cell in rows["agents"]]]  # fmt: skip
+        named = [split_agents(str(cell)) for cell in rows["agents"]]
+        rows = rows[[which.agent in names or names == wanted for names in named]]
     for column, value in (("fate", which.fate), ("split", which.split)):
         if value:
             rows = rows[rows[column] == value]

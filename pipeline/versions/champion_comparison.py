@@ -73,7 +73,7 @@ def rematch(challenger: Contender, champion: Contender, dataset: Path, params: P
     learnt = lineage[lineage["taught"] & (lineage["method"].fillna("") == "") & (lineage["split"] == TRAIN)]
     track = track_of(challenger.run_key)
     if track is MODELS:
-        graded = model_gates.evidence_of(predictions, report, len(learnt), (who, choices))
+        graded = model_gates.evidence_of(predictions, challenger.folder.graded(), report, len(learnt), (who, choices))
         return model_gates.against_champion(graded, track.read("gate", ModelGateParams, params), seed)
     names = tuple(agent.name for agent in read_agents(challenger.folder.root / EVIDENCE / "agents.yaml"))
     evidence = evidence_of(names, learnt["agents"], predictions, report, (who, choices))

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.data.stage_rows import JOINING, outcomes_beside
 from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
-from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
-from pipeline.runtime.track import Track, track_of
+from pipeline.runtime.track import MODELS, Track, track_of
+from pipeline.versions.outcome_cells import best_in, graded_in
 from pipeline.versions.provenance import Build, Provenance, read_provenance, statement
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ FOLDER, SIGNATURE = "router", "router.sig"
 DESCRIPTION = "router.json"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
+OUTCOMES = "outcomes.parquet"
+"""What was graded on the prompts of a models' version: learnt from, joined by and judged on."""
 NEIGHBOURS = "knn.safetensors"
 DISPENSABLE = f"{ENGINE}/{TRAINING_ROWS}"
 VECTORS = (NEIGHBOURS, DISPENSABLE)
@@ -63,10 +67,20 @@ def assemble(clone: Path, build: Build, folder: Path) -> Path:
         suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "line"])
         write_table(suspects, evidence / SUSPECTS)
         shutil.copyfile(clone / _REVIEWS, evidence / Path(_REVIEWS).name)
+    if track is MODELS:
+        write_table(_graded(stages, track), evidence / OUTCOMES)
     write_json(summaries(stages), evidence / SUMMARIES)
     content = statement(build, digests(folder))
     write_whole(folder / PROVENANCE, lambda path: path.write_bytes(content))
     return folder
+
+
+def _graded(stages: Path, track: Track) -> pd.DataFrame:
+    """Every outcome that a night learnt from, took in later or judged by."""
+    import pandas as pd
+
+    learnt, held_out = (outcomes_beside(stages / name) for name in (track.learnt, track.held_out))
+    return pd.concat([pd.read_parquet(path) for path in (learnt, stages / "split" / JOINING, held_out)])
 
 
 def made_at(clone: Path, track: Track, name: str) -> Path:
@@ -97,6 +111,11 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in named.items() if name != PROVENANCE}
 
 
+def has_cells(evidence: Path) -> bool:
+    """Whether a version is one of the models' track from before outcomes had a table of their own."""
+    return not any((evidence / name).is_file() for name in (OUTCOMES, SUSPECTS))
+
+
 @dataclass(frozen=True)
 class VersionFolder:
     """Reads a version's folder. Every reader raises VerificationFailed where a file is missing or damaged."""
@@ -121,7 +140,25 @@ class VersionFolder:
             raise VerificationFailed(f"{self.root / PROVENANCE} cannot be read; do not use that version") from error
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the evidence's tables."""
+        """One of the evidence's tables; where older versions wrote outcomes as text, with the best candidates."""
+        table = self._table(name)
+        if name in (LINEAGE, PREDICTIONS) and has_cells(self.root / EVIDENCE):
+            return table.assign(agents=[best_in(str(cell)) for cell in table["agents"]])
+        return table
+
+    def graded(self) -> pd.DataFrame:
+        """The outcomes by which a models' version was judged, and in later ones those that it learnt from.
+
+        Columns: `prompt_id, candidate, quality, cost`.
+        """
+        if not has_cells(self.root / EVIDENCE):
+            return self._table(OUTCOMES)
+        try:
+            return graded_in(self._table(PREDICTIONS))
+        except (TableError, KeyError) as error:
+            raise VerificationFailed(f"{self.root / EVIDENCE / PREDICTIONS} cannot be read ({error})") from error
+
+    def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
         path = self.root / EVIDENCE / name

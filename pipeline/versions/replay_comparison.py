@@ -86,7 +86,7 @@ def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
     after = pd.read_parquet(clone / track.stages / "evaluate" / "predictions.parquet").set_index(_KEY)
     after = after.loc[before.index]
     ours, theirs = (named_matrix(cells, names) for cells in (before["chosen"], after["chosen"]))
-    first = headline(truth_in(recorded, names, labels=track is AGENTS))
+    first = headline(truth_in(recorded, names, None if track is AGENTS else folder.graded()))
     change = np.abs(before[list(names)].to_numpy() - after[list(names)].to_numpy())
     return Drift(
         prompts=len(before),

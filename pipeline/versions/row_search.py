@@ -1,4 +1,4 @@
-"""Whether a file holds given rows: a table by their ids and texts, any other text by the beginnings of the texts.
+"""Whether a file holds given rows: a table by ids, texts or outcomes, any other text by the beginnings of the texts.
 
 Files are known by their content, not by their name, since DVC's objects have none.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ID, PROMPT, PARENTS = "prompt_id", "prompt", "parents"
+_GRADED = {ID, "candidate", "quality"}
 _PARQUET = b"PAR1"
 _BLOCK = 4096
 _SHORTEST, _LONGEST = 12, 90
@@ -42,13 +43,18 @@ class SoughtRows:
         return frozenset(map(str, table.loc[table[ID].isin(self.ids), PROMPT]))
 
     def are_in(self, content: bytes) -> bool:
-        """Whether a file's bytes hold a text of these rows. An id alone, as in a table of fates, is no text."""
+        """Whether a file's bytes hold a text or a graded outcome of these rows.
+
+        An id alone, as in a table of fates, is neither.
+        """
         from pandas.api.types import is_numeric_dtype
 
         table = _table(content)
         if table is None:
             return is_searchable(content) and self._in_text(content.decode("utf-8", "replace"))
         if {ID, PROMPT} <= set(table.columns) and (self._named(table) | table[PROMPT].isin(self.texts)).any():
+            return True
+        if set(table.columns) >= _GRADED and table[ID].isin(self.ids).any():
             return True
         others = [name for name in table.columns if name != PROMPT and not is_numeric_dtype(table[name])]
         return any(self._in_text("\n".join(table[name].astype(str))) for name in others)

@@ -16,12 +16,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import sha256_file, write_text, write_whole
+from pipeline.versions.folder import has_cells
+from pipeline.versions.outcome_cells import best_in
 
 RELEASE = 1
 SOUND, MISSING, DAMAGED = "sound", "missing", "damaged"
@@ -153,9 +155,8 @@ class TraceIndex:
             f"insert into states (digest, {', '.join(COLUMNS)}) values ({marks})", (digest, *facts)
         )
         number = int(added.lastrowid or 0)
-        # Of a language model's outcome, `name=quality@cost`, the name alone is looked up.
         for table, names in (("parents", row.parents), ("agents", row.agents)):
-            pairs = {(part.rpartition("=")[0] or part, number) for part in names.split(SEPARATOR) if part}
+            pairs = {(part, number) for part in names.split(SEPARATOR) if part}
             self._connection.executemany(f"insert into {table} values (?, ?)", sorted(pairs))
         return number
 
@@ -165,7 +166,7 @@ def _row(facts: list[Any]) -> RowState:
 
 
 def lineage_rows(path: Path) -> Iterator[RowState]:
-    """The rows of a lineage table, a batch at a time, so that memory does not grow with it.
+    """The rows of a version's lineage, a batch at a time, so that memory does not grow with it.
 
     Raises:
         SwitchtenderError: the table cannot be read.
@@ -173,11 +174,13 @@ def lineage_rows(path: Path) -> Iterator[RowState]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shown = best_in if has_cells(path.parent) else str
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(COLUMNS), use_threads=False):
                 for *texts, taught in zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True):
-                    yield _row([*(value or "" for value in texts), bool(taught)])
+                    row = _row([*(value or "" for value in texts), bool(taught)])
+                    yield replace(row, agents=shown(row.agents))
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise SwitchtenderError(f"{path} cannot be read ({reason}); see 'switchtender verify'") from error

@@ -61,7 +61,10 @@ def test_status_audit_trace_and_verify_tell_of_the_models(project: Sandbox, firs
     assert all(word in json.dumps(audit) for word in (first["run_key"], "data/outcomes.csv"))
     assert ask(project, "verify", "1", "--track", "models")
     rows = ask(project, "trace", "code-001", "--track", "models")
-    assert "coder=1@0.004" in json.dumps(rows)
+    assert [version["agents"] for version in rows["versions"]] == [["coder"]]
+    with opened(Versions(Project(project.root).on(MODELS), "model-router").number("1")) as folder:
+        graded = folder.graded().set_index(["prompt_id", "candidate"])
+    np.testing.assert_allclose(graded.loc[("code-001", "coder")], [1, 0.004], rtol=1e-6)
     assert project.run("status", "--track", "agents").returncode == 0
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.data.pool import Candidate, offered, read_pool
+from pipeline.data.pool import PoolCandidate, offered, read_pool
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_file
 from pipeline.serving.engine.log import log
@@ -30,7 +30,7 @@ class PoolFile:
         self._stamp: Stamp | None = None
         self._digest = sha256_file(path)
 
-    def of(self, candidates: Sequence[str]) -> tuple[Candidate, ...]:
+    def of(self, candidates: Sequence[str]) -> tuple[PoolCandidate, ...]:
         """The entries of these candidates, in their order; the file is read again where it has changed.
 
         Raises:
@@ -58,7 +58,7 @@ class PoolFile:
             self._stamp = stamp
             self._refuse(f"{' '.join(str(error).split())[:300]}; the pool read before holds")
 
-    def _take(self, pool: tuple[Candidate, ...], digest: str, candidates: Sequence[str]) -> None:
+    def _take(self, pool: tuple[PoolCandidate, ...], digest: str, candidates: Sequence[str]) -> None:
         offered(pool, candidates)
         self._pool, self._digest, self.trouble = pool, digest, ""
         log("pool", path=str(self.path), sha256=digest, candidates=len(pool))

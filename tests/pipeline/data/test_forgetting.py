@@ -7,7 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.data.forgetting import Forgotten, cut, forgotten_rows, with_forgotten, without_ids, without_rows
+from pipeline.data.forgetting import (
+    ForgottenRow,
+    files_without_rows,
+    forgotten_rows,
+    with_forgotten,
+    without_ids,
+    without_rows,
+)
 from pipeline.runtime.errors import TableError
 from pipeline.versions.row_search import SoughtRows
 
@@ -50,19 +57,19 @@ def _project(root: Path) -> Path:
 
 def test_a_cut_names_only_files_that_change(tmp_path: Path) -> None:
     root = _project(tmp_path)
-    assert {path.name for path in cut(root, ["p1"]).files} == {"prompts.csv", "label_reviews.csv"}
-    assert {path.name for path in cut(root, ["p2"]).files} == {"prompts.csv", "holdout.txt"}
-    assert {path.name for path in cut(root, ["p3"]).files} == {"prompts.csv"}
-    assert cut(root, ["p4"]).files == {}
+    assert {path.name for path in files_without_rows(root, ["p1"]).files} == {"prompts.csv", "label_reviews.csv"}
+    assert {path.name for path in files_without_rows(root, ["p2"]).files} == {"prompts.csv", "holdout.txt"}
+    assert {path.name for path in files_without_rows(root, ["p3"]).files} == {"prompts.csv"}
+    assert files_without_rows(root, ["p4"]).files == {}
     assert (root / "data/prompts.csv").read_text().count("\n") == 4
 
 
 def test_a_text_is_listed_once(tmp_path: Path) -> None:
     root = _project(tmp_path)
     assert forgotten_rows(root) == []
-    first = Forgotten("p1", "ab", "2026-11-22", "Ana, <a@x>", 'request "17"')
+    first = ForgottenRow("p1", "ab", "2026-11-22", "Ana, <a@x>", 'request "17"')
     (root / "data/forgotten.csv").write_bytes(with_forgotten(root, [first]))
-    again = with_forgotten(root, [first, Forgotten("p1", "cd", "2026-11-23", "b", "more")])
+    again = with_forgotten(root, [first, ForgottenRow("p1", "cd", "2026-11-23", "b", "more")])
     assert again.decode().splitlines() == [
         "prompt_id,text_sha256,forgotten_on,by,reason",
         'p1,ab,2026-11-22,"Ana, <a@x>","request ""17"""',
@@ -95,6 +102,15 @@ def test_an_id_without_a_text_is_no_holding(tmp_path: Path) -> None:
     assert not ROWS.are_in(_parquet(path, prompt_id=["p1"], text_sha256=["ab"]))
     assert ROWS.are_in(_parquet(path, prompt_id=["p1"], reason=[f"prompt_length ({TEXT!r})"]))
     assert not ROWS.are_in(b"prompt_id,agents\np1,a\n")
+
+
+def test_a_graded_outcome_of_a_row_is_a_holding_without_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "train_outcomes.parquet"
+    facts = {"candidate": ["a", "b"], "quality": [0.5, 1.0], "cost": [None, 0.1]}
+    assert ROWS.are_in(_parquet(path, prompt_id=["p9", "p1"], **facts))
+    assert not ROWS.are_in(_parquet(path, prompt_id=["p9", "p10"], **facts))
+    assert ROWS.are_in(b"prompt_id,candidate,quality\np1,a,1\n")
+    assert not ROWS.are_in(b"prompt_id,candidate,score\np1,a,1\n")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sandbox import ROOT
 
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
-from pipeline.data.pool import Candidate
+from pipeline.data.pool import PoolCandidate
 from pipeline.data.prices import Priced
 from pipeline.evaluation.scoring import score
 from pipeline.policies.policy import BestPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
@@ -42,13 +42,13 @@ def prices(**changes: tuple[float, float]) -> tuple[Priced, ...]:
     return tuple(Priced(name=n, usd_per_million_in=a, usd_per_million_out=b) for n, (a, b) in known.items())
 
 
-def pool(changes: dict[str, Any] | None = None, **entries: dict[str, Any]) -> tuple[Candidate, ...]:
+def pool(changes: dict[str, Any] | None = None, **entries: dict[str, Any]) -> tuple[PoolCandidate, ...]:
     """The three candidates, and others, with what is said of each by name."""
     made = []
     for name in (*NAMES, *(name for name in entries if name not in NAMES)):
         usd_in, usd_out = PRICES.get(name, (1.0, 1.0))
         facts = {"usd_per_million_in": usd_in, "usd_per_million_out": usd_out, "context_tokens": 100_000, "owner": "us"}
-        made.append(Candidate.model_validate({"name": name, **facts, **entries.get(name, {})}))
+        made.append(PoolCandidate.model_validate({"name": name, **facts, **entries.get(name, {})}))
     return tuple(made)
 
 

@@ -116,7 +116,7 @@ def sections_read() -> dict[str, set[str]]:
     # Gates and validation of the two tracks read each a section of its own model.
     return {name: models for name, models in found.items() if name} | {
         "gate": {"GateParams"}, "models.gate": {"ModelGateParams"},
-        "validate": {"ValidationParams"}, "models.validate": {"OutcomeValidationParams"},
+        "validate": {"ValidationParams"}, "models.validate": {"ModelValidationParams"},
     }  # fmt: skip
 
 

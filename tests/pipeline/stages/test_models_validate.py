@@ -17,23 +17,30 @@ import pytest
 from sandbox import ROOT
 
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
-from pipeline.data.outcome_encoding import outcomes_of_rows
+from pipeline.data.stage_rows import outcomes_of
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text, write_table
-from pipeline.stages import models_validate as outcome_validation
-from pipeline.stages.models_validate import CANDIDATES, DOCS, OutcomeValidationParams, hear, validate_outcomes
-from pipeline.validation import derived_prompt_tables as judged_tables
-from pipeline.validation.expectations import CRITICAL, ROW, WARNING, Judge, read_suites
-from pipeline.validation.quarantine import Hearing
+from pipeline.stages import models_validate as stage
+from pipeline.stages.models_validate import CANDIDATES, DOCS, ModelValidationParams, check_table, validate
+from pipeline.validation import derived_outcome_tables as tables
+from pipeline.validation.derived_prompt_tables import TABLES as PROMPT_TABLES
+from pipeline.validation.expectations import CRITICAL, ROW, WARNING, SuiteRunner, read_suites
+from pipeline.validation.quarantine import TableCheck
 
 DATA = ROOT / "data"
 TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")
 TABLE, STAGES = Path("data/outcomes.csv"), Path("var/models")
-PARAMS = OutcomeValidationParams(table=str(TABLE), max_quarantined_share=0.02)
+PARAMS = ModelValidationParams(table=str(TABLE), max_quarantined_share=0.02)
 NAMES = ("big", "middle", "small", "tiny")
 Frame = pd.DataFrame
 Spoil = Callable[[Frame], Frame | None]
 """Changes a table in place, or returns another one."""
+
+
+def written() -> tuple[Frame, Frame]:
+    """The prompts and the outcomes that the stage wrote."""
+    prompts, graded = (pd.read_parquet(STAGES / f"validate/{name}.parquet") for name in ("rows", "rows_outcomes"))
+    return prompts, graded
 
 
 def sound(prompts: int = 120) -> Frame:
@@ -61,29 +68,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> SuiteRunner:
     """One Great Expectations context for all the examples below."""
     folder = tmp_path_factory.mktemp("gx")
-    suites = read_suites(
-        judged_tables.OUTCOME_TABLES, (judged_tables.OUTCOME_ROWS,), DATA / "expectations", judged_tables.TABLES
-    )
-    return Judge(suites, folder / "gx", folder / "docs")
+    suites = read_suites(tables.OUTCOME_TABLES, (tables.OUTCOME_ROWS,), DATA / "expectations", PROMPT_TABLES)
+    return SuiteRunner(suites, folder / "gx", folder / "docs")
 
 
 @pytest.fixture
-def quick(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(runner: SuiteRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole stage, without rendering anew what the shared context has judged before."""
-    monkeypatch.setattr(outcome_validation, "Judge", lambda *_: judge)
-    monkeypatch.setattr(judge, "write_docs", lambda: DOCS / "index.html")
+    monkeypatch.setattr(stage, "SuiteRunner", lambda *_: runner)
+    monkeypatch.setattr(runner, "write_docs", lambda: DOCS / "index.html")
 
 
-def heard(frame: Frame, judge: Judge) -> Hearing:
+def check(frame: Frame, runner: SuiteRunner) -> TableCheck:
     write_table(frame, TABLE)
-    return hear(TABLE, judge)
+    return check_table(TABLE, runner)
 
 
-def broken(hearing: Hearing) -> set[str]:
-    return {judgement.rule.name for judgement in hearing.judgements if not judgement.success}
+def broken(checked: TableCheck) -> set[str]:
+    return {result.rule.name for result in checked.rule_results if not result.success}
 
 
 def cell(column: str, value: object, row: int = 60) -> Spoil:
@@ -134,31 +139,35 @@ FEW = {"enough_outcomes_per_candidate"}
 
 
 @pytest.mark.parametrize(("rule", "spoil"), ROW_EXAMPLES)
-def test_an_outcome_that_breaks_a_rule_is_put_aside_under_that_rule(rule: str, spoil: Spoil, judge: Judge) -> None:
+def test_an_outcome_that_breaks_a_rule_is_put_aside_under_that_rule(
+    rule: str, spoil: Spoil, runner: SuiteRunner
+) -> None:
     frame = sound()
     spoil(frame)
-    hearing = heard(frame, judge)
-    assert broken(hearing) - FEW == {rule}
-    (row,) = hearing.reasons
-    aside = hearing.quarantined.iloc[0]
+    checked = check(frame, runner)
+    assert broken(checked) - FEW == {rule}
+    (row,) = checked.reasons
+    aside = checked.quarantined.iloc[0]
     assert aside["line"] == (63 if rule == "one_text_for_an_id" else 62)
-    assert [reason.split(" (")[0] for reason in hearing.reasons[row]] == [rule]
-    assert len(hearing.kept) == len(frame) - 1
+    assert [reason.split(" (")[0] for reason in checked.reasons[row]] == [rule]
+    assert len(checked.kept) == len(frame) - 1
 
 
-def test_what_cannot_be_read_is_shown(judge: Judge) -> None:
+def test_what_cannot_be_read_is_shown(runner: SuiteRunner) -> None:
     frame = sound()
     frame.loc[60, "quality"], frame.loc[64, "prompt"] = "quite good", "Another text"
-    reasons = heard(frame, judge).reasons
+    reasons = check(frame, runner).reasons
     assert reasons[61] == ["quality_readable (quite good)"]
     assert len(reasons) == 1 + 3, "the first text of an id stays, right or wrong"
     assert reasons[66] == ["one_text_for_an_id (data/outcomes.csv, line 66)"]
 
 
-def test_an_empty_cost_is_unknown_and_a_zero_without_one_is_an_answer_where_nobody_is_billed(judge: Judge) -> None:
+def test_an_empty_cost_is_unknown_and_a_zero_without_one_is_an_answer_where_nobody_is_billed(
+    runner: SuiteRunner,
+) -> None:
     frame = sound()
     frame["cost"] = ["0" if i % 4 == 0 else "" for i in range(len(frame))]
-    assert not broken(heard(frame, judge))
+    assert not broken(check(frame, runner))
 
 
 # --- Rules about the whole: rule, how the table is spoilt, what is told.
@@ -240,7 +249,7 @@ def test_a_table_that_is_doubtful_as_a_whole_stops_the_stage_or_is_told(
     write_table(frame if spoilt is None else spoilt, TABLE)
     if rule in severities(CRITICAL):
         with pytest.raises(InputError) as stop:
-            validate_outcomes(PARAMS, STAGES)
+            validate(PARAMS, STAGES)
         message = str(stop.value)
         assert message.startswith(f"rule '{rule}' failed: ")
         assert told in message
@@ -249,7 +258,7 @@ def test_a_table_that_is_doubtful_as_a_whole_stops_the_stage_or_is_told(
         assert stop.value.exit_code == 2
         assert not (STAGES / "validate/rows.parquet").exists()
     else:
-        assert validate_outcomes(PARAMS, STAGES)["warnings"] == 1
+        assert validate(PARAMS, STAGES)["warnings"] == 1
     assert {result["rule"] for result in results() if result["success"] is False} == {rule} | others
     assert (STAGES / "validate/quarantine.csv").exists()
 
@@ -260,11 +269,7 @@ def results() -> list[dict[str, Any]]:
 
 
 def suites() -> dict[str, Any]:
-    return dict(
-        read_suites(
-            judged_tables.OUTCOME_TABLES, (judged_tables.OUTCOME_ROWS,), DATA / "expectations", judged_tables.TABLES
-        )
-    )
+    return dict(read_suites(tables.OUTCOME_TABLES, (tables.OUTCOME_ROWS,), DATA / "expectations", PROMPT_TABLES))
 
 
 def severities(wanted: str) -> set[str]:
@@ -281,14 +286,14 @@ def test_every_rule_has_an_example_that_breaks_it() -> None:
     assert {example[0] for example in WHOLE_EXAMPLES} == severities(CRITICAL) | severities(WARNING)
 
 
-def test_a_weak_candidate_fails_where_the_others_fail_and_is_no_parse_failure(judge: Judge) -> None:
+def test_a_weak_candidate_fails_where_the_others_fail_and_is_no_parse_failure(runner: SuiteRunner) -> None:
     """Half of the prompts are hard: there everybody fails, the weak one always."""
     frame = sound(400)
     hard = np.repeat(np.random.default_rng(1).random(400) < 0.5, len(NAMES))
     chance = np.tile([0.5, 0.4, 0.3, 0.0], 400)
     wrong = np.random.default_rng(2).random(len(frame)) > chance
     frame.loc[hard & wrong, "quality"] = 0.0
-    assert not broken(heard(frame, judge))
+    assert not broken(check(frame, runner))
 
 
 # --- The stage as a whole.
@@ -304,16 +309,18 @@ def test_sound_outcomes_become_a_row_a_prompt_and_each_output_is_the_same_bytes_
     frame.loc[60, "quality"] = 7
     frame = frame.drop(index=4).reset_index(drop=True)
     write_table(frame, TABLE)
-    summary = validate_outcomes(PARAMS, STAGES)
+    summary = validate(PARAMS, STAGES)
     assert summary == {
         "shape": "outcomes", "rows": 479, "quarantined": 1, "prompts": 120, "candidates": 4, "joining": 0,
         "rules": 27, "failed": 1, "warnings": 0,
     }  # fmt: skip
-    rows = pd.read_parquet(STAGES / "validate/rows.parquet")
-    assert rows.columns.tolist() == ["prompt_id", "prompt", "agents", "line", "dataset"]
+    rows, graded = written()
+    assert rows.columns.tolist() == ["prompt_id", "prompt", "line", "dataset"]
+    assert graded.columns.tolist() == ["prompt_id", "candidate", "quality", "cost"]
+    assert len(graded) == 478
     assert rows["prompt_id"].tolist() == [f"q{i}" for i in range(120)]
     assert rows["line"].tolist()[:3] == [2, 6, 9]
-    found = outcomes_of_rows(rows)
+    found = outcomes_of(rows, graded)
     assert found.candidates == NAMES
     expected = (
         frame.drop(index=59).pivot(index="prompt_id", columns="candidate", values="quality").loc[rows["prompt_id"]]
@@ -322,9 +329,9 @@ def test_sound_outcomes_become_a_row_a_prompt_and_each_output_is_the_same_bytes_
     np.testing.assert_allclose(found.cost[0], [0.02, 0.01, 0.002, 0.001], rtol=1e-6)
     joining = pd.read_parquet(STAGES / "validate/joining.parquet")
     assert len(joining) == 0
-    assert joining.columns.tolist() == rows.columns.tolist()
+    assert joining.dtypes.tolist() == graded.dtypes.tolist()
     first = outputs()
-    validate_outcomes(PARAMS, STAGES)
+    validate(PARAMS, STAGES)
     assert outputs() == first
     pages = {path.name for path in DOCS.rglob("*.html")}
     assert {"index.html", "outcome_rows.html", "outcome_candidates.html"} <= pages
@@ -338,7 +345,7 @@ def test_an_outcome_in_quarantine_keeps_file_line_and_reasons_and_its_prompt_goe
     frame.loc[61, ["quality", "cost"]] = ["7", "-1"]
     frame.loc[range(80, 84), "quality"] = "?"
     write_table(frame, TABLE)
-    validate_outcomes(PARAMS, STAGES)
+    validate(PARAMS, STAGES)
     with (STAGES / "validate/quarantine.csv").open(encoding="utf-8", newline="") as file:
         aside = list(csv.DictReader(file))
     assert [(row["file"], row["line"], row["prompt_id"]) for row in aside] == [
@@ -351,8 +358,9 @@ def test_an_outcome_in_quarantine_keeps_file_line_and_reasons_and_its_prompt_goe
     assert fates.loc["q15", "reason"] == "1 of 4 outcomes in quarantine: quality_in_range (7)"
     assert fates.loc["q20", "fate"] == QUARANTINED
     assert fates.loc["q20", "line"] == 86
-    assert fates.loc["q15", "agents"].startswith("big=")
-    assert "middle" not in fates.loc["q15", "agents"]
+    graded = written()[1].query("prompt_id == 'q15'")
+    assert graded["candidate"].tolist() == ["big", "small", "tiny"]
+    assert fates.loc["q15", "agents"] == "|".join(graded.query("quality == 1")["candidate"])
 
 
 @pytest.mark.usefixtures("quick")
@@ -363,7 +371,7 @@ def test_too_many_outcomes_in_quarantine_stop_the_stage() -> None:
     with pytest.raises(
         InputError, match=r"30 of 480 rows of data/outcomes\.csv .* limit of 2\.0%.*is line 32: qual"
     ) as stop:
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
     assert stop.value.exit_code == 2
     assert "\n" not in str(stop.value)
     assert len(read_table(STAGES / "validate/quarantine.csv")) == 30
@@ -375,12 +383,13 @@ def test_too_many_outcomes_in_quarantine_stop_the_stage() -> None:
 def test_every_file_format_gives_the_same_rows(ending: str) -> None:
     frame = sound().astype({"quality": float, "cost": float})
     write_table(frame, TABLE)
-    validate_outcomes(PARAMS, STAGES)
-    expected = pd.read_parquet(STAGES / "validate/rows.parquet").drop(columns="line")
+    validate(PARAMS, STAGES)
+    prompts, outcomes = written()
     write_table(frame.astype({"candidate": "category"}), TABLE.with_suffix(f".{ending}"))
-    validate_outcomes(PARAMS.model_copy(update={"table": f"data/outcomes.{ending}"}), STAGES)
-    found = pd.read_parquet(STAGES / "validate/rows.parquet")
-    assert found.drop(columns="line").equals(expected)
+    validate(PARAMS.model_copy(update={"table": f"data/outcomes.{ending}"}), STAGES)
+    found = written()
+    assert found[0].drop(columns="line").equals(prompts.drop(columns="line"))
+    assert found[1].equals(outcomes)
 
 
 @pytest.mark.usefixtures("quick")
@@ -389,7 +398,7 @@ def test_a_prompt_that_is_no_text_is_put_aside_not_a_crash() -> None:
     lines = [json.dumps(row) for row in frame.to_dict("records")]
     lines[3] = json.dumps({**frame.loc[3].to_dict(), "prompt": ["a", "list"], "quality": {"score": 1}})
     Path("data/outcomes.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    validate_outcomes(PARAMS.model_copy(update={"table": "data/outcomes.jsonl"}), STAGES)
+    validate(PARAMS.model_copy(update={"table": "data/outcomes.jsonl"}), STAGES)
     aside = read_table(STAGES / "validate/quarantine.csv")
     assert aside["reasons"].tolist() == ["outcome_prompt_present; quality_readable ({'score': 1})"]
     assert pd.read_csv(STAGES / "validate/quarantine.csv")["line"].tolist() == [4]
@@ -398,10 +407,10 @@ def test_a_prompt_that_is_no_text_is_put_aside_not_a_crash() -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_missing_or_shapeless_table_is_one_line() -> None:
     with pytest.raises(TableError, match=re.escape("data/outcomes.csv does not exist")):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
     TABLE.write_text("prompt_id,prompt\np1,a\n", encoding="utf-8")
     with pytest.raises(InputError, match="rule 'outcome_columns' failed"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
 
 
 # --- A label table.
@@ -412,12 +421,12 @@ SHIPPED = PARAMS.model_copy(update={"table": "data/prompts.csv"})
 @pytest.mark.usefixtures("quick")
 def test_labels_are_outcomes_of_one_and_zero_at_the_agents_costs() -> None:
     shutil.copy(DATA / "prompts.csv", "data")
-    summary = validate_outcomes(SHIPPED, STAGES)
+    summary = validate(SHIPPED, STAGES)
     assert (summary["rows"], summary["candidates"], summary["failed"]) == (502, 20, 0)
-    rows = pd.read_parquet(STAGES / "validate/rows.parquet")
+    rows, graded = written()
     table = read_table(DATA / "prompts.csv")
     assert rows["line"].tolist() == table["line"].tolist()
-    found = outcomes_of_rows(rows)
+    found = outcomes_of(rows, graded)
     right = [
         "|".join(name for name, level in zip(found.candidates, row, strict=True) if level) for row in found.quality
     ]
@@ -436,7 +445,7 @@ def test_a_label_of_nobody_known_or_named_twice_puts_its_row_aside(label: str, r
     table.loc[10, "agents"] = label
     write_table(table, Path("data/prompts.csv"))
     (line,) = read_table(Path("data/prompts.csv"))["line"].iloc[[10]]
-    assert validate_outcomes(SHIPPED, STAGES)["quarantined"] == 1
+    assert validate(SHIPPED, STAGES)["quarantined"] == 1
     (aside,) = read_table(STAGES / "validate/quarantine.csv").to_dict("records")
     assert (aside["agents"], aside["prompt_id"]) == (label, table.loc[10, "prompt_id"])
     assert aside["reasons"].startswith(reason)
@@ -458,19 +467,20 @@ def put_candidate(frame: Frame, name: str = "late.csv") -> Path:
 
 
 @pytest.mark.usefixtures("quick")
-def test_candidates_that_joined_later_are_set_apart_in_the_same_shape() -> None:
+def test_outcomes_of_candidates_that_joined_later_are_set_apart() -> None:
     write_table(sound(), TABLE)
     put_candidate(joining(prompts=100, cost=0.5))
     put_candidate(joining("later"), "later.parquet")
-    summary = validate_outcomes(PARAMS, STAGES)
+    summary = validate(PARAMS, STAGES)
     assert (summary["candidates"], summary["joining"]) == (4, 2)
-    rows, later = (pd.read_parquet(STAGES / f"validate/{name}.parquet") for name in ("rows", "joining"))
-    assert outcomes_of_rows(rows).candidates == NAMES
-    assert later.columns.tolist() == rows.columns.tolist()
-    assert later["prompt_id"].tolist() == rows["prompt_id"].tolist()
-    assert later[["prompt", "line", "dataset"]].equals(rows[["prompt", "line", "dataset"]])
-    assert later["agents"].tolist()[:2] == ["late=0@0.5|later=0", "late=1@0.5|later=1"]
-    assert later["agents"].tolist()[-1] == "later=1"
+    rows, graded = written()
+    later = pd.read_parquet(STAGES / "validate/joining.parquet")
+    assert outcomes_of(rows, graded).candidates == NAMES
+    found = outcomes_of(rows, later)
+    assert found.candidates == ("late", "later")
+    np.testing.assert_array_equal(found.quality[:2], [[0, 0], [1, 1]])
+    np.testing.assert_array_equal(found.cost[:2], [[0.5, np.nan], [0.5, np.nan]])
+    np.testing.assert_array_equal(found.quality[-1], [np.nan, 1])
 
 
 @pytest.mark.usefixtures("quick")
@@ -479,7 +489,7 @@ def test_a_row_of_a_later_candidate_that_does_not_fit_is_put_aside_with_its_file
     frame = joining()
     frame.loc[0, "prompt_id"] = "nowhere"
     path = put_candidate(frame)
-    validate_outcomes(PARAMS, STAGES)
+    validate(PARAMS, STAGES)
     (aside,) = read_table(STAGES / "validate/quarantine.csv").to_dict("records")
     assert (aside["file"], aside["prompt_id"]) == (path.as_posix(), "nowhere")
     assert "joining_prompt_known" in aside["reasons"]
@@ -491,17 +501,17 @@ def test_a_contradictory_candidate_file_stops_the_stage_by_its_own_name() -> Non
     write_table(sound(), TABLE)
     put_candidate(joining(prompt="Something else?"))
     with pytest.raises(InputError, match=r"120 of 120 rows of data/candidates/late\.csv .*one_text_for_an_id"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
     put_candidate(joining("big"))
     with pytest.raises(InputError, match=r"rows of data/candidates/late\.csv .*(pair_once|joining_candidate_new)"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
     assert "joining_candidate_new" in (STAGES / "validate/quarantine.csv").read_text(encoding="utf-8")
     put_candidate(joining(quality="?"))
     with pytest.raises(InputError, match="quality_readable"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
     put_candidate(joining().drop(columns="quality"))
     with pytest.raises(TableError, match=r"late\.csv lacks the column 'quality'"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
 
 
 @pytest.mark.usefixtures("quick")
@@ -509,7 +519,7 @@ def test_a_later_candidate_with_hardly_any_outcome_stops_the_stage() -> None:
     write_table(sound(), TABLE)
     put_candidate(joining(prompts=3))
     with pytest.raises(InputError, match="rule 'enough_outcomes_per_candidate' failed: 1 unexpected, late: 3"):
-        validate_outcomes(PARAMS, STAGES)
+        validate(PARAMS, STAGES)
 
 
 # --- Larger tables.
@@ -519,7 +529,7 @@ def test_a_later_candidate_with_hardly_any_outcome_stops_the_stage() -> None:
 def test_a_hundred_thousand_outcomes_pass() -> None:
     frame = sound(25_000).astype({"quality": float, "cost": float})
     write_table(frame, TABLE.with_suffix(".parquet"))
-    summary = validate_outcomes(PARAMS.model_copy(update={"table": "data/outcomes.parquet"}), STAGES)
+    summary = validate(PARAMS.model_copy(update={"table": "data/outcomes.parquet"}), STAGES)
     assert (summary["rows"], summary["prompts"], summary["failed"]) == (100_000, 25_000, 0)
 
 
@@ -531,6 +541,6 @@ def test_a_real_table_passes_without_a_warning(name: str, prompts: int, candidat
     path = TABLES / f"{name}.parquet"
     if not path.is_file():
         pytest.skip(f"{name}.parquet is not in {TABLES}; name its folder in SWITCHTENDER_TABLES")
-    summary = validate_outcomes(PARAMS.model_copy(update={"table": str(path)}), STAGES)
+    summary = validate(PARAMS.model_copy(update={"table": str(path)}), STAGES)
     assert (summary["prompts"], summary["candidates"]) == (prompts, candidates)
     assert (summary["quarantined"], summary["failed"]) == (0, 0)

@@ -23,9 +23,10 @@ from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text
 from pipeline.stages import validate as validation
-from pipeline.stages.validate import DOCS, OUT, PROMPTS, Hearing, ValidationParams, hear, validate
-from pipeline.validation import derived_prompt_tables as judged_tables
-from pipeline.validation.expectations import CRITICAL, ROW, Judge, Suite, read_suites
+from pipeline.stages.validate import DOCS, OUT, PROMPTS, TableCheck, ValidationParams, check_table, validate
+from pipeline.validation import derived_prompt_tables as tables
+from pipeline.validation.derived_outcome_tables import OUTCOME_TABLES
+from pipeline.validation.expectations import CRITICAL, ROW, Suite, SuiteRunner, read_suites
 
 DATA = ROOT / "data"
 PARAMS = ValidationParams(encoder="minilm", near_duplicate_cosine=0.92, max_quarantined_share=0.02)
@@ -83,26 +84,26 @@ def dataset() -> Dataset:
 
 
 def read_shipped(folder: Path) -> dict[str, Suite]:
-    return read_suites(judged_tables.TABLES, judged_tables.TABLES_WITH_LINES, folder, judged_tables.OUTCOME_TABLES)
+    return read_suites(tables.TABLES, tables.TABLES_WITH_LINES, folder, OUTCOME_TABLES)
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> SuiteRunner:
     """One Great Expectations context for all the examples below."""
     folder = tmp_path_factory.mktemp("gx")
     suites = read_shipped(DATA / "expectations")
-    return Judge(suites, folder / "gx", folder / "docs")
+    return SuiteRunner(suites, folder / "gx", folder / "docs")
 
 
-def heard(dataset: Dataset, judge: Judge) -> Hearing:
+def check(dataset: Dataset, runner: SuiteRunner) -> TableCheck:
     """Judge a dataset as the stage does, without its outputs."""
     dataset.write()
     taxonomy = [agent.name for agent in read_agents()]
-    return hear(read_table(PROMPTS), judge, taxonomy, read_holdout(), PARAMS)
+    return check_table(read_table(PROMPTS), runner, taxonomy, read_holdout(), PARAMS)
 
 
-def broken(hearing: Hearing) -> set[str]:
-    return {judgement.rule.name for judgement in hearing.judgements if not judgement.success}
+def broken(checked: TableCheck) -> set[str]:
+    return {result.rule.name for result in checked.rule_results if not result.success}
 
 
 # --- Rules that put a row aside: rule, how the dataset is spoilt; each returns the row that must go.
@@ -188,15 +189,15 @@ ROW_EXAMPLES: list[tuple[str, Callable[[Dataset], Row]]] = [
 
 @pytest.mark.parametrize(("rule", "spoil"), ROW_EXAMPLES)
 def test_a_row_that_breaks_a_rule_is_put_aside_under_that_rule(
-    rule: str, spoil: Callable[[Dataset], Row], dataset: Dataset, judge: Judge
+    rule: str, spoil: Callable[[Dataset], Row], dataset: Dataset, runner: SuiteRunner
 ) -> None:
     row = spoil(dataset)
-    hearing = heard(dataset, judge)
-    assert broken(hearing) == {rule}
-    assert list(hearing.reasons) == [dataset.line(row)]
-    assert [reason.split(" (")[0] for reason in hearing.reasons[dataset.line(row)]] == [rule]
-    assert hearing.quarantined["prompt"].tolist() == [row["prompt"]]
-    assert len(hearing.kept) == len(dataset.rows) - 1
+    checked = check(dataset, runner)
+    assert broken(checked) == {rule}
+    assert list(checked.reasons) == [dataset.line(row)]
+    assert [reason.split(" (")[0] for reason in checked.reasons[dataset.line(row)]] == [rule]
+    assert checked.quarantined["prompt"].tolist() == [row["prompt"]]
+    assert len(checked.kept) == len(dataset.rows) - 1
 
 
 # --- Rules that stop the night: rule, how the dataset is spoilt.
@@ -284,13 +285,13 @@ def test_a_dataset_that_breaks_a_critical_rule_stops_the_stage(
     spoil: Callable[[Dataset], None],
     observed: str,
     dataset: Dataset,
-    judge: Judge,
+    runner: SuiteRunner,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spoil(dataset)
     dataset.write()
-    monkeypatch.setattr(validation, "Judge", lambda *_: judge)
-    monkeypatch.setattr(judge, "write_docs", lambda: DOCS / "index.html")  # a shared context has all earlier pages
+    monkeypatch.setattr(validation, "SuiteRunner", lambda *_: runner)
+    monkeypatch.setattr(runner, "write_docs", lambda: DOCS / "index.html")  # a shared context has all earlier pages
     with pytest.raises(InputError) as stop:
         validate(PARAMS)
     message = str(stop.value)
@@ -386,10 +387,10 @@ def test_a_dataset_with_no_sound_row_stops_also_where_any_share_is_borne(dataset
     assert {result["rule"] for result in results() if result["success"] is None} >= {"enough_prompts", "holdout_sound"}
 
 
-def test_a_row_like_a_quarantined_one_is_kept(dataset: Dataset, judge: Judge) -> None:
+def test_a_row_like_a_quarantined_one_is_kept(dataset: Dataset, runner: SuiteRunner) -> None:
     first, second = dataset.train[60:62]
     first["agents"], second["prompt"] = "juggling", first["prompt"]
-    assert list(heard(dataset, judge).reasons) == [dataset.line(first)]
+    assert list(check(dataset, runner).reasons) == [dataset.line(first)]
 
 
 def test_outputs_of_an_earlier_night_do_not_outlive_a_failure(dataset: Dataset) -> None:
@@ -467,7 +468,7 @@ def test_data_docs_ask_no_other_host_and_show_prompts_as_text(dataset: Dataset) 
     dataset.write()
     validate(PARAMS)
     pages = {path: path.read_text(encoding="utf-8") for path in DOCS.rglob("*.html")}
-    assert len(pages) == 1 + 2 * len(judged_tables.TABLES)
+    assert len(pages) == 1 + 2 * len(tables.TABLES)
     assert not [path for path in DOCS.rglob("*") if path.is_file() and path not in pages]
     for page in pages.values():
         assert not re.search(
@@ -478,7 +479,7 @@ def test_data_docs_ask_no_other_host_and_show_prompts_as_text(dataset: Dataset) 
     assert any("&lt;img src=x onerror" in page for page in pages.values())
     index = pages[DOCS / "index.html"]
     links = re.findall(r'href="([^"]+)"', index)
-    assert len(links) == 2 * len(judged_tables.TABLES)
+    assert len(links) == 2 * len(tables.TABLES)
     assert all((DOCS / link).is_file() for link in links)
     assert re.findall(r">(\w+)</a></td><td>failed", index) == ["prompt_rows"]
 
