@@ -6,7 +6,8 @@
       provenance.json   in-toto statement over every file above and all that went in
     router.sig          the signature over `router/`
 
-Law: nothing in the folder changes after it was signed; what is erased later is erased elsewhere.
+Law: nothing in the folder changes after it was signed. Erasing rows removes the files that keep something of training
+prompts (`pipeline/routers/base/training_material.py`), each as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
 from pipeline.runtime.track import Track, track_of
@@ -29,13 +30,6 @@ FOLDER, SIGNATURE = "router", "router.sig"
 DESCRIPTION = "router.json"
 MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
-NEIGHBOURS = "knn.safetensors"
-DISPENSABLE = f"{ENGINE}/{TRAINING_ROWS}"
-VECTORS = (NEIGHBOURS, DISPENSABLE)
-"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes.
-
-Without the second a version still answers, and only says no longer which rows were near.
-"""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",
