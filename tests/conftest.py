@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sandbox import Sandbox, copy_project, make_tiny
 from second_night import SecondNight, change_and_retrain
+from threadpoolctl import threadpool_limits
 
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.calibrated import CalibratedRouter
@@ -23,6 +24,18 @@ def _own_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch and for linear algebra: on data as small as a test's a second one only costs time."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,10 @@ from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
+from pipeline.routers.base.training_material import TRAINING_INDEX
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
-from pipeline.versions.folder import DISPENSABLE, FOLDER, MODEL, PROVENANCE, SIGNATURE, VECTORS, VersionFolder
+from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder
 from pipeline.versions.provenance import CODE, DATA, Material, Provenance
 from pipeline.versions.signing import Difference, signed_files
 
@@ -40,7 +41,7 @@ OWN_FILES = {
 }
 """MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
 MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
-_SPARE = f"{FOLDER}/{MODEL}/{DISPENSABLE}"
+_SPARE = f"{FOLDER}/{MODEL}/{TRAINING_INDEX.file}"
 FAULTS = (MISSING, EXTRA, CHANGED, "cut")
 
 
@@ -160,10 +161,12 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
 
 
 def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
-    """Vectors of prompts that were erased are not missing. Without its neighbour index a version is still refused."""
+    """What was kept of training prompts and was erased is not missing. A version that needs it is still refused."""
     if removal is None:
         return findings
-    gone = {(MISSING, f"{FOLDER}/{MODEL}/{name}") for name in VECTORS}
+    from pipeline.routers.systems import all_training_material  # half a second, which `status` need not wait
+
+    gone = {(MISSING, f"{FOLDER}/{MODEL}/{material.file}") for material in all_training_material()}
     return [
         replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) in gone else found
         for found in findings
@@ -233,10 +236,14 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
         VerificationFailed: names the first file, or the removal log that cannot be trusted.
     """
     faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
-    if any(fault.path == _SPARE for fault in faults):
-        erased = Removed(project).version(version.version, ERASED)
-        faults = [fault for fault in faults if not (erased and (fault.state, fault.path) == (MISSING, _SPARE))]
-    found = next(iter(faults), None)
+    if any(fault.state == MISSING for fault in faults):
+        faults = _erased(faults, Removed(project).version(version.version, ERASED))
+    found = next((fault for fault in faults if (fault.state, fault.path) != (ERASED, _SPARE)), None)
+    if found is not None and found.state == ERASED:
+        raise VerificationFailed(
+            f"version {version.version} answers no more: {found.path} kept training prompts and was erased "
+            f"({found.actual}); promote another version"
+        )
     if found is not None:
         raise VerificationFailed(
             f"version {version.version}: {found.path} is {found.state} (expected {found.expected[:16] or 'nothing'}, "

@@ -20,8 +20,9 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: Holding, who:
 
     `affected` are the tracks of one checkout, each with the versions whose nights saw the rows.
 
-    Signed version folders stay as they are, but for neighbour indexes: such a version cannot answer any more. An
-    unfinished run that held the rows is abandoned, since it cannot go on without what was taken from it.
+    Signed version folders stay as they are, but for the files in which a router keeps something of training prompts:
+    such a version cannot answer any more, unless all it kept is the index of what answers lead back to. An unfinished
+    run that held the rows is abandoned, since it cannot go on without what was taken from it.
 
     Raises:
         SwitchtenderError: something cannot be removed; what was removed is noted, and another try goes on.

@@ -91,11 +91,15 @@ def objects_of(project: Project, version: Version) -> set[str]:
     return found
 
 
+def files_of_working_copy(project: Project) -> list[StoredFile]:
+    """What the working copy's dvc.lock names; nothing where there is none."""
+    lock = project.root / LOCK
+    return list(files_in(project, lock.read_text(encoding="utf-8"))) if lock.is_file() else []
+
+
 def objects_of_working_copy(project: Project) -> set[str]:
     """The dataset that the pointer names, and what the working copy's dvc.lock names."""
-    lock = project.root / LOCK
-    text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-    return {dataset_md5(project)} | {file.md5 for file in files_in(project, text)}
+    return {dataset_md5(project)} | {file.md5 for file in files_of_working_copy(project)}
 
 
 def cached(project: Project) -> set[str]:

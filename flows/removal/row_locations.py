@@ -1,6 +1,7 @@
-"""Where given rows are held outside git's history: DVC objects, the runs' files, MLflow's artifacts, neighbour indexes.
+"""Where given rows are held outside git's history: DVC objects, the runs' files, MLflow's artifacts, routers' files.
 
-Found by content, in every run, also abandoned and unregistered ones. Nothing is changed here.
+Texts are found by content, in every run, also abandoned and unregistered ones. What a router keeps of its training
+prompts without their texts is known by the names that each system declares. Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flows.removal.object_references import (
     cached,
     content_of,
     files_of_run,
+    files_of_working_copy,
     local,
     objects_of,
     objects_of_working_copy,
@@ -26,15 +28,15 @@ from flows.removal.object_references import (
 from flows.workspace.dvc_objects import StoredFile, cache_of, remote_of
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of, folder_of
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.routers.systems import all_training_material, training_material_in
+from pipeline.runtime.errors import SwitchtenderError, listed
 from pipeline.runtime.track import TRACKS, track_of
-from pipeline.versions.folder import EVIDENCE, FOLDER, LINEAGE, MODEL, NEIGHBOURS, VECTORS
+from pipeline.versions.folder import FOLDER, MODEL
 from pipeline.versions.row_search import SoughtRows, is_searchable
 
 DATASET_REMOTE = Path("data/remote")
 _TRAIN = {(track.stages / track.learnt).as_posix() for track in TRACKS.values()}
 _IN_CLONE = (*(track.champion.as_posix() for track in TRACKS.values()), "data", "var")
-_VECTOR_NAMES = {Path(name).name for name in VECTORS}
 _IN_WORKING_COPY = ("var/gx", "var/reports", *(track.stages.as_posix() for track in TRACKS.values()))
 _PAGES = {"gx", "reports"}
 
@@ -72,20 +74,20 @@ def find(project: Project, known: Known) -> Holding:
     Raises:
         SwitchtenderError: a file, store or remote cannot be read, so that nothing may be promised.
     """
-    runs = {key: files_of_run(project, key) for key in run_keys(project)}
-    named = {file.md5 for files in runs.values() for file in files}
+    checkouts = [
+        _Checkout(project.root, files_of_working_copy(project)),
+        *(_Checkout(clone_of(project, key), files_of_run(project, key), key) for key in run_keys(project)),
+    ]
+    named = {file.md5 for checkout in checkouts for file in checkout.files}
     rows = _with_all_texts(project, named, SoughtRows(frozenset(known.ids), frozenset(known.texts)))
     places = Registry(project, "").artifact_places()
     objects = {md5 for md5, content in _objects(project, named) if rows.are_in(content)}
     files = {path for path, content in _files(project, places) if _is_held(path, content, rows)}
-    taught = {row.run_key for row in known.traced if row.taught} | set(_taught(project, runs, objects, files))
-    for key in taught:
-        vectors = {file.md5 for file in runs.get(key, []) if Path(file.path).name in _VECTOR_NAMES}
-        objects |= {
-            md5 for md5 in vectors if any(place.digests(md5) for place in (cache_of(project), remote_of(project)))
-        }
-        files |= set(_vector_files(project, key))
-    models, waiting = _models(known, taught)
+    taught = {row.run_key for row in known.traced if row.taught}
+    learnt = [checkout for checkout in checkouts if checkout.key in taught or checkout.learnt_from(objects, files)]
+    objects |= _material_objects(project, learnt)
+    files |= {path for checkout in learnt for path in _material_files(project, checkout)}
+    models, waiting = material_of_versions(known, taught | {checkout.key for checkout in learnt if checkout.key})
     return Holding(
         rows,
         tuple(sorted(objects - _kept(project, known))),
@@ -93,6 +95,40 @@ def find(project: Project, known: Known) -> Holding:
         tuple(path for path, content in _older_datasets(project, known.dataset) if rows.are_in(content)),
         (*waiting, *_quoting(known, rows), *_elsewhere(project, places)),
     )
+
+
+@dataclass(frozen=True)
+class _Checkout:
+    """Where stages ran: the clone of the run `key`, or the working copy (no key); `files` are those of its dvc.lock."""
+
+    root: Path
+    files: list[StoredFile]
+    key: str = ""
+
+    def learnt_from(self, objects: set[str], files: set[Path]) -> bool:
+        """Whether its training table is among what holds the rows, registered or not."""
+        cloned = any(self.root / name in files for name in _TRAIN)
+        return cloned or any(file.path in _TRAIN and file.md5 in objects for file in self.files)
+
+
+def _material_objects(project: Project, learnt: list[_Checkout]) -> set[str]:
+    """DVC objects in which routers that learnt from the rows keep something of them."""
+    names = {Path(material.file).name for material in all_training_material()}
+    named = {file.md5 for checkout in learnt for file in checkout.files if Path(file.path).name in names}
+    places = (cache_of(project), remote_of(project))
+    return {md5 for md5 in named if any(place.digests(md5) for place in places)}
+
+
+def _material_files(project: Project, checkout: _Checkout) -> Iterator[Path]:
+    """The same files in a checkout, and in the folder that a run assembled."""
+    stages = [(checkout.root / track.stages, track) for track in TRACKS.values()]
+    folders = {
+        folder for at, track in stages for folder in (at / "train" / "router", at / track.router, at / "optimize")
+    }
+    if checkout.key:
+        folders.add(folder_of(project, checkout.key) / FOLDER / MODEL)
+    for folder in sorted(folders):
+        yield from (folder / material.file for material in training_material_in(folder))
 
 
 def _with_all_texts(project: Project, named: set[str], rows: SoughtRows) -> SoughtRows:
@@ -163,39 +199,23 @@ def _is_held(path: Path, content: bytes, rows: SoughtRows) -> bool:
     return rows.are_in(content)
 
 
-def _taught(project: Project, runs: dict[str, list[StoredFile]], objects: set[str], files: set[Path]) -> Iterator[str]:
-    """Runs whose training table holds the rows, registered or not."""
-    for key, named in runs.items():
-        cloned = any(clone_of(project, key) / name in files for name in _TRAIN)
-        if cloned or any(file.path in _TRAIN and file.md5 in objects for file in named):
-            yield key
-
-
-def _vector_files(project: Project, key: str) -> Iterator[Path]:
-    track = track_of(key)
-    stages = clone_of(project, key) / track.stages
-    made = {stages / "train" / "router", stages / track.router, stages / "optimize"}
-    for folder in (*sorted(made), folder_of(project, key) / FOLDER / MODEL):
-        yield from (folder / name for name in VECTORS if (folder / name).is_file())
-
-
-def _models(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
-    """Vectors inside version folders. The neighbour index of a version in service stays, else nothing could answer."""
+def material_of_versions(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
+    """Files of version folders. What a version in service needs to answer stays till another serves, and is named."""
     files: set[Path] = set()
     waiting: list[str] = []
     for version in known.versions:
         place = local(version.source)
-        model = place / "artifacts" / FOLDER / MODEL if place else None
-        if model is None or version.run_key not in taught:
+        if place is None or version.run_key not in taught:
             continue
-        held = {name for name in VECTORS if (model / name).is_file()}
-        if NEIGHBOURS in held and version.run_key in known.in_service:
-            held.remove(NEIGHBOURS)
+        model = place / "artifacts" / FOLDER / MODEL
+        found = training_material_in(model)
+        needed = [material.file for material in found if material.needed and version.run_key in known.in_service]
+        if needed:
             waiting.append(
-                f"version {version.version} serves by its neighbour index; once another version serves, "
-                "run `switchtender forget --erase` again"
+                f"version {version.version} serves, and keeps training prompts in {listed(needed)}; once another "
+                "version serves, run `switchtender forget --erase` again"
             )
-        files |= {model / name for name in held}
+        files |= {model / material.file for material in found if material.file not in needed}
     return files, waiting
 
 
@@ -212,13 +232,18 @@ def _kept(project: Project, known: Known) -> set[str]:
 
 
 def _quoting(known: Known, rows: SoughtRows) -> Iterator[str]:
-    """Signed lineage that quotes a text as the reason of a quarantine."""
+    """Signed files that quote a text: lineage as the reason of a quarantine, a router the beginning of many prompts."""
     affected = {row.run_key for row in known.traced}
     for version in known.versions:
         place = local(version.source)
-        path = place / "artifacts" / FOLDER / EVIDENCE / LINEAGE if place else None
-        if path is not None and version.run_key in affected and path.is_file() and rows.are_in(path.read_bytes()):
-            yield f"the signed lineage of version {version.version} quotes a text as a reason; prune that version"
+        if place is None or version.run_key not in affected:
+            continue
+        folder = place / "artifacts" / FOLDER
+        erasable = {folder / MODEL / material.file for material in training_material_in(folder / MODEL)}
+        for path, content in _texts_under(folder):
+            if path not in erasable and rows.are_in(content):
+                name = path.relative_to(folder).as_posix()
+                yield f"the signed file {name} of version {version.version} quotes a text; prune that version"
 
 
 def _elsewhere(project: Project, places: list[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from pipeline.encoders.quantised import Quantised
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
@@ -40,6 +41,7 @@ class ClassifierScorer(Scorer):
     """
 
     name: ClassVar[str] = "classifier"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = ()
 
     def __init__(self, params: FinetuningParams, seed: int, progress: Progress | None = None) -> None:
         self.params = params

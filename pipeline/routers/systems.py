@@ -13,6 +13,7 @@ from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.base.training_material import TRAINING_INDEX, TrainingMaterial
 from pipeline.routers.baselines.clusters import ClustersScorer
 from pipeline.routers.baselines.knn import NeighboursScorer
 from pipeline.routers.baselines.linear import LinearScorer
@@ -68,6 +69,21 @@ def new_router(
     if system not in SYSTEMS:
         raise InputError(f"unknown router '{system}'; known are {', '.join(SYSTEMS)}")
     return CalibratedRouter(SYSTEMS[system](params, seed, progress), policy, prices)
+
+
+def training_material(system: str) -> tuple[TrainingMaterial, ...]:
+    """The files in which a router of one system keeps something of its training prompts."""
+    return (*SYSTEMS[system](FinetuningParams(), 0, None).training_material, TRAINING_INDEX)
+
+
+def all_training_material() -> tuple[TrainingMaterial, ...]:
+    """The same of all systems, each file once."""
+    return tuple({found.file: found for system in SYSTEMS for found in training_material(system)}.values())
+
+
+def training_material_in(folder: Path) -> tuple[TrainingMaterial, ...]:
+    """The files in a router's folder, or a part of it, that keep something of training prompts."""
+    return tuple(found for found in all_training_material() if (folder / found.file).is_file())
 
 
 def open_router(folder: Path, *, engine: Path | None = None, threads: int = 2) -> CalibratedRouter:

@@ -184,4 +184,5 @@ def _facts(facts: VersionFacts) -> dict[str, Any]:
         "metrics": facts.metrics,
         "gains_over_baselines": facts.gains,
         "gates": list(facts.gates),
+        "training_material": list(facts.training_material),
     }

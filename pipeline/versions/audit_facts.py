@@ -22,6 +22,7 @@ from pipeline.data.fates import (
 )
 from pipeline.data.label_reviews import COLUMNS
 from pipeline.data.outcomes import split_agents
+from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import AGENTS, Track, track_of
@@ -74,7 +75,8 @@ class VersionFacts:
 
     `metrics` and `gains` hold `value, low, high` (95 % bootstrap interval) by metric and by baseline; `suspects` are
     the label suspects, the least credible first; `prompts` counts those of the holdout; `headline` names the metric to
-    show first.
+    show first; `training_material` are the files of the model's folder that keep something of training prompts, by what
+    is there now.
     """
 
     provenance: Provenance
@@ -89,6 +91,7 @@ class VersionFacts:
     prompts: int
     gates: tuple[dict[str, Any], ...]
     headline: str = AGENTS.headline
+    training_material: tuple[str, ...] = ()
 
     @property
     def taught(self) -> int:
@@ -133,6 +136,7 @@ def read_version(folder: VersionFolder) -> VersionFacts:
             prompts=int(report["prompts"]),
             gates=tuple(folder.gates()),
             headline=track.headline,
+            training_material=tuple(found.file for found in training_material_in(folder.model)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise VerificationFailed(

@@ -6,7 +6,8 @@
       provenance.json   in-toto statement over every file above and all that went in
     router.sig          the signature over `router/`
 
-Law: nothing in the folder changes after it was signed; what is erased later is erased elsewhere.
+Law: nothing in the folder changes after it was signed. Erasing rows removes the files that keep something of training
+prompts (`pipeline/routers/base/training_material.py`), each as a whole.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.stage_rows import JOINING, outcomes_beside
-from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
 from pipeline.runtime.track import MODELS, Track, track_of
@@ -33,13 +34,6 @@ MODEL, EVIDENCE, PROVENANCE = "model", "evidence", "provenance.json"
 LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet", "metrics.json", "verdict.json"
 OUTCOMES = "outcomes.parquet"
 """What was graded on the prompts of a models' version: learnt from, joined by and judged on."""
-NEIGHBOURS = "knn.safetensors"
-DISPENSABLE = f"{ENGINE}/{TRAINING_ROWS}"
-VECTORS = (NEIGHBOURS, DISPENSABLE)
-"""What a `knn` router remembers of every prompt, and what answers lead back to: files that erasing rows removes.
-
-Without the second a version still answers, and only says no longer which rows were near.
-"""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",

@@ -124,6 +124,7 @@ def _print_headline(found: Audit) -> None:
     if found.facts is not None:
         made = found.facts.provenance
         fingerprint = [f"{name} {short(value)}" for name, value in made.environment.items()]
+        say(f"  keeps        training prompts in {', '.join(found.facts.training_material) or 'no file'}")
         say(f"  made         {clock(made.started)} to {clock(made.ended)} UTC")
         say(fill(", ".join(fingerprint), WIDTH, initial_indent="  environment  ", subsequent_indent=" " * 15))
 

@@ -22,6 +22,7 @@ from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
 from pipeline.routers.aptitude.training_set import Lesson, Reader
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.base.settings import AptitudeParams
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
 from pipeline.routers.text.prompt_features import Features
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
@@ -44,6 +45,10 @@ class AptitudeScorer(Scorer):
     """
 
     name: ClassVar[str] = "aptitude"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(TENSORS, "a vector of each item of the test, and the answers to it"),
+        TrainingMaterial(FACTS, "ids and digests of the items, and phrases of each task's prompts"),
+    )
 
     def __init__(
         self,

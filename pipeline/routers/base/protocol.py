@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.windows import Embedding
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
@@ -90,10 +91,12 @@ class Scorer(Protocol):
 
     On labels a score is a logit; on graded outcomes it is an expected quality. `embedding` turns prompts to
     vectors, and may be exchanged for a faster one that gives the same; it is None for a system that needs none.
+    `training_material` names every file of `save` that keeps something of training prompts; none for weights alone.
     Where `int8` is given, which quantises an encoder, `cross_fit` leaves in `quantised` what that would cost.
     """
 
     name: ClassVar[str]
+    training_material: ClassVar[tuple[TrainingMaterial, ...]]
     embedding: Embedding | None = None
     int8: Int8 | None = None
     quantised: Quantised | None = None

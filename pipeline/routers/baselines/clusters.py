@@ -14,6 +14,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.baselines.prompt_effects import Decomposed
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
@@ -27,6 +28,9 @@ class ClustersScorer(Scorer):
     """Mean quality of each candidate in the prompt's cluster, shrunk towards its overall mean."""
 
     name: ClassVar[str] = "clusters"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(TENSORS, "the centre of each cluster; of a cluster of one, its vector"),
+    )
 
     def __init__(self, embedding: FrozenEmbedding, seed: int) -> None:
         self.embedding = self.frozen = embedding

@@ -14,6 +14,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.baselines.prompt_effects import Decomposed
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
@@ -35,6 +36,9 @@ class NeighboursScorer(Scorer):
     """
 
     name: ClassVar[str] = "knn"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(TENSORS, "a vector and the qualities of each prompt"),
+    )
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
         self.embedding = self.frozen = embedding

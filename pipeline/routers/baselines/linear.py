@@ -14,6 +14,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import PENALTIES, apply_heads, fit_heads
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "linear.safetensors"
@@ -23,6 +24,7 @@ class LinearScorer(Scorer):
     """Class-balanced logistic regression (labels) or ridge regression (graded) on unit embeddings."""
 
     name: ClassVar[str] = "linear"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = ()
 
     def __init__(self, embedding: FrozenEmbedding) -> None:
         self.embedding = self.frozen = embedding

@@ -15,6 +15,7 @@ from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.tables import write_json
 
@@ -28,6 +29,9 @@ class LexicalScorer(Scorer):
     """Word TF-IDF (one and two words, sublinear) with logistic or ridge regression, tuned on held-out folds."""
 
     name: ClassVar[str] = "tfidf"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(VOCABULARY, "every word and pair of words of all prompts"),
+    )
 
     def __init__(self) -> None:
         self.setting = SETTINGS[1]

@@ -19,6 +19,7 @@ from pipeline.learning.linear_heads import level_scores
 from pipeline.metrics.candidate_means import best_single
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.base.settings import TagsParams
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
 from pipeline.routers.tags.generator import TagGenerator
 from pipeline.routers.tags.scores import Variant
@@ -43,6 +44,10 @@ class TagsScorer(Scorer):
     """
 
     name: ClassVar[str] = "tags"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(TENSORS, "a digest and the tags of each prompt, and centres of its clusters"),
+        TrainingMaterial(FACTS, "phrases of the prompts, which are tags"),
+    )
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import Quantised
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.drift import Drift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
@@ -46,6 +47,10 @@ class TasksScorer(Scorer):
     """
 
     name: ClassVar[str] = "tasks"
+    training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
+        TrainingMaterial(TENSORS, "task and place on the map of each prompt, and centres of tasks"),
+        TrainingMaterial(FACTS, "ids of the prompts, and phrases of each task's"),
+    )
 
     def __init__(
         self, embedding: FrozenEmbedding, seed: int, progress: Progress | None = None, quality_per_usd: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,21 +223,32 @@ def test_the_same_text_under_another_id_stays_in_the_dataset(project: Sandbox, s
     assert any(name.startswith("var/dvc/cache") for name in held_in)
 
 
-def test_neighbour_indexes_go_but_for_that_of_the_version_in_service(project: Sandbox, kept_row: str) -> None:
-    folders = [Path(version.source.removeprefix("file://")) for version in project.versions()]
-    in_service, challenger = (folder / "artifacts/router/model/knn.safetensors" for folder in folders)
-    runs = sorted((project.root / "var/runs").iterdir())
-    copies = [
-        folder / name / "knn.safetensors"
-        for folder in runs
-        for name in ("clone/var/stages/train/router", "router/model")
+def test_what_routers_keep_of_prompts_goes_but_for_what_the_version_in_service_needs(
+    project: Sandbox, kept_row: str
+) -> None:
+    """As if the night had trained other systems, and somebody the same in the working copy."""
+    folders = [
+        Path(version.source.removeprefix("file://")) / "artifacts/router/model" for version in project.versions()
     ]
-    for path in (in_service, challenger, *copies):
-        path.write_bytes(b"\0vectors")
+    runs = sorted((project.root / "var/runs").iterdir())
+    here = project.root / "var/stages"
+    for stage in ("augment", "train"):
+        shutil.copytree(runs[-1] / "clone/var/stages" / stage, here / stage, dirs_exist_ok=True)
+    copies = [folder / name for folder in runs for name in ("clone/var/stages/train/router", "router/model")]
+    made = [*folders, *copies, here / "train/router"]
+    names = ("knn.safetensors", "aptitude.safetensors", "tfidf.json")
+    for path in (folder / name for folder in made for name in names):
+        path.write_bytes(b"\0kept")
+    description = json.loads((folders[1] / "router.json").read_text())
+    prefixed = description | {"prefixes": [text_of(project, kept_row)]}
+    (folders[1] / "router.json").write_text(json.dumps(prefixed))
     done = run(project, "forget", kept_row, *REASON, "--erase")
-    assert in_service.exists()
-    assert not any(path.exists() for path in (challenger, *copies))
-    assert [line for line in done["erased"]["remaining"] if "version 1 serves by its neighbour index" in line]
+    assert [folder for folder in made if any((folder / name).exists() for name in names)] == folders[:1]
+    assert all((folders[0] / name).exists() for name in names)
+    waiting, quoting = done["erased"]["remaining"]
+    assert "version 1 serves" in waiting
+    assert all(name in waiting for name in names)
+    assert "model/router.json of version 2 quotes a text" in quoting
 
 
 def _never_served(project: Sandbox) -> None:
