@@ -82,7 +82,7 @@ def test_every_model_file_and_stage_output_is_compared(tmp_path: Path) -> None:
         Material(name, {"sha256": sha256_text(text)}, STAGE_OUTPUT, {"md5": "0.dir" if text == "listing" else "0"})
         for name, text in outputs.items()
     )
-    build = Build("key", "c" * 40, {}, {}, materials, "", "", "0")
+    build = Build("nightly-key", "c" * 40, {}, {}, materials, "", "", "0")
     subjects = {"model/a.json": sha256_text("a"), "model/b.json": sha256_text("b"), "evidence/x": sha256_text("x")}
     (tmp_path / "router").mkdir()
     (tmp_path / "router/provenance.json").write_bytes(statement(build, subjects))
