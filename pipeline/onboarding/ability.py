@@ -15,7 +15,7 @@ _Z = 1.959964
 
 
 @dataclass(frozen=True)
-class Estimate:
+class AccuracyEstimate:
     """An accuracy from 0 to 1 with its 95 % interval, from so many answers."""
 
     value: float
@@ -25,24 +25,24 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class TaskStanding:
+class TaskAbility:
     """Accuracy on one task; `share` is the task's part of all train prompts."""
 
     task: int
     keywords: tuple[str, ...]
     share: float
-    accuracy: Estimate
+    accuracy: AccuracyEstimate
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ability:
     """`level` is the accuracy expected over all prompts. `width` is that of the tasks' 95 % intervals, a mean by share;
     `full_width` is what it would be with every item answered.
     """
 
     items: int
-    level: Estimate
-    tasks: tuple[TaskStanding, ...]
+    level: AccuracyEstimate
+    tasks: tuple[TaskAbility, ...]
     width: float
     full_width: float
 
@@ -52,7 +52,7 @@ class Standing:
         return self.width / self.full_width
 
 
-def standing_of(test: AptitudeTest, quality: FloatMatrix) -> Standing:
+def ability_of(test: AptitudeTest, quality: FloatMatrix) -> Ability:
     """From the qualities of one candidate's answers, float32 [items], NaN where an item has none.
 
     Errors are those of a share of right answers; what is graded in between is surer than that.
@@ -64,11 +64,11 @@ def standing_of(test: AptitudeTest, quality: FloatMatrix) -> Standing:
     known = ~np.isnan(quality)
     level = float(found.level[0])
     tasks = tuple(
-        TaskStanding(t + 1, test.keywords[t], float(test.share[t]), _estimate(mean[t], error[t], int(answered[t])))
+        TaskAbility(t + 1, test.keywords[t], float(test.share[t]), _estimate(mean[t], error[t], int(answered[t])))
         for t in range(len(test.share))
     )
-    level_error = np.sqrt(level * (1 - level) / _worth(test.weight[known]))
-    return Standing(
+    level_error = np.sqrt(level * (1 - level) / _effective_answers(test.weight[known]))
+    return Ability(
         len(test),
         _estimate(level, float(level_error), int(known.sum())),
         tasks,
@@ -76,11 +76,11 @@ def standing_of(test: AptitudeTest, quality: FloatMatrix) -> Standing:
     )
 
 
-def _worth(weight: Values) -> float:
+def _effective_answers(weight: Values) -> float:
     """How many equally weighted answers these are worth (Kish)."""
     return float(weight.sum() ** 2 / (weight**2).sum())
 
 
-def _estimate(value: float, error: float, answers: int) -> Estimate:
+def _estimate(value: float, error: float, answers: int) -> AccuracyEstimate:
     low, high = max(0.0, value - _Z * error), min(1.0, value + _Z * error)
-    return Estimate(float(value), float(low), float(high), answers)
+    return AccuracyEstimate(float(value), float(low), float(high), answers)

@@ -1,9 +1,9 @@
-"""Asking a language model, one prompt at a time: so many a minute, and again where a failure may pass."""
+"""Asking a language model one prompt at a time: at most so many a minute, and again where a failure may pass."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,13 +15,14 @@ from pipeline.onboarding.settings import AptitudeRunParams
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
 if TYPE_CHECKING:
-    import httpx
+    from openai import APIStatusError
 
 _OF_THE_PROMPT = (400, 413, 422)
-_PASSING = (408, 409, 425, 429)
+_MAY_PASS = (408, 409, 425, 429)
 _LONGEST_WAIT = 60.0
-_PATIENCE = 600.0
+_LONGEST_RETRY_AFTER = 600.0
 _LATER = "what was answered is kept; run the same command later"
+_HEADERS = ("host", "content-type", "content-length", "accept", "accept-encoding", "connection", "user-agent")
 
 
 class PromptRefused(Exception):
@@ -29,7 +30,7 @@ class PromptRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChatAnswer:
     """What a model said; `is_whole` unless it was cut off. Tokens are None where the endpoint does not tell."""
 
     text: str
@@ -38,8 +39,11 @@ class Answer:
     tokens_out: int | None
 
 
-class Asking:
-    """A connection to an endpoint. `clock` and `sleep` are in seconds. Law: no redirect is followed."""
+class ChatClient:
+    """A connection to an endpoint. `clock` and `sleep` are in seconds.
+
+    Laws: no redirect is followed; nothing of the environment (OPENAI_API_KEY, OPENAI_CUSTOM_HEADERS ...) is sent.
+    """
 
     def __init__(
         self,
@@ -48,29 +52,34 @@ class Asking:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Raises InputError where httpx is not installed."""
+        """Raises InputError where the package openai is not installed."""
         try:
-            import httpx
+            import openai
         except ImportError as error:
             raise InputError(
-                "asking needs httpx, which is not installed; run: pip install 'switchtender[chat]'"
+                "asking needs the package openai, which is not installed; "
+                "run: pip install -c constraints.txt -e '.[chat]'"
             ) from error
         self.endpoint, self.params, self.clock, self.sleep = endpoint, params, clock, sleep
-        self._next = clock()
-        self._failures = (httpx.TransportError, httpx.DecodingError)
+        self._next_call = clock()
+        self._openai = openai
         # A proxy of the environment is for other machines, and would see what goes to this one.
-        self._client = httpx.Client(
-            headers=endpoint.headers, timeout=params.timeout_seconds, follow_redirects=False,
-            trust_env=not endpoint.is_here,
+        connection = openai.DefaultHttpxClient(
+            follow_redirects=False, trust_env=not endpoint.is_here, event_hooks={"request": [self._set_headers]}
+        )
+        # Retries are ours: they keep the pace, wait as long as Retry-After says, and know which failures stay.
+        self._client = openai.OpenAI(
+            base_url=endpoint.base_url, api_key="added by _set_headers", max_retries=0,
+            timeout=params.timeout_seconds, http_client=connection,
         )  # fmt: skip
 
-    def __enter__(self) -> Asking:
+    def __enter__(self) -> ChatClient:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.close()
 
-    def ask(self, prompt: str) -> Answer:
+    def ask(self, prompt: str) -> ChatAnswer:
         """The answer to one prompt, however often it has to be asked for.
 
         Raises:
@@ -83,76 +92,84 @@ class Asking:
             self._keep_pace()
             wait = min(2.0**attempt, _LONGEST_WAIT)
             try:
-                response = self._client.post(self.endpoint.address, json=self._body(prompt))
-            except self._failures as error:
-                reason = type(error).__name__
-                continue
-            if response.is_success:
-                return self._answer(response)
-            self._stop_where_hopeless(response)
-            reason, wait = f"status {response.status_code}", max(wait, self._asked_to_wait(response))
+                return self._ask_once(prompt)
+            except self._openai.APIStatusError as error:
+                self._stop_where_hopeless(error)
+                reason, wait = f"status {error.status_code}", max(wait, self._asked_to_wait(error.response.headers))
+            except self._openai.APIConnectionError as error:
+                reason = type(error.__cause__ or error).__name__
         raise SwitchtenderError(f"{self._where} did not answer in {self.params.tries} tries ({reason}); {_LATER}")
 
-    @property
-    def _where(self) -> str:
-        return self.endpoint.scrub(self.endpoint.address)
-
-    def _body(self, prompt: str) -> dict[str, Any]:
-        most = {"max_tokens": self.params.max_tokens} if self.params.max_tokens else {}
-        return {"model": self.endpoint.model, "messages": [{"role": "user", "content": prompt}], **most}
-
-    def _keep_pace(self) -> None:
-        if (early := self._next - self.clock()) > 0:
-            self.sleep(early)
-        self._next = max(self._next, self.clock()) + 60.0 / self.params.per_minute
-
-    def _stop_where_hopeless(self, response: httpx.Response) -> None:
-        status, said = response.status_code, self.endpoint.scrub(_said(response))
-        if response.is_redirect:
-            raise SwitchtenderError(f"{self._where} redirects elsewhere (status {status}); name the final address")
-        if status in _OF_THE_PROMPT:
-            raise PromptRefused(f"status {status}: {said}")
-        if status < 500 and status not in _PASSING:
-            raise SwitchtenderError(f"{self._where} refuses (status {status}: {said}); check address, model and key")
-
-    def _asked_to_wait(self, response: httpx.Response) -> float:
-        """Seconds by the header Retry-After, a number or a date (RFC 9110, 10.2.3); 0 without one."""
-        value = response.headers.get("retry-after", "").strip()
+    def _ask_once(self, prompt: str) -> ChatAnswer:
+        """Raises SwitchtenderError where what comes back is no chat completion, and openai's own errors."""
         try:
-            seconds = float(value) if value.replace(".", "", 1).isdigit() else _until(value)
-        except (TypeError, ValueError):
-            return 0.0
-        if seconds > _PATIENCE:
-            raise SwitchtenderError(f"{self._where} asks to come back in {seconds:.0f} s; {_LATER}")
-        return max(0.0, seconds)
-
-    def _answer(self, response: httpx.Response) -> Answer:
-        try:
-            content = response.json()
-            choice = content["choices"][0]
-            text, reason = choice["message"]["content"] or "", choice.get("finish_reason")
-            usage = content.get("usage") or {}
-            counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+            found = self._client.chat.completions.create(
+                model=self.endpoint.model,
+                messages=[{"role": "user", "content": prompt}],
+                max_tokens=self.params.max_tokens or self._openai.omit,
+            )
+            choice, usage = found.choices[0], found.usage
+            counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+            return ChatAnswer(_storable(choice.message.content), choice.finish_reason == "stop", *map(_count, counts))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SwitchtenderError(
                 f"{self._where} answers with no chat completion; name the address of an OpenAI-compatible endpoint"
             ) from error
-        tokens = [count if isinstance(count, int) and count >= 0 else None for count in counts]
-        return Answer(_sound(text), reason == "stop", *tokens)
+
+    @property
+    def _where(self) -> str:
+        return self.endpoint.without_key(self.endpoint.base_url)
+
+    def _set_headers(self, request: Any) -> None:
+        """Take away every header but those that a request needs, and add the endpoint's key."""
+        for name in [name for name in request.headers if name.lower() not in _HEADERS]:
+            del request.headers[name]
+        request.headers.update(self.endpoint.headers)
+
+    def _keep_pace(self) -> None:
+        """Sleep until the next call is due."""
+        if (early := self._next_call - self.clock()) > 0:
+            self.sleep(early)
+        self._next_call = max(self._next_call, self.clock()) + 60.0 / self.params.per_minute
+
+    def _stop_where_hopeless(self, error: APIStatusError) -> None:
+        """Raise what `ask` raises for a status that would be the same at the next try."""
+        status, said = error.status_code, self.endpoint.without_key(_message(error))
+        if error.response.is_redirect:
+            raise SwitchtenderError(f"{self._where} redirects elsewhere (status {status}); name the final address")
+        if status in _OF_THE_PROMPT:
+            raise PromptRefused(f"status {status}: {said}")
+        if status < 500 and status not in _MAY_PASS:
+            raise SwitchtenderError(f"{self._where} refuses (status {status}: {said}); check address, model and key")
+
+    def _asked_to_wait(self, headers: Mapping[str, str]) -> float:
+        """Seconds by the header Retry-After, a number or a date (RFC 9110, 10.2.3); 0 without one."""
+        value = headers.get("retry-after", "").strip()
+        try:
+            seconds = float(value) if value.replace(".", "", 1).isdigit() else _seconds_until(value)
+        except (TypeError, ValueError):
+            return 0.0
+        if seconds > _LONGEST_RETRY_AFTER:
+            raise SwitchtenderError(f"{self._where} asks to come back in {seconds:.0f} s; {_LATER}")
+        return max(0.0, seconds)
 
 
-def _until(date: str) -> float:
+def _seconds_until(date: str) -> float:
     return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
 
 
-def _sound(text: object) -> str:
+def _count(tokens: object) -> int | None:
+    """A token count, or None for anything else: openai's client does not check what an endpoint sends."""
+    return tokens if isinstance(tokens, int) and tokens >= 0 else None
+
+
+def _storable(text: object) -> str:
     """Text that a file can hold: JSON allows halves of characters. What is no text counts as nothing said."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "") if isinstance(text, str) else ""
 
 
-def _said(response: httpx.Response) -> str:
-    try:
-        error = response.json()["error"]
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, LookupError, TypeError):
-        return response.text[:200] or "nothing said"
+def _message(error: APIStatusError) -> str:
+    """What the endpoint says is wrong."""
+    body = error.body
+    told = body.get("message") if isinstance(body, dict) else body
+    return str(told or error.response.text or "nothing said")

@@ -18,18 +18,19 @@ _PATH = "/chat/completions"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`address` is that of chat completions. Law: a key is in no repr, and goes to no other machine in plain text."""
+    """`base_url` is as https://host/v1. Law: a key is in no repr, and crosses no network in plain text."""
 
-    address: str
+    base_url: str
     model: str
     is_here: bool
     key: SecretStr | None = field(default=None, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
+        """The header that carries the key; none where there is no key."""
         return {"Authorization": f"Bearer {self.key.get_secret_value()}"} if self.key else {}
 
-    def scrub(self, text: str) -> str:
+    def without_key(self, text: str) -> str:
         """One line of at most 200 characters without the key; endpoints have been seen to quote what they refuse."""
         text = text.replace(self.key.get_secret_value(), "***") if self.key else text
         return " ".join(text.split())[:200]
@@ -57,7 +58,7 @@ def endpoint_of(params: AptitudeRunParams, model: str, root: Path = Path()) -> E
     key, is_here = _key(params.key, root), is_loopback(host)
     if key and parts.scheme == "http" and not is_here:
         raise ParamsError(f"the key would cross the network to {host} in plain text; write https://, or leave it out")
-    path = parts.path.rstrip("/").removesuffix(_PATH) + _PATH
+    path = parts.path.rstrip("/").removesuffix(_PATH)
     return Endpoint(parts._replace(path=path).geturl(), model, is_here, key)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.onboarding.test_sheet import ITEM, Followed
+from pipeline.onboarding.test_sheet import ITEM, StripPrefixes
 from pipeline.routers.aptitude.items import AptitudeTest, digest
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import TableError
@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"([1-9]\d*) of ([1-9]\d*)")
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedAnswer:
     """One answer: its line, its item's place in the test, quality 0..1 (None: not graded), cost in USD (or NaN).
 
     Places of prompts of the holdout come after those of all items.
@@ -40,10 +40,10 @@ class Graded:
 
 
 @dataclass(frozen=True)
-class Results:
+class GradedAnswers:
     """Graded answers, each item once, in the order of the file; at least one."""
 
-    answers: tuple[Graded, ...]
+    answers: tuple[GradedAnswer, ...]
 
     def on(self, test: AptitudeTest) -> FloatMatrix:
         """Quality float32 [items], NaN where an item has no answer."""
@@ -71,9 +71,9 @@ class Results:
         return [answer.quality for answer in self.answers if answer.quality is not None]
 
 
-def read_results(
-    path: Path, test: AptitudeTest, followed: Followed, *, partial: bool = False, holdout: Sequence[str] = ()
-) -> Results:
+def read_graded_answers(
+    path: Path, test: AptitudeTest, followed: StripPrefixes, *, partial: bool = False, holdout: Sequence[str] = ()
+) -> GradedAnswers:
     """Read a sheet that somebody filled in. With `partial` items may lack a row or a quality.
 
     `holdout` are texts of prompts that are no items and may be graded too.
@@ -90,12 +90,12 @@ def read_results(
     if not partial:
         _refuse_half(rows, graded, path)
         _refuse_lacking(frame, rows, path, test)
-    return Results(tuple(graded.values()))
+    return GradedAnswers(tuple(graded.values()))
 
 
 def _rows(
-    frame: pd.DataFrame, path: Path, test: AptitudeTest, followed: Followed, holdout: Sequence[str]
-) -> list[Graded]:
+    frame: pd.DataFrame, path: Path, test: AptitudeTest, followed: StripPrefixes, holdout: Sequence[str]
+) -> list[GradedAnswer]:
     for line, prompt in zip(frame[LINE], frame["prompt"], strict=True):
         if not isinstance(prompt, str) or not prompt.strip():
             raise TableError(f"{path}, line {line}: the prompt is empty; keep it as it was exported")
@@ -116,7 +116,7 @@ def _rows(
         if (item := place.get(digest(text))) is None:
             raise TableError(f"{where}: {_strange(str(prompt_id), test)}")
         level, usd = _number(quality, "quality", 1.0, where), _number(cost, "cost", math.inf, where)
-        rows.append(Graded(int(line), item, str(prompt_id), prompt, level, math.nan if usd is None else usd))
+        rows.append(GradedAnswer(int(line), item, str(prompt_id), prompt, level, math.nan if usd is None else usd))
     return rows
 
 
@@ -142,9 +142,9 @@ def _number(value: Any, column: str, most: float, where: str) -> float | None:
     return number
 
 
-def _each_once(rows: Iterable[Graded], path: Path) -> dict[int, Graded]:
+def _each_once(rows: Iterable[GradedAnswer], path: Path) -> dict[int, GradedAnswer]:
     """Graded answers by item; one that stands twice must have been graded alike."""
-    found: dict[int, Graded] = {}
+    found: dict[int, GradedAnswer] = {}
     for row in rows:
         if row.quality is None:
             continue
@@ -157,7 +157,7 @@ def _each_once(rows: Iterable[Graded], path: Path) -> dict[int, Graded]:
     return found
 
 
-def _refuse_half(rows: Sequence[Graded], graded: dict[int, Graded], path: Path) -> None:
+def _refuse_half(rows: Sequence[GradedAnswer], graded: dict[int, GradedAnswer], path: Path) -> None:
     """Raises TableError where an item has a row and no quality."""
     empty = [row for row in rows if row.item not in graded]
     if empty:
@@ -167,7 +167,7 @@ def _refuse_half(rows: Sequence[Graded], graded: dict[int, Graded], path: Path) 
         )
 
 
-def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[Graded], path: Path, test: AptitudeTest) -> None:
+def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[GradedAnswer], path: Path, test: AptitudeTest) -> None:
     """Raises TableError where rows that were exported are not there; without their numbers all items are expected."""
     last = frame[LINE].iloc[-1]
     if ITEM not in frame.columns:
@@ -187,7 +187,7 @@ def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[Graded], path: Path, tes
         )
 
 
-def _first_without(rows: Sequence[Graded], test: AptitudeTest) -> str:
+def _first_without(rows: Sequence[GradedAnswer], test: AptitudeTest) -> str:
     there = {row.item for row in rows}
     return next(name for item, name in enumerate(test.prompt_ids) if item not in there)
 

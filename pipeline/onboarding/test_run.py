@@ -1,4 +1,4 @@
-"""A candidate sits the test: what that may cost, and every prompt of a sheet asked that was not answered before."""
+"""A candidate takes the test: what that may cost, and every prompt of a sheet asked that was not answered before."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from pipeline.data.prices import MILLION, Priced
 from pipeline.onboarding.answers_file import AnswerFile, Row
-from pipeline.onboarding.chat_client import Answer, Asking, PromptRefused
+from pipeline.onboarding.chat_client import ChatAnswer, ChatClient, PromptRefused
 from pipeline.onboarding.grading import grade
 from pipeline.onboarding.test_sheet import ITEM, REFERENCE
 from pipeline.routers.base.cost_model import tokens_in
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import read_table
 
-_OF_SHEET = (ITEM, "prompt_id", "prompt", "task", "keywords", "grading", REFERENCE)
-_OF_ANSWER = ("quality", "cost", "answer", "whole", "tokens_in", "tokens_out", "model")
-_HOPELESS = 3
+_SHEET_COLUMNS = (ITEM, "prompt_id", "prompt", "task", "keywords", "grading", REFERENCE)
+_ANSWER_COLUMNS = ("quality", "cost", "answer", "whole", "tokens_in", "tokens_out", "model")
+_REFUSALS_TO_STOP_AT = 3
 """So many refusals before any answer say that the fault is not the prompts'."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What asking may cost in USD: the prompts about `prompts_usd`, with the longest answers at most `most_usd`.
 
     None where the price, or for the second the length of answers, is not known.
@@ -35,9 +35,9 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Sat:
-    """How it went: prompts asked, answers in the file, those graded by rule or a person, refusals with their reasons,
-    and what the endpoint's own token counts cost in USD (None where no price is known).
+class AptitudeRunResult:
+    """What answering a sheet came to: prompts asked, answers in the file, those graded by rule or a person, refusals
+    with their reasons, and what the endpoint's own token counts cost in USD (None where no price is known).
     """
 
     asked: int
@@ -69,67 +69,73 @@ def read_sheet(path: Path) -> SheetRows:
         TableError: see `read_table`.
     """
     frame = read_table(path, required=("prompt_id", "prompt"))
-    told = [name for name in _OF_SHEET if name in frame.columns]
+    columns = [name for name in _SHEET_COLUMNS if name in frame.columns]
     rows = [
-        dict(zip(told, ("" if value is None else str(value) for value in values), strict=True))
-        for values in frame[told].itertuples(index=False)
+        dict(zip(columns, ("" if value is None else str(value) for value in values), strict=True))
+        for values in frame[columns].itertuples(index=False)
     ]
-    return SheetRows({row["prompt_id"]: row for row in rows}, (*told, *_OF_ANSWER))
+    return SheetRows({row["prompt_id"]: row for row in rows}, (*columns, *_ANSWER_COLUMNS))
 
 
-def estimate(rows: list[Row], max_tokens: int, price: Priced | None) -> Estimate:
+def estimate(rows: list[Row], max_tokens: int, price: Priced | None) -> CostEstimate:
     """Before anything is asked; `max_tokens` is the longest answer, 0 without a limit."""
     tokens = int(tokens_in([row["prompt"] for row in rows]).sum()) if rows else 0
     if price is None:
-        return Estimate(len(rows), tokens, None, None)
+        return CostEstimate(len(rows), tokens, None, None)
     prompts_usd = tokens * price.usd_per_million_in / MILLION
     answers_usd = len(rows) * max_tokens * price.usd_per_million_out / MILLION
-    return Estimate(len(rows), tokens, prompts_usd, prompts_usd + answers_usd if max_tokens else None)
+    return CostEstimate(len(rows), tokens, prompts_usd, prompts_usd + answers_usd if max_tokens else None)
 
 
-def sit(
-    sheet: SheetRows, file: AnswerFile, asking: Asking, price: Priced | None, told: Callable[[], object] = lambda: None
-) -> Sat:
-    """Ask what is missing in the file and add each answer to it; `told` is called after each prompt.
+def answer_sheet(
+    sheet: SheetRows,
+    file: AnswerFile,
+    client: ChatClient,
+    price: Priced | None,
+    advance: Callable[[], object] = lambda: None,
+) -> AptitudeRunResult:
+    """Ask what is missing in the file and add each answer to it; `advance` is called after each prompt.
 
     Raises:
         SwitchtenderError: the endpoint refuses everything or does not answer; what was answered is kept.
     """
-    model = asking.endpoint.model
+    model = client.endpoint.model
     before = file.answered(model, sheet.prompts)
     graded, usd = sum(bool(quality) for quality in before.values()), 0.0
     refused: dict[str, str] = {}
     todo = sheet.without(before)
     for number, row in enumerate(todo, start=1):
         try:
-            answer = asking.ask(row["prompt"])
+            answer = client.ask(row["prompt"])
         except PromptRefused as error:
             refused[row["prompt_id"]] = str(error)
-            if number == len(refused) == _HOPELESS and not before:
+            if number == len(refused) == _REFUSALS_TO_STOP_AT and not before:
                 raise SwitchtenderError(f"every prompt is refused ({error}); check the model's name") from error
         else:
             cost = _usd(answer, price)
             usd += cost or 0.0
-            file.add(_added(row, answer, cost, model))
+            file.add(_answered(row, answer, cost, model))
             graded += bool(_quality(row, answer))
-        told()
+        advance()
     answered = len(before) + len(todo) - len(refused)
-    return Sat(len(todo), answered, graded, refused, None if price is None else usd)
+    return AptitudeRunResult(len(todo), answered, graded, refused, None if price is None else usd)
 
 
-def _quality(row: Row, answer: Answer) -> str:
+def _quality(row: Row, answer: ChatAnswer) -> str:
     """By rule, or empty; an answer that was cut off may have gone on to be right."""
     found = grade(answer.text, row.get(REFERENCE, ""), row.get("grading", "")) if answer.is_whole else None
     return "" if found is None else f"{found:g}"
 
 
-def _usd(answer: Answer, price: Priced | None) -> float | None:
+def _usd(answer: ChatAnswer, price: Priced | None) -> float | None:
+    """What an answer cost; None where the price or its tokens are not known."""
     if price is None or answer.tokens_in is None or answer.tokens_out is None:
         return None
     return (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / MILLION
 
 
-def _added(row: Row, answer: Answer, cost: float | None, model: str) -> Row:
+def _answered(row: Row, answer: ChatAnswer, cost: float | None, model: str) -> Row:
+    """The sheet's row with the answer, its grade and its cost: a row of the file of answers."""
     return {
         **row,
         "quality": _quality(row, answer),

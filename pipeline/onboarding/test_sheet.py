@@ -25,12 +25,12 @@ RIGHT_OR_WRONG, SHARE = "0 or 1", "0 to 1"
 ITEM, REFERENCE, HOLDOUT = "item", "reference", "holdout"
 TO_FILL = ("quality", "cost")
 
-Followed = Callable[[Sequence[str]], tuple[str, ...]]
+StripPrefixes = Callable[[Sequence[str]], tuple[str, ...]]
 """What follows the beginnings that many prompts share: `CalibratedRouter.followed`. By that text an item is known."""
 
 
 @dataclass(frozen=True)
-class Sheet:
+class AptitudeSheet:
     """The rows of a sheet, the most useful first; those of the holdout, where they were asked for; and the ids of items
     whose prompts the table does not have.
     """
@@ -40,9 +40,9 @@ class Sheet:
     missing: tuple[str, ...]
 
 
-def sheet_of(
-    test: AptitudeTest, followed: Followed, table: Path, *, partial: bool = False, holdout: Collection[str] = ()
-) -> Sheet:
+def make_sheet(
+    test: AptitudeTest, followed: StripPrefixes, table: Path, *, partial: bool = False, holdout: Collection[str] = ()
+) -> AptitudeSheet:
     """All items with their prompts, which only the table that the router was trained from has.
 
     `holdout` are ids of prompts that are no items: by these the gates judge where the router sends the candidate.
@@ -63,7 +63,7 @@ def sheet_of(
     rows = _rows([found[test.digests[item]] for item in order], frame, table)
     rows.insert(2, "task", [int(test.task[item]) + 1 for item in order])
     rows.insert(3, "keywords", [", ".join(test.keywords[int(test.task[item])]) for item in order])
-    return Sheet(rows, _held_out(frame, table, holdout), missing)
+    return AptitudeSheet(rows, _held_out(frame, table, holdout), missing)
 
 
 def _held_out(frame: pd.DataFrame, table: Path, holdout: Collection[str]) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def _held_out(frame: pd.DataFrame, table: Path, holdout: Collection[str]) -> pd.
     return rows
 
 
-def write_sheet(sheet: Sheet, count: int | None, out: Path) -> int:
+def write_sheet(sheet: AptitudeSheet, count: int | None, out: Path) -> int:
     """Write the first `count` items, or all, and the holdout's rows; returns how many rows.
 
     A sheet that is there may hold somebody's grades.
@@ -108,7 +108,7 @@ def handing_out(test: AptitudeTest) -> Indices:
     return np.lexsort((test.task, -test.share[test.task], rank)).astype(np.int64)
 
 
-def _found(test: AptitudeTest, followed: Followed, frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+def _found(test: AptitudeTest, followed: StripPrefixes, frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Id and text of each item's prompt by its digest; where a text has several ids, the test's own."""
     texts = frame[["prompt_id", "prompt"]].drop_duplicates()
     texts = texts.sort_values("prompt_id", key=lambda ids: ~ids.isin(test.prompt_ids), kind="stable")

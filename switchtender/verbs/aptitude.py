@@ -18,9 +18,9 @@ from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.workspace.project import Project
-    from pipeline.onboarding.ability import Standing
-    from pipeline.onboarding.graded_answers import Results
-    from pipeline.onboarding.test_sheet import Sheet
+    from pipeline.onboarding.ability import Ability
+    from pipeline.onboarding.graded_answers import GradedAnswers
+    from pipeline.onboarding.test_sheet import AptitudeSheet
     from pipeline.routers.aptitude.items import AptitudeTest
     from pipeline.routers.calibrated import CalibratedRouter
 
@@ -60,18 +60,18 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a test's items with their prompts and how they are graded, for a new language model to answer."""
-    from pipeline.onboarding.test_sheet import sheet_of, write_sheet
+    from pipeline.onboarding.test_sheet import make_sheet, write_sheet
 
     if holdout and folder is not None:
         raise InputError("a folder has no holdout; leave --holdout out")
     ids = _holdout_ids(_project()) if holdout else ()
     with _tested(version, folder) as (router, test), _table(version, folder, table) as place:
-        sheet = sheet_of(test, router.followed, place, partial=partial, holdout=ids)
+        sheet = make_sheet(test, router.followed, place, partial=partial, holdout=ids)
         written = write_sheet(sheet, count, out)
     _print_sheet(sheet, written - len(sheet.held_out), len(test), out, as_json)
 
 
-def _print_sheet(sheet: Sheet, items: int, of: int, out: Path, as_json: bool) -> None:
+def _print_sheet(sheet: AptitudeSheet, items: int, of: int, out: Path, as_json: bool) -> None:
     """How many of a test's items were written, beside how many prompts of the holdout."""
     held_out = len(sheet.held_out)
     if as_json:
@@ -100,8 +100,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make the candidate routable from its graded answers, as a new gated version; nothing is trained again."""
-    from pipeline.onboarding.ability import standing_of
-    from pipeline.onboarding.graded_answers import read_results
+    from pipeline.onboarding.ability import ability_of
+    from pipeline.onboarding.graded_answers import read_graded_answers
 
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
@@ -109,13 +109,13 @@ def import_(
         if name in router.candidates:
             raise InputError(f"the router knows '{name}' already; give the new candidate another name")
         holdout = () if folder else _holdout_texts()
-        graded = read_results(results, test, router.followed, partial=partial, holdout=holdout)
-        standing = standing_of(test, graded.on(test))
+        graded = read_graded_answers(results, test, router.followed, partial=partial, holdout=holdout)
+        ability = ability_of(test, graded.on(test))
         if out:
             _join_folder(router, name, graded, out, dry_run)
-    facts = {"candidate": name, **_facts(standing), "folder": str(out) if out else None, "dry_run": dry_run}
+    facts = {"candidate": name, **_facts(ability), "folder": str(out) if out else None, "dry_run": dry_run}
     if not as_json:
-        _print_ability(name, standing)
+        _print_ability(name, ability)
     if not out:
         _join_project(name, graded, results, facts, dry_run, as_json)
     elif as_json:
@@ -179,7 +179,7 @@ def _holdout_texts() -> tuple[str, ...]:
     return tuple(text for name, text in zip(known.prompt_ids, known.prompts, strict=True) if name in ids)
 
 
-def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path, dry_run: bool) -> None:
+def _join_folder(router: CalibratedRouter, name: str, graded: GradedAnswers, out: Path, dry_run: bool) -> None:
     from pipeline.routers.fitting import refuse_existing, save_whole
 
     refuse_existing(out)
@@ -189,7 +189,7 @@ def _join_folder(router: CalibratedRouter, name: str, graded: Results, out: Path
 
 
 def _join_project(
-    name: str, graded: Results, results: Path, facts: dict[str, Any], dry_run: bool, as_json: bool
+    name: str, graded: GradedAnswers, results: Path, facts: dict[str, Any], dry_run: bool, as_json: bool
 ) -> None:
     """Keep the answers among the project's candidates, and run the night that lets the candidate in or not."""
     from flows.workspace.candidates import keep
@@ -207,14 +207,14 @@ def _join_project(
         print_json(known)
 
 
-def _facts(standing: Standing) -> dict[str, Any]:
+def _facts(ability: Ability) -> dict[str, Any]:
     return {
-        "answers": standing.level.answers,
-        "items": standing.items,
-        "level": _rounded(asdict(standing.level)),
-        "tasks": [_rounded({**asdict(task), "accuracy": _rounded(asdict(task.accuracy))}) for task in standing.tasks],
-        "interval_width": round(standing.width, 6),
-        "interval_width_of_a_full_test": round(standing.full_width, 6),
+        "answers": ability.level.answers,
+        "items": ability.items,
+        "level": _rounded(asdict(ability.level)),
+        "tasks": [_rounded({**asdict(task), "accuracy": _rounded(asdict(task.accuracy))}) for task in ability.tasks],
+        "interval_width": round(ability.width, 6),
+        "interval_width_of_a_full_test": round(ability.full_width, 6),
     }
 
 
@@ -222,8 +222,8 @@ def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
 
 
-def _print_ability(name: str, standing: Standing) -> None:
-    say(f"read {standing.level.answers} answers of {name} to {standing.items} items")
+def _print_ability(name: str, ability: Ability) -> None:
+    say(f"read {ability.level.answers} answers of {name} to {ability.items} items")
     rows = [
         [
             task.task,
@@ -233,13 +233,13 @@ def _print_ability(name: str, standing: Standing) -> None:
             task.accuracy.value,
             f"{task.accuracy.low:.2f} to {task.accuracy.high:.2f}",
         ]
-        for task in standing.tasks
+        for task in ability.tasks
     ]
     columns = ["task", "words that tell it apart", "of all prompts", "answers", "accuracy", "95 %"]
     print_table(f"What {name} can do", columns, rows)
-    level = standing.level
+    level = ability.level
     say(f"expected level {level.value:.3f} over all prompts, 95 % {level.low:.3f} to {level.high:.3f}")
     say(
-        f"a task's 95 % interval is {standing.width:.2f} wide on average, {standing.widening:.2f} times that of a full "
-        f"test ({standing.full_width:.2f}); a task with few answers is taken to be nearer to the level"
+        f"a task's 95 % interval is {ability.width:.2f} wide on average, {ability.widening:.2f} times that of a full "
+        f"test ({ability.full_width:.2f}); a task with few answers is taken to be nearer to the level"
     )

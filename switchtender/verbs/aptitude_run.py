@@ -15,7 +15,7 @@ from switchtender.show import print_json, progress_bar, say
 if TYPE_CHECKING:
     from pipeline.data.prices import Priced
     from pipeline.onboarding.settings import AptitudeRunParams
-    from pipeline.onboarding.test_run import Estimate, Sat
+    from pipeline.onboarding.test_run import AptitudeRunResult, CostEstimate
 
 app = typer.Typer()
 
@@ -118,9 +118,9 @@ def _answer(
         HeldByAnotherRun: another process adds answers to the same file.
     """
     from pipeline.onboarding.answers_file import AnswerFile, answered_in
-    from pipeline.onboarding.chat_client import Asking
+    from pipeline.onboarding.chat_client import ChatClient
     from pipeline.onboarding.endpoint import endpoint_of
-    from pipeline.onboarding.test_run import estimate, read_sheet, sit
+    from pipeline.onboarding.test_run import answer_sheet, estimate, read_sheet
 
     endpoint, rows = endpoint_of(params, model, root or Path()), read_sheet(sheet)
     before = answered_in(out, rows.columns, model, rows.prompts)
@@ -133,14 +133,14 @@ def _answer(
         raise InputError("nothing was asked yet; to spend that, run it again with --yes")
     with (
         AnswerFile(out, rows.columns) as file,
-        Asking(endpoint, params) as asking,
+        ChatClient(endpoint, params) as client,
         progress_bar("aptitude", "prompt", asked.prompts) as bar,
     ):
-        sat = sit(rows, file, asking, price, bar.update)
-    _print(sat, asked, len(rows.by_id), out, as_json)
+        result = answer_sheet(rows, file, client, price, bar.update)
+    _print(result, asked, len(rows.by_id), out, as_json)
 
 
-def _print_estimate(asked: Estimate, answered: int, params: AptitudeRunParams, model: str) -> None:
+def _print_estimate(asked: CostEstimate, answered: int, params: AptitudeRunParams, model: str) -> None:
     from pipeline.evaluation.recommendation_text import usd
 
     if answered:
@@ -160,7 +160,7 @@ def _print_estimate(asked: Estimate, answered: int, params: AptitudeRunParams, m
         )
 
 
-def _estimated(asked: Estimate, answered: int) -> dict[str, Any]:
+def _estimated(asked: CostEstimate, answered: int) -> dict[str, Any]:
     return {
         "answered_before": answered,
         "to_ask": asked.prompts,
@@ -170,7 +170,7 @@ def _estimated(asked: Estimate, answered: int) -> dict[str, Any]:
     }
 
 
-def _print(sat: Sat, asked: Estimate, of: int, out: Path, as_json: bool) -> None:
+def _print(result: AptitudeRunResult, asked: CostEstimate, of: int, out: Path, as_json: bool) -> None:
     """How it went.
 
     Raises:
@@ -179,16 +179,24 @@ def _print(sat: Sat, asked: Estimate, of: int, out: Path, as_json: bool) -> None
     from pipeline.evaluation.recommendation_text import usd
 
     if as_json:
-        facts = {"answered": sat.answered, "of": of, "graded": sat.graded, "refused": dict(sat.refused), "usd": sat.usd}
-        print_json({**_estimated(asked, sat.answered - sat.asked + len(sat.refused)), **facts, "results": str(out)})
+        facts = {
+            "answered": result.answered,
+            "of": of,
+            "graded": result.graded,
+            "refused": dict(result.refused),
+            "usd": result.usd,
+        }
+        print_json(
+            {**_estimated(asked, result.answered - result.asked + len(result.refused)), **facts, "results": str(out)}
+        )
     else:
-        say(f"{sat.answered} of {of} prompts are answered: {out}")
-        say(f"graded   {sat.graded}; {sat.answered - sat.graded} wait for somebody to fill in their quality")
-        if sat.usd is not None and sat.asked:
-            say(f"cost     {usd(sat.usd)} by the endpoint's own token counts")
-    if sat.refused:
-        name, reason = next(iter(sat.refused.items()))
+        say(f"{result.answered} of {of} prompts are answered: {out}")
+        say(f"graded   {result.graded}; {result.answered - result.graded} wait for somebody to fill in their quality")
+        if result.usd is not None and result.asked:
+            say(f"cost     {usd(result.usd)} by the endpoint's own token counts")
+    if result.refused:
+        name, reason = next(iter(result.refused.items()))
         raise SwitchtenderError(
-            f"{len(sat.refused)} prompts were refused, first '{name}' ({reason}); run it again, "
+            f"{len(result.refused)} prompts were refused, first '{name}' ({reason}); run it again, "
             "or import the rest with --partial"
         )

@@ -1,7 +1,9 @@
-"""A candidate behind an endpoint sits the test: patience, pace, resuming, grading by rule, keys that stay secret."""
+"""A candidate behind an endpoint takes the test: patience, pace, resuming, grading by rule, keys that stay secret."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,13 +16,13 @@ from stub_endpoint import Reply, Stub, completion, failure, stub_endpoint
 
 from pipeline.data.prices import Priced
 from pipeline.onboarding.answers_file import AnswerFile
-from pipeline.onboarding.chat_client import Asking, PromptRefused
+from pipeline.onboarding.chat_client import ChatClient, PromptRefused
 from pipeline.onboarding.endpoint import endpoint_of
-from pipeline.onboarding.graded_answers import read_results
+from pipeline.onboarding.graded_answers import read_graded_answers
 from pipeline.onboarding.grading import grade
 from pipeline.onboarding.settings import AptitudeRunParams
-from pipeline.onboarding.test_run import Sat, estimate, read_sheet, sit
-from pipeline.onboarding.test_sheet import sheet_of, write_sheet
+from pipeline.onboarding.test_run import AptitudeRunResult, answer_sheet, estimate, read_sheet
+from pipeline.onboarding.test_sheet import make_sheet, write_sheet
 from pipeline.runtime.errors import HeldByAnotherRun, InputError, ParamsError, SwitchtenderError, TableError
 from pipeline.runtime.tables import read_table, write_table
 
@@ -54,7 +56,7 @@ def stub() -> Iterator[Stub]:
 def sheet(tmp_path: Path) -> Path:
     """Six items of the small test; the right answer to each is B."""
     told = small_table(tmp_path / "table.csv", reference="B")
-    write_sheet(sheet_of(TEST, plain, told), 6, tmp_path / "sheet.csv")
+    write_sheet(make_sheet(TEST, plain, told), 6, tmp_path / "sheet.csv")
     return tmp_path / "sheet.csv"
 
 
@@ -62,22 +64,22 @@ def settings(stub: Stub, **changes: object) -> AptitudeRunParams:
     return AptitudeRunParams(endpoint=stub.url, per_minute=60_000).model_copy(update=changes)
 
 
-def asking(stub: Stub, time: Time | None = None, **changes: object) -> Asking:
+def client(stub: Stub, time: Time | None = None, **changes: object) -> ChatClient:
     params, time = settings(stub, **changes), time or Time()
-    return Asking(endpoint_of(params, "new-model"), params, time.clock, time.sleep)
+    return ChatClient(endpoint_of(params, "new-model"), params, time.clock, time.sleep)
 
 
-def sat(stub: Stub, sheet: Path, out: Path, price: Priced | None = PRICE) -> Sat:
+def run(stub: Stub, sheet: Path, out: Path, price: Priced | None = PRICE) -> AptitudeRunResult:
     rows = read_sheet(sheet)
-    with AnswerFile(out, rows.columns) as file, asking(stub) as one:
-        return sit(rows, file, one, price)
+    with AnswerFile(out, rows.columns) as file, client(stub) as one:
+        return answer_sheet(rows, file, one, price)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_answers_are_kept_with_grade_and_cost_and_can_be_imported(stub: Stub, sheet: Path, ending: str) -> None:
     stub.answer = lambda prompt: completion("**B**" if prompt.startswith("sums") else 'A, or\r\n"B"')
     out = sheet.parent / f"answers.{ending}"
-    found = sat(stub, sheet, out)
+    found = run(stub, sheet, out)
     rows = read_table(out)
     is_sum = rows["prompt_id"].str.startswith("sums")
     assert (found.asked, found.answered, found.graded, found.refused) == (6, 6, int(is_sum.sum()), {})
@@ -89,71 +91,71 @@ def test_answers_are_kept_with_grade_and_cost_and_can_be_imported(stub: Stub, sh
     assert stub.prompts == list(read_table(sheet)["prompt"])
     assert set(stub.bodies[0]) == {"model", "messages", "max_tokens"}
     with pytest.raises(TableError, match="quality is empty"):
-        read_results(out, TEST, plain)
-    assert len(read_results(out, TEST, plain, partial=True).answers) == found.graded
+        read_graded_answers(out, TEST, plain)
+    assert len(read_graded_answers(out, TEST, plain, partial=True).answers) == found.graded
 
 
 def test_a_second_call_asks_only_what_is_missing(stub: Stub, sheet: Path) -> None:
     out = sheet.parent / "answers.csv"
     stub.first = [completion("B"), completion("B"), *[failure(500)] * 8]
     with pytest.raises(SwitchtenderError, match=r"did not answer in 8 tries \(status 500\); what was answered is kept"):
-        sat(stub, sheet, out)
+        run(stub, sheet, out)
     assert len(read_table(out)) == 2
     write_table(read_table(out).drop(columns="line").assign(quality="1"), sheet.parent / "graded.csv")
     with pytest.raises(TableError, match=r"graded\.csv, line 4: the file ends, and 4 of 6 items have no row"):
-        read_results(sheet.parent / "graded.csv", TEST, plain)
+        read_graded_answers(sheet.parent / "graded.csv", TEST, plain)
     stub.bodies.clear()
-    assert sat(stub, sheet, out).answered == 6
+    assert run(stub, sheet, out).answered == 6
     assert stub.prompts == list(read_table(sheet)["prompt"])[2:]
     assert list(read_table(out)["prompt_id"]) == list(read_table(sheet)["prompt_id"])
     stub.bodies.clear()
-    assert sat(stub, sheet, out).asked == len(stub.bodies) == 0
+    assert run(stub, sheet, out).asked == len(stub.bodies) == 0
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_half_a_row_costs_one_answer(stub: Stub, sheet: Path, ending: str) -> None:
     out = sheet.parent / f"answers.{ending}"
     stub.answer = lambda prompt: completion('two\nlines, and a " quote')
-    sat(stub, sheet, out)
+    run(stub, sheet, out)
     whole = out.read_bytes()
     start, end = (whole.rindex(name) - (1 if ending == "csv" else len('{"item": "')) for name in (b"5 of 6", b"6 of 6"))
     for cut in range(start + 1, end, 7):
         out.write_bytes(whole[:cut])
         stub.bodies.clear()
-        assert sat(stub, sheet, out).answered == 6
+        assert run(stub, sheet, out).answered == 6
         assert len(stub.bodies) == 2
         assert out.read_bytes() == whole
     out.write_bytes(b"")
-    assert sat(stub, sheet, out).asked == 6
+    assert run(stub, sheet, out).asked == 6
     assert out.read_bytes() == whole
 
 
 def test_answers_of_another_model_sheet_or_kind_are_not_gone_on_with(stub: Stub, sheet: Path) -> None:
     out = sheet.parent / "answers.csv"
-    sat(stub, sheet, out)
+    run(stub, sheet, out)
     content = out.read_text(encoding="utf-8")
     out.write_text(content.replace("new-model", "old-model"), encoding="utf-8")
     with pytest.raises(TableError, match=r"answers\.csv, line 2: answered by 'old-model'"):
-        sat(stub, sheet, out)
+        run(stub, sheet, out)
     out.write_text(content.replace("question", "riddle"), encoding="utf-8")
     with pytest.raises(TableError, match=r"line 2: prompt '.*', which is not so in the sheet"):
-        sat(stub, sheet, out)
+        run(stub, sheet, out)
     notes = sheet.parent / "notes.csv"
     notes.write_text("my notes, never to be cut", encoding="utf-8")
     with pytest.raises(TableError, match="holds something else than answers"):
-        sat(stub, sheet, notes)
+        run(stub, sheet, notes)
     assert notes.read_text(encoding="utf-8") == "my notes, never to be cut"
     with pytest.raises(TableError, match=r"name a \.csv or \.jsonl file"):
-        sat(stub, sheet, sheet.parent / "answers.parquet")
+        run(stub, sheet, sheet.parent / "answers.parquet")
 
 
 def test_grades_of_people_are_kept_when_it_goes_on(stub: Stub, sheet: Path) -> None:
     out = sheet.parent / "answers.csv"
     stub.first = [completion("perhaps"), failure(401)]
     with pytest.raises(SwitchtenderError):
-        sat(stub, sheet, out)
+        run(stub, sheet, out)
     out.write_text(out.read_text(encoding="utf-8").replace('"","0.0002"', '"0.25","0.0002"'), encoding="utf-8")
-    assert sat(stub, sheet, out).graded >= 1
+    assert run(stub, sheet, out).graded >= 1
     assert next(iter(read_table(out)["quality"])) == "0.25"
 
 
@@ -166,7 +168,7 @@ def test_two_processes_do_not_add_to_one_file(sheet: Path) -> None:
 def test_a_failure_that_may_pass_is_tried_again_later_each_time(stub: Stub) -> None:
     time = Time()
     stub.first = [failure(500), failure(429), failure(503)]
-    with asking(stub, time) as one:
+    with client(stub, time) as one:
         assert one.ask("?").text == "B"
     assert [round(seconds) for seconds in time.slept] == [1, 2, 4]
 
@@ -175,19 +177,19 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(stub: Stub) -> None:
     time = Time()
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     stub.first = [failure(429, retry_after="17"), failure(503, retry_after=soon), failure(429, retry_after="nonsense")]
-    with asking(stub, time) as one:
+    with client(stub, time) as one:
         one.ask("?")
     assert time.slept[0] == pytest.approx(17)
     assert 80 < time.slept[1] <= 90
     assert time.slept[2] == pytest.approx(4)
     stub.first = [failure(429, retry_after="7200")]
-    with asking(stub, time) as one, pytest.raises(SwitchtenderError, match="asks to come back in 7200 s"):
+    with client(stub, time) as one, pytest.raises(SwitchtenderError, match="asks to come back in 7200 s"):
         one.ask("?")
 
 
 def test_no_more_are_asked_a_minute_than_allowed(stub: Stub) -> None:
     time = Time()
-    with asking(stub, time, per_minute=30.0) as one:
+    with client(stub, time, per_minute=30.0) as one:
         for _ in range(4):
             one.ask("?")
     assert time.now == pytest.approx(6.0)
@@ -197,7 +199,7 @@ def test_nobody_there_is_tried_again_too() -> None:
     params = AptitudeRunParams(endpoint="http://127.0.0.1:9/v1", tries=3)
     time = Time()
     with (
-        Asking(endpoint_of(params, "x"), params, time.clock, time.sleep) as one,
+        ChatClient(endpoint_of(params, "x"), params, time.clock, time.sleep) as one,
         pytest.raises(SwitchtenderError, match=r"did not answer in 3 tries \(ConnectError\)"),
     ):
         one.ask("?")
@@ -206,16 +208,36 @@ def test_nobody_there_is_tried_again_too() -> None:
 def test_what_is_refused_for_good_is_not_tried_again(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", KEY)
     stub.answer = lambda prompt: failure(401, f"wrong key {KEY}")
-    with asking(stub, key="env:SOME_KEY") as one, pytest.raises(SwitchtenderError, match=r"wrong key \*\*\*") as error:
+    with client(stub, key="env:SOME_KEY") as one, pytest.raises(SwitchtenderError, match=r"wrong key \*\*\*") as error:
         one.ask("?")
     assert KEY not in str(error.value)
     assert stub.headers[0]["authorization"] == f"Bearer {KEY}"
     assert len(stub.bodies) == 1
 
 
+def test_only_the_key_that_was_named_is_sent(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"), "other")
+    strange["OPENAI_CUSTOM_HEADERS"] = "Authorization: other\nX-Gateway: other"
+    strange["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
+    for name, value in {**strange, "SOME_KEY": KEY}.items():
+        monkeypatch.setenv(name, value)
+    caplog.set_level(logging.DEBUG)
+    for key in ("", "env:SOME_KEY"):
+        with client(stub, key=key) as one:
+            one.ask("?")
+    without, with_key = stub.headers
+    assert "other" not in {*without.values(), *with_key.values()}
+    assert set(with_key) - set(without) == {"authorization"}
+    needed = {"host", "content-type", "content-length", "accept", "accept-encoding", "connection", "user-agent"}
+    assert set(without) <= needed
+    assert KEY not in caplog.text
+
+
 def test_a_redirect_is_not_followed(stub: Stub) -> None:
     stub.first = [Reply(307, "", {"location": f"{stub.url}/chat/completions"})]
-    with asking(stub) as one, pytest.raises(SwitchtenderError, match=r"redirects elsewhere \(status 307\)"):
+    with client(stub) as one, pytest.raises(SwitchtenderError, match=r"redirects elsewhere \(status 307\)"):
         one.ask("?")
     assert len(stub.bodies) == 1
 
@@ -223,37 +245,37 @@ def test_a_redirect_is_not_followed(stub: Stub) -> None:
 def test_no_proxy_stands_between_this_machine_and_itself(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with asking(stub, tries=1) as one:
+    with client(stub, tries=1) as one:
         assert one.ask("?").text == "B"
 
 
 @pytest.mark.parametrize("body", ["<h1>It works!</h1>", {"choices": []}, {"choices": [{}]}, [], None])
 def test_what_is_no_completion_stops_it(stub: Stub, body: object) -> None:
     stub.first = [Reply(body=body)]
-    with asking(stub) as one, pytest.raises(SwitchtenderError, match="answers with no chat completion"):
+    with client(stub) as one, pytest.raises(SwitchtenderError, match="answers with no chat completion"):
         one.ask("?")
 
 
 def test_a_refused_prompt_is_left_out_and_the_rest_asked(stub: Stub, sheet: Path) -> None:
     second = read_table(sheet)["prompt"][1]
     stub.answer = lambda prompt: failure(400, "too long") if prompt == second else completion("B")
-    found = sat(stub, sheet, sheet.parent / "answers.csv")
+    found = run(stub, sheet, sheet.parent / "answers.csv")
     assert (found.answered, list(found.refused.values())) == (5, ["status 400: too long"])
-    with asking(stub) as one, pytest.raises(PromptRefused):
+    with client(stub) as one, pytest.raises(PromptRefused):
         one.ask(second)
 
 
 def test_where_every_prompt_is_refused_it_stops(stub: Stub, sheet: Path) -> None:
     stub.answer = lambda prompt: failure(400, "no such model")
     with pytest.raises(SwitchtenderError, match=r"every prompt is refused .*no such model.*check the model's name"):
-        sat(stub, sheet, sheet.parent / "answers.csv")
+        run(stub, sheet, sheet.parent / "answers.csv")
     assert len(stub.bodies) == 3
 
 
 def test_an_answer_that_was_cut_off_or_empty_is_for_people(stub: Stub, sheet: Path) -> None:
     stub.first = [completion("B", "length"), completion(None), completion("\ud800 B")]
     out = sheet.parent / "answers.csv"
-    sat(stub, sheet, out)
+    run(stub, sheet, out)
     rows = read_table(out)
     assert list(rows["quality"])[:3] == ["", "", ""]
     assert list(rows["whole"])[:2] == ["0", "1"]
@@ -319,13 +341,13 @@ def test_keys_are_read_from_files_and_not_shown(tmp_path: Path) -> None:
     (tmp_path / "key.txt").write_text(f"{KEY}\n", encoding="utf-8")
     params = AptitudeRunParams(endpoint="https://api.example.org/v1/", key="file:key.txt")
     endpoint = endpoint_of(params, "x", tmp_path)
-    assert endpoint.address == "https://api.example.org/v1/chat/completions"
+    assert endpoint.base_url == "https://api.example.org/v1"
     assert endpoint.headers == {"Authorization": f"Bearer {KEY}"}
     assert KEY not in repr(endpoint)
     assert endpoint_of(AptitudeRunParams(endpoint="http://other.example.org"), "x").headers == {}
 
 
-def test_without_httpx_it_says_what_to_install(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "httpx", None)
-    with pytest.raises(InputError, match=r"pip install 'switchtender\[chat\]'"):
-        asking(stub)
+def test_without_the_package_it_says_what_to_install(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(InputError, match=r"run: pip install -c constraints\.txt -e '\.\[chat\]'"):
+        client(stub)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from small_aptitude import plain, prompt_of, small_table, small_test
 
-from pipeline.onboarding.ability import standing_of
-from pipeline.onboarding.graded_answers import read_results
-from pipeline.onboarding.test_sheet import SHARE, handing_out, sheet_of, write_sheet
+from pipeline.onboarding.ability import ability_of
+from pipeline.onboarding.graded_answers import read_graded_answers
+from pipeline.onboarding.test_sheet import SHARE, handing_out, make_sheet, write_sheet
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, write_table
 
@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Path:
 
 def exported(table: Path, name: str = "sheet.csv", count: int | None = None) -> pd.DataFrame:
     out = table.parent / name
-    write_sheet(sheet_of(TEST, plain, table), count, out)
+    write_sheet(make_sheet(TEST, plain, table), count, out)
     return read_table(out)
 
 
@@ -61,7 +61,7 @@ def test_every_item_comes_with_its_prompt_task_and_grading(table: Path, ending: 
 
 def test_a_filled_sheet_of_any_ending_is_read(table: Path) -> None:
     for ending, quality in (("csv", "0.5"), ("parquet", 0.5), ("jsonl", 0.5)):
-        results = read_results(filled(table, f"sheet.{ending}", quality), TEST, plain)
+        results = read_graded_answers(filled(table, f"sheet.{ending}", quality), TEST, plain)
         np.testing.assert_array_equal(results.on(TEST), np.full(len(TEST), 0.5, dtype=np.float32))
 
 
@@ -92,14 +92,14 @@ def test_references_come_along_and_must_agree(table: Path, tmp_path: Path) -> No
     frame.loc[1, "reference"] = "C"
     write_table(frame, told)
     with pytest.raises(TableError, match=r"told\.parquet, line 2: prompt 'sums-0' has another reference above"):
-        sheet_of(TEST, plain, told)
+        make_sheet(TEST, plain, told)
 
 
 def test_items_are_known_by_what_follows_shared_beginnings_whatever_their_ids(table: Path) -> None:
     frame = read_table(table).drop(columns="line")
     frame["prompt"], frame["prompt_id"] = "Shared. " + frame["prompt"], "x-" + frame["prompt_id"]
     write_table(frame, table)
-    rows = sheet_of(TEST, lambda texts: tuple(text.removeprefix("Shared. ") for text in texts), table).rows
+    rows = make_sheet(TEST, lambda texts: tuple(text.removeprefix("Shared. ") for text in texts), table).rows
     assert set(rows["prompt_id"]) == {f"x-{name}" for name in TEST.prompt_ids}
 
 
@@ -107,12 +107,12 @@ def test_a_table_that_lacks_items_is_refused_unless_that_is_meant(table: Path) -
     frame = read_table(table).drop(columns="line")
     write_table(frame[frame["prompt_id"] != "poems-2"], table)
     with pytest.raises(TableError, match="lacks 1 of 45 items of the test, first 'poems-2'"):
-        sheet_of(TEST, plain, table)
-    sheet = sheet_of(TEST, plain, table, partial=True)
+        make_sheet(TEST, plain, table)
+    sheet = make_sheet(TEST, plain, table, partial=True)
     assert (sheet.missing, len(sheet.rows)) == (("poems-2",), 44)
     write_table(frame.assign(prompt="another"), table)
     with pytest.raises(TableError, match="lacks 45 of 45"):
-        sheet_of(TEST, plain, table, partial=True)
+        make_sheet(TEST, plain, table, partial=True)
 
 
 def test_items_that_nobody_tried_are_graded_by_share(table: Path) -> None:
@@ -125,14 +125,14 @@ def test_prompts_of_the_holdout_come_along_and_say_nothing_of_the_test(table: Pa
     more = frame.iloc[:2].assign(prompt_id=["held-1", "held-2"], prompt=["Who held the door?", "Who held the rope?"])
     pd.concat([frame, more]).to_csv(table, index=False)
     out = table.parent / "both.csv"
-    assert write_sheet(sheet_of(TEST, plain, table, holdout=["held-2", "held-1"]), 5, out) == 7
+    assert write_sheet(make_sheet(TEST, plain, table, holdout=["held-2", "held-1"]), 5, out) == 7
     sheet = read_table(out).drop(columns="line")
     assert list(sheet["prompt_id"][5:]) == ["held-1", "held-2"]
     assert list(sheet["keywords"][5:]) == ["holdout", "holdout"]
     write_table(sheet.assign(quality=["1"] * 5 + ["0"] * 2), out)
     with pytest.raises(TableError, match="line 12: prompt 'held-1' is no item of this test"):
-        read_results(out, TEST, plain)
-    results = read_results(out, TEST, plain, holdout=list(sheet["prompt"][5:]))
+        read_graded_answers(out, TEST, plain)
+    results = read_graded_answers(out, TEST, plain, holdout=list(sheet["prompt"][5:]))
     assert np.nansum(results.on(TEST)) == (~np.isnan(results.on(TEST))).sum() == 5
     assert len(results.outcomes("new").prompts) == 7
 
@@ -141,7 +141,7 @@ def test_a_sheet_is_not_overwritten(table: Path) -> None:
     results = filled(table)
     with pytest.raises(InputError, match="exists"):
         exported(table)
-    assert read_results(results, TEST, plain).answers
+    assert read_graded_answers(results, TEST, plain).answers
 
 
 FAULTS = {
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_its_line(table: Path, fault
     values, row, words = FAULTS[fault]
     results = changed(filled(table), row, **values)
     with pytest.raises(TableError, match=words) as error:
-        read_results(results, TEST, plain)
+        read_graded_answers(results, TEST, plain)
     assert str(error.value).startswith(str(results))
     assert "\n" not in str(error.value)
 
@@ -179,28 +179,28 @@ def test_an_item_with_two_qualities_is_refused_and_with_one_twice_is_not(table: 
     frame = read_table(filled(table)).drop(columns="line")
     results = table.parent / "twice.csv"
     write_table(pd.concat([frame, frame.head(1)]), results)
-    assert len(read_results(results, TEST, plain).answers) == 45
+    assert len(read_graded_answers(results, TEST, plain).answers) == 45
     for partial in (False, True):
         write_table(pd.concat([frame, frame.head(1).assign(quality="0")]), results)
         with pytest.raises(TableError, match=r"line 92: prompt '.*' has quality 0 here and 1 in line 2; keep one"):
-            read_results(results, TEST, plain, partial=partial)
+            read_graded_answers(results, TEST, plain, partial=partial)
 
 
 def test_fewer_answers_are_taken_where_that_is_meant(table: Path) -> None:
     results = changed(filled(table), 3, quality="")
-    assert len(read_results(results, TEST, plain, partial=True).answers) == 44
-    assert len(read_results(filled(table, "few.csv", count=9), TEST, plain).answers) == 9
+    assert len(read_graded_answers(results, TEST, plain, partial=True).answers) == 44
+    assert len(read_graded_answers(filled(table, "few.csv", count=9), TEST, plain).answers) == 9
     unnumbered = table.parent / "own.csv"
     write_table(read_table(table.parent / "few.csv").drop(columns=["line", "item", "cost"]), unnumbered)
     with pytest.raises(TableError, match=r"36 of 45 items have no row, first prompt 'sums-"):
-        read_results(unnumbered, TEST, plain)
-    assert len(read_results(unnumbered, TEST, plain, partial=True).answers) == 9
+        read_graded_answers(unnumbered, TEST, plain)
+    assert len(read_graded_answers(unnumbered, TEST, plain, partial=True).answers) == 9
     with pytest.raises(TableError, match="grades no answer"):
-        read_results(filled(table, "none.csv", quality=""), TEST, plain, partial=True)
+        read_graded_answers(filled(table, "none.csv", quality=""), TEST, plain, partial=True)
 
 
 def test_answers_become_outcomes_of_the_new_candidate_alone(table: Path) -> None:
-    results = read_results(changed(filled(table, quality="0"), 0, quality="1", cost="0.002"), TEST, plain)
+    results = read_graded_answers(changed(filled(table, quality="0"), 0, quality="1", cost="0.002"), TEST, plain)
     outcomes = results.outcomes("newcomer", ("big", "little"))
     assert outcomes.candidates == ("big", "little", "newcomer")
     assert np.isnan(outcomes.quality[:, :2]).all()
@@ -214,7 +214,7 @@ def test_fewer_answers_are_less_sure_and_pulled_to_the_middle() -> None:
     right = np.where(TEST.task == 1, 0.0, 1.0).astype(np.float32)
     few = np.full_like(right, np.nan)
     few[handing_out(TEST)[:9]] = right[handing_out(TEST)[:9]]
-    whole, part = standing_of(TEST, right), standing_of(TEST, few)
+    whole, part = ability_of(TEST, right), ability_of(TEST, few)
     assert whole.widening == pytest.approx(1)
     assert part.widening > 1.3
     assert (whole.level.answers, part.level.answers, part.items) == (45, 9, 45)
