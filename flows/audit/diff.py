@@ -13,7 +13,7 @@ from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import CODE
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.versions.diff import Change, RowDiff, diff_files, diff_rows, diff_values
+from pipeline.versions.diff import Change, OutcomeDiff, RowDiff, diff_files, diff_outcomes, diff_rows, diff_values
 from pipeline.versions.folder import LINEAGE, PREDICTIONS, VersionFolder
 from pipeline.versions.prediction_diff import HoldoutDiff, diff_holdouts
 from pipeline.versions.provenance import Provenance
@@ -30,11 +30,15 @@ class CodeChange:
 
 @dataclass(frozen=True)
 class VersionDiff:
-    """All that differs from `older` to `newer`; each names version and commit."""
+    """All that differs from `older` to `newer`; each names version and commit.
+
+    `outcomes` is None where one of them does not hold what it learnt from: labels of agents are in `rows`.
+    """
 
     older: tuple[str, str]
     newer: tuple[str, str]
     rows: RowDiff
+    outcomes: OutcomeDiff | None
     params: tuple[Change, ...]
     environment: tuple[Change, ...]
     files: tuple[Change, ...]
@@ -60,6 +64,7 @@ def diff(project: Project, older: str, newer: str) -> VersionDiff:
             older=(first.version, before.commit),
             newer=(second.version, after.commit),
             rows=diff_rows(old.table(LINEAGE), new.table(LINEAGE)),
+            outcomes=diff_outcomes(old.graded(), new.graded()) if old.keeps_outcomes and new.keeps_outcomes else None,
             params=diff_values(before.params, after.params),
             environment=diff_values(before.environment, after.environment),
             files=diff_files(before.materials, after.materials),
@@ -115,6 +120,7 @@ def as_json(found: VersionDiff) -> dict[str, Any]:
         **sides,
         **asdict(found.rows),
         "transitions": found.rows.transitions,
+        "outcomes": asdict(found.outcomes) if found.outcomes else None,
         "params": [asdict(change) for change in found.params],
         "environment": [asdict(change) for change in found.environment],
         "files": [asdict(change) for change in found.files],

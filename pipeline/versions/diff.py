@@ -75,6 +75,27 @@ class RowDiff:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+@dataclass(frozen=True)
+class OutcomeDiff:
+    """How many outcomes, each of a prompt and a candidate, came, went, or have another quality or cost."""
+
+    added: int
+    removed: int
+    changed: int
+
+
+def diff_outcomes(older: pd.DataFrame, newer: pd.DataFrame) -> OutcomeDiff:
+    """Compare two tables of outcomes, `prompt_id, candidate, quality, cost`."""
+    both = older.merge(newer, on=["prompt_id", "candidate"], suffixes=("_before", ""))
+    # Equal, or not known either time: NaN is not equal to itself.
+    same = [
+        (both[name] == both[f"{name}_before"]) | (both[name].isna() & both[f"{name}_before"].isna())
+        for name in ("quality", "cost")
+    ]
+    changed = int((~(same[0] & same[1])).sum())
+    return OutcomeDiff(len(newer) - len(both), len(older) - len(both), changed)
+
+
 def diff_rows(older: pd.DataFrame, newer: pd.DataFrame) -> RowDiff:
     """Compare two lineages."""
     before, after = _dataset(older), _dataset(newer)

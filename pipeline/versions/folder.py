@@ -140,6 +140,11 @@ class VersionFolder:
             return table.assign(agents=[best_in(str(cell)) for cell in table["agents"]])
         return table
 
+    @property
+    def keeps_outcomes(self) -> bool:
+        """Whether it holds every outcome that it was made with: versions of the models' track do, but for old ones."""
+        return (self.root / EVIDENCE / OUTCOMES).is_file()
+
     def graded(self) -> pd.DataFrame:
         """The outcomes by which a models' version was judged, and in later ones those that it learnt from.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -48,6 +49,8 @@ def _print_row_diff(found: VersionDiff) -> None:
     _print_some("Rows", ["", "row", "before", "after", "fate or why"], [*came, *went, *other], MOST_ROWS)
     if rows.fates:
         print_table("Other fates", ["fate", "rows"], [[name, count] for name, count in rows.transitions.items()])
+    if found.outcomes:
+        say("outcomes: " + ", ".join(f"{count} {name}" for name, count in asdict(found.outcomes).items()))
     say(f"augmented rows: {rows.augmented_added} came, {rows.augmented_removed} went")
 
 

@@ -10,7 +10,7 @@ from made_versions import AGENTS, answer, row
 from pipeline.data.outcomes import label_matrix
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.runtime.tables import sha256_text
-from pipeline.versions.diff import Change, diff_files, diff_rows, diff_values
+from pipeline.versions.diff import Change, OutcomeDiff, diff_files, diff_outcomes, diff_rows, diff_values
 from pipeline.versions.prediction_diff import Flip, HoldoutDiff, diff_holdouts
 from pipeline.versions.provenance import CODE, DATA, Material
 
@@ -54,6 +54,18 @@ def test_a_relabelled_row_has_both_labels_and_who_did_it() -> None:
         ("p3", "sql", "email", "ana: was sql"),
         ("p4", "email", "coding", ""),
     ]
+
+
+def test_outcomes_that_came_went_or_changed_are_counted() -> None:
+    columns = ["prompt_id", "candidate", "quality", "cost"]
+    older = pd.DataFrame(
+        [("p1", "a", 1.0, 0.1), ("p1", "b", 0.5, None), ("p2", "a", 0.0, None), ("p3", "a", 0.0, 0.2)], columns=columns
+    )
+    newer = pd.DataFrame(
+        [("p3", "b", 0.0, 0.2), ("p2", "a", 0.0, 0.3), ("p1", "b", 0.5, None), ("p1", "a", 0.9, 0.1)], columns=columns
+    )
+    assert diff_outcomes(older, newer) == OutcomeDiff(added=1, removed=1, changed=2)
+    assert diff_outcomes(newer, newer) == OutcomeDiff(0, 0, 0)
 
 
 def test_the_order_in_which_agents_are_written_is_no_difference() -> None:
