@@ -38,8 +38,8 @@ class AnswerFile:
         except OSError as error:
             raise TableError(f"{path} cannot be written ({error.strerror}); choose another place") from error
         try:
-            self._hold()
-            self._mend()
+            self._lock()
+            self._cut_off_half_row()
         except BaseException:
             os.close(self._file)
             raise
@@ -84,13 +84,13 @@ class AnswerFile:
                 f"{self.path} cannot be written ({error.strerror}); make room, then run it again"
             ) from error
 
-    def _hold(self) -> None:
+    def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise HeldByAnotherRun(f"another process is adding answers to {self.path}; wait for it to end") from error
 
-    def _mend(self) -> None:
+    def _cut_off_half_row(self) -> None:
         """Cut off half a row at the end, and begin an empty file."""
         content, head = self.path.read_bytes(), self._head()
         start = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")[: len(head)]

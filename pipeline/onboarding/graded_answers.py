@@ -88,8 +88,8 @@ def read_graded_answers(
     if not graded:
         raise TableError(f"{path} grades no answer; fill the column 'quality' with 0 to 1")
     if not partial:
-        _refuse_half(rows, graded, path)
-        _refuse_lacking(frame, rows, path, test)
+        _refuse_ungraded(rows, graded, path)
+        _refuse_missing_rows(frame, rows, path, test)
     return GradedAnswers(tuple(graded.values()))
 
 
@@ -114,13 +114,14 @@ def _rows(
     for line, prompt_id, prompt, text, quality, cost in zip(*columns, strict=True):
         where = f"{path}, line {line}"
         if (item := place.get(digest(text))) is None:
-            raise TableError(f"{where}: {_strange(str(prompt_id), test)}")
+            raise TableError(f"{where}: {_no_item(str(prompt_id), test)}")
         level, usd = _number(quality, "quality", 1.0, where), _number(cost, "cost", math.inf, where)
         rows.append(GradedAnswer(int(line), item, str(prompt_id), prompt, level, math.nan if usd is None else usd))
     return rows
 
 
-def _strange(prompt_id: str, test: AptitudeTest) -> str:
+def _no_item(prompt_id: str, test: AptitudeTest) -> str:
+    """Why a row belongs to no item of the test, in words for a message."""
     if prompt_id in test.prompt_ids:
         return f"the text of prompt '{prompt_id}' is not that of the test; restore it as it was exported"
     return f"prompt '{prompt_id}' is no item of this test; remove it, or name the version that it was exported from"
@@ -157,7 +158,7 @@ def _each_once(rows: Iterable[GradedAnswer], path: Path) -> dict[int, GradedAnsw
     return found
 
 
-def _refuse_half(rows: Sequence[GradedAnswer], graded: dict[int, GradedAnswer], path: Path) -> None:
+def _refuse_ungraded(rows: Sequence[GradedAnswer], graded: dict[int, GradedAnswer], path: Path) -> None:
     """Raises TableError where an item has a row and no quality."""
     empty = [row for row in rows if row.item not in graded]
     if empty:
@@ -167,12 +168,12 @@ def _refuse_half(rows: Sequence[GradedAnswer], graded: dict[int, GradedAnswer], 
         )
 
 
-def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[GradedAnswer], path: Path, test: AptitudeTest) -> None:
+def _refuse_missing_rows(frame: pd.DataFrame, rows: Sequence[GradedAnswer], path: Path, test: AptitudeTest) -> None:
     """Raises TableError where rows that were exported are not there; without their numbers all items are expected."""
     last = frame[LINE].iloc[-1]
     if ITEM not in frame.columns:
         lacking, of = len(test) - len({row.item for row in rows if row.item < len(test)}), len(test)
-        first = "" if not lacking else f"prompt '{_first_without(rows, test)}'"
+        first = "" if not lacking else f"prompt '{_first_unanswered(rows, test)}'"
     else:
         numbers = [
             _numbered(value, f"{path}, line {line}") for value, line in zip(frame[ITEM], frame[LINE], strict=True)
@@ -187,7 +188,7 @@ def _refuse_lacking(frame: pd.DataFrame, rows: Sequence[GradedAnswer], path: Pat
         )
 
 
-def _first_without(rows: Sequence[GradedAnswer], test: AptitudeTest) -> str:
+def _first_unanswered(rows: Sequence[GradedAnswer], test: AptitudeTest) -> str:
     there = {row.item for row in rows}
     return next(name for item, name in enumerate(test.prompt_ids) if item not in there)
 

@@ -28,17 +28,18 @@ def grade(answer: str, reference: str, grading: str) -> float | None:
     letters = _LETTER.fullmatch(reference), _LETTER.fullmatch(bare)
     if letters[0] and letters[1]:
         return float(letters[0][1].upper() == letters[1][1].upper())
-    return _by_number(bare.removesuffix("."), reference)
+    return _grade_numbers(bare.removesuffix("."), reference)
 
 
 def _bare(said: str) -> str:
-    """Without marks of emphasis and a lead such as `The answer is`."""
+    """An answer without marks of emphasis and without a lead such as `The answer is`."""
     plain = said.strip(_EMPHASIS)
     lead = _LEAD.match(plain)
     return plain[lead.end() :].strip(_EMPHASIS) if lead else plain
 
 
-def _by_number(said: str, reference: str) -> float | None:
+def _grade_numbers(said: str, reference: str) -> float | None:
+    """1.0 for equal numbers, 0.0 for unequal ones that are both whole, else None."""
     if not (_NUMBER.fullmatch(said) and _NUMBER.fullmatch(reference)):
         return None
     ours, theirs = (Decimal(text.replace(",", "")) for text in (said, reference))

@@ -78,7 +78,7 @@ def read_sheet(path: Path) -> SheetRows:
 
 
 def estimate(rows: list[Row], max_tokens: int, price: Priced | None) -> CostEstimate:
-    """Before anything is asked; `max_tokens` is the longest answer, 0 without a limit."""
+    """What asking some rows of a sheet may cost; `max_tokens` is the longest answer, 0 without a limit."""
     tokens = int(tokens_in([row["prompt"] for row in rows]).sum()) if rows else 0
     if price is None:
         return CostEstimate(len(rows), tokens, None, None)
@@ -122,7 +122,7 @@ def answer_sheet(
 
 
 def _quality(row: Row, answer: ChatAnswer) -> str:
-    """By rule, or empty; an answer that was cut off may have gone on to be right."""
+    """The grade by rule, or empty; an answer that was cut off may have gone on to be right."""
     found = grade(answer.text, row.get(REFERENCE, ""), row.get("grading", "")) if answer.is_whole else None
     return "" if found is None else f"{found:g}"
 

@@ -41,7 +41,7 @@ def outcome_rows(rows: pd.DataFrame, forgotten: Collection[str]) -> pd.DataFrame
 
 
 def _first_row(codes: Indices) -> Indices:
-    """For each row the first one of the same code."""
+    """For each row the number of the first row with the same code."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return np.asarray(first[inverse], dtype=np.int64)
 

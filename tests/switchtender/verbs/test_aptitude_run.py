@@ -18,7 +18,7 @@ from sandbox import ROOT
 from small_aptitude import plain, small_table, small_test
 from stub_endpoint import Reply, Stub, completion, failure, stub_endpoint
 
-from pipeline.onboarding.test_sheet import sheet_of, write_sheet
+from pipeline.onboarding.test_sheet import make_sheet, write_sheet
 from pipeline.runtime.tables import read_table
 
 ITEMS = 12
@@ -34,7 +34,7 @@ def stub() -> Iterator[Stub]:
 def folder(tmp_path: Path) -> Path:
     """A folder outside of any project, with a sheet."""
     table = small_table(tmp_path / "table.csv", reference="B")
-    write_sheet(sheet_of(small_test(), plain, table), ITEMS, tmp_path / "sheet.csv")
+    write_sheet(make_sheet(small_test(), plain, table), ITEMS, tmp_path / "sheet.csv")
     return tmp_path
 
 
