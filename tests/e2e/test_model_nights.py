@@ -94,6 +94,8 @@ def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sa
         assert any(m.name == "data/candidates/newcomer.csv" for m in provenance.materials)
         lineage = folder.table("lineage.parquet")
     assert (lineage["stage"] == "join").sum() + lineage["agents"].str.contains("newcomer").sum() > 0
+    changes = ask(project, "diff", "1", "2", "--track", "models")
+    assert changes["outcomes"] == {"added": len(planted()[1]), "removed": 0, "changed": 0}
     run = json.loads((project.root / "var/runs" / joined["run_key"] / "run.json").read_text(encoding="utf-8"))
     how = {stage: word for stage, _, word in run["timings"]}
     assert (how["models_train"], how["models_join"]) == ("unchanged", "ran")

@@ -12,7 +12,7 @@ import pytest
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
 from pipeline.encoders.training_index import TrainingRows, rows_of
-from pipeline.policies.policy import SubsetPolicy
+from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.knn import NeighboursScorer
 from pipeline.routers.baselines.linear import LinearScorer
@@ -55,6 +55,25 @@ def test_int8_is_kept_only_where_it_loses_at_most_what_is_allowed(wrong: int, pr
     assert len(found["differing"]) == wrong
     if wrong:
         assert found["differing"][0] == {"prompt_id": "p0", "label": "sql|email", "fp32": "sql|email", "int8": "sql"}
+
+
+def test_graded_outcomes_are_compared_by_the_quality_of_what_is_chosen() -> None:
+    router, rows = _Judge(), 200
+    router.policy = BestPolicy()
+    held_out = _held_out(0, rows)
+    for table in held_out.values():
+        table["email"] = 0.1
+    held_out["int8"].loc[:9, "email"] = 0.99
+    graded = pd.concat(
+        pd.DataFrame(
+            {"prompt_id": held_out["fp32"]["prompt_id"][::-1], "candidate": name, "quality": quality, "cost": 0.1}
+        )
+        for name, quality in (("sql", 1.0), ("email", 0.25))
+    )
+    found = compare_precisions(router, held_out, PARAMS, graded)
+    assert found["quality"] == {"fp32": 1.0, "int8": pytest.approx(1 - 10 * 0.75 / rows)}
+    assert found["precision"] == "fp32"
+    assert [row["prompt_id"] for row in found["differing"]] == [f"p{i}" for i in range(10)]
 
 
 def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
