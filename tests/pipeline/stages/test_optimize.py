@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
 from pipeline.encoders.training_index import TrainingRows, rows_of
@@ -83,12 +84,19 @@ def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
     assert compare_precisions(_Judge(), empty, PARAMS)["precision"] == "fp32"
 
 
+def labelled(rows: int = 24) -> Outcomes:
+    """Prompts about a loop, a mail, or both."""
+    texts = ("mend the loop", "write a mail to Ana", "mend the loop and mail Ana")
+    quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
+    prompts = tuple(f"{texts[i % 3]}, case {i}" for i in range(rows))
+    ids = tuple(f"p{i}" for i in range(rows))
+    return Outcomes(ids, prompts, ("coding", "email"), quality, np.full_like(quality, np.nan), is_labels=True)
+
+
 @pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])
 def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(system: str, tiny_encoder: Path) -> None:
-    from test_classifier import table
-
     params = FinetuningParams(encoder=str(tiny_encoder), max_tokens=24, epochs=2, batch_size=8, folds=2)
-    outcomes = table()
+    outcomes = labelled()
     folds = np.arange(len(outcomes)) % 2
     folds[:2] = -1
     router = new_router(system, params, seed=7)
