@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.workspace.dvc_stages import PassingTrouble, StageDone, run_stage, stage_names
+from flows.workspace.dvc_stages import StageDone, TransientFailure, run_stage, stage_names
 from flows.workspace.project import Project
 from flows.workspace.runs import Run, clone_of
 
@@ -42,7 +42,7 @@ def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
     """Retry for passing trouble only."""
     try:
         state.result()
-    except PassingTrouble:
+    except TransientFailure:
         return True
     except BaseException:
         return False

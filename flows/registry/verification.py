@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.records.promotion_log import PromotionLog, signer_of
-from flows.records.removal_log import ERASED, PRUNED, Removal, Removed
+from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, Removed
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
@@ -159,7 +159,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
     return Verified(version.version, checked + len(materials), tuple(findings))
 
 
-def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
+def _erased(findings: list[Finding], removal: RemovalEntry | None) -> list[Finding]:
     """Vectors of prompts that were erased are not missing. Without its neighbour index a version is still refused."""
     if removal is None:
         return findings

@@ -35,7 +35,7 @@ class StageFailed(SwitchtenderError):
     """A stage failed for good: its input or its code is wrong."""
 
 
-class PassingTrouble(SwitchtenderError):
+class TransientFailure(SwitchtenderError):
     """A stage was cut short (time-out, killed, lock, no network): trying again may help."""
 
 
@@ -59,7 +59,7 @@ def run_stage(
     `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that.
 
     Raises:
-        PassingTrouble: it was cut short.
+        TransientFailure: it was cut short.
         InputError: what the user supplied cannot be used; the message is the stage's own line.
         StageFailed: anything else.
     """
@@ -81,7 +81,7 @@ def run_stage(
 
 def _trouble(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
     if done.code == TIMED_OUT:
-        return PassingTrouble(
+        return TransientFailure(
             f"stage {stage} took longer than {timeout / 60:g} minutes and was ended; see params.yaml: nightly"
         )
     exited = _EXITED.search(done.output)
@@ -89,7 +89,7 @@ def _trouble(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
     own = [line for line in done.output.splitlines() if line.startswith(f"{stage}: ")]
     last = own[-1] if own else _last_words(done.output)
     if code < 0 or code in (_TEMPORARY, 137, 143) or any(mark in done.output for mark in _LOCKED):
-        return PassingTrouble(f"stage {stage} was cut short (exit {code}): {last}")
+        return TransientFailure(f"stage {stage} was cut short (exit {code}): {last}")
     if code == InputError.exit_code and own:
         return InputError(last)
     return StageFailed(

@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.data.prices import Prices
 from pipeline.importers import alpacaeval, llmrouterbench, routellm, routerarena, routerbench, routerdc
 from pipeline.importers.cells import Cell, Tally
-from pipeline.importers.writer import Row, write_rows, writer_for
+from pipeline.importers.writer import OutcomeRow, write_rows, writer_for
 from pipeline.runtime.errors import InputError, TableError
 
 FORMATS: dict[str, Callable[[Path], Iterator[Cell]]] = {
@@ -85,7 +85,7 @@ def import_outcomes(
     )  # fmt: skip
 
 
-def _told(rows: Iterator[Row], path: Path, progress: Callable[[], object] | None) -> Iterator[Row]:
+def _told(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object] | None) -> Iterator[OutcomeRow]:
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007
         if progress:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.data.prices import Prices
-from pipeline.importers.writer import Row
+from pipeline.importers.writer import OutcomeRow
 from pipeline.runtime.errors import TableError
 
 Verdict = Literal["judged", "failed", "repeated"]
@@ -51,7 +51,7 @@ class Tally:
     _bits: dict[str, int] = field(default_factory=dict)
     _without: set[tuple[str, str]] = field(default_factory=set)
 
-    def admit(self, cells: Iterable[Cell]) -> Iterator[Row]:
+    def admit(self, cells: Iterable[Cell]) -> Iterator[OutcomeRow]:
         """The rows of the cells that have a quality.
 
         Raises:
@@ -121,7 +121,7 @@ class Tally:
             )
         self._prompts[cell.prompt_id] = (known, seen | bit)
 
-    def _row(self, cell: Cell) -> Row:
+    def _row(self, cell: Cell) -> OutcomeRow:
         # Sources write 0 where they knew no price.
         cost, source = (cell.cost, cell.cost_source) if cell.cost else (None, "")
         if cost is None and self.prices and cell.tokens_in is not None and cell.tokens_out is not None:
@@ -129,7 +129,7 @@ class Tally:
         self.rows += 1
         self.cost_sources[source] += 1
         quality = 0.0 if cell.quality is None else cell.quality
-        return Row(
+        return OutcomeRow(
             cell.prompt_id, cell.prompt, cell.candidate, quality, cost, source, cell.tokens_in, cell.tokens_out,
             cell.dataset,
         )  # fmt: skip

@@ -30,7 +30,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutOutcomes:
     """n judged train prompts and c candidates: what fits without a prompt's fold expected of it, and what came of it.
 
     Qualities are in 0..1, costs USD, all float64 [n, c], NaN where unknown; `folds` is int64 [n]. `expected_error`
@@ -61,7 +61,7 @@ class Chosen:
         return {"policy": self.policy.to_json(), "chosen_on": self.chosen_on}
 
 
-def choose_policy(params: PolicyParams, held_out: HeldOut, is_labels: bool) -> Chosen:
+def choose_policy(params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bool) -> Chosen:
     """The policy that is asked for, with what is left open chosen on held-out rows.
 
     Raises:
@@ -101,7 +101,7 @@ def require_grounds_to_doubt(is_labels: bool, has_costs: bool, has_errors: bool)
         raise InputError("policy.doubt: the system knows no uncertainty of held-out prompts; leave it out")
 
 
-def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:
+def choose_willingness(params: PolicyParams, held_out: HeldOutOutcomes) -> Chosen:
     """Lambda: given, or the cheapest that keeps the quality, or the best that keeps within the mean budget.
 
     Quality is kept where, over the prompts on which both outcomes are known, it is at most `give_up` below that of
@@ -135,14 +135,14 @@ def choose_willingness(params: PolicyParams, held_out: HeldOut) -> Chosen:
     return _judged(at(float(rates[best[len(best) // 2]])), held_out, criterion)
 
 
-def _point(policy: Policy, held_out: HeldOut) -> tuple[float, float]:
+def _point(policy: Policy, held_out: HeldOutOutcomes) -> tuple[float, float]:
     """Quality lost against quality-first where both are known, and mean cost; NaN where unknown."""
     first = _got(BestPolicy(), held_out)[0]
     quality, cost = _got(policy, held_out)
     return float(known_mean(first - quality)), float(known_mean(cost))
 
 
-def _pair(params: PolicyParams, held_out: HeldOut) -> Chosen:
+def _pair(params: PolicyParams, held_out: HeldOutOutcomes) -> Chosen:
     """Theta: given, or the cut among held-out differences whose share of strong calls is nearest to the wanted one."""
     strong, weak = _columns(params, held_out)
     if strong == weak:
@@ -171,7 +171,7 @@ def calibrated_theta(apart: Values, share: float) -> float:
     return float(cuts[np.abs(shares - share).argmin()])
 
 
-def _columns(params: PolicyParams, held_out: HeldOut) -> tuple[int, int]:
+def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]:
     """The strong candidate, by default the best of train, and the weak one: the other of two, or the cheapest."""
     names = held_out.candidates
     for role, name in (("strong", params.strong), ("weak", params.weak)):
@@ -195,7 +195,7 @@ def _columns(params: PolicyParams, held_out: HeldOut) -> tuple[int, int]:
     return strong, int(np.nanargmin(spent))
 
 
-def _subset(held_out: HeldOut, is_labels: bool) -> Chosen:
+def _subset(held_out: HeldOutOutcomes, is_labels: bool) -> Chosen:
     if not is_labels:
         raise InputError("policy.kind subset is for tables with agents; take 'best' or 'willingness' for graded ones")
     expected = held_out.expected_quality.astype(np.float32)
@@ -203,7 +203,7 @@ def _subset(held_out: HeldOut, is_labels: bool) -> Chosen:
     return Chosen(policy, {**_grounds(held_out), "criterion": "F1 on held-out prompts"})
 
 
-def _judged(policy: Policy, held_out: HeldOut, criterion: str) -> Chosen:
+def _judged(policy: Policy, held_out: HeldOutOutcomes, criterion: str) -> Chosen:
     """A policy that chooses one candidate, with what it gets on the held-out rows, and quality-first beside it."""
     facts = {**_grounds(held_out), "criterion": criterion, **_means(policy, held_out)}
     if not isinstance(policy, BestPolicy):
@@ -211,11 +211,11 @@ def _judged(policy: Policy, held_out: HeldOut, criterion: str) -> Chosen:
     return Chosen(policy, facts)
 
 
-def _grounds(held_out: HeldOut) -> Facts:
+def _grounds(held_out: HeldOutOutcomes) -> Facts:
     return {"rows": len(held_out.folds), "folds": len(np.unique(held_out.folds))}
 
 
-def _means(policy: Policy, held_out: HeldOut) -> Facts:
+def _means(policy: Policy, held_out: HeldOutOutcomes) -> Facts:
     quality, cost = (float(known_mean(values)) for values in _got(policy, held_out))
     return {"quality": _rounded(quality), "cost_usd": _rounded(cost)}
 
@@ -224,7 +224,7 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
-def _got(policy: Policy, held_out: HeldOut) -> tuple[Values, Values]:
+def _got(policy: Policy, held_out: HeldOutOutcomes) -> tuple[Values, Values]:
     """Quality and cost float64 [n] of what the policy chooses; NaN where it is unknown, or nothing is chosen."""
     quality = held_out.expected_quality.astype(np.float32)
     chosen = policy.choose(quality, held_out.expected_cost, error=held_out.expected_error)

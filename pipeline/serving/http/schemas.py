@@ -163,7 +163,7 @@ class FeedbackResponse(Out):
     matched: bool
 
 
-class Candidate(Out):
+class ServedCandidate(Out):
     """One agent or model: its threshold (null where none is used) and expected USD for a short prompt."""
 
     name: str
@@ -176,7 +176,7 @@ class AgentsResponse(Out):
 
     version: str
     policy: dict[str, Any]
-    candidates: list[Candidate]
+    candidates: list[ServedCandidate]
 
 
 class RefusedVersion(Out):
