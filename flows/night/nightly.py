@@ -18,8 +18,8 @@ from flows.audit.trace_index import update_index
 from flows.promotion.promotion import champion_of, first
 from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
-from flows.registry.verification import require_sound
-from flows.registry.versions import RegisterParams, Version, opened, versions_of
+from flows.registry.verification import proved
+from flows.registry.versions import RegisterParams, Version, versions_of
 from flows.workspace import runs, snapshot
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
@@ -102,8 +102,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
     if found is None:
         write_champion(None, None, clone / project.track.champion)
         return run
-    with opened(found) as folder:
-        require_sound(project, found, folder)
+    with proved(project, found) as folder:
         champion, choices = choices_of(Contender(found.version, found.run_key, folder))
         missing = unanswered(choices, clone / project.table, clone / project.holdout)
         if missing:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import marshal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -224,6 +225,19 @@ def check_logs(project: Project, versions: Versions) -> Verified:
         except VerificationFailed as error:
             findings.append(Finding(name, "chain", CHANGED, "an unbroken chain", str(error)))
     return Verified("", 4, tuple(findings))
+
+
+@contextmanager
+def proved(project: Project, version: Version) -> Iterator[VersionFolder]:
+    """A version's folder, once its own files were found to be what was signed.
+
+    Raises:
+        VerificationFailed: see `require_sound`.
+        SwitchtenderError: a store elsewhere cannot be reached.
+    """
+    with opened(version) as folder:
+        require_sound(project, version, folder)
+        yield folder
 
 
 def require_sound(project: Project, version: Version, folder: VersionFolder) -> None:

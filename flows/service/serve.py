@@ -10,19 +10,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.hosts import is_loopback
 from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
-from pipeline.serving.engine.log import LogLines, log
+from pipeline.serving.engine.log import LogLines, log, timestamp
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.api_keys import ApiKeys
@@ -163,7 +162,7 @@ class Service:
             await self.door.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
         except Exception as error:  # whatever fails in the page, the service goes on without it
             self.door.said = FAILED
-            log("page_failed", kind=type(error).__name__, reason=" ".join(str(error).split())[:300])
+            log("page_failed", kind=type(error).__name__, reason=one_line(error, 300))
 
     def _made_page(self, project: Project) -> FastAPI:
         from fastapi import FastAPI
@@ -203,7 +202,7 @@ def _chat(routing: RequestRouter, upstreams: Path) -> APIRouter:
         return RoutedChat(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
 
     def answered(request_id: str, candidate: str | None, tried: tuple[FailedAttempt, ...]) -> None:
-        entry: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "request_id": request_id}
+        entry: dict[str, Any] = {"at": timestamp(), "request_id": request_id}
         failed = [{"candidate": one.candidate, "reason": one.reason} for one in tried]
         routing.journal.forwarded(entry | {"candidate": candidate, "tried": failed})
 

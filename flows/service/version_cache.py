@@ -10,14 +10,14 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from flows.registry.verification import require_sound
+from flows.registry.verification import proved
 from flows.registry.versions import PROVENANCE_TAG, Version, opened
 from flows.workspace.project import Project
 from pipeline.data.agents import Agent, read_agents
 from pipeline.data.holdout_predictions import candidates_in, truth_in
 from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.errors import InputError, VerificationFailed, one_line
 from pipeline.runtime.track import AGENTS, Track, track_of
 from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
@@ -76,8 +76,7 @@ class VersionCache:
         key = _key(version)
         with self._lock:
             if key not in self._known:
-                with opened(version) as folder:
-                    require_sound(self.project, version, folder)
+                with proved(self.project, version) as folder:
                     self._known[key] = _evidence(folder, track_of(version.run_key))
             self._known.move_to_end(key)
             while len(self._known) > _MOST:
@@ -118,8 +117,7 @@ def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Hol
 
 def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:
     return VerificationFailed(
-        f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
-        "see 'switchtender verify'"
+        f"{folder.root / EVIDENCE} is not what a night writes ({one_line(error, 120)}); see 'switchtender verify'"
     )
 
 

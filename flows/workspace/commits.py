@@ -9,6 +9,19 @@ from pathlib import Path
 from flows.workspace.git import git
 
 
+def tree_with(root: Path, paths: Iterable[str]) -> str:
+    """The tree of HEAD with these paths as they are in the working copy; written through an index of its own.
+
+    Raises:
+        SwitchtenderError: git failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", "HEAD", env=env)
+        git(root, "add", "-A", "--", *paths, env=env)
+        return git(root, "write-tree", env=env)
+
+
 def commit_only(root: Path, paths: Iterable[str], message: str) -> str:
     """Commit paths as they are in the working copy (also their removal) onto HEAD, detached or not.
 
@@ -19,11 +32,7 @@ def commit_only(root: Path, paths: Iterable[str], message: str) -> str:
         SwitchtenderError: git failed, or HEAD moved meanwhile; nothing was committed.
     """
     named, head = sorted(paths), git(root, "rev-parse", "HEAD")
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git(root, "read-tree", "HEAD", env=env)
-        git(root, "add", "-A", "--", *named, env=env)
-        tree = git(root, "write-tree", env=env)
+    tree = tree_with(root, named)
     if tree == git(root, "rev-parse", "HEAD^{tree}"):
         return ""
     commit = git(root, "commit-tree", tree, "-p", head, "-m", message)

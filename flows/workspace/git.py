@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "switchtender",
@@ -35,7 +35,7 @@ def git(
     except FileNotFoundError as error:
         raise SwitchtenderError("git is not installed; install it and run this again") from error
     except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.decode("utf-8", errors="replace").split())[:300]
+        reason = one_line(error.stderr.decode("utf-8", errors="replace"), 300)
         raise SwitchtenderError(f"git {arguments[0]} failed in {folder}: {reason}") from error
     text = done.stdout.decode("utf-8", errors="replace")
     return text.strip() if strip else text

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from flows.workspace.commits import tree_with
 from flows.workspace.dvc_objects import store_url
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
@@ -28,7 +28,7 @@ from pipeline.runtime.tables import sha256_file, sha256_text
 from pipeline.runtime.track import MODELS
 
 POINTER = Path(f"{DATASET}.dvc")
-TAKEN = ("data", "params.yaml")
+INPUTS = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
 CANDIDATES = Path("data/candidates")
 SERVING_PARAMS = {"serve", "aptitude_run"}
@@ -122,7 +122,7 @@ def refuse_uncommitted_code(project: Project) -> None:
 
 def uncommitted_data(project: Project) -> list[str]:
     """Changed files under data/ and params.yaml, which the night takes along and reports."""
-    lines = git(project.root, "status", "--porcelain", "-uall", "--", *TAKEN, strip=False).splitlines()
+    lines = git(project.root, "status", "--porcelain", "-uall", "--", *INPUTS, strip=False).splitlines()
     changed = [line[3:] for line in lines]
     return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
 
@@ -145,11 +145,7 @@ def _table_differs(root: Path, table: Path) -> bool:
 def snapshot(project: Project, key: str) -> str:
     """Commit HEAD plus the taken changes through a temporary index, under a ref of ours; returns the commit."""
     head = git(project.root, "rev-parse", "HEAD")
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git(project.root, "read-tree", "HEAD", env=env)
-        git(project.root, "add", "-A", "--", *TAKEN, env=env)
-        tree = git(project.root, "write-tree", env=env)
+    tree = tree_with(project.root, INPUTS)
     commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"switchtender: inputs of {key}")
     git(project.root, "update-ref", SNAPSHOT_REF + key, commit)
     return commit

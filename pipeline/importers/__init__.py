@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from pipeline.data.prices import Prices
 from pipeline.importers import alpacaeval, llmrouterbench, routellm, routerarena, routerbench, routerdc
 from pipeline.importers.cells import Cell, Tally
 from pipeline.importers.writer import OutcomeRow, write_rows, writer_for
-from pipeline.runtime.errors import InputError, TableError
+from pipeline.runtime.errors import InputError, TableError, suggestion
 
 FORMATS: dict[str, Callable[[Path], Iterator[Cell]]] = {
     "routerbench": routerbench.read,
@@ -98,6 +97,5 @@ def _told(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object]
 def _reader(name: str) -> Callable[[Path], Iterator[Cell]]:
     if name in FORMATS:
         return FORMATS[name]
-    near = difflib.get_close_matches(name.lower(), FORMATS, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(FORMATS)}"
+    hint = suggestion(name.lower(), FORMATS, f"known are {', '.join(FORMATS)}", 0.5)
     raise InputError(f"unknown format '{name}'; {hint}")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.importers.files import reading
-from pipeline.runtime.errors import TableError
+from pipeline.runtime.errors import TableError, one_line
 
 _KINDS = {
     "DataFrame": ("pandas", "pandas.core.frame"),
@@ -88,14 +88,13 @@ def read_pickled_frame(path: Path) -> Columns:
         except (TableError, OSError):
             raise
         except Exception as error:  # a damaged pickle may raise anything
-            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            reason = one_line(error, 80) or type(error).__name__
             raise TableError(f"{path} is not a pickle that can be read ({reason}); fetch it again") from error
     try:
         return _columns(frame)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:80]
         raise TableError(
-            f"{path} is not a pickled table of text and figures ({reason}); save the table as CSV instead"
+            f"{path} is not a pickled table of text and figures ({one_line(error, 80)}); save the table as CSV instead"
         ) from error
 
 

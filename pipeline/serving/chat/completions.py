@@ -9,9 +9,9 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -19,7 +19,6 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from pipeline.serving.chat.disconnects import while_connected
 from pipeline.serving.chat.openai_errors import ErrorBody, OpenAIProblem, OpenAIRoute
 from pipeline.serving.chat.openai_schemas import DONE, ChatRequest, JsonObject, event
 from pipeline.serving.chat.upstream_client import (
@@ -56,6 +55,7 @@ class FailedAttempt:
 LABELS = "X-Switchtender-Labels"
 """The header in which a chat says what its prompt is, `health, personal_data`, for a pool's `never_send`."""
 _CLIENT_GONE = 499
+T = TypeVar("T")
 Route = Callable[[str, str], RoutedChat]
 Answered = Callable[[str, str | None, tuple[FailedAttempt, ...]], None]
 
@@ -123,7 +123,7 @@ class _Chat:
         exchange = _Exchange(getattr(request.state, "request_id", None) or uuid.uuid4().hex)
         labelled.set(tuple(filter(None, map(str.strip, request.headers.get(LABELS, "").split(",")))))
         try:
-            response = await while_connected(request, self._answer(chat, exchange))
+            response = await _while_connected(request, self._answer(chat, exchange))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_GONE)
         except OpenAIProblem as problem:
@@ -238,6 +238,29 @@ async def _events(first: JsonObject, rest: AsyncIterator[JsonObject], source: di
         yield event(problem.body())
     else:
         yield DONE
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of the work, which is cancelled when the client goes away. The body must have been read before.
+
+    Raises:
+        ClientDisconnect: the client went away first.
+    """
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, waiting):
+            task.cancel()
+        await asyncio.gather(working, waiting, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _check(chat: ChatRequest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from pipeline.runtime.errors import ParamsError
+from pipeline.runtime.errors import ParamsError, suggestion
 
 ROUTED = ("switchtender", "auto")
 """The names of a model that ask for routing, so that no candidate may bear one of them."""
@@ -144,8 +143,7 @@ def _problem(where: str, error: ValidationError) -> str:
     key = ".".join(map(_shown, map(str, first["loc"])))
     if first["type"] == "extra_forbidden":
         known = list(Upstream.model_fields)
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+        hint = suggestion(str(first["loc"][-1]), known, f"known are {', '.join(known)}", 0.5)
         return f"{where}: unknown key '{key}'; {hint}"
     if first["type"] == "string_pattern_mismatch":
         return f"{where}.{key}: {_EXPECTED[str(first['loc'][0])]}"

@@ -10,7 +10,6 @@ Whom a pool bars from a prompt is neither chosen nor ranked, whatever is wished.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy, WillingnessPolicy
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, suggestion
 from pipeline.serving.engine.scored import ScoredText, usd
 
 STORED, BEST, BUDGET, WILLINGNESS = "stored", "best", "budget", "willingness"
@@ -137,8 +136,7 @@ def _check_thresholds(options: RoutingOptions, candidates: Collection[str], stor
         raise InputError("thresholds apply where a subset is chosen by thresholds; leave them out here")
     for name, threshold in options.thresholds.items():
         if name not in candidates:
-            near = difflib.get_close_matches(name, candidates, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
+            hint = suggestion(name, candidates, "GET /v1/agents lists them")
             raise InputError(f"thresholds: '{name[:60]}' is no candidate of this version; {hint}")
         if not 0 <= threshold <= 1:
             raise InputError(f"thresholds: {threshold} of '{name}' is out of range; give 0 to 1")

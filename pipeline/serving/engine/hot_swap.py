@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.runtime.errors import SwitchtenderError, VerificationFailed, one_line
 from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
 from pipeline.serving.engine.pool_file import PoolFile
@@ -196,5 +196,5 @@ def _now() -> str:
 
 def _line(error: Exception) -> str:
     """In one line; an error that is not ours is named by its kind too."""
-    text = " ".join(str(error).split())[:300]
+    text = one_line(error, 300)
     return text if isinstance(error, SwitchtenderError) else f"{type(error).__name__}: {text}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.data.pool import Candidate, offered, read_pool
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.tables import sha256_file
 from pipeline.serving.engine.log import log
 
@@ -56,7 +56,7 @@ class PoolFile:
             self._refuse(f"{self.path} cannot be read ({error.strerror}); the pool read before holds")
         except InputError as error:
             self._stamp = stamp
-            self._refuse(f"{' '.join(str(error).split())[:300]}; the pool read before holds")
+            self._refuse(f"{one_line(error, 300)}; the pool read before holds")
 
     def _take(self, pool: tuple[Candidate, ...], digest: str, candidates: Sequence[str]) -> None:
         offered(pool, candidates)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, suggestion
+from pipeline.serving.engine.log import timestamp
 from pipeline.serving.http.request_routing import RememberedAnswer, asked_by
 from pipeline.serving.http.schemas import FeedbackRequest
 
@@ -21,7 +20,7 @@ def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[st
         _require_fitting(said, remembered)
     judgement = {"right": said.right, "rating": said.rating, "accepted": said.accepted}
     return {
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "at": timestamp(),
         "request_id": said.request_id,
         "index": said.index,
         "by": asked_by.get(),
@@ -37,6 +36,5 @@ def _require_fitting(said: FeedbackRequest, remembered: RememberedAnswer) -> Non
         raise InputError(f"index {said.index} is out of range; that request had {remembered.prompts} prompts, from 0")
     for name in said.right or ():
         if name not in remembered.candidates:
-            near = difflib.get_close_matches(name, remembered.candidates, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
+            hint = suggestion(name, remembered.candidates, "GET /v1/agents lists them")
             raise InputError(f"right: '{name[:60]}' was no candidate of version {remembered.version}; {hint}")

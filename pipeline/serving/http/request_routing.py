@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline.runtime.errors import SwitchtenderError
 from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import WARM_UP, ServedVersion, VersionSwitch
+from pipeline.serving.engine.log import timestamp
 from pipeline.serving.engine.scored import ScoredText, usd
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.prometheus import Metrics
@@ -154,7 +154,7 @@ class RequestRouter:
         served, scored, decision = routed.served, routed.scored[index], routed.decisions[index]
         text, options = asked.texts[index], asked.options
         return {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "at": timestamp(),
             "request_id": asked.request_id,
             "index": index,
             "of": asked.of,

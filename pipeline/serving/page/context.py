@@ -23,6 +23,13 @@ class Page:
     people: Visitors
     reports: ReportLinks
 
+    def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
+        """Texts of a version's rows by id; none where they cannot be read, since a tab says enough without them."""
+        try:
+            return self.actions.texts(version, prompt_ids) if prompt_ids else {}
+        except SwitchtenderError:
+            return {}
+
     def on(
         self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], may: str = ""
     ) -> None:

@@ -108,17 +108,10 @@ class RouteTab:
             visitor.session,
             ScoredPrompt(
                 served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored, took,
-                self._texts(served.version, ids),
+                self.page.texts(served.version, ids),
             ),
         )  # fmt: skip
         return self.choose(visitor, policy, threshold, budget)
-
-    def _texts(self, version: str, ids: list[str]) -> dict[str, str]:
-        """Without its texts an answer is still an answer."""
-        try:
-            return self.page.actions.texts(version, ids) if ids else {}
-        except SwitchtenderError:
-            return {}
 
     def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
         """Choose among the scores that are known already; the engine is not asked."""
