@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.promotion.promotion import in_service, named
-from flows.registry.verification import require_sound
-from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, opened, versions_of
+from flows.registry.verification import proved
+from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, versions_of
 from flows.workspace import runs
 from flows.workspace.project import Project
 from flows.workspace.runs import Run, clone_of
@@ -77,6 +77,5 @@ def router_at(project: Project, which: str) -> Iterator[tuple[Path, dict[str, An
         VerificationFailed: its bytes are not what was signed.
     """
     found = named(project, versions_of(project), which)
-    with opened(found) as folder:
-        require_sound(project, found, folder)
+    with proved(project, found) as folder:
         yield folder.model, {"version": found.version, "run_key": found.run_key}

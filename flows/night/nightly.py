@@ -18,8 +18,8 @@ from flows.audit.trace_index import update_index
 from flows.promotion.promotion import champion_of, first
 from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
-from flows.registry.verification import require_sound
-from flows.registry.versions import RegisterParams, Version, opened, versions_of
+from flows.registry.verification import proved
+from flows.registry.versions import RegisterParams, Version, versions_of
 from flows.workspace import runs, snapshot
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
@@ -75,9 +75,11 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
     with held(project.lock, project.track.flow):
         identity = snapshot.identify(project).digest
         before = runs.latest_finished(project)
+        # Without its store the same night is worth running again, to register it.
         if before is not None and before.identity == identity and project.mlflow_database.exists():
             return NightOutcome(before, new=False)
         params = read("nightly", NightlyParams, project.root / "params.yaml")
+        # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
         end_marked(NIGHT_MARK, str(project.root))
         run, resumed = runs.open_run(project, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
@@ -102,8 +104,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
     if found is None:
         write_champion(None, None, clone / project.track.champion)
         return run
-    with opened(found) as folder:
-        require_sound(project, found, folder)
+    with proved(project, found) as folder:
         champion, choices = choices_of(Contender(found.version, found.run_key, folder))
         missing = unanswered(choices, clone / project.table, clone / project.holdout)
         if missing:
@@ -145,6 +146,7 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
         run = replace(run, version=registered.version.version)
     run = replace(run, mlflow_run=registered.mlflow_run)
     report = _report(project, run, before, aliases)
+    # FINISHED comes last: a night cut short before is resumed under its key, and each step above bears repeating.
     log_report(registry, registered.mlflow_run, report)
     return runs.save(
         project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))

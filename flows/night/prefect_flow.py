@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.workspace.dvc_stages import PassingTrouble, StageDone, run_stage, stage_names
+from flows.workspace.dvc_stages import StageDone, TransientFailure, run_stage, stage_names
 from flows.workspace.project import Project
 from flows.workspace.runs import Run, clone_of
 
@@ -21,7 +21,8 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     @task(
         retries=params.retries,
         retry_delay_seconds=params.retry_delay_seconds,
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=_is_transient,
+        # Only a backstop: `run_stage` keeps its own limit, and ends the stage's processes, as Prefect would not.
         timeout_seconds=params.stage_timeout_minutes * 60 + 60,
         persist_result=False,
     )
@@ -38,11 +39,11 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
 
 
-def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
-    """Retry for passing trouble only."""
+def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a task failed by a TransientFailure; nothing else is retried."""
     try:
         state.result()
-    except PassingTrouble:
+    except TransientFailure:
         return True
     except BaseException:
         return False

@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.promotion.promotion import Move, promote, rollback
 from flows.workspace.project import Project, find_project
 
-Version = Annotated[str, Field(pattern=r"^\d+$", description="The number of a registered version.")]
+VersionNumber = Annotated[str, Field(pattern=r"^\d+$", description="The number of a registered version.")]
 Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for good in the promotion log.")]
 Force = Annotated[bool, Field(description="Although something speaks against it; recorded as such.")]
 DryRun = Annotated[bool, Field(description="Say what would be done, and do nothing.")]
@@ -24,7 +24,7 @@ Folder = Annotated[str, Field(description="The project's folder; empty for the o
 
 @flow(name="promote", persist_result=False)
 def promote_version(
-    version: Version, reason: Reason, force: Force = False, dry_run: DryRun = False, folder: Folder = ""
+    version: VersionNumber, reason: Reason, force: Force = False, dry_run: DryRun = False, folder: Folder = ""
 ) -> None:
     """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
     _tell(promote(_project(folder), version, reason, force=force, dry_run=dry_run), "promoted", dry_run)

@@ -14,7 +14,7 @@ from pathlib import Path
 from flows.records.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotion, PromotionLog, stack, who_am_i
 from flows.records.serving_log import swapped
 from flows.registry.mlflow_store import Registry
-from flows.registry.verification import require_sound
+from flows.registry.verification import proved, require_sound
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
@@ -123,9 +123,8 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
             )
         target = versions.number(before[-1])
         _refuse_forgotten(target, force)
-        with opened(target) as folder:
-            require_sound(project, target, folder)
-        move = Move(serving.version, target.version, ())
+        with proved(project, target):
+            move = Move(serving.version, target.version, ())
         if not dry_run:
             _move(project, versions, move, ROLLED_BACK, reason, who, force and FORGOTTEN_TAG in target.tags)
         return move
@@ -146,9 +145,8 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
         target = versions.number(serving.alias)
-        with opened(target) as folder:
-            require_sound(project, target, folder)
-        move = Move(serving.version, target.version, ())
+        with proved(project, target):
+            move = Move(serving.version, target.version, ())
         if not dry_run:
             _move(project, versions, move, ADOPTED, reason, who, forced=False)
         return move
@@ -161,8 +159,7 @@ def first(project: Project, version: Version, flow: str) -> bool:
         serving = in_service(project, versions)
         if serving.version or serving.alias:
             return False
-        with opened(version) as folder:
-            require_sound(project, version, folder)
+        with proved(project, version) as folder:
             gates = _own_gates(folder)
         _move(project, versions, Move("", version.version, gates), PROMOTED, FIRST_REASON, flow, forced=False)
         return True
@@ -221,8 +218,7 @@ def _refuse_forgotten(version: Version, force: bool) -> None:
 def _judged(project: Project, versions: Versions, candidate: Version, serving: str) -> Move:
     """The candidate's own gates as recorded, and those against the champion of today."""
     params_file = project.root / "params.yaml"
-    with opened(candidate) as folder:
-        require_sound(project, candidate, folder)
+    with proved(project, candidate) as folder:
         own = _own_gates(folder)
         if not serving or serving == candidate.version:
             return Move(serving, candidate.version, own)
@@ -236,6 +232,7 @@ def _judged(project: Project, versions: Versions, candidate: Version, serving: s
                 params_file,
                 read("run", RunParams, params_file).seed,
             )
+    # The comparison with the champion of that night is replaced by the one with today's.
     own = tuple(gate for gate in own if not gate.gate.startswith("champion_"))
     return Move(serving, candidate.version, (*own, *results))
 
@@ -293,6 +290,7 @@ def _move(project: Project, versions: Versions, move: Move, action: str, reason:
             gates={gate.gate: gate.verdict for gate in move.gates},
         )
     )
+    # Cut short here, the alias lags behind the log: that is reported, and promoting the same version again mends it.
     registry = Registry(project, versions.model)
     registry.set_alias(CHAMPION, move.version_to)
     before = stack(log.promotions())[:-1]

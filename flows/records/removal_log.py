@@ -13,7 +13,7 @@ PRUNED, ERASED = "pruned", "erased"
 
 
 @dataclass(frozen=True)
-class Removal:
+class RemovalEntry:
     """One act: which versions, DVC objects (md5) and dataset rows it concerned, by whom and why."""
 
     at: str
@@ -26,12 +26,12 @@ class Removal:
     sequence: int = 0
 
 
-def note(project: Project, removal: Removal) -> None:
+def note(project: Project, removal: RemovalEntry) -> None:
     """Write it down before it is done, so that a removal cut short is known as one. Call under a lock."""
     append(project.records / LOG, {key: value for key, value in asdict(removal).items() if key != "sequence"})
 
 
-def removals(project: Project) -> list[Removal]:
+def removals(project: Project) -> list[RemovalEntry]:
     """Every removal, oldest first.
 
     Raises:
@@ -41,9 +41,9 @@ def removals(project: Project) -> list[Removal]:
     return [_removal(entry) for entry in entries(read_log(path), str(path))]
 
 
-def _removal(entry: dict[str, Any]) -> Removal:
+def _removal(entry: dict[str, Any]) -> RemovalEntry:
     facts = {key: value for key, value in entry.items() if key != "previous"}
-    return Removal(**facts | {key: tuple(facts[key]) for key in ("versions", "objects", "rows")})
+    return RemovalEntry(**facts | {key: tuple(facts[key]) for key in ("versions", "objects", "rows")})
 
 
 class Removed:
@@ -53,10 +53,10 @@ class Removed:
         self.all = removals(project)
         self._objects = {md5: removal for removal in self.all for md5 in removal.objects}
 
-    def object(self, md5: str) -> Removal | None:
+    def object(self, md5: str) -> RemovalEntry | None:
         """Why a DVC object is gone, or None where it was never removed on purpose."""
         return self._objects.get(md5)
 
-    def version(self, number: str, kind: str) -> Removal | None:
+    def version(self, number: str, kind: str) -> RemovalEntry | None:
         """The last removal of one kind that concerned a version."""
         return next((r for r in reversed(self.all) if r.kind == kind and number in r.versions), None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.registry.versions import RUN_KEY
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,9 +113,8 @@ class Registry:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise SwitchtenderError(
-                f"{what} could not be read or written ({reason}); check with 'switchtender doctor'"
+                f"{what} could not be read or written ({one_line(error, 200)}); check with 'switchtender doctor'"
             ) from error
 
 

@@ -10,11 +10,12 @@ import hashlib
 import importlib.util
 import marshal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.records.promotion_log import PromotionLog, signer_of
-from flows.records.removal_log import ERASED, PRUNED, Removal, Removed
+from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, Removed
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
@@ -75,14 +76,14 @@ class Verified:
 
 def check_folder(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
     """A version's own files: MLflow's, the signed ones, the signature, the provenance."""
-    yield from _around(folder)
+    yield from _unsigned_files(folder)
     try:
         differing = signer_of(project).check(folder.root, folder.signature)
         provenance = folder.provenance()
     except VerificationFailed as error:
         yield Finding("version", SIGNATURE, CHANGED, "a valid signature and provenance", str(error))
         return
-    yield from (Finding("version", f"{FOLDER}/{found.path}", *_rest(found)) for found in differing)
+    yield from (Finding("version", f"{FOLDER}/{found.path}", *_state_and_digests(found)) for found in differing)
     if not differing:
         yield from _against_provenance(version, folder, provenance)
     code = next((m for m in provenance.of(CODE) if m.name == str(MODEL_FILE)), None)
@@ -103,11 +104,11 @@ def _against_provenance(version: Version, folder: VersionFolder, provenance: Pro
             yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
 
 
-def _rest(found: Difference) -> tuple[str, str, str]:
+def _state_and_digests(found: Difference) -> tuple[str, str, str]:
     return found.state, found.expected, found.actual
 
 
-def _around(folder: VersionFolder) -> Iterator[Finding]:
+def _unsigned_files(folder: VersionFolder) -> Iterator[Finding]:
     """Files outside the signed folder that MLflow did not write, and the signed ones that are absent altogether."""
     model = folder.root.parent.parent
     if not model.is_dir():
@@ -160,7 +161,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
     return Verified(version.version, checked + len(materials), tuple(findings))
 
 
-def _erased(findings: list[Finding], removal: Removal | None) -> list[Finding]:
+def _erased(findings: list[Finding], removal: RemovalEntry | None) -> list[Finding]:
     """What was kept of training prompts and was erased is not missing. A version that needs it is still refused."""
     if removal is None:
         return findings
@@ -197,6 +198,7 @@ def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], 
     """One file in DVC's cache and in its remote. What the remote holds may be absent from the cache."""
     md5, expected = material.notes["md5"], material.digest["sha256"]
     gone = removed.object(md5)
+    # Hashed anew: DVC trusts what it noted of a file once, and would pass a flipped byte.
     cache, remote = (place.digests(md5) for place in places)
     for place, found in zip(places, (cache, remote), strict=True):
         name = f"{material.name} ({place.path(md5)})"
@@ -213,7 +215,7 @@ def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], 
 def check_logs(project: Project, versions: Versions) -> Verified:
     """The promotion log against its signed head, the alias against the log, and the other logs' chains."""
     log = PromotionLog(project)
-    findings = [Finding("promotion log", found.path, *_rest(found)) for found in log.differences()]
+    findings = [Finding("promotion log", found.path, *_state_and_digests(found)) for found in log.differences()]
     if not findings:
         promotions = log.promotions()
         expected = promotions[-1].version_to if promotions else "no version"
@@ -227,6 +229,19 @@ def check_logs(project: Project, versions: Versions) -> Verified:
         except VerificationFailed as error:
             findings.append(Finding(name, "chain", CHANGED, "an unbroken chain", str(error)))
     return Verified("", 4, tuple(findings))
+
+
+@contextmanager
+def proved(project: Project, version: Version) -> Iterator[VersionFolder]:
+    """A version's folder, once its own files were found to be what was signed.
+
+    Raises:
+        VerificationFailed: see `require_sound`.
+        SwitchtenderError: a store elsewhere cannot be reached.
+    """
+    with opened(version) as folder:
+        require_sound(project, version, folder)
+        yield folder
 
 
 def require_sound(project: Project, version: Version, folder: VersionFolder) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlparse
 from pydantic import Field
 
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 from pipeline.runtime.params import Section
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -104,7 +104,7 @@ def opened(version: Version) -> Iterator[VersionFolder]:
             copy = mlflow.artifacts.download_artifacts(artifact_uri=version.source, dst_path=folder)
         except (MlflowException, OSError) as error:
             raise SwitchtenderError(
-                f"version {version.version} cannot be fetched ({_line(error)}); try again"
+                f"version {version.version} cannot be fetched ({one_line(error, 200)}); try again"
             ) from error
         yield VersionFolder(_artifacts(Path(copy)) / FOLDER)
 
@@ -132,6 +132,7 @@ _TABLES = {
 
 
 def _from_tables(uri: str, model: str) -> list[Version]:
+    """The versions from MLflow's own tables, without its client."""
     with _asking(uri) as ask:
         rows = {name: list(ask(query, {"model": model})) for name, query in _TABLES.items()}
     tags: dict[int, dict[str, str]] = {}
@@ -156,24 +157,27 @@ def _asking(uri: str) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]
     if uri.startswith("sqlite"):
         path = Path(uri.removeprefix("sqlite:///")).resolve()
         try:
+            # A plain connect may write: it would create a store that is not there.
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
                 yield lambda query, values: connection.execute(query, values)
         except sqlite3.Error as error:
-            raise SwitchtenderError(f"{path} cannot be read ({_line(error)}); try 'switchtender doctor'") from error
+            raise _unreadable(str(path), error) from error
         return
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
+    # One question a connection: a pool would keep them open after it.
     engine = create_engine(uri, execution_options={"postgresql_readonly": True}, poolclass=NullPool)
     try:
         with engine.connect() as other:
             yield lambda query, values: other.execute(text(query), values)
     except SQLAlchemyError as error:
-        raise SwitchtenderError(f"MLflow's store cannot be read ({_line(error)}); try 'switchtender doctor'") from error
+        raise _unreadable("MLflow's store", error) from error
 
 
 def _through_client(project: Project, model: str) -> list[Version]:
+    """The versions through MLflow's client, for a store behind HTTP."""
     project.enter_environment()
     from mlflow.exceptions import MlflowException
 
@@ -186,7 +190,7 @@ def _through_client(project: Project, model: str) -> list[Version]:
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
-        raise SwitchtenderError(f"MLflow's store cannot be read ({_line(error)}); try 'switchtender doctor'") from error
+        raise _unreadable("MLflow's store", error) from error
     named = {
         number: tuple(sorted(a for a, n in aliases.items() if str(n) == number))
         for number in map(str, aliases.values())
@@ -202,5 +206,5 @@ def _version(number: Any, run: str, source: str, tags: dict[str, str], aliases: 
     return Version(str(number), tags.get(RUN_KEY, ""), run, source, tags, aliases)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _unreadable(what: str, error: Exception) -> SwitchtenderError:
+    return SwitchtenderError(f"{what} cannot be read ({one_line(error, 200)}); try 'switchtender doctor'")

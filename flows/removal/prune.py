@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.audit.trace_index import update_index
 from flows.records.promotion_log import PromotionLog, who_am_i
-from flows.records.removal_log import PRUNED, Removal, Removed, note
+from flows.records.removal_log import PRUNED, RemovalEntry, Removed, note
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions, versions_of
@@ -136,7 +136,7 @@ def _remove(project: Project, found: Pruning, who: str, reason: str) -> None:
     for version in found.versions:
         update_index(project, version)
     numbers = tuple(version.version for version in found.versions)
-    note(project, Removal(runs.now(), who, PRUNED, reason, numbers, found.objects))
+    note(project, RemovalEntry(runs.now(), who, PRUNED, reason, numbers, found.objects))
     for place in (cache_of(project), remote_of(project)):
         for md5 in found.objects:
             place.remove(md5)

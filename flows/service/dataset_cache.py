@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
-from flows.workspace.project import Project
+from flows.workspace.project import DATASET, Project
 from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import read_table, sha256_text
-
-PROMPTS_FILE = Path("data/prompts.csv")
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class DatasetCache:
     """The project's prompts.csv, read again when the file has changed. Safe to use from several threads."""
 
     def __init__(self, project: Project) -> None:
-        self.path = project.root / PROMPTS_FILE
+        self.path = project.root / DATASET
         self._stamp: tuple[int, int] | None = None
         self._rows: dict[str, DatasetRow] = {}
         self._by_text: dict[str, DatasetRow] = {}
@@ -59,5 +56,6 @@ class DatasetCache:
             frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
             columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
             rows = [DatasetRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
+            # Replaced, never changed in place: lookups read them without the lock.
             self._by_text = {sha256_text(row.prompt): row for row in rows}
             self._rows, self._stamp = {row.prompt_id: row for row in rows}, stamp

@@ -10,19 +10,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.hosts import is_loopback
 from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
-from pipeline.serving.engine.log import LogLines, log
+from pipeline.serving.engine.log import LogLines, log, timestamp
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.api_keys import ApiKeys
@@ -104,11 +103,11 @@ class Service:
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / JOURNAL)
         self.routing = RequestRouter(self.switch, params, self.journal)
-        self.door = PageMount() if params.page and project else None
+        self.page = PageMount() if params.page and project else None
         self.app = application(
             self.switch, params, self.keys, self.journal,
             chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
-            routing=self.routing, door=self.door,
+            routing=self.routing, page=self.page,
         )  # fmt: skip
 
     def run(self, listening: socket.socket, startup: StartupLines) -> None:
@@ -128,12 +127,14 @@ class Service:
         try:
             await server.serve([listening])
         finally:
-            if self.door is None or not self.door.is_ending:
+            # A page that was open ends by itself; a cancel would cut the end of its background work short.
+            if self.page is None or not self.page.is_ending:
                 watching.cancel()
             await asyncio.wait([watching])
             await self._end()
 
     def _config(self) -> uvicorn.Config:
+        # Longer than the time limit: what is routed now is answered or told that it timed out. A chat may be cut off.
         patience = round(self.params.seconds_per_request) + 1
         return uvicorn.Config(
             self.app, log_config=None, access_log=False, server_header=False, ws="none",
@@ -145,8 +146,8 @@ class Service:
         log("stopping", at_once=server.should_exit)
         server.force_exit = server.should_exit
         server.should_exit = True
-        if self.door is not None:
-            self.door.shut()
+        if self.page is not None:
+            self.page.close()
 
     async def _watch(self, address: str, startup: StartupLines) -> None:
         """Say when the first version serves; only then make the page, whose import takes seconds."""
@@ -156,14 +157,14 @@ class Service:
                 break
             except NotReady:
                 await asyncio.sleep(_LOOK_SECONDS)
-        if self.door is None or self.project is None:
+        if self.page is None or self.project is None:
             return
         try:
             page = await asyncio.to_thread(self._made_page, self.project)
-            await self.door.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
+            await self.page.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
         except Exception as error:  # whatever fails in the page, the service goes on without it
-            self.door.said = FAILED
-            log("page_failed", kind=type(error).__name__, reason=" ".join(str(error).split())[:300])
+            self.page.message = FAILED
+            log("page_failed", kind=type(error).__name__, reason=one_line(error, 300))
 
     def _made_page(self, project: Project) -> FastAPI:
         from fastapi import FastAPI
@@ -176,6 +177,7 @@ class Service:
         return page
 
     async def _end(self) -> None:
+        # No swap any more, then no new decisions, and last the journal, which writes those that are still queued.
         await asyncio.to_thread(self.switch.stop)
         self.routing.close()
         await asyncio.to_thread(self.journal.close)
@@ -203,7 +205,7 @@ def _chat(routing: RequestRouter, upstreams: Path) -> APIRouter:
         return RoutedChat(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
 
     def answered(request_id: str, candidate: str | None, tried: tuple[FailedAttempt, ...]) -> None:
-        entry: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "request_id": request_id}
+        entry: dict[str, Any] = {"at": timestamp(), "request_id": request_id}
         failed = [{"candidate": one.candidate, "reason": one.reason} for one in tried]
         routing.journal.forwarded(entry | {"candidate": candidate, "tried": failed})
 

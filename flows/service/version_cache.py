@@ -10,14 +10,14 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from flows.registry.verification import require_sound
+from flows.registry.verification import proved
 from flows.registry.versions import PROVENANCE_TAG, Version, opened
 from flows.workspace.project import Project
 from pipeline.data.agents import Agent, read_agents
 from pipeline.data.holdout_predictions import candidates_in, truth_in
 from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.errors import InputError, VerificationFailed, one_line
 from pipeline.runtime.track import AGENTS, Track, track_of
 from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
@@ -54,7 +54,7 @@ class VersionCache:
         self._lock = threading.Lock()
 
     def summary(self, version: Version) -> VersionSummary:
-        """A version at a glance, as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
+        """A version's summary as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
 
         Raises:
             VerificationFailed: its files are missing, or not what a night writes.
@@ -74,10 +74,10 @@ class VersionCache:
             VerificationFailed: they are not what was signed, or not what a night writes.
         """
         key = _key(version)
+        # Held while loading: of two people who open a version, the second waits and does not verify it again.
         with self._lock:
             if key not in self._known:
-                with opened(version) as folder:
-                    require_sound(self.project, version, folder)
+                with proved(self.project, version) as folder:
                     self._known[key] = _evidence(folder, track_of(version.run_key))
             self._known.move_to_end(key)
             while len(self._known) > _MOST:
@@ -86,6 +86,7 @@ class VersionCache:
 
 
 def _key(version: Version) -> tuple[str, str]:
+    """Number and provenance: a number alone would name another version after a store was made anew."""
     return version.version, version.tags.get(PROVENANCE_TAG, "")
 
 
@@ -95,7 +96,7 @@ def _summary_of(folder: VersionFolder, track: Track) -> VersionSummary:
         gates = tuple(GateResult(**gate) for gate in folder.gates())
         return VersionSummary((float(figure["low"]), float(figure["high"])), gates)
     except (KeyError, TypeError, ValueError) as error:
-        raise _strange(folder, error) from error
+        raise _unexpected(folder, error) from error
 
 
 def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
@@ -104,7 +105,7 @@ def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
         graded = None if track is AGENTS else folder.graded()
         return VersionEvidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), graded, agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise _strange(folder, error) from error
+        raise _unexpected(folder, error) from error
 
 
 def _holdout(predictions: pd.DataFrame, graded: pd.DataFrame | None, agents: tuple[Agent, ...]) -> HoldoutAnswers:
@@ -117,10 +118,9 @@ def _holdout(predictions: pd.DataFrame, graded: pd.DataFrame | None, agents: tup
     return HoldoutAnswers(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
 
 
-def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:
+def _unexpected(folder: VersionFolder, error: Exception) -> VerificationFailed:
     return VerificationFailed(
-        f"{folder.root / EVIDENCE} is not what a night writes ({' '.join(str(error).split())[:120]}); "
-        "see 'switchtender verify'"
+        f"{folder.root / EVIDENCE} is not what a night writes ({one_line(error, 120)}); see 'switchtender verify'"
     )
 
 

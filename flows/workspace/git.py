@@ -1,4 +1,4 @@
-"""Running git; it work without a configured name, on a detached HEAD too."""
+"""Running git. It works without a configured name, and on a detached HEAD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "switchtender",
@@ -26,6 +26,7 @@ def git(
         SwitchtenderError: git is missing or the command failed.
     """
     environment = {**os.environ, **IDENTITY, **(env or {})}
+    # Git sets these for its hooks; inherited, they would turn every command to that repository, whatever `folder` is.
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         environment.pop(name, None)
     try:
@@ -35,7 +36,7 @@ def git(
     except FileNotFoundError as error:
         raise SwitchtenderError("git is not installed; install it and run this again") from error
     except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.decode("utf-8", errors="replace").split())[:300]
+        reason = one_line(error.stderr.decode("utf-8", errors="replace"), 300)
         raise SwitchtenderError(f"git {arguments[0]} failed in {folder}: {reason}") from error
     text = done.stdout.decode("utf-8", errors="replace")
     return text.strip() if strip else text

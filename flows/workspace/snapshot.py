@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from flows.workspace.commits import tree_with
 from flows.workspace.dvc_objects import store_url
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
@@ -28,7 +28,7 @@ from pipeline.runtime.tables import sha256_file, sha256_text
 from pipeline.runtime.track import MODELS
 
 POINTER = Path(f"{DATASET}.dvc")
-TAKEN = ("data", "params.yaml")
+INPUTS = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
 CANDIDATES = Path("data/candidates")
 SERVING_PARAMS = {"serve", "aptitude_run"}
@@ -122,7 +122,7 @@ def refuse_uncommitted_code(project: Project) -> None:
 
 def uncommitted_data(project: Project) -> list[str]:
     """Changed files under data/ and params.yaml, which the night takes along and reports."""
-    lines = git(project.root, "status", "--porcelain", "-uall", "--", *TAKEN, strip=False).splitlines()
+    lines = git(project.root, "status", "--porcelain", "-uall", "--", *INPUTS, strip=False).splitlines()
     changed = [line[3:] for line in lines]
     return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
 
@@ -133,6 +133,7 @@ def pointer_of(table: Path) -> Path:
 
 
 def _table_differs(root: Path, table: Path) -> bool:
+    """Whether a table that DVC keeps has other bytes than its pointer says."""
     place = root / pointer_of(table)
     if not place.is_file():
         return False
@@ -143,22 +144,19 @@ def _table_differs(root: Path, table: Path) -> bool:
 
 
 def snapshot(project: Project, key: str) -> str:
-    """Commit HEAD plus the taken changes through a temporary index, under a ref of ours; returns the commit."""
+    """Commit HEAD plus the changed inputs under a ref of ours, past HEAD and the index; returns the commit."""
     head = git(project.root, "rev-parse", "HEAD")
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git(project.root, "read-tree", "HEAD", env=env)
-        git(project.root, "add", "-A", "--", *TAKEN, env=env)
-        tree = git(project.root, "write-tree", env=env)
+    tree = tree_with(project.root, INPUTS)
     commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"switchtender: inputs of {key}")
+    # On no branch: without a ref, git would in time collect the commit as garbage.
     git(project.root, "update-ref", SNAPSHOT_REF + key, commit)
     return commit
 
 
 def make_clone(project: Project, key: str, folder: Path) -> str:
-    """A shallow clone of the snapshot with DVC's cache shared; returns the snapshot's commit."""
+    """Check the snapshot out in a repository of its own that shares DVC's cache; returns the snapshot's commit."""
     commit = snapshot(project, key)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # half a clone, where an earlier attempt was cut short
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet")
     git(folder, "fetch", "--quiet", "--no-tags", str(project.root), SNAPSHOT_REF + key)
@@ -208,8 +206,10 @@ def shared_dvc(project: Project, cache: Path) -> str:
 
 def record(project: Project, key: str, clone: Path) -> str:
     """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
+    # Data before the commit that names it: cut short in between, it leaves spare bytes, never a commit without them.
     dvc(project, clone, "push", "--quiet")
     git(clone, "add", "-A")
+    # A resumed run may have committed and pushed before: hence --allow-empty and --force.
     git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")
     git(clone, "push", "--quiet", "--force", str(project.root), f"HEAD:{RUN_REF}{key}")
     return git(clone, "rev-parse", "HEAD")

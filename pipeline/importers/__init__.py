@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from pathlib import Path
 from pipeline.data.prices import Prices
 from pipeline.importers import alpacaeval, llmrouterbench, routellm, routerarena, routerbench, routerdc
 from pipeline.importers.cells import Cell, Tally
-from pipeline.importers.writer import Row, write_rows, writer_for
-from pipeline.runtime.errors import InputError, TableError
+from pipeline.importers.writer import OutcomeRow, write_rows, writer_for
+from pipeline.runtime.errors import InputError, TableError, suggestion
 
 FORMATS: dict[str, Callable[[Path], Iterator[Cell]]] = {
     "routerbench": routerbench.read,
@@ -76,7 +75,7 @@ def import_outcomes(
     if prices is None and format_name in OWN_PRICES:
         prices = OWN_PRICES[format_name](path)
     tally = Tally(prices)
-    write_rows(_told(tally.admit(reader(path)), path, progress), out)
+    write_rows(_counted(tally.admit(reader(path)), path, progress), out)
     prompts, candidates = tally.prompts + tally.prompts_without, len(tally.candidates) + len(tally.candidates_without)
     return Imported(
         tally.rows, tally.prompts, tally.candidates, tally.prompts_without, tally.candidates_without,
@@ -85,7 +84,12 @@ def import_outcomes(
     )  # fmt: skip
 
 
-def _told(rows: Iterator[Row], path: Path, progress: Callable[[], object] | None) -> Iterator[Row]:
+def _counted(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object] | None) -> Iterator[OutcomeRow]:
+    """The rows as they come, each reported as progress.
+
+    Raises:
+        TableError: there was none.
+    """
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007
         if progress:
@@ -96,8 +100,12 @@ def _told(rows: Iterator[Row], path: Path, progress: Callable[[], object] | None
 
 
 def _reader(name: str) -> Callable[[Path], Iterator[Cell]]:
+    """The reader of a format by name.
+
+    Raises:
+        InputError: there is no such format.
+    """
     if name in FORMATS:
         return FORMATS[name]
-    near = difflib.get_close_matches(name.lower(), FORMATS, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(FORMATS)}"
+    hint = suggestion(name.lower(), FORMATS, f"known are {', '.join(FORMATS)}", 0.5)
     raise InputError(f"unknown format '{name}'; {hint}")

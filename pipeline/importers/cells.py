@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.data.prices import Prices
-from pipeline.importers.writer import Row
+from pipeline.importers.writer import OutcomeRow
 from pipeline.runtime.errors import TableError
 
 Verdict = Literal["judged", "failed", "repeated"]
@@ -47,11 +47,12 @@ class Tally:
     parse_failures: int = 0
     repeated: int = 0
     cost_sources: Counter[str] = field(default_factory=Counter)
+    # Each id's digest of its text, and one bit for each candidate met: millions of texts or of pairs would fill memory.
     _prompts: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     _bits: dict[str, int] = field(default_factory=dict)
     _without: set[tuple[str, str]] = field(default_factory=set)
 
-    def admit(self, cells: Iterable[Cell]) -> Iterator[Row]:
+    def admit(self, cells: Iterable[Cell]) -> Iterator[OutcomeRow]:
         """The rows of the cells that have a quality.
 
         Raises:
@@ -90,6 +91,7 @@ class Tally:
         return tuple(sorted(name for what, name in self._without if what == "candidate" and name not in self._bits))
 
     def _check(self, cell: Cell) -> None:
+        """Refuse a cell that cannot become a row, and remember its pair."""
         for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt), ("candidate", cell.candidate)):
             if not text.strip():
                 raise TableError(f"{cell.where}: the {name} is empty; mend or remove that row")
@@ -103,6 +105,7 @@ class Tally:
         self._remember(cell)
 
     def _remember(self, cell: Cell) -> None:
+        """Refuse an id with a second text and a pair that stands twice."""
         try:
             digest = hashlib.blake2b(cell.prompt.encode(), digest_size=8).digest()
             (cell.prompt_id + cell.candidate + cell.dataset).encode()
@@ -121,7 +124,7 @@ class Tally:
             )
         self._prompts[cell.prompt_id] = (known, seen | bit)
 
-    def _row(self, cell: Cell) -> Row:
+    def _row(self, cell: Cell) -> OutcomeRow:
         # Sources write 0 where they knew no price.
         cost, source = (cell.cost, cell.cost_source) if cell.cost else (None, "")
         if cost is None and self.prices and cell.tokens_in is not None and cell.tokens_out is not None:
@@ -129,7 +132,7 @@ class Tally:
         self.rows += 1
         self.cost_sources[source] += 1
         quality = 0.0 if cell.quality is None else cell.quality
-        return Row(
+        return OutcomeRow(
             cell.prompt_id, cell.prompt, cell.candidate, quality, cost, source, cell.tokens_in, cell.tokens_out,
             cell.dataset,
         )  # fmt: skip

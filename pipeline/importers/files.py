@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import TableError
+from pipeline.runtime.tables import csv_records, reachable
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turns what the file system and the decoder raise into a TableError."""
     try:
-        yield
-    except FileNotFoundError as error:
-        raise TableError(f"{path} does not exist; check the path") from error
-    except PermissionError as error:
-        raise TableError(f"{path} may not be read by this user; check its permissions") from error
-    except OSError as error:
-        raise TableError(f"{path} cannot be read ({error.strerror}); check the path") from error
+        with reachable(path):
+            yield
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is not UTF-8; save it as UTF-8") from error
 
@@ -87,27 +82,12 @@ def csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     Raises:
         TableError: the file cannot be read, a name stands twice, or a row has another number of fields.
     """
-    with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        line = 1
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise TableError(f"{path} is empty; it needs a header and at least one row")
-            if twice := next((name for name in header if header.count(name) > 1), None):
-                raise TableError(f"{path} names the column '{twice}' twice; rename one")
-            yield f"{path}, line 1", dict(zip(header, header, strict=True))
-            line = reader.line_num + 1
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise TableError(
-                        f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; quote commas"
-                    )
-                if row:
-                    yield f"{path}, line {line}", dict(zip(header, row, strict=True))
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise TableError(f"{path}, line {line}: {error}; mend the quoting there") from error
+    with reading(path):
+        records = csv_records(path)
+        line, header = next(records)
+        yield f"{path}, line {line}", dict(zip(header, header, strict=True))
+        for line, row in records:
+            yield f"{path}, line {line}", dict(zip(header, row, strict=True))
 
 
 def _parsed(text: str, where: str) -> Any:

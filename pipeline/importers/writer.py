@@ -16,7 +16,7 @@ BATCH = 20_000
 """So many rows are held in memory at once."""
 
 
-class Row(NamedTuple):
+class OutcomeRow(NamedTuple):
     """One outcome; `None` and "" stand for unknown. The names of the fields are the columns."""
 
     prompt_id: str
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     dataset: str
 
 
-Rows = Iterator[Row]
+Rows = Iterator[OutcomeRow]
 
 
 def writer_for(path: Path) -> Callable[[Rows, Path], None]:
@@ -55,7 +55,7 @@ def write_rows(rows: Rows, path: Path) -> None:
     write_whole(path, lambda to: write(rows, to))
 
 
-def _batches(rows: Rows) -> Iterator[list[Row]]:
+def _batches(rows: Rows) -> Iterator[list[OutcomeRow]]:
     while batch := list(islice(rows, BATCH)):
         yield batch
 
@@ -67,7 +67,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
     kinds: dict[str, Any] = {
         "quality": pa.float64(), "cost": pa.float64(), "tokens_in": pa.int64(), "tokens_out": pa.int64()
     }  # fmt: skip
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in Row._fields])
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in OutcomeRow._fields])
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for batch in _batches(rows):
             columns = [pa.array(column, schema.field(i).type) for i, column in enumerate(zip(*batch, strict=True))]
@@ -78,7 +78,7 @@ def _write_csv(rows: Rows, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         # Every text is quoted: csv would leave a bare carriage return unquoted.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(Row._fields)
+        writer.writerow(OutcomeRow._fields)
         for batch in _batches(rows):
             writer.writerows(batch)
 

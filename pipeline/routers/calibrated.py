@@ -22,7 +22,7 @@ from pipeline.policies.policy import AUTO, BestPolicy, DoubtPolicy, Policy, Poli
 from pipeline.policies.selection import (
     Chosen,
     Facts,
-    HeldOut,
+    HeldOutOutcomes,
     choose_policy,
     choose_willingness,
     require_grounds_to_doubt,
@@ -123,7 +123,7 @@ class CalibratedRouter:
         assert self.held_out is not None
         assert self.held_out_cost is not None
         error = self.held_out_error
-        judged = HeldOut(
+        judged = HeldOutOutcomes(
             outcomes.candidates, self.held_out[rows].astype(np.float64), self.held_out_cost[rows],
             outcomes.quality[rows].astype(np.float64), outcomes.cost[rows].astype(np.float64), folds[rows],
             None if error is None else error[rows],

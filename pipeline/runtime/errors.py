@@ -13,6 +13,7 @@ Each message says what went wrong, where, and what to do next, in one line.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 EXIT_DONE = 0
@@ -24,6 +25,20 @@ def listed(names: Iterable[object], most: int = _MOST_NAMES) -> str:
     every = [str(name) for name in names]
     more = f", ... and {len(every) - most} more" if len(every) > most else ""
     return (", ".join(every[:most]) or "none") + more
+
+
+def one_line(error: object, most: int = 160) -> str:
+    """A text, or what an error says, with its white space folded, cut to so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
+def suggestion(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """`did you mean 'NAME'?` with the known name most like an unknown word, else `otherwise`.
+
+    `cutoff` in 0..1 is how like it has to be (difflib's ratio).
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"did you mean '{near[0]}'?" if near else otherwise
 
 
 class SwitchtenderError(Exception):

@@ -6,14 +6,13 @@ makes no other stage stale.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.runtime.errors import ParamsError, listed
+from pipeline.runtime.errors import ParamsError, listed, suggestion
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -40,8 +39,7 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not valid YAML ({reason}); mend that line") from error
+        raise ParamsError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend that line") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no sections; restore it with git checkout")
     return content
@@ -79,5 +77,5 @@ def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PA
 
 
 def _nearest(word: str, known: Any) -> str:
-    match = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else f"; known are {listed(known)}"
+    """How a message about an unknown key ends: the nearest known one, or all of them."""
+    return f"; {suggestion(word, map(str, known), f'known are {listed(known)}', 0.5)}"

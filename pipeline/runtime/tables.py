@@ -11,16 +11,17 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.runtime.errors import TableError, VerificationFailed, listed
+from pipeline.runtime.errors import TableError, VerificationFailed, listed, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LINE = "line"
+# The library's own limit is 128 KiB; prompts with pasted documents are longer.
 csv.field_size_limit(16 * 1024 * 1024)
 
 
@@ -38,17 +39,12 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
     }  # fmt: skip
     reader = readers.get(path.suffix.lower())
     try:
-        if path.is_dir():
-            raise TableError(f"{path} is a directory; name a .csv, .parquet or .jsonl file in it")
-        if reader is None:
-            raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
-        frame = reader(path)
-    except FileNotFoundError as error:
-        raise TableError(f"{path} does not exist; check the path") from error
-    except PermissionError as error:
-        raise TableError(f"{path} may not be read by this user; check its permissions") from error
-    except OSError as error:
-        raise TableError(f"{path} cannot be read ({error.strerror or _one_line(error)}); check the path") from error
+        with reachable(path):
+            if path.is_dir():
+                raise TableError(f"{path} is a directory; name a .csv, .parquet or .jsonl file in it")
+            if reader is None:
+                raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
+            frame = reader(path)
     except UnicodeDecodeError as error:
         raise TableError(f"{path}, line {_undecodable_line(path)}: not UTF-8; save the file as UTF-8") from error
     missing = [name for name in required if name not in frame.columns]
@@ -58,6 +54,23 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
     if frame.empty:
         raise TableError(f"{path} has no rows; it needs at least one")
     return frame
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Iterator[None]:
+    """Turn what the file system raises into one line about the path.
+
+    Raises:
+        TableError: no such file, no permission, or another trouble with reading it.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise TableError(f"{path} does not exist; check the path") from error
+    except PermissionError as error:
+        raise TableError(f"{path} may not be read by this user; check its permissions") from error
+    except OSError as error:
+        raise TableError(f"{path} cannot be read ({error.strerror or one_line(error)}); check the path") from error
 
 
 def _undecodable_line(path: Path) -> int:
@@ -70,39 +83,43 @@ def _undecodable_line(path: Path) -> int:
     return 1
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
+def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The header of a CSV file, then its rows, each with the line on which it began; blank lines are passed over.
 
-    rows: list[list[str]] = []
-    lines: list[int] = []
+    Raises:
+        TableError: it is empty, names a column twice, a row has another number of fields, or the quoting is broken.
+        OSError, UnicodeDecodeError: the file cannot be opened, or is not UTF-8.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        start = 1
+        # A quoted field may span lines: a row begins on the line after the one before it ended.
+        line = 1
         try:
             header = next(reader, None)
             if header is None:
                 raise TableError(f"{path} is empty; it needs a header and at least one row")
-            start = reader.line_num + 1
+            if twice := [name for name in header if header.count(name) > 1]:
+                raise TableError(f"{path} names the column '{twice[0]}' twice; rename one")
+            yield line, header
+            line = reader.line_num + 1
             for row in reader:
                 if row and len(row) != len(header):
                     raise TableError(
-                        f"{path}, line {start}: {len(row)} fields where the header has {len(header)}; quote commas"
+                        f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; quote commas"
                     )
                 if row:
-                    rows.append(row)
-                    lines.append(start)
-                start = reader.line_num + 1
+                    yield line, row
+                line = reader.line_num + 1
         except csv.Error as error:
-            raise TableError(f"{path}, line {start}: {error}; mend the quoting there") from error
-    frame = pd.DataFrame(rows, columns=pd.Index(_unique(header, path)), dtype=object)
-    return frame.assign(**{LINE: lines})
+            raise TableError(f"{path}, line {line}: {error}; mend the quoting there") from error
 
 
-def _unique(header: list[str], path: Path) -> list[str]:
-    for name in header:
-        if header.count(name) > 1:
-            raise TableError(f"{path} names the column '{name}' twice; rename one")
-    return header
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    (_, header), *records = csv_records(path)
+    frame = pd.DataFrame([row for _, row in records], columns=pd.Index(header), dtype=object)
+    return frame.assign(**{LINE: [line for line, _ in records]})
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
@@ -116,7 +133,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
             try:
                 row = json.loads(text)
             except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else _one_line(error)
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
                 raise TableError(f"{path}, line {number}: not JSON ({reason}); mend that line") from error
             if not isinstance(row, dict):
                 raise TableError(f"{path}, line {number}: not a JSON object; write one object a line")
@@ -128,17 +145,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    # Opened once before, so that what the file system refuses is not reported as a damaged file below.
     with path.open("rb"):
         pass
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path} is not a Parquet file ({_one_line(error)}); export it again") from error
+        raise TableError(f"{path} is not a Parquet file ({one_line(error)}); export it again") from error
     return frame.drop(columns=LINE, errors="ignore").assign(**{LINE: range(1, len(frame) + 1)})
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -176,7 +190,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise VerificationFailed(f"{path} cannot be read ({_one_line(error)}); restore it") from error
+        raise VerificationFailed(f"{path} cannot be read ({one_line(error)}); restore it") from error
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -196,6 +210,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         TableError: the place is a directory or cannot be written.
     """
+    # In the same folder, since only within a file system is a rename atomic; the process's id keeps two writers apart.
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         if path.is_dir():
@@ -205,7 +220,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         partial.replace(path)
     except OSError as error:
         raise TableError(
-            f"{path} cannot be written ({error.strerror or _one_line(error)}); choose another place"
+            f"{path} cannot be written ({error.strerror or one_line(error)}); choose another place"
         ) from error
     finally:
         with contextlib.suppress(OSError):

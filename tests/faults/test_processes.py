@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.workspace.dvc_stages import PassingTrouble, StageFailed, _trouble
+from flows.workspace.dvc_stages import StageFailed, TransientFailure, _failure
 from flows.workspace.lock import held
 from flows.workspace.processes import TIMED_OUT, run
 from pipeline.runtime.errors import HeldByAnotherRun, InputError
@@ -61,7 +61,7 @@ def test_output_and_exit_code_come_back(tmp_path: Path) -> None:
 def trouble(code: int, output: str) -> Exception:
     from flows.workspace.processes import Finished
 
-    return _trouble("train", Finished(code, output, 1.0), 60.0)
+    return _failure("train", Finished(code, output, 1.0), 60.0)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def trouble(code: int, output: str) -> Exception:
     [(TIMED_OUT, ""), (255, "exited with -9"), (255, "exited with 137"), (255, "ERROR: Unable to acquire lock")],
 )
 def test_what_may_pass_is_tried_again(code: int, output: str) -> None:
-    assert isinstance(trouble(code, output), PassingTrouble)
+    assert isinstance(trouble(code, output), TransientFailure)
 
 
 def test_a_stages_own_words_are_kept() -> None:
@@ -81,7 +81,7 @@ def test_a_stages_own_words_are_kept() -> None:
 def test_a_bug_is_not_tried_again() -> None:
     found = trouble(255, "ZeroDivisionError: division by zero\nexited with 1")
     assert isinstance(found, StageFailed)
-    assert not isinstance(found, PassingTrouble)
+    assert not isinstance(found, TransientFailure)
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:

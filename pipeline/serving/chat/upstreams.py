@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from pipeline.runtime.errors import ParamsError
+from pipeline.runtime.errors import ParamsError, suggestion
 
 ROUTED = ("switchtender", "auto")
 """The names of a model that ask for routing, so that no candidate may bear one of them."""
@@ -61,7 +60,7 @@ class Upstreams:
             ParamsError: the file or an entry cannot be used, holds a secret, or names a variable that is not set.
         """
         upstreams = {name: _upstream(name, entry, path) for name, entry in _entries(path).items()}
-        names = {name: where for where, upstream in upstreams.items() for name in _named(upstream)}
+        names = {name: where for where, upstream in upstreams.items() for name in _secret_names(upstream)}
         for name, where in names.items():
             if not environment.get(name):
                 raise ParamsError(f"{path}: {where}: environment variable {name} is not set; export it")
@@ -128,6 +127,7 @@ def _upstream(candidate: str, entry: object, path: Path) -> Upstream:
 
 
 def _refuse_secrets(entry: object, where: str) -> None:
+    """Refuse a value that looks like a secret, at any depth of an entry."""
     for key, value in entry.items() if isinstance(entry, dict) else ():
         if isinstance(value, dict):
             _refuse_secrets(value, f"{where}.{_shown(str(key))}")
@@ -144,8 +144,7 @@ def _problem(where: str, error: ValidationError) -> str:
     key = ".".join(map(_shown, map(str, first["loc"])))
     if first["type"] == "extra_forbidden":
         known = list(Upstream.model_fields)
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+        hint = suggestion(str(first["loc"][-1]), known, f"known are {', '.join(known)}", 0.5)
         return f"{where}: unknown key '{key}'; {hint}"
     if first["type"] == "string_pattern_mismatch":
         return f"{where}.{key}: {_EXPECTED[str(first['loc'][0])]}"
@@ -159,7 +158,8 @@ _EXPECTED = {
 }
 
 
-def _named(upstream: Upstream) -> list[str]:
+def _secret_names(upstream: Upstream) -> list[str]:
+    """The environment variables that an entry takes its key and headers from."""
     values = [value for value in upstream.headers.values() if value.startswith(FROM_ENVIRONMENT)]
     return [*filter(None, [upstream.api_key_env]), *(value.removeprefix(FROM_ENVIRONMENT) for value in values)]
 

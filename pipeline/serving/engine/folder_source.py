@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from pipeline.routers.calibrated import DESCRIPTION
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.runtime.tables import sha256_file
+from pipeline.runtime.tables import sha256_folder
 from pipeline.serving.engine.hot_swap import VersionPointer
 
 FOLDER = "folder"
@@ -25,7 +24,7 @@ class FolderSource:
         if not (folder / DESCRIPTION).is_file():
             raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing); make one with fit")
         self.folder = folder
-        self._digest = _digest(folder)
+        self._digest = sha256_folder(folder)
 
     def current(self) -> VersionPointer:
         """Always the same; nothing signed says where such a folder comes from."""
@@ -40,16 +39,11 @@ class FolderSource:
         """
         with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
             copy = Path(place) / "router"
+            # The copy is what is checked and then loaded, so nobody can change a file between the two.
             shutil.copytree(self.folder, copy)
-            if _digest(copy) != self._digest:
+            if sha256_folder(copy) != self._digest:
                 raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")
             yield copy
 
     def swapped(self, pointer: VersionPointer | None) -> None:
         """Noted nowhere: the served log is that of registered versions."""
-
-
-def _digest(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}" for path in files]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -8,10 +8,15 @@ import sys
 from datetime import UTC, datetime
 
 
+def timestamp() -> str:
+    """This moment in UTC, to the millisecond, as the log and the journal's files write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def log(event: str, **facts: object) -> None:
     """Write one line: when, what happened, and the facts given."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps({"at": at, "event": event, **facts}, default=str)
+    line = json.dumps({"at": timestamp(), "event": event, **facts}, default=str)
+    # Line and newline in one write, so that threads do not break each other's lines.
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 

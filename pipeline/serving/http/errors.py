@@ -8,14 +8,13 @@ one, says what to do next.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, suggestion
 from pipeline.serving.engine.decision_journal import JournalFailed
 from pipeline.serving.engine.hot_swap import NotReady
 
@@ -72,8 +71,7 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
     if first["type"] == "json_invalid":
         return Problem(422, "invalid_json", "the body is not valid JSON", "send one JSON object in UTF-8")
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, fields, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(fields)}"
+        hint = suggestion(where, fields, f"known are {', '.join(fields)}")
         return Problem(422, "unknown_field", f"unknown field '{_shown(where)}'", hint)
     if first["type"] == VALUE_ERROR:
         return Problem(422, "invalid_request", str(first["msg"]).removeprefix("Value error, "))
@@ -84,4 +82,5 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
 
 
 def _shown(name: str) -> str:
+    """A field's name as it was sent, but for half surrogate pairs, which JSON may hold and UTF-8 may not."""
     return name.encode("utf-8", "replace").decode("utf-8")

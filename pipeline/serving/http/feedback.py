@@ -1,17 +1,16 @@
-"""What somebody says of an answer, as it is written down."""
+"""Feedback on an answer, checked and as it is written to the journal."""
 
 from __future__ import annotations
 
-import difflib
-from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, suggestion
+from pipeline.serving.engine.log import timestamp
 from pipeline.serving.http.request_routing import RememberedAnswer, asked_by
 from pipeline.serving.http.schemas import FeedbackRequest
 
 
-def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[str, Any]:
+def feedback_entry(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[str, Any]:
     """One line of feedback.jsonl. An answer that is remembered is checked against; another one is taken as it is.
 
     Raises:
@@ -21,7 +20,7 @@ def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[st
         _require_fitting(said, remembered)
     judgement = {"right": said.right, "rating": said.rating, "accepted": said.accepted}
     return {
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "at": timestamp(),
         "request_id": said.request_id,
         "index": said.index,
         "by": asked_by.get(),
@@ -33,10 +32,10 @@ def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[st
 
 
 def _require_fitting(said: FeedbackRequest, remembered: RememberedAnswer) -> None:
+    """Refuse feedback on a prompt that the answer did not have, or that names none of its candidates."""
     if said.index >= remembered.prompts:
         raise InputError(f"index {said.index} is out of range; that request had {remembered.prompts} prompts, from 0")
     for name in said.right or ():
         if name not in remembered.candidates:
-            near = difflib.get_close_matches(name, remembered.candidates, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "GET /v1/agents lists them"
+            hint = suggestion(name, remembered.candidates, "GET /v1/agents lists them")
             raise InputError(f"right: '{name[:60]}' was no candidate of version {remembered.version}; {hint}")

@@ -9,7 +9,14 @@ from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.http import openapi_examples as examples
 from pipeline.serving.http.errors import Problem
 from pipeline.serving.http.request_routing import RequestRouter
-from pipeline.serving.http.schemas import AgentsResponse, Candidate, Health, Readiness, RefusedVersion, VersionResponse
+from pipeline.serving.http.schemas import (
+    AgentsResponse,
+    Health,
+    Readiness,
+    RefusedVersion,
+    ServedCandidate,
+    VersionResponse,
+)
 
 
 def state_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter) -> APIRouter:
@@ -25,7 +32,7 @@ def state_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter
         thresholds = policy.get("thresholds") or [None] * len(names)
         costs = await routing.costs(served)
         rows = zip(names, thresholds, costs, strict=True)
-        candidates = [Candidate(name=name, threshold=threshold, cost_usd=cost) for name, threshold, cost in rows]
+        candidates = [ServedCandidate(name=name, threshold=threshold, cost_usd=cost) for name, threshold, cost in rows]
         return AgentsResponse(version=served.version, policy=policy, candidates=candidates)
 
     @router.get("/v1/version", response_model=VersionResponse, **examples.KEYED)

@@ -20,8 +20,15 @@ class Page:
 
     switch: VersionSwitch
     actions: Actions
-    people: Visitors
+    visitors: Visitors
     reports: ReportLinks
+
+    def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
+        """Texts of a version's rows by id; none where they cannot be read, since a tab says enough without them."""
+        try:
+            return self.actions.texts(version, prompt_ids) if prompt_ids else {}
+        except SwitchtenderError:
+            return {}
 
     def on(
         self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], may: str = ""
@@ -34,7 +41,7 @@ class Page:
         import gradio as gr
 
         def call(request: gr.Request, *values: Any) -> Any:
-            visitor = self.people.visitor(request.username, request.session_hash)
+            visitor = self.visitors.visitor(request.username, request.session_hash)
             try:
                 visitor.require(may)
                 return handler(visitor, *values)

@@ -17,7 +17,7 @@ from benchmarks.trace import ROOT, SyntheticStore
 from flows.audit.trace import RowInVersion, removed_since, trace_agent, trace_row, tracing
 from flows.audit.trace_index import rebuild_index, update_index
 from flows.records.promotion_log import LOG as PROMOTIONS
-from flows.records.removal_log import PRUNED, Removal, note
+from flows.records.removal_log import PRUNED, RemovalEntry, note
 from flows.records.serving_log import swapped
 from flows.registry.versions import versions_of
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
@@ -58,7 +58,7 @@ def put_into_service(store: SyntheticStore, number: str) -> None:
 
 
 def prune(store: SyntheticStore, number: str, listed: bool = True) -> None:
-    note(store.project, Removal("2026-01-09T00:00:00+00:00", "ana", PRUNED, "old", versions=(number,)))
+    note(store.project, RemovalEntry("2026-01-09T00:00:00+00:00", "ana", PRUNED, "old", versions=(number,)))
     shutil.rmtree(store.folder(int(number)).parent.parent)
     if not listed:
         unlist(store, number)

@@ -14,7 +14,7 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.windows import Reading
 from pipeline.policies.policy import BestPolicy, DoubtPolicy, PolicyParams, WillingnessPolicy
-from pipeline.policies.selection import HeldOut, choose_policy
+from pipeline.policies.selection import HeldOutOutcomes, choose_policy
 from pipeline.routers.baselines.tfidf import LexicalScorer
 from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.systems import open_router
@@ -175,11 +175,11 @@ def test_kinds_that_do_not_doubt_say_so(kind: str) -> None:
             parse("train.policy", PolicyParams, {"doubt": wrong})
 
 
-def held_out(cost: Any = USD, error: Any = 0.1) -> HeldOut:
+def held_out(cost: Any = USD, error: Any = 0.1) -> HeldOutOutcomes:
     expected = np.array([[0.9, 0.85, 0.4], [0.9, 0.5, 0.4]] * 2)
     costs = np.broadcast_to(np.array(cost, dtype=np.float64), expected.shape)
     errors = None if error is None else np.full(expected.shape, error)
-    return HeldOut(NAMES, expected, costs, expected, costs, np.arange(4) % 2, errors)
+    return HeldOutOutcomes(NAMES, expected, costs, expected, costs, np.arange(4) % 2, errors)
 
 
 def test_what_a_doubt_gets_on_held_out_rows_is_kept() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipeline.policies.policy import BestPolicy, BudgetPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
-from pipeline.policies.selection import Chosen, HeldOut, calibrated_theta, choose_policy, choose_willingness
+from pipeline.policies.selection import Chosen, HeldOutOutcomes, calibrated_theta, choose_policy, choose_willingness
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import parse
 
@@ -20,11 +20,15 @@ NAN = np.nan
 NAMES = ("big", "mid", "small")
 
 
-def held_out(expected: Any, quality: Any, cost: Any = (8.0, 2.0, 1.0), names: tuple[str, ...] = NAMES) -> HeldOut:
+def held_out(
+    expected: Any, quality: Any, cost: Any = (8.0, 2.0, 1.0), names: tuple[str, ...] = NAMES
+) -> HeldOutOutcomes:
     """Two folds; what is expected of a cost is what it is."""
     matrix = np.asarray(expected, dtype=np.float64)
     costs = np.broadcast_to(np.asarray(cost, dtype=np.float64), matrix.shape)
-    return HeldOut(names, matrix, costs, np.asarray(quality, dtype=np.float64), costs, np.arange(len(matrix)) % 2)
+    return HeldOutOutcomes(
+        names, matrix, costs, np.asarray(quality, dtype=np.float64), costs, np.arange(len(matrix)) % 2
+    )
 
 
 # Expected of `big`: always a little more. In truth it is better on the first two prompts only.
@@ -94,7 +98,7 @@ def test_the_realised_share_is_as_near_as_equal_differences_allow(apart: Any, sh
     assert abs(realised - share) <= counts.max() / len(apart) / 2 + 1e-9
 
 
-def _pair(params: PolicyParams, judged: HeldOut) -> Chosen:
+def _pair(params: PolicyParams, judged: HeldOutOutcomes) -> Chosen:
     return choose_policy(params, judged, False)
 
 
@@ -133,7 +137,9 @@ def test_of_two_candidates_the_other_one_is_weak_also_without_costs() -> None:
         (PolicyParams(kind="subset"), held_out(EXPECTED, QUALITY), "is for tables with agents"),
     ],
 )
-def test_a_policy_that_the_table_cannot_have_is_refused(params: PolicyParams, judged: HeldOut, said: str) -> None:
+def test_a_policy_that_the_table_cannot_have_is_refused(
+    params: PolicyParams, judged: HeldOutOutcomes, said: str
+) -> None:
     with pytest.raises(InputError, match=said) as refused:
         choose_policy(params, judged, is_labels=False)
     assert "\n" not in str(refused.value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.serving.page.actions import Trace, TracedRow
+from pipeline.runtime.errors import InputError
+from pipeline.serving.page.actions import Trace
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.version_choices import dropdown, filled, in_service
@@ -30,13 +30,13 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             row = gr.Textbox(label="A prompt's id, or its exact text", scale=4, elem_id="traced", max_lines=6)
             trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
-        way = gr.HTML(elem_id="way", apply_default_css=False)
+        traced = gr.HTML(elem_id="way", apply_default_css=False)
     handler = AuditTab(page)
     page.on(tab.select, handler.enter, [version, fate], [found, version])
     for choice in (version, fate):
         page.on(choice.input, handler.audit, [version, fate], [found])
     for trigger in (trace.click, row.submit):
-        page.on(trigger, handler.trace, [row], [way])
+        page.on(trigger, handler.trace, [row], [traced])
 
 
 class AuditTab:
@@ -66,15 +66,9 @@ class AuditTab:
             fate=fate,
             count=len(rows),
             rows=rows[:MOST_ROWS],
-            texts=self._texts(version, [str(row["prompt_id"]) for row in rows[:MOST_ROWS]]),
+            texts=self.page.texts(version, [str(row["prompt_id"]) for row in rows[:MOST_ROWS]]),
             report=self.page.reports.address(found.version),
         )
-
-    def _texts(self, version: str, ids: list[str]) -> dict[str, str]:
-        try:
-            return self.actions.texts(version, ids) if ids else {}
-        except SwitchtenderError:
-            return {}
 
     def trace(self, _visitor: Visitor, row: str) -> str:
         """A row in every version."""
@@ -102,12 +96,9 @@ def verdict(found: Trace) -> str:
     if not found.serving:
         return "No version is in service."
     if taught:
-        ways = [f"through {row.through}" if row.through else "directly" for row in sorted(taught, key=_way)]
-        return f"Version {found.serving}, in service, learnt from it {' and '.join(dict.fromkeys(ways))}."
+        through = sorted({row.through for row in taught})
+        how = " and ".join(f"through {row}" if row else "directly" for row in through)
+        return f"Version {found.serving}, in service, learnt from it {how}."
     if any(row.split == "holdout" for row in here):
         return f"Version {found.serving}, in service, was judged on it and did not learn from it."
     return f"Version {found.serving}, in service, did not learn from it."
-
-
-def _way(row: TracedRow) -> str:
-    return row.through

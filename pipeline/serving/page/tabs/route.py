@@ -108,22 +108,15 @@ class RouteTab:
             visitor.session,
             ScoredPrompt(
                 served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored, took,
-                self._texts(served.version, ids),
+                self.page.texts(served.version, ids),
             ),
         )  # fmt: skip
         return self.choose(visitor, policy, threshold, budget)
 
-    def _texts(self, version: str, ids: list[str]) -> dict[str, str]:
-        """Without its texts an answer is still an answer."""
-        try:
-            return self.page.actions.texts(version, ids) if ids else {}
-        except SwitchtenderError:
-            return {}
-
     def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
         """Choose among the scores that are known already; the engine is not asked."""
         asked = self._asked.get(visitor.session)
-        return draw("route_empty") if asked is None else render(asked, wish_of(asked, policy, threshold, budget))
+        return draw("route_empty") if asked is None else render(asked, options_of(asked, policy, threshold, budget))
 
     def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, Any, Any]:
         """Another policy: the choice, and which of the two sliders it needs."""
@@ -136,7 +129,7 @@ class RouteTab:
             return line(str(error), BAD), *sliders
 
 
-def wish_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
+def options_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
     """What the controls ask for."""
     if policy == ONE_THRESHOLD:
         return RoutingOptions(thresholds=dict.fromkeys(asked.candidates, threshold))
