@@ -14,17 +14,18 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
-from pipeline.routers.aptitude.attention_reader import LeanReader
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.routers.aptitude.attention_reader import AttentionReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
-from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
-from pipeline.routers.aptitude.training_set import Lesson, Reader
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
+from pipeline.routers.aptitude.training_set import CapabilityReader, TrainingSet
+from pipeline.routers.base.joining import joining_candidates
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.text.prompt_features import Features
+from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
@@ -63,13 +64,12 @@ class AptitudeScorer(Scorer):
         self.seed = seed
         self.params = params
         self.progress = progress
-        self.scale = Scale()
-        self.held_out_error: Values | None = None
+        self.scale = PlattScaling()
         self._is_labels = True
-        self._features: Features | None = None
+        self._features: PromptFeatures | None = None
         self._test: AptitudeTest | None = None
         self._capability = Capability((), np.zeros((0, 0), dtype=np.float32), ())
-        self._reader: Reader = self._new_reader()
+        self._reader: CapabilityReader = self._new_reader()
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -85,23 +85,23 @@ class AptitudeScorer(Scorer):
         """What every candidate answered."""
         return self._capability
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         """Held-out scores; of the full variant, which takes long, on some rows of the first fold."""
         vectors = self.frozen.embed(outcomes.prompts)
         held_out = parts(outcomes, folds)
         found = [(rows, self._without(outcomes, vectors, rest)) for rest, rows in self._some(held_out)]
         logits = _spread(found, outcomes, vectors)
-        self.scale = Scale() if outcomes.is_labels else fitted_scale(logits, outcomes.quality)
+        self.scale = PlattScaling() if outcomes.is_labels else fit_platt_scaling(logits, outcomes.quality)
         self._is_labels = outcomes.is_labels
-        self.held_out_error = self.scale.error(logits, _spread_errors(found, outcomes, vectors))
-        if self.int8 is not None:
-            with self.int8(self.frozen.loaded()) as coarse:
-                again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
-            self.quantised = Quantised(self._of(logits), self._of(again))
-        return self._of(logits)
+        scores, error = self._of(logits), self.scale.error(logits, _spread_errors(found, outcomes, vectors))
+        if int8 is None:
+            return CrossFitScores(scores, error=error)
+        with int8(self.frozen.loaded()) as coarse:
+            again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
+        return CrossFitScores(scores, QuantisedScores(scores, self._of(again)), error)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """All parts; for the full variant a few rows of the first."""
+        """All folds; for the full variant the first alone, with at most about 200 held-out rows."""
         if self.params.variant == "lean":
             return held_out
         rest, rows = held_out[0]
@@ -118,10 +118,13 @@ class AptitudeScorer(Scorer):
         self._learn(outcomes, self.frozen.embed(outcomes.prompts))
 
     def _learn(self, outcomes: Outcomes, vectors: FloatMatrix) -> None:
-        """Augmented rows are left out: one whose parent is an item would give its answer away."""
+        """Choose the test and train the reader.
+
+        Augmented rows are left out: one whose parent is an item would give its answer away.
+        """
         real = np.flatnonzero(np.ones(len(outcomes)) if outcomes.augmented is None else ~outcomes.augmented)
         outcomes, vectors = outcomes.rows(real), vectors[real]
-        self._features = Features.fit(outcomes.prompts, self.seed)
+        self._features = PromptFeatures.fit(outcomes.prompts, self.seed)
         features = self._features.of(outcomes.prompts, vectors)
         seen = [c for c, name in enumerate(outcomes.candidates) if name not in self.out_of_view]
         in_view = replace(outcomes, quality=outcomes.quality[:, seen], cost=outcomes.cost[:, seen])
@@ -131,10 +134,12 @@ class AptitudeScorer(Scorer):
         items = set(self._test.digests)
         rest = np.array([i for i, text in enumerate(outcomes.prompts) if digest(text) not in items], dtype=np.int64)
         prompts = tuple(outcomes.prompts[i] for i in rest)
-        lesson = Lesson(self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest])
+        training_set = TrainingSet(
+            self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest]
+        )
         self._say(f"a test of {len(self._test)} items, read on {len(rest)} prompts")
         self._reader = self._new_reader()
-        self._reader.fit(lesson, self.seed, self.progress)
+        self._reader.fit(training_set, self.seed, self.progress)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return self._of(self._logits(prompts, vectors))
@@ -166,7 +171,7 @@ class AptitudeScorer(Scorer):
         return self._reader.uncertainty(test, self._capability, features.of(prompts, vectors))
 
     def _of(self, logits: FloatMatrix) -> FloatMatrix:
-        """Labels are calibrated by whoever asks, and get logits."""
+        """Logits for labels, which `CalibratedRouter` calibrates; expected quality for graded outcomes."""
         return logits if self._is_labels else self.scale.quality(logits)
 
     def join(self, outcomes: Outcomes) -> None:
@@ -179,11 +184,8 @@ class AptitudeScorer(Scorer):
             InputError: the known candidates do not stand first, none is new, or a new one answered no item.
         """
         test = self._fitted()[1]
-        known = self.candidates
-        new = outcomes.candidates[len(known) :]
-        if outcomes.candidates[: len(known)] != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
-        answers = test.answers(outcomes)[:, len(known) :]
+        new = joining_candidates(outcomes, self.candidates)
+        answers = test.answers(outcomes)[:, -len(new) :]
         for name, column in zip(new, answers.T, strict=True):
             if np.isnan(column).all():
                 raise InputError(
@@ -214,25 +216,25 @@ class AptitudeScorer(Scorer):
         tensors = load_file(folder / TENSORS)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
         self.params = AptitudeParams(**facts["params"])
-        self.scale, self._is_labels = Scale(**facts["scale"]), bool(facts["is_labels"])
-        self._features, self._test = Features.load(tensors), AptitudeTest.load(facts["test"], tensors)
+        self.scale, self._is_labels = PlattScaling(**facts["scale"]), bool(facts["is_labels"])
+        self._features, self._test = PromptFeatures.load(tensors), AptitudeTest.load(facts["test"], tensors)
         self._capability = Capability(tuple(facts["candidates"]), tensors["answers"], tuple(facts["facts"]))
         self._reader = self._new_reader()
         self._reader.load(folder)
 
-    def _new_reader(self) -> Reader:
+    def _new_reader(self) -> CapabilityReader:
         """The full variant is imported late: the lean one needs no language model."""
         if self.params.variant == "lean":
-            return LeanReader(self.params)
-        from pipeline.routers.aptitude.language_model.reader import FullReader
+            return AttentionReader(self.params)
+        from pipeline.routers.aptitude.language_model.reader import LanguageModelReader
 
-        return FullReader(self.params)
+        return LanguageModelReader(self.params)
 
     def _say(self, what: str) -> None:
         if self.progress:
             self.progress(what)
 
-    def _fitted(self) -> tuple[Features, AptitudeTest]:
+    def _fitted(self) -> tuple[PromptFeatures, AptitudeTest]:
         if self._features is None or self._test is None:
             raise InputError("this aptitude router was not fitted; fit it or load a saved one")
         return self._features, self._test
@@ -241,7 +243,7 @@ class AptitudeScorer(Scorer):
 def _spread(
     found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
 ) -> FloatMatrix:
-    """The logits of what each scorer did not see, float32 [n, c], NaN elsewhere."""
+    """Logits of held-out rows by the scorer that did not see them, float32 [n, c], NaN elsewhere."""
     logits = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
     for rows, scorer in found:
         logits[rows] = scorer._logits([outcomes.prompts[i] for i in rows], vectors[rows])
@@ -251,7 +253,7 @@ def _spread(
 def _spread_errors(
     found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
 ) -> Values:
-    """Of these logits, float64 [n, c], NaN elsewhere."""
+    """The standard errors of these logits, float64 [n, c], NaN elsewhere."""
     errors = np.full(outcomes.quality.shape, np.nan)
     for rows, scorer in found:
         errors[rows] = scorer._logit_error([outcomes.prompts[i] for i in rows], vectors[rows])

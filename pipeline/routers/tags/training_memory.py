@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
 
-from pipeline.routers.tags.tag_sources import Member, Tensors
+from pipeline.routers.tags.tag_sources import Membership, Tensors
 from pipeline.runtime.arrays import Indices, Values
 
 _BYTES = 16
@@ -21,17 +21,17 @@ _NAMES = ("digests", "columns", "starts", "judge")
 
 
 @dataclass(frozen=True)
-class Memory:
+class TrainingMemory:
     """n prompts: digests uint8 [n, 16], tags float64 [n, tags], the reference's quality float64 [n], NaN if untried."""
 
     digests: npt.NDArray[np.uint8]
-    member: Member
-    judge: Values
+    member: Membership
+    reference_quality: Values
 
     @classmethod
-    def of(cls, prompts: Sequence[str], member: Member, judge: Values) -> Memory:
+    def of(cls, prompts: Sequence[str], member: Membership, reference_quality: Values) -> TrainingMemory:
         digests = np.frombuffer(b"".join(map(_digest, prompts)), dtype=np.uint8).reshape(len(prompts), _BYTES)
-        return cls(digests, member, judge)
+        return cls(digests, member, reference_quality)
 
     def rows(self, prompts: Sequence[str]) -> Indices:
         """Where each prompt stands, -1 for one that is not known."""
@@ -43,14 +43,16 @@ class Memory:
             "memory.digests": self.digests,
             "memory.columns": self.member.indices.astype(np.int32),
             "memory.starts": self.member.indptr.astype(np.int64),
-            "memory.judge": self.judge,
+            "memory.judge": self.reference_quality,
         }
 
     @classmethod
-    def load(cls, tensors: Tensors, tags: int) -> Memory:
-        digests, columns, starts, judge = (tensors[f"memory.{name}"] for name in _NAMES)
+    def load(cls, tensors: Tensors, tags: int) -> TrainingMemory:
+        digests, columns, starts, reference_quality = (tensors[f"memory.{name}"] for name in _NAMES)
         ones = np.ones(len(columns))
-        return cls(digests, sparse.csr_matrix((ones, columns, starts), shape=(len(judge), tags)), judge)
+        return cls(
+            digests, sparse.csr_matrix((ones, columns, starts), shape=(len(reference_quality), tags)), reference_quality
+        )
 
 
 def _digest(text: str) -> bytes:

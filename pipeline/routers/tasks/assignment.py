@@ -17,12 +17,12 @@ _RATE, _DECAY = 0.02, 1e-3
 _TEMPERATURES = np.geomspace(0.25, 4, 33)
 _HELD_OUT = 10
 _NAMES = ("weights", "biases", "centres", "least_cosine")
-_STRANGE = 0.005
+_NEW_SHARE = 0.005
 """A prompt is like no known task where so few of the training prompts are less like theirs."""
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TaskClassifier:
     """Weights float32 [tasks, width], biases float32 [tasks]; the tasks' centres, unit vectors float32 [tasks, width],
     and the cosine to the nearest centre below which a prompt is like no known task.
     """
@@ -33,21 +33,21 @@ class Assignment:
     least_cosine: float
 
     @classmethod
-    def fit(cls, features: FloatMatrix, task: Indices, tasks: int, seed: int) -> Assignment:
+    def fit(cls, features: FloatMatrix, task: Indices, tasks: int, seed: int) -> TaskClassifier:
         """Learn the task of each row; the temperature is chosen on a held-out tenth."""
         weights, biases = _heads(features, task, tasks, seed)
         centres = np.stack([features[task == t].mean(axis=0) for t in range(tasks)])
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-6)
         nearest = (features @ centres.T).max(axis=1)
         scale = 1 / _temperature(features, task, tasks, seed)
-        least = float(np.quantile(nearest, _STRANGE)) - 1e-4
+        least = float(np.quantile(nearest, _NEW_SHARE)) - 1e-4
         return cls(weights * np.float32(scale), biases * np.float32(scale), centres.astype(np.float32), least)
 
     def of(self, features: FloatMatrix) -> FloatMatrix:
         """The probability of each task, float32 [n, tasks]."""
         return np.asarray(softmax(features @ self.weights.T + self.biases, axis=1), dtype=np.float32)
 
-    def strange(self, features: FloatMatrix) -> np.ndarray:
+    def is_new(self, features: FloatMatrix) -> np.ndarray:
         """Which prompts are like no known task, bool [n]."""
         return np.asarray((features @ self.centres.T).max(axis=1) < self.least_cosine)
 
@@ -56,13 +56,13 @@ class Assignment:
         return {f"task.{name}": array for name, array in zip(_NAMES, arrays, strict=True)}
 
     @classmethod
-    def load(cls, tensors: Tensors) -> Assignment:
+    def load(cls, tensors: Tensors) -> TaskClassifier:
         weights, biases, centres, least = (tensors[f"task.{name}"] for name in _NAMES)
         return cls(weights, biases, centres, float(least[0]))
 
 
 def _temperature(features: FloatMatrix, task: Indices, tasks: int, seed: int) -> float:
-    """What logits are divided by, so that held-out probabilities are likeliest."""
+    """The divisor of logits that gives the least log loss on the held-out tenth."""
     held_out = np.arange(len(task)) % _HELD_OUT == 0
     if tasks < 2 or len(task) < 2 * _HELD_OUT:
         return 1.0
@@ -73,7 +73,7 @@ def _temperature(features: FloatMatrix, task: Indices, tasks: int, seed: int) ->
 
 
 def _heads(features: FloatMatrix, task: Indices, tasks: int, seed: int) -> tuple[FloatMatrix, FloatMatrix]:
-    """Multinomial logistic regression in mini-batches."""
+    """Weights [tasks, width] and biases [tasks] of a multinomial logistic regression, fitted in mini-batches."""
     import torch
 
     scale = float(np.sqrt(features.shape[1]))

@@ -10,20 +10,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_versions import MadeProject
 from planted_subjects import subject_table
 from safetensors.numpy import load_file
 
-from flows.registry.versions import Version
+from flows.records.removal_log import ERASED, Removal, Removed, note
+from flows.registry.verification import check_version, require_sound
+from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
 from flows.removal.row_locations import Known, material_of_versions
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
-from pipeline.encoders.training_index import rows_of
+from pipeline.encoders.training_index import training_index_of
 from pipeline.routers.base.settings import AptitudeParams, FinetuningParams, TagsParams
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import fit_router
 from pipeline.routers.systems import SYSTEMS, training_material
+from pipeline.runtime.errors import VerificationFailed
 from pipeline.versions.folder import FOLDER, MODEL
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,7 +59,7 @@ def saved(router: CalibratedRouter, outcomes: Outcomes, folder: Path) -> None:
     if router.scorer.embedding is not None:
         vectors = router.scorer.embedding.embed(router.followed(outcomes.prompts))
         (folder / ENGINE).mkdir()
-        rows_of(vectors, outcomes.prompt_ids, [("a",)] * len(outcomes)).save(folder / ENGINE)
+        training_index_of(vectors, outcomes.prompt_ids, [("a",)] * len(outcomes)).save(folder / ENGINE)
 
 
 def erased(place: Path, in_service: bool = False) -> list[str]:
@@ -136,7 +140,7 @@ def test_what_a_router_keeps_of_a_prompt_goes_with_the_files_that_it_names(
 def test_a_file_that_is_not_named_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: FinetuningParams
 ) -> None:
-    monkeypatch.setattr(NeighboursScorer, "training_material", ())
+    monkeypatch.setattr(KnnScorer, "training_material", ())
     outcomes, folder = table(True), tmp_path / "artifacts" / FOLDER / MODEL
     router = fit_router("knn", outcomes, params, seed=0)
     saved(router, outcomes, folder)
@@ -149,3 +153,23 @@ def test_the_guide_names_each_file() -> None:
     for system in SYSTEMS:
         for found in training_material(system):
             assert f"| `{found.file}` | {found.keeps} |" in guide
+
+
+def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_rows(tmp_path: Path) -> None:
+    made = MadeProject(tmp_path / "project")
+    names = ("tags.json", f"{ENGINE}/training_rows.safetensors")
+    folder = made.add(1, model_files=names)
+    version = versions_of(made.project).number("1")
+    require_sound(made.project, version, folder)
+    (folder.model / names[1]).unlink()
+    with pytest.raises(VerificationFailed, match=r"training_rows\.safetensors is missing"):
+        require_sound(made.project, version, folder)
+    note(made.project, Removal("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
+    require_sound(made.project, version, folder)
+    (folder.model / names[0]).unlink()
+    with pytest.raises(VerificationFailed, match=r"tags.json kept training prompts and was erased \(request 17\)"):
+        require_sound(made.project, version, folder)
+    found = check_version(made.project, version, Removed(made.project)).findings
+    assert {(finding.path, finding.state) for finding in found if "model" in finding.path} == {
+        (f"{FOLDER}/{MODEL}/{name}", "erased") for name in names
+    }

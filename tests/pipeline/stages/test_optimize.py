@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from planted_subjects import two_agents
 
-from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
-from pipeline.encoders.training_index import TrainingRows, rows_of
+from pipeline.encoders.training_index import TrainingIndex, training_index_of
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.base.settings import FinetuningParams
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.linear import LinearScorer
-from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router
 from pipeline.runtime.errors import VerificationFailed
@@ -30,7 +30,7 @@ class _Judge(CalibratedRouter):
     """A router of two candidates whose policy is known."""
 
     def __init__(self) -> None:
-        super().__init__(LexicalScorer())
+        super().__init__(TfidfScorer())
         self.policy = SubsetPolicy((0.5, 0.5), at_least_one=False)
 
     @property
@@ -84,53 +84,44 @@ def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
     assert compare_precisions(_Judge(), empty, PARAMS)["precision"] == "fp32"
 
 
-def labelled(rows: int = 24) -> Outcomes:
-    """Prompts about a loop, a mail, or both."""
-    texts = ("mend the loop", "write a mail to Ana", "mend the loop and mail Ana")
-    quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
-    prompts = tuple(f"{texts[i % 3]}, case {i}" for i in range(rows))
-    ids = tuple(f"p{i}" for i in range(rows))
-    return Outcomes(ids, prompts, ("coding", "email"), quality, np.full_like(quality, np.nan), is_labels=True)
-
-
 @pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])
 def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(system: str, tiny_encoder: Path) -> None:
     params = FinetuningParams(encoder=str(tiny_encoder), max_tokens=24, epochs=2, batch_size=8, folds=2)
-    outcomes = labelled()
+    outcomes = two_agents()
     folds = np.arange(len(outcomes)) % 2
     folds[:2] = -1
     router = new_router(system, params, seed=7)
-    router.scorer.int8 = lambda encoder: quantised(encoder, 1)
-    router.fit(outcomes, folds)
-    measured = router.quantised
+    fitted = router.fit(outcomes, folds, int8=lambda encoder: quantised(encoder, 1))
+    measured = fitted.quantised
     assert measured is not None
     assert np.isnan(measured.fp32[:2]).all()
     assert np.isnan(measured.int8[:2]).all()
     difference = np.abs(measured.fp32[2:] - measured.int8[2:]).max()
     assert difference < 0.3
     assert difference > 0 or system == "clusters"  # a vector that moves a little mostly stays in its cluster
-    if isinstance(router.scorer, LinearScorer | NeighboursScorer):
-        assert router.held_out is not None
-        assert measured.fp32[2:].tobytes() == router.held_out[2:].tobytes()
+    if isinstance(router.scorer, LinearScorer | KnnScorer):
+        assert measured.fp32[2:].tobytes() == fitted.held_out[2:].tobytes()
 
 
 def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
-    rows = rows_of(np.array([[2, 0], [1, 1], [0, 3]], np.float32), ["a", "b", "c"], [("sql",), ("sql", "email"), ()])
+    rows = training_index_of(
+        np.array([[2, 0], [1, 1], [0, 3]], np.float32), ["a", "b", "c"], [("sql",), ("sql", "email"), ()]
+    )
     rows.save(tmp_path)
-    again = TrainingRows.load(tmp_path)
+    again = TrainingIndex.load(tmp_path)
     assert again is not None
     found = again.nearest(np.array([1, 0], np.float32), 2)
     assert [(n.prompt_id, n.agents, n.cosine) for n in found] == [("a", ("sql",), 1.0), ("b", ("sql", "email"), 0.7071)]
     assert len(again.nearest(np.array([1, 0], np.float32), 9)) == 3
-    assert TrainingRows.load(tmp_path / "elsewhere") is None
+    assert TrainingIndex.load(tmp_path / "elsewhere") is None
 
 
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:20], lambda _: b"", lambda content: b"\xff" * len(content)]
 )
 def test_damaged_rows_are_refused(tmp_path: Path, damage: Any) -> None:
-    rows_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
+    training_index_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
     path = tmp_path / TRAINING_ROWS
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(VerificationFailed, match="damaged"):
-        TrainingRows.load(tmp_path)
+        TrainingIndex.load(tmp_path)
