@@ -103,11 +103,11 @@ class Service:
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / JOURNAL)
         self.routing = RequestRouter(self.switch, params, self.journal)
-        self.door = PageMount() if params.page and project else None
+        self.page = PageMount() if params.page and project else None
         self.app = application(
             self.switch, params, self.keys, self.journal,
             chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
-            routing=self.routing, door=self.door,
+            routing=self.routing, page=self.page,
         )  # fmt: skip
 
     def run(self, listening: socket.socket, startup: StartupLines) -> None:
@@ -127,12 +127,14 @@ class Service:
         try:
             await server.serve([listening])
         finally:
-            if self.door is None or not self.door.is_ending:
+            # A page that was open ends by itself; a cancel would cut the end of its background work short.
+            if self.page is None or not self.page.is_ending:
                 watching.cancel()
             await asyncio.wait([watching])
             await self._end()
 
     def _config(self) -> uvicorn.Config:
+        # Longer than the time limit: what is routed now is answered or told that it timed out. A chat may be cut off.
         patience = round(self.params.seconds_per_request) + 1
         return uvicorn.Config(
             self.app, log_config=None, access_log=False, server_header=False, ws="none",
@@ -144,8 +146,8 @@ class Service:
         log("stopping", at_once=server.should_exit)
         server.force_exit = server.should_exit
         server.should_exit = True
-        if self.door is not None:
-            self.door.shut()
+        if self.page is not None:
+            self.page.close()
 
     async def _watch(self, address: str, startup: StartupLines) -> None:
         """Say when the first version serves; only then make the page, whose import takes seconds."""
@@ -155,13 +157,13 @@ class Service:
                 break
             except NotReady:
                 await asyncio.sleep(_LOOK_SECONDS)
-        if self.door is None or self.project is None:
+        if self.page is None or self.project is None:
             return
         try:
             page = await asyncio.to_thread(self._made_page, self.project)
-            await self.door.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
+            await self.page.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
         except Exception as error:  # whatever fails in the page, the service goes on without it
-            self.door.said = FAILED
+            self.page.message = FAILED
             log("page_failed", kind=type(error).__name__, reason=one_line(error, 300))
 
     def _made_page(self, project: Project) -> FastAPI:
@@ -175,6 +177,7 @@ class Service:
         return page
 
     async def _end(self) -> None:
+        # No swap any more, then no new decisions, and last the journal, which writes those that are still queued.
         await asyncio.to_thread(self.switch.stop)
         self.routing.close()
         await asyncio.to_thread(self.journal.close)

@@ -46,7 +46,7 @@ class RoutedChat:
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """A candidate whose upstream gave no answer: `reason` is a status, or a word of forwarding.py."""
+    """A candidate whose upstream gave no answer: `reason` is a status, or a word of upstream_client.py."""
 
     candidate: str
     reason: str
@@ -93,7 +93,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 @dataclass
 class _Exchange:
-    """What is known of one request so far; its response's headers tell it."""
+    """What is known of one request so far; the response's headers report it."""
 
     request_id: str
     version: str = ""
@@ -101,13 +101,14 @@ class _Exchange:
     tried: list[FailedAttempt] = field(default_factory=list)
 
     def headers(self) -> dict[str, str]:
-        told = {
+        facts = {
             "X-Request-ID": self.request_id,
             "X-Switchtender-Version": self.version,
             "X-Switchtender-Candidate": self.candidate or "",
             "X-Switchtender-Tried": ", ".join(f"{tried.candidate}={tried.reason}" for tried in self.tried),
         }
-        return {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in told.items() if value}
+        # Candidates may have any name, whereas a header holds only Latin-1.
+        return {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in facts.items() if value}
 
 
 class _Chat:
@@ -121,8 +122,10 @@ class _Chat:
     async def complete(self, request: Request, chat: ChatRequest) -> Response:
         """Answer a chat as OpenAI's API does; `model` asks for routing, or pins one candidate."""
         exchange = _Exchange(getattr(request.state, "request_id", None) or uuid.uuid4().hex)
+        # `to_thread` copies the context, so the thread that routes finds the labels.
         labelled.set(tuple(filter(None, map(str.strip, request.headers.get(LABELS, "").split(",")))))
         try:
+            # Starlette goes on with a handler whose client is gone, and the upstream with an answer that costs money.
             response = await _while_connected(request, self._answer(chat, exchange))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_GONE)
@@ -151,7 +154,7 @@ class _Chat:
         except UpstreamRefused as refusal:
             raise OpenAIProblem.quoting(refusal.status, refusal.error) from None
         finally:
-            await self._tell(exchange)
+            await self._record(exchange)
 
     async def _order(self, chat: ChatRequest, exchange: _Exchange) -> list[str]:
         """Who is asked, in turn: the pinned candidate, or the chosen ones and then all others by rank."""
@@ -169,6 +172,7 @@ class _Chat:
         return order
 
     async def _first_reply(self, order: list[str], chat: ChatRequest, exchange: _Exchange) -> Response:
+        """The response of the first candidate whose upstream answers; those before it are noted as tried."""
         for candidate in order:
             try:
                 response = await self._reply(candidate, chat, exchange.request_id)
@@ -189,16 +193,18 @@ class _Chat:
         if not chat.stream:
             return JSONResponse(await self.forwarder.ask(candidate, chat.body()))
         chunks = self.forwarder.stream(candidate, chat.body())
+        # Before the status is sent: after it no other candidate could step in.
         first = await anext(chunks, None)
         if first is None:
             raise UpstreamFailed(EMPTY)
         return _EventStream(first, chunks, {"request_id": request_id, "candidate": candidate})
 
-    async def _tell(self, exchange: _Exchange) -> None:
+    async def _record(self, exchange: _Exchange) -> None:
+        """Log the candidates that failed, and report who answered."""
         tried = tuple(exchange.tried)
         if tried:
-            vain = {each.candidate: each.reason for each in tried}
-            log("fallback", request_id=exchange.request_id, answered=exchange.candidate, tried=vain)
+            failed = {each.candidate: each.reason for each in tried}
+            log("fallback", request_id=exchange.request_id, answered=exchange.candidate, tried=failed)
         if self.answered is not None:
             await asyncio.to_thread(self.answered, exchange.request_id, exchange.candidate, tried)
 
@@ -217,6 +223,7 @@ class _EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(self, first: JsonObject, rest: AsyncGenerator[JsonObject, None], source: dict[str, str]) -> None:
+        # nginx would collect the events and pass them on together.
         super().__init__(_events(first, rest, source), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self.rest = rest
 
@@ -255,15 +262,18 @@ async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     finally:
         for task in (working, waiting):
             task.cancel()
+        # A cancelled task still has its connection to close; the request does not end before it has.
         await asyncio.gather(working, waiting, return_exceptions=True)
 
 
 async def _gone(request: Request) -> None:
+    """Returns once the client has gone away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def _check(chat: ChatRequest) -> None:
+    """Refuse a body that no upstream could be sent, and several choices in one stream."""
     body = chat.body()
     try:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()

@@ -136,6 +136,7 @@ class UpstreamClient:
             UpstreamFailed: another upstream may do better.
             UpstreamRefused: the request is at fault.
         """
+        # Its import takes seconds, for which the event loop must not stand still.
         await asyncio.to_thread(library)
         answer = await self._within(candidate, self._call(candidate, body))
         if not answer.choices:
@@ -169,6 +170,7 @@ class UpstreamClient:
         if provider is None:
             raise UpstreamFailed(MISCONFIGURED)
         translated = _TRANSLATED_FOR_ALL if _speaks_openai(provider) else _TRANSLATED
+        # A copy: LiteLLM may change what it is given, and the next candidate gets the body as it came.
         body = _capped(copy.deepcopy(body), upstream.max_tokens)
         return {
             **{name: value for name, value in body.items() if name in translated},
@@ -186,7 +188,7 @@ class UpstreamClient:
         }
 
     async def _within(self, candidate: str, work: Awaitable[T]) -> T:
-        """The result, if it comes within the upstream's time; what goes wrong is judged."""
+        """The result, if it comes within the upstream's time; what goes wrong is classified."""
         try:
             async with asyncio.timeout(self.upstreams.by_candidate[candidate].timeout_seconds):
                 return await work
@@ -195,9 +197,10 @@ class UpstreamClient:
         except TimeoutError:
             raise UpstreamFailed(TIMEOUT) from None
         except Exception as error:
-            raise self._judged(error) from None  # LiteLLM's errors quote the request
+            raise self._classified(error) from None  # LiteLLM's errors quote the request
 
-    def _judged(self, error: Exception) -> UpstreamFailed | UpstreamRefused:
+    def _classified(self, error: Exception) -> UpstreamFailed | UpstreamRefused:
+        """Whether another upstream may do better, or the request itself is at fault."""
         import httpx
 
         litellm = library()
@@ -205,15 +208,16 @@ class UpstreamClient:
         status = getattr(error, "status_code", None)
         if isinstance(error, litellm.UnsupportedParamsError):
             return UpstreamFailed(UNSUPPORTED)
+        # Causes before the status: LiteLLM gives time-outs and lost connections a status that no upstream sent.
         if any(isinstance(cause, litellm.Timeout | httpx.TimeoutException) for cause in causes):
             return UpstreamFailed(TIMEOUT)
         if any(isinstance(cause, httpx.TransportError) for cause in causes):
             return UpstreamFailed(CONNECTION)
         if status in _CALLERS_FAULT:
-            return UpstreamRefused(status, self._said(causes))
+            return UpstreamRefused(status, self._upstream_error(causes))
         return UpstreamFailed(str(status) if status and status >= 400 else UNREADABLE)
 
-    def _said(self, causes: list[BaseException]) -> JsonObject:
+    def _upstream_error(self, causes: list[BaseException]) -> JsonObject:
         """What the upstream answered, else LiteLLM's own words."""
         bodies = (getattr(cause, "body", None) for cause in causes)
         body = next((body for body in bodies if isinstance(body, dict)), {})
@@ -223,6 +227,7 @@ class UpstreamClient:
 
 
 def _provider(model: str, api_base: str | None) -> str | None:
+    """LiteLLM's name of an entry's provider, or None where it knows none."""
     litellm = library()
     try:
         return str(litellm.get_llm_provider(model, api_base=api_base)[1])
@@ -253,4 +258,5 @@ def _capped(body: JsonObject, most: int | None) -> JsonObject:
 
 
 def _speaks_openai(provider: str) -> bool:
+    """Whether a provider takes OpenAI's fields as they are, so that only a few are LiteLLM's to translate."""
     return provider in ("openai", "azure", "openrouter", "mistral", *library().openai_compatible_providers)

@@ -60,7 +60,7 @@ class Upstreams:
             ParamsError: the file or an entry cannot be used, holds a secret, or names a variable that is not set.
         """
         upstreams = {name: _upstream(name, entry, path) for name, entry in _entries(path).items()}
-        names = {name: where for where, upstream in upstreams.items() for name in _named(upstream)}
+        names = {name: where for where, upstream in upstreams.items() for name in _secret_names(upstream)}
         for name, where in names.items():
             if not environment.get(name):
                 raise ParamsError(f"{path}: {where}: environment variable {name} is not set; export it")
@@ -127,6 +127,7 @@ def _upstream(candidate: str, entry: object, path: Path) -> Upstream:
 
 
 def _refuse_secrets(entry: object, where: str) -> None:
+    """Refuse a value that looks like a secret, at any depth of an entry."""
     for key, value in entry.items() if isinstance(entry, dict) else ():
         if isinstance(value, dict):
             _refuse_secrets(value, f"{where}.{_shown(str(key))}")
@@ -157,7 +158,8 @@ _EXPECTED = {
 }
 
 
-def _named(upstream: Upstream) -> list[str]:
+def _secret_names(upstream: Upstream) -> list[str]:
+    """The environment variables that an entry takes its key and headers from."""
     values = [value for value in upstream.headers.values() if value.startswith(FROM_ENVIRONMENT)]
     return [*filter(None, [upstream.api_key_env]), *(value.removeprefix(FROM_ENVIRONMENT) for value in values)]
 

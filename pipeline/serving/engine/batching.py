@@ -12,12 +12,12 @@ Compute = Callable[[list[str]], list[ScoredText]]
 MOST = 32
 
 
-class _Waiting:
-    """One caller's prompts; `found` or `error` is set once somebody has computed them."""
+class _Call:
+    """One caller's prompts; `answers` or `error` is set by whichever thread computed them."""
 
     def __init__(self, prompts: Sequence[str]) -> None:
         self.prompts = list(prompts)
-        self.found: list[ScoredText] | None = None
+        self.answers: list[ScoredText] | None = None
         self.error: Exception | None = None
 
 
@@ -31,34 +31,38 @@ class Batcher:
     def __init__(self, compute: Compute, most: int = MOST) -> None:
         self.compute = compute
         self.most = most
-        self._waiting: deque[_Waiting] = deque()
-        self._turn = threading.Lock()
+        self._queue: deque[_Call] = deque()
+        self._computing = threading.Lock()
 
     def __call__(self, prompts: Sequence[str]) -> list[ScoredText]:
-        asked = _Waiting(prompts)
-        self._waiting.append(asked)
-        with self._turn:
-            if asked.found is None and asked.error is None:
-                self._answer(self._batch(asked))
-        if asked.found is None:
-            raise asked.error or RuntimeError("a batch ended without answers")
-        return asked.found
+        call = _Call(prompts)
+        # Before the lock, so that whoever computes now can take this call into the next batch.
+        self._queue.append(call)
+        with self._computing:
+            # The thread that held the lock before may have answered this call in its own batch.
+            if call.answers is None and call.error is None:
+                self._answer(self._next_batch(call))
+        if call.answers is None:
+            raise call.error or RuntimeError("a batch ended without answers")
+        return call.answers
 
-    def _batch(self, asked: _Waiting) -> list[_Waiting]:
-        """This caller and, oldest first, those who wait as well."""
-        self._waiting.remove(asked)
-        batch, count = [asked], len(asked.prompts)
-        while self._waiting and count + len(self._waiting[0].prompts) <= self.most:
-            batch.append(self._waiting.popleft())
+    def _next_batch(self, call: _Call) -> list[_Call]:
+        """This call and the oldest others that fit; all leave the queue."""
+        # By value: a lock does not wake its waiters in order, so this call may stand anywhere in the queue.
+        self._queue.remove(call)
+        batch, count = [call], len(call.prompts)
+        while self._queue and count + len(self._queue[0].prompts) <= self.most:
+            batch.append(self._queue.popleft())
             count += len(batch[-1].prompts)
         return batch
 
-    def _answer(self, batch: list[_Waiting]) -> None:
+    def _answer(self, batch: list[_Call]) -> None:
+        """Compute a batch in one go, and give each call its own answers, or all of them the error."""
         try:
-            found = iter(self.compute([text for asked in batch for text in asked.prompts]))
+            answers = iter(self.compute([text for call in batch for text in call.prompts]))
         except Exception as error:
-            for asked in batch:
-                asked.error = error
+            for call in batch:
+                call.error = error
             return
-        for asked in batch:
-            asked.found = [next(found) for _ in asked.prompts]
+        for call in batch:
+            call.answers = [next(answers) for _ in call.prompts]

@@ -1,11 +1,11 @@
-"""From a prompt's scores to a decision: the policy of training, or what a request options instead.
+"""From a prompt's scores to a decision: by the policy of training, or by what a request asks for instead.
 
 stored       as the version was trained: thresholds of its own, the one best candidate, quality against cost, ...
 best         the one candidate of highest score, or the `top_k` highest
 budget       what fits `budget_usd`: of a subset as much as does, in order of score; else the one of highest score
 willingness  the highest score - `quality_per_usd` (lambda) x expected cost; unknown costs go behind all others
 
-Whom a pool bars from a prompt is neither chosen nor ranked, whatever is wished.
+A candidate that the pool bars from a prompt is neither chosen nor ranked, whatever the request asks for.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
             that nothing fits; or the pool lets nobody answer.
     """
     check(options, candidates, stored)
-    _require_somebody(scored)
-    policy = _wished(scored, candidates, stored, options)
+    _require_allowed(scored)
+    policy = _policy_of(scored, candidates, stored, options)
     quality, cost = scored.quality[None, :], scored.cost[None, :]
     allowed = None if scored.allowed is None else scored.allowed[None, :]
     error = None if scored.error is None else scored.error[None, :]
@@ -85,7 +85,8 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
     return Decision(named, tuple(candidates[i] for i in order), 1.0, options.policy)
 
 
-def _require_somebody(scored: ScoredText) -> None:
+def _require_allowed(scored: ScoredText) -> None:
+    """Refuse a prompt that the pool lets no candidate answer."""
     if scored.allowed is not None and not scored.allowed.any():
         raise InputError(
             "the pool lets no candidate answer this prompt: each is retired, barred from its labels, or has too small "
@@ -93,8 +94,8 @@ def _require_somebody(scored: ScoredText) -> None:
         )
 
 
-def _wished(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Policy:
-    """The policy that decides. Within a budget, whoever is chosen singly is chosen by score."""
+def _policy_of(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Policy:
+    """The policy that decides: what the request asks for, or the stored one with the request's thresholds."""
     if options.top_k is not None or options.policy == BEST:
         return BestPolicy()
     if options.policy == WILLINGNESS:
@@ -102,13 +103,14 @@ def _wished(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opt
         if np.isnan(scored.cost).all():
             raise InputError("policy 'willingness' weighs costs, and this version knows no costs; ask for another")
         return WillingnessPolicy(options.quality_per_usd)
+    # Within a budget a subset keeps its thresholds and drops what does not fit; a single choice is the best that fits.
     if options.policy == BUDGET and not isinstance(stored, SubsetPolicy):
         return BestPolicy()
     return _with_thresholds(stored, candidates, options.thresholds)
 
 
 def check(options: RoutingOptions, candidates: Collection[str], stored: Policy) -> None:
-    """Refuse a options that cannot be met for any prompt.
+    """Refuse options that can be met for no prompt.
 
     Raises:
         InputError: names the field and what to say instead.
@@ -132,6 +134,7 @@ def check(options: RoutingOptions, candidates: Collection[str], stored: Policy) 
 
 
 def _check_thresholds(options: RoutingOptions, candidates: Collection[str], stored: Policy) -> None:
+    """Refuse thresholds where no subset is chosen by them, of unknown candidates, or outside 0..1."""
     if options.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy):
         raise InputError("thresholds apply where a subset is chosen by thresholds; leave them out here")
     for name, threshold in options.thresholds.items():
@@ -143,6 +146,7 @@ def _check_thresholds(options: RoutingOptions, candidates: Collection[str], stor
 
 
 def _with_thresholds(stored: Policy, candidates: tuple[str, ...], changed: Mapping[str, float]) -> Policy:
+    """The stored policy with some of its thresholds replaced."""
     if not changed or not isinstance(stored, SubsetPolicy):
         return stored
     thresholds = zip(candidates, stored.thresholds, strict=True)
@@ -150,9 +154,8 @@ def _with_thresholds(stored: Policy, candidates: tuple[str, ...], changed: Mappi
 
 
 def _affordable(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy, budget: float) -> list[int]:
-    """What fits of the chosen; where the policy owes one candidate and none fits, the best that does.
-
-    A cost is compared as it is told, to four digits: what is said to cost just the budget fits it.
+    """The chosen candidates that fit the budget together; where none does and the policy gives at least one, the best
+    single candidate that fits.
     """
     cost = scored.cost.tolist()
     fits = [i for i in order if _within(cost[i], budget)]
@@ -163,6 +166,7 @@ def _affordable(scored: ScoredText, order: list[int], chosen: list[int], policy:
     if not isinstance(policy, SubsetPolicy):
         return fits[:1]
     kept: list[int] = []
+    # Greedy, best first: a dear candidate that does not fit is passed over, a cheaper one behind it may still fit.
     for i in chosen:
         if _within(sum(cost[k] for k in kept) + cost[i], budget):
             kept.append(i)
@@ -170,5 +174,7 @@ def _affordable(scored: ScoredText, order: list[int], chosen: list[int], policy:
 
 
 def _within(cost: float, budget: float) -> bool:
-    told = usd(cost)
-    return told is not None and told <= budget  # an unknown cost does not fit
+    """Whether a cost is known and fits a budget."""
+    # Rounded as a response reports it, so that a budget copied from a response's cost fits that candidate.
+    reported = usd(cost)
+    return reported is not None and reported <= budget

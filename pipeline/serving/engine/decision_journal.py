@@ -80,12 +80,16 @@ class Journal:
         self._sync()
 
     def _put(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
+        """Queue one write; where that cannot be, the future has failed already."""
         lines = "".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
         write = _Write(name, lines.encode("ascii"), Future())
-        write.done.set_running_or_notify_cancel()  # whoever gives up waiting must not stop the writing
+        # A request that times out cancels its future. A running one cannot be cancelled, so the writer's `set_result`
+        # does not raise, and the decision is written all the same.
+        write.done.set_running_or_notify_cancel()
         try:
             if self._closed:
                 raise queue.Full
+            # Refused, not waited for: the event loop itself calls this.
             self._queue.put_nowait(write)
         except queue.Full:
             reason = "closed" if self._closed else "too far behind"
@@ -93,11 +97,13 @@ class Journal:
         return write.done
 
     def _run(self) -> None:
+        """The writing thread: take all that waits, append it file by file, until the queue's end marker (None)."""
         open_still = True
         while open_still:
             try:
                 waiting = [self._queue.get(timeout=PROBE_SECONDS if self.trouble else None)]
             except queue.Empty:
+                # A service that is not ready may get no requests, so that only a probe can find the disk mended.
                 self._append_all([_Write(DECISIONS, b"", Future())])
                 continue
             with suppress(queue.Empty):
@@ -109,12 +115,13 @@ class Journal:
                 self._append_all([write for write in writes if write.name == name])
 
     def _append_all(self, writes: list[_Write]) -> None:
-        """Append to one file and tell those who wait. A write of no lines asks whether the file takes any again."""
+        """Append to one file, then end the writes' futures. A write of no lines probes whether the file takes any."""
         if not writes:
             return
         path = self.folder / writes[0].name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # A probe leaves a blank line, which readers pass over.
             append_lines(path, b"".join(write.lines for write in writes) or b"\n")
         except OSError as error:
             self._fail(
@@ -129,6 +136,7 @@ class Journal:
             write.done.set_result(None)
 
     def _fail(self, writes: list[_Write], failure: JournalFailed) -> None:
+        """End the writes' futures with the failure; it is logged once until writing works again."""
         if not self.trouble:
             log("journal_failed", reason=str(failure))
         self.trouble = str(failure)
@@ -140,8 +148,11 @@ class Journal:
             self._sync()
 
     def _sync(self) -> None:
+        """Force to the disk what was appended since the last time. No answer waits for this, hence its own thread."""
         while self._unsynced:
+            # Taken out before the fsync, so that what is appended during it is marked again and not forgotten.
             name = self._unsynced.pop()
+            # fsync flushes the file, whichever descriptor wrote to it.
             with suppress(OSError), (self.folder / name).open("rb") as file:
                 os.fsync(file.fileno())
 
@@ -152,6 +163,7 @@ def append_lines(path: Path, lines: bytes) -> None:
     Raises:
         OSError: nothing, or only a part, could be written.
     """
+    # One write call, so that a process killed at any moment leaves whole lines; 0600, since lines may hold prompts.
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         end = os.fstat(file).st_size

@@ -40,9 +40,10 @@ class Engine:
         self.rows = rows
         self.pool = pool
         self.cache_entries = cache_entries
-        self._known: OrderedDict[str, ScoredText] = OrderedDict()
+        self._cache: OrderedDict[str, ScoredText] = OrderedDict()
         self._lock = threading.Lock()
-        self._ask = self._compute if self.precision == INT8 else Batcher(self._compute)
+        # Dynamic int8 takes its scales from all that is in a call: a neighbour in it would change a prompt's scores.
+        self._score_new = self._compute if self.precision == INT8 else Batcher(self._compute)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000, pool: PoolFile | None = None) -> Engine:
@@ -79,17 +80,18 @@ class Engine:
     def cached(self, prompt: str) -> ScoredText | None:
         """The scores of a text met lately, or None; takes microseconds."""
         with self._lock:
-            found = self._known.get(prompt)
+            found = self._cache.get(prompt)
             if found is not None:
-                self._known.move_to_end(prompt)
+                self._cache.move_to_end(prompt)
             return found
 
     def score(self, prompts: Sequence[str]) -> list[ScoredText]:
         """Scores of each prompt, in the order given; texts met lately come from the cache."""
         found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
         new = [text for text in dict.fromkeys(prompts) if text not in found]
+        # Outside the lock: hits must not wait for the encoder. Two threads may compute one text, with equal results.
         if new:
-            found |= zip(new, self._ask(new), strict=True)
+            found |= zip(new, self._score_new(new), strict=True)
             self._remember({text: found[text] for text in new})
         return [found[text] for text in prompts]
 
@@ -110,6 +112,7 @@ class Engine:
         return replace(scored, cost=terms.cost[0], allowed=None if terms.allowed is None else terms.allowed[0])
 
     def _compute(self, prompts: Sequence[str]) -> list[ScoredText]:
+        """Scores, nearest training prompts and the rest of `ScoredText` for texts that are not in the cache."""
         reading = self.router.read(prompts)
         judged = self.router.judge(prompts, reading)
         if reading is None:
@@ -125,7 +128,8 @@ class Engine:
         return found
 
     def _remember(self, scored: dict[str, ScoredText]) -> None:
+        """Put scores into the cache, which forgets what was asked for longest ago."""
         with self._lock:
-            self._known.update(scored)
-            while len(self._known) > self.cache_entries:
-                self._known.popitem(last=False)
+            self._cache.update(scored)
+            while len(self._cache) > self.cache_entries:
+                self._cache.popitem(last=False)

@@ -39,6 +39,7 @@ class FolderSource:
         """
         with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
             copy = Path(place) / "router"
+            # The copy is what is checked and then loaded, so nobody can change a file between the two.
             shutil.copytree(self.folder, copy)
             if sha256_folder(copy) != self._digest:
                 raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")

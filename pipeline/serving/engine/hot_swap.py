@@ -115,16 +115,17 @@ class VersionSwitch:
 
     def poll(self) -> None:
         """Look once at which version should serve, and change to it if that is another one. Never raises."""
+        # `stop` takes this lock too, so that no swap is recorded after the server's end.
         with self._polling:
             try:
                 pointer = self.source.current()
             except Exception as error:  # of any kind: what serves goes on serving
-                self._troubled(_line(error))
+                self._set_trouble(_line(error))
                 return
-            self._troubled("" if pointer or not self._served else "no version is in service any more")
+            self._set_trouble("" if pointer or not self._served else "no version is in service any more")
             if pointer is not None:
                 self._follow(pointer)
-            self._look_at_pool()
+            self._check_pool()
 
     def start(self) -> None:
         """Poll in a thread of its own, at once and then every `poll_seconds`, until `stop`."""
@@ -148,18 +149,20 @@ class VersionSwitch:
             self.poll()
             self._stopping.wait(self.params.poll_seconds)
 
-    def _look_at_pool(self) -> None:
-        """So that health says what is wrong with the pool's file also while nobody asks."""
+    def _check_pool(self) -> None:
+        """Read a changed pool file now: with no requests, nothing else would find its trouble for the health checks."""
         if self.pool is not None and self._served is not None:
             with suppress(SwitchtenderError):
                 self.pool.of(self._served.engine.candidates)
 
-    def _troubled(self, reason: str) -> None:
+    def _set_trouble(self, reason: str) -> None:
+        """Set `trouble`, and log it where it changes."""
         if reason != self.trouble:
             log("source", trouble=reason or None)
         self.trouble = reason
 
     def _follow(self, pointer: VersionPointer) -> None:
+        """Load the version that should serve and put it in place, or refuse it and keep the present one."""
         if self._served is not None and pointer == _pointer(self._served):
             self.refused = None
             return
@@ -167,12 +170,15 @@ class VersionSwitch:
             return
         try:
             served = self._load(pointer)
+            # Recorded before it answers: what never could be recorded never serves.
             self.source.swapped(pointer)
         except Exception as error:  # whatever is wrong with it, a version that does not load does not serve
             self.refused = Refusal(pointer.version, _line(error), _now())
             log("refused", version=pointer.version, reason=self.refused.reason)
             self._tried, self._tried_at = pointer, time.monotonic()
             return
+        # A reference is replaced in one step: each request reads the old version or the new one. There is no draining
+        # to do, since requests under way hold the old one until they end.
         self._served, self.refused = served, None
         log("serving", version=served.version, run_key=served.run_key, precision=served.engine.precision)
 
@@ -195,6 +201,6 @@ def _now() -> str:
 
 
 def _line(error: Exception) -> str:
-    """In one line; an error that is not ours is named by its kind too."""
+    """An error in one line; one that is not ours is named by its class too."""
     text = one_line(error, 300)
     return text if isinstance(error, SwitchtenderError) else f"{type(error).__name__}: {text}"

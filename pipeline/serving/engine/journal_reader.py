@@ -30,7 +30,7 @@ def entries(path: Path) -> Iterator[Entry]:
 
 
 def whole_entries(lines: Iterable[str]) -> Iterator[Entry]:
-    """The entries among lines of a journal; what is not a whole one is passed over."""
+    """The entries among lines of a journal; blank lines and torn ones are passed over."""
     for line in lines:
         try:
             entry = json.loads(line)

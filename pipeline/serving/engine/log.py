@@ -16,6 +16,7 @@ def timestamp() -> str:
 def log(event: str, **facts: object) -> None:
     """Write one line: when, what happened, and the facts given."""
     line = json.dumps({"at": timestamp(), "event": event, **facts}, default=str)
+    # Line and newline in one write, so that threads do not break each other's lines.
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 

@@ -37,17 +37,19 @@ class PoolFile:
             InputError: the last good pool does not know one of them.
         """
         with self._lock:
-            self._look(candidates)
+            self._refresh(candidates)
             return offered(self._pool, candidates)
 
-    def _look(self, candidates: Sequence[str]) -> None:
-        """Each state of the file is tried once; another time of the same bytes is no change."""
+    def _refresh(self, candidates: Sequence[str]) -> None:
+        """Read the file again where its bytes changed. A state that was refused is not tried a second time."""
         try:
             facts = self.path.stat()
+            # The inode too: a save by rename may keep time and size.
             stamp = facts.st_mtime_ns, facts.st_size, facts.st_ino
             if stamp == self._stamp:
                 return
             digest = sha256_file(self.path)
+            # After trouble also the bytes of before are news: the file was mended by restoring it.
             if digest != self._digest or self.trouble:
                 self._take(read_pool(self.path), digest, candidates)
             self._stamp = stamp
@@ -59,11 +61,13 @@ class PoolFile:
             self._refuse(f"{one_line(error, 300)}; the pool read before holds")
 
     def _take(self, pool: tuple[Candidate, ...], digest: str, candidates: Sequence[str]) -> None:
-        offered(pool, candidates)
+        """Replace the pool, unless the new one lacks a candidate."""
+        offered(pool, candidates)  # raises before anything is replaced
         self._pool, self._digest, self.trouble = pool, digest, ""
         log("pool", path=str(self.path), sha256=digest, candidates=len(pool))
 
     def _refuse(self, reason: str) -> None:
+        """Keep the last good pool, and log why where the reason is another one."""
         if reason != self.trouble:
             log("pool_refused", reason=reason)
         self.trouble = reason

@@ -30,5 +30,5 @@ class ScoredText:
 
 
 def usd(cost: float) -> float | None:
-    """An expected cost to four digits, as it is told; None where it is unknown (NaN)."""
+    """An expected cost to four digits, as responses report it; None where it is unknown (NaN)."""
     return None if math.isnan(cost) else float(f"{cost:.4g}")

@@ -35,7 +35,7 @@ class AccessLog:
         state["request_id"] = uuid.uuid4().hex
         began, status = time.perf_counter(), 0
 
-        async def named(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -46,16 +46,16 @@ class AccessLog:
 
         self.metrics.in_flight.inc()
         try:
-            await self.app(scope, receive, named)
+            await self.app(scope, receive, with_headers)
         except Exception as error:
             _log_failure(error, state)
             if status:
-                raise
+                raise  # the response has begun: its status is sent, so only the connection can be broken off
             problem = Problem(500, "internal_error", "the service failed", "its log has the error under this id")
-            await answer(problem, scope)(scope, receive, named)
+            await answer(problem, scope)(scope, receive, with_headers)
         finally:
             self.metrics.in_flight.dec()
-            self._note(scope, status, time.perf_counter() - began)
+            self._record(scope, status, time.perf_counter() - began)
 
     def _version(self) -> str:
         try:
@@ -63,7 +63,8 @@ class AccessLog:
         except NotReady:
             return "none"
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request and log it; `status` is 0 where no response was begun."""
         state, route = scope["state"], _route(scope)
         self.metrics.requests.labels(route, status or "gone").inc()
         self.metrics.seconds.labels(route).observe(seconds)
@@ -84,7 +85,7 @@ class AccessLog:
 
 
 def _route(scope: Scope) -> str:
-    """The route's pattern, never the path as sent: it labels a metric."""
+    """The route's pattern; the path as sent would, as a label, make a metric for each path that anyone tries."""
     if belongs_to_page(scope["path"]):
         return PAGE
     route: Any = scope.get("route")
@@ -92,7 +93,7 @@ def _route(scope: Scope) -> str:
 
 
 def _log_failure(error: Exception, state: dict[str, Any]) -> None:
-    """Kind and place; not the message, which may quote a prompt."""
+    """Log an error's class and where it was raised, without its message, which may quote a prompt."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     log("failure", request_id=state["request_id"], kind=type(error).__name__, places=places)

@@ -34,12 +34,12 @@ ANONYMOUS = KeyHolder("anonymous", RIGHTS)
 class ApiKeys:
     """Every configured key. Without any, whoever reaches the service is ANONYMOUS and may do everything."""
 
-    def __init__(self, people: dict[bytes, KeyHolder]) -> None:
-        self._people = people
+    def __init__(self, holders: dict[bytes, KeyHolder]) -> None:
+        self._holders = holders
 
     @property
     def required(self) -> bool:
-        return bool(self._people)
+        return bool(self._holders)
 
     @classmethod
     def read(cls, where: str, root: Path = Path()) -> ApiKeys:
@@ -57,18 +57,19 @@ class ApiKeys:
             text = _text(root / name)
         else:
             raise ParamsError(f"keys '{where}' cannot be used; write env:NAME or file:PATH")
-        people = _people(text, where)
-        if not people:
+        holders = _parsed(text, where)
+        if not holders:
             raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote`")
-        return cls(people)
+        return cls(holders)
 
-    def who(self, secret: str | None) -> KeyHolder | None:
+    def holder(self, secret: str | None) -> KeyHolder | None:
         """Whose secret this is, or None. The comparison takes as long for a wrong secret as for a right one."""
         if not self.required:
             return ANONYMOUS
         given = _digest(secret or "")
         found = None
-        for known, person in self._people.items():
+        # No early exit: the time taken must not say where in the list a key stands.
+        for known, person in self._holders.items():
             if hmac.compare_digest(known, given):
                 found = person
         return found
@@ -81,17 +82,18 @@ def _text(path: Path) -> str:
         raise ParamsError(f"keys: {path} cannot be read ({type(error).__name__}); check its path and mode") from error
 
 
-def _people(text: str, where: str) -> dict[bytes, KeyHolder]:
-    people: dict[bytes, KeyHolder] = {}
+def _parsed(text: str, where: str) -> dict[bytes, KeyHolder]:
+    """Every key's holder, by the digest of its secret."""
+    holders: dict[bytes, KeyHolder] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         digest, person = _entry(words, f"keys: {where}, line {number}")
-        if digest in people or person.name in {known.name for known in people.values()}:
+        if digest in holders or person.name in {known.name for known in holders.values()}:
             raise ParamsError(f"keys: {where}, line {number}: a name or secret occurs twice; give each its own")
-        people[digest] = person
-    return people
+        holders[digest] = person
+    return holders
 
 
 def _entry(words: list[str], place: str) -> tuple[bytes, KeyHolder]:
@@ -110,4 +112,5 @@ def _entry(words: list[str], place: str) -> tuple[bytes, KeyHolder]:
 
 
 def _digest(secret: str) -> bytes:
+    """A secret's sha256. Unsalted, since digests never leave memory: they are only of one length, for comparing."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

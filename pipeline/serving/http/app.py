@@ -22,7 +22,7 @@ from pipeline.serving.http.access_log import AccessLog
 from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.auth import BrowserGuard, KeyGuard
 from pipeline.serving.http.errors import Problem
-from pipeline.serving.http.feedback import judge
+from pipeline.serving.http.feedback import feedback_entry
 from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit
 from pipeline.serving.http.page_mount import PageLayer, PageMount
 from pipeline.serving.http.request_routing import RequestRouter, RoutedTexts, RoutingRequest, scores_of
@@ -45,17 +45,19 @@ def application(
     *,
     chat: APIRouter | None = None,
     routing: RequestRouter | None = None,
-    door: PageMount | None = None,
+    page: PageMount | None = None,
 ) -> FastAPI:
-    """The application. `chat` adds its routes, `door` the page under /ui; `routing` is shared with whoever else routes.
+    """The application. `chat` adds its routes, `page` what is under /ui; `routing` is shared with whoever else routes.
 
     Whoever runs it starts and stops the switch and closes routing and journal.
     """
     routing = routing or RequestRouter(switch, params, journal)
+    # Outermost first: the log sees every refusal; the page logs people in by itself, so it comes before the keys; no
+    # body is read before its key is known, and its reading counts against the time limit.
     layers = [
         Middleware(AccessLog, switch=switch, metrics=routing.metrics),
         Middleware(BrowserGuard, keys=keys, host=params.host),
-        *([Middleware(PageLayer, door=door)] if door else []),
+        *([Middleware(PageLayer, mount=page)] if page else []),
         Middleware(KeyGuard, keys=keys),
         Middleware(ConcurrencyLimit, requests=params.concurrent_requests),
         Middleware(TimeLimit, seconds=params.seconds_per_request),
@@ -70,7 +72,7 @@ def application(
         middleware=layers,
         openapi_tags=examples.TAGS,
     )
-    app.include_router(_asking(routing, params))
+    app.include_router(_routing_routes(routing, params))
     app.include_router(state_routes(switch, journal, routing))
     if chat is not None:
         app.include_router(chat)
@@ -78,7 +80,7 @@ def application(
     return app
 
 
-def _asking(routing: RequestRouter, params: ServeParams) -> APIRouter:
+def _routing_routes(routing: RequestRouter, params: ServeParams) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["routing"])
 
     @router.post("/route", response_model=RouteResponse, **examples.ROUTE)
@@ -96,7 +98,7 @@ def _asking(routing: RequestRouter, params: ServeParams) -> APIRouter:
     @router.post("/feedback", response_model=FeedbackResponse, status_code=202, **examples.FEEDBACK)
     async def feedback(said: FeedbackRequest, request: Request) -> Response:
         """Say what was right. It is kept for the next review of labels, and changes nothing at once."""
-        entry = judge(said, routing.lately(said.request_id))
+        entry = feedback_entry(said, routing.remembered(said.request_id))
         await asyncio.wrap_future(routing.journal.feedback(entry))
         routing.metrics.feedback.inc()
         answer = FeedbackResponse(request_id=said.request_id, index=said.index, matched=entry["matched"])
@@ -128,7 +130,7 @@ def _answer(request_id: str, routed: RoutedTexts) -> RouteResponse:
 
 
 async def _explain(answer: RouteResponse, routed: RoutedTexts, texts: tuple[str, ...]) -> None:
-    """Put to each result what the version that routed it can say of its scores."""
+    """Add to each result how the version that routed it explains its scores."""
     for result, text in zip(answer.results, texts, strict=True):
         result.evidence = await asyncio.to_thread(routed.served.engine.explain, text)
 

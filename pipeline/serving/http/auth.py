@@ -26,7 +26,7 @@ class KeyGuard:
         if scope["type"] != "http" or not scope["path"].startswith((API, METRICS)):
             await self.app(scope, receive, send)
             return
-        person = self.keys.who(_secret(Headers(scope=scope)))
+        person = self.keys.holder(_secret(Headers(scope=scope)))
         if person is None:
             problem = Problem(
                 401,
@@ -41,6 +41,7 @@ class KeyGuard:
             await answer(problem, scope)(scope, receive, send)
         else:
             scope.setdefault("state", {})["asked_by"] = person.name
+            # A context variable: what the handler awaits or runs by `to_thread` finds the name without being handed it.
             token = asked_by.set(person.name)
             try:
                 await self.app(scope, receive, send)
@@ -65,7 +66,8 @@ class BrowserGuard:
             return
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if _name(host) not in self.names:
+        # DNS rebinding: to the browser a foreign name that resolves to this machine is that site's own origin.
+        if _hostname(host) not in self.names:
             problem = Problem(403, "foreign_host", "without API keys only this machine's own name is answered")
         elif origin is not None and urlsplit(origin).netloc != host:
             problem = Problem(403, "foreign_origin", "without API keys no page of another origin is answered")
@@ -75,7 +77,8 @@ class BrowserGuard:
         await answer(problem, scope)(scope, receive, send)
 
 
-def _name(host: str) -> str:
+def _hostname(host: str) -> str:
+    """The name in a Host header, without port and brackets; empty where it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -83,5 +86,6 @@ def _name(host: str) -> str:
 
 
 def _secret(headers: Headers) -> str | None:
+    """The key that a request bears, as a bearer token or in X-API-Key."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")

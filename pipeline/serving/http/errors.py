@@ -82,4 +82,5 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
 
 
 def _shown(name: str) -> str:
+    """A field's name as it was sent, but for half surrogate pairs, which JSON may hold and UTF-8 may not."""
     return name.encode("utf-8", "replace").decode("utf-8")

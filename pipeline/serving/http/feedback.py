@@ -1,4 +1,4 @@
-"""What somebody says of an answer, as it is written down."""
+"""Feedback on an answer, checked and as it is written to the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.serving.http.request_routing import RememberedAnswer, asked_by
 from pipeline.serving.http.schemas import FeedbackRequest
 
 
-def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[str, Any]:
+def feedback_entry(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[str, Any]:
     """One line of feedback.jsonl. An answer that is remembered is checked against; another one is taken as it is.
 
     Raises:
@@ -32,6 +32,7 @@ def judge(said: FeedbackRequest, remembered: RememberedAnswer | None) -> dict[st
 
 
 def _require_fitting(said: FeedbackRequest, remembered: RememberedAnswer) -> None:
+    """Refuse feedback on a prompt that the answer did not have, or that names none of its candidates."""
     if said.index >= remembered.prompts:
         raise InputError(f"index {said.index} is out of range; that request had {remembered.prompts} prompts, from 0")
     for name in said.right or ():

@@ -32,6 +32,7 @@ class ConcurrencyLimit:
             )
             await answer(problem, scope)(scope, receive, send)
             return
+        # No lock: only the event loop's thread counts.
         self.inside += 1
         try:
             await self.app(scope, receive, send)
@@ -68,7 +69,7 @@ class TimeLimit:
                 await self.app(scope, arriving, begun)
         except TimeoutError:
             if not limit.expired():
-                raise
+                raise  # not this limit's, but one from inside the application
             hint = "send fewer or shorter prompts a request, or try again when it is less busy"
             problem = Problem(504, "timed_out", f"no answer within {self.seconds:g} seconds", hint)
             await answer(problem, scope)(scope, receive, send)
@@ -93,11 +94,13 @@ class BodyLimit:
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replayed() -> Message:
+            # Behind the body comes the real channel again: a chat listens there for the client going away.
             return waiting.pop() if waiting else await receive()
 
         await self.app(scope, replayed, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body, or None where it is over the limit; a moderately large one is read on, but not kept."""
         parts, size, more = [], 0, True
         while more and size <= self.most * _DISCARDED:
             message = await receive()

@@ -1,4 +1,4 @@
-"""The door to the web page under /ui: shut while the page is being made, which takes longer than to be ready."""
+"""Where the web page under /ui is mounted: a placeholder until it is built, which takes longer than being ready."""
 
 from __future__ import annotations
 
@@ -26,71 +26,73 @@ class PageMount:
     """Lets requests for the page through to it once it is there; before, answers a page that asks again by itself."""
 
     def __init__(self) -> None:
-        self.said = LOADING
+        self.message = LOADING
         self._page: FastAPI | None = None
         self._opened = False
-        self._shut = asyncio.Event()
-        self._open: set[asyncio.Task[object]] = set()
+        self._closing = asyncio.Event()
+        self._requests: set[asyncio.Task[object]] = set()
 
     @property
     def is_ending(self) -> bool:
         """Whether the page was open, so that its background work ends by itself."""
-        return self._opened and self._shut.is_set()
+        return self._opened and self._closing.is_set()
 
     async def keep_open(self, page: FastAPI, opened: Callable[[], None]) -> None:
-        """Let requests in until `shut`; the page's own background work lasts as long."""
+        """Let requests in until `close`; the page's own background work lasts as long."""
+        # The server runs the lifespan of the service's application only, so the page's own is entered here.
         async with page.router.lifespan_context(page):
             self._page, self._opened = page, True
             opened()
-            await self._shut.wait()
+            await self._closing.wait()
 
-    def shut(self) -> None:
+    def close(self) -> None:
         """Let nobody in any more, and end what the page still streams, which would hold up a shutdown."""
         self._page = None
-        self._shut.set()
-        for task in self._open:
+        self._closing.set()
+        for task in self._requests:
             task.cancel()
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whose path belongs to the page."""
         if self._page is None:
-            response = HTMLResponse(_LOADING % self.said, 503, {"Retry-After": "2", "Cache-Control": "no-store"})
+            response = HTMLResponse(_LOADING % self.message, 503, {"Retry-After": "2", "Cache-Control": "no-store"})
             await response(scope, receive, send)
         elif scope["path"] == PAGE:
             await RedirectResponse(f"{PAGE}/")(scope, receive, send)
         else:
-            await self._through(self._page, scope, receive, send)
+            await self._forward(self._page, scope, receive, send)
 
-    async def _through(self, page: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, page: FastAPI, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the page answer; a stream that `close` cuts short is ended as HTTP wants it."""
         under_way = False
 
-        async def noted(message: Message) -> None:
+        async def observed(message: Message) -> None:
             nonlocal under_way
             under_way = message["type"] == "http.response.start" or bool(message.get("more_body"))
             await send(message)
 
         task = asyncio.current_task()
         assert task is not None
-        self._open.add(task)
+        self._requests.add(task)
         try:
-            await page(scope, receive, noted)
+            await page(scope, receive, observed)
         except asyncio.CancelledError:
             if self._page is not None:
-                raise
+                raise  # by the server, not by `close`
             if under_way:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._open.discard(task)
+            self._requests.discard(task)
 
 
 class PageLayer:
-    """Sends what belongs to the page to its door, and everything else on."""
+    """Sends requests for the page to its mount, and all others on."""
 
-    def __init__(self, app: ASGIApp, door: PageMount) -> None:
-        self.app, self.door = app, door
+    def __init__(self, app: ASGIApp, mount: PageMount) -> None:
+        self.app, self.mount = app, mount
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and belongs_to_page(scope["path"]):
-            await self.door.answer(scope, receive, send)
+            await self.mount.answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)

@@ -18,6 +18,7 @@ class Metrics:
     """Counters of one service, in a registry of their own."""
 
     def __init__(self, switch: VersionSwitch, journal: Journal) -> None:
+        # Not the library's global registry: a second service in the process would register the same names again.
         self.registry = CollectorRegistry()
         name = "switchtender_"
         self.requests = Counter(f"{name}requests", "Requests answered", ["route", "status"], registry=self.registry)

@@ -68,9 +68,9 @@ class RequestRouter:
     def __init__(self, switch: VersionSwitch, params: ServeParams, journal: Journal) -> None:
         self.switch, self.params, self.journal = switch, params, journal
         self.metrics = Metrics(switch, journal)
-        self._few = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
-        self._many = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
-        self._lately: OrderedDict[str, RememberedAnswer] = OrderedDict()
+        self._int8_pool = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
+        self._batch_pool = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
+        self._remembered: OrderedDict[str, RememberedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
     async def route(self, asked: RoutingRequest) -> RoutedTexts:
@@ -81,38 +81,39 @@ class RequestRouter:
             InputError: the options cannot be met.
             JournalFailed: the decisions could not be written down.
         """
-        served = self._agreed(asked)
+        served = self._checked_version(asked)
         loop = asyncio.get_running_loop()
-        known, unknown = self._recall(served, asked.texts)
+        known, unknown = self._cached(served, asked.texts)
         for start in range(0, len(unknown), SLICE):
             part = unknown[start : start + SLICE]
             scored = await loop.run_in_executor(self._pool(served), served.engine.score, part)
             known.update(zip(part, scored, strict=True))
         routed, entries = self._decided(asked, served, known)
+        # Written ahead: no answer leaves whose decision is not in the journal.
         await asyncio.wrap_future(self.journal.decisions(entries))
-        self._noted(asked, routed)
+        self._remember(asked, routed)
         return routed
 
     def route_now(self, asked: RoutingRequest) -> RoutedTexts:
         """The same for a thread that may wait. Raises likewise, and SwitchtenderError after `seconds_per_request`."""
-        served = self._agreed(asked)
-        known, unknown = self._recall(served, asked.texts)
+        served = self._checked_version(asked)
+        known, unknown = self._cached(served, asked.texts)
         if unknown:
             computing = self._pool(served).submit(served.engine.score, unknown)
             try:
                 known.update(zip(unknown, computing.result(self.params.seconds_per_request), strict=True))
             except TimeoutError as error:
-                computing.cancel()
+                computing.cancel()  # ends it only while it waits in the pool
                 raise SwitchtenderError("the router took too long; try again when it is less busy") from error
         routed, entries = self._decided(asked, served, known)
         self.journal.decisions(entries).result()
-        self._noted(asked, routed)
+        self._remember(asked, routed)
         return routed
 
-    def lately(self, request_id: str) -> RememberedAnswer | None:
+    def remembered(self, request_id: str) -> RememberedAnswer | None:
         """One of the latest answers; None where it is not remembered."""
         with self._lock:
-            return self._lately.get(request_id)
+            return self._remembered.get(request_id)
 
     async def costs(self, served: ServedVersion) -> list[float | None]:
         """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
@@ -122,19 +123,22 @@ class RequestRouter:
 
     def close(self) -> None:
         """End the pools; what has not begun is not computed."""
-        self._few.shutdown(cancel_futures=True)
-        self._many.shutdown(cancel_futures=True)
+        self._int8_pool.shutdown(cancel_futures=True)
+        self._batch_pool.shutdown(cancel_futures=True)
 
     def _pool(self, served: ServedVersion) -> ThreadPoolExecutor:
-        """An int8 engine computes each call by itself; others let one call answer all who wait, so more may wait."""
-        return self._few if served.engine.precision == INT8 else self._many
+        """Where an engine computes: int8 in a thread for each of its CPU threads, others in as many as make a batch."""
+        return self._int8_pool if served.engine.precision == INT8 else self._batch_pool
 
-    def _agreed(self, asked: RoutingRequest) -> ServedVersion:
+    def _checked_version(self, asked: RoutingRequest) -> ServedVersion:
+        """The version in service, once it can meet the request's options."""
+        # Read once a request: a swap meanwhile must not mix two versions in one answer.
         served = self.switch.served
         check(asked.options, served.engine.candidates, served.engine.policy)
         return served
 
-    def _recall(self, served: ServedVersion, texts: Sequence[str]) -> tuple[dict[str, ScoredText], list[str]]:
+    def _cached(self, served: ServedVersion, texts: Sequence[str]) -> tuple[dict[str, ScoredText], list[str]]:
+        """The scores that the engine's cache holds, and the texts that it lacks, each once."""
         known = {text: scored for text in texts if (scored := served.engine.cached(text)) is not None}
         self.metrics.prompts.inc(len(texts))
         self.metrics.cache_hits.inc(sum(text in known for text in texts))
@@ -143,6 +147,7 @@ class RequestRouter:
     def _decided(
         self, asked: RoutingRequest, served: ServedVersion, known: Mapping[str, ScoredText]
     ) -> tuple[RoutedTexts, list[dict[str, Any]]]:
+        """The decision on each text, and the journal's entries for them."""
         engine = served.engine
         scored = tuple(engine.offered(text, known[text], asked.options.labels) for text in asked.texts)
         decisions = tuple(decide(one, engine.candidates, engine.policy, asked.options) for one in scored)
@@ -173,18 +178,19 @@ class RequestRouter:
             **({"prompt": text} if self.params.log_prompts else {}),
         }
 
-    def _noted(self, asked: RoutingRequest, routed: RoutedTexts) -> None:
+    def _remember(self, asked: RoutingRequest, routed: RoutedTexts) -> None:
+        """Count what was chosen, and keep what feedback on this answer is checked against."""
         served = routed.served
-        if told := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
-            self.metrics.new_prompts.labels(served.version).inc(sum(told))
+        if known := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
+            self.metrics.new_prompts.labels(served.version).inc(sum(known))
         for decision in routed.decisions:
             for name in decision.chosen:
                 self.metrics.decisions.labels(name).inc()
         remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
         with self._lock:
-            self._lately[asked.request_id] = remembered
-            while len(self._lately) > REMEMBERED:
-                self._lately.popitem(last=False)
+            self._remembered[asked.request_id] = remembered
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
 
 
 def scores_of(served: ServedVersion, scored: ScoredText) -> dict[str, float]:

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pipeline.serving.engine.decision import RoutingOptions
 
 
-def _sayable(text: str) -> str:
+def _valid_text(text: str) -> str:
+    """Refuse NUL and half surrogate pairs, which JSON may hold and neither a tokenizer nor UTF-8 can."""
     if "\0" in text:
         raise ValueError("a text has a NUL character, which no text has; remove it")
     if any("\ud800" <= c <= "\udfff" for c in text):
@@ -17,48 +18,48 @@ def _sayable(text: str) -> str:
     return text
 
 
-def _asking(text: str) -> str:
+def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("the prompt is empty; write what a person would ask")
     return text
 
 
-Text = Annotated[str, AfterValidator(_sayable)]
-Prompt = Annotated[Text, AfterValidator(_asking)]
+Text = Annotated[str, AfterValidator(_valid_text)]
+Prompt = Annotated[Text, AfterValidator(_not_blank)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0f8d6c7f8a1b4f0c9f4f6a5a7c1d2e3b"])]
 
 
-class In(BaseModel):
+class RequestBody(BaseModel):
     """A request's body."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Out(BaseModel):
+class ResponseBody(BaseModel):
     """A response's body."""
 
     model_config = ConfigDict(frozen=True)
 
 
 def _one_of(*fields: str) -> ConfigDict:
-    """Tells readers of the document that one of these fields is needed, and only one."""
+    """Says in the OpenAPI document that exactly one of these fields is needed; the validators enforce it."""
     return ConfigDict(json_schema_extra={"oneOf": [{"required": [field]} for field in fields]})
 
 
-class Turn(In):
+class Turn(RequestBody):
     """One turn of a dialogue before the prompt."""
 
     role: Literal["user", "assistant", "system"]
     content: Text
 
 
-class RouteRequest(In):
-    """One prompt or several, and what is wished of the choice.
+class RouteRequest(RequestBody):
+    """One prompt or several, and how to choose.
 
     The router learnt from single prompts, so `prompt` (the latest turn of the user) decides alone. With
     `history_turns`, so many of the user's turns before it are put in front of it, each on its own line; what the
-    assistant and the system said is never read. `labels` say what the prompts are (`health`): whoever the pool bars
+    assistant and the system said is never read. `labels` say what the prompts are (`health`): whom the pool bars
     from one of them is not chosen. With `explain`, each result has its `evidence`, where the router can give one.
     """
 
@@ -98,7 +99,7 @@ class RouteRequest(In):
         )
 
 
-class Near(Out):
+class Near(ResponseBody):
     """A training prompt near the one asked; `prompt_id` is its row's id, `agents` the label that it taught."""
 
     prompt_id: str
@@ -106,7 +107,7 @@ class Near(Out):
     cosine: float
 
 
-class RouteResult(Out):
+class RouteResult(ResponseBody):
     """One prompt: `agents` chosen, best first; `ranking` of all by score; `why`, the nearest training prompts.
 
     `cost_usd` is what is expected for all chosen, null where a cost is unknown. A prompt longer than the encoder
@@ -125,7 +126,7 @@ class RouteResult(Out):
     evidence: dict[str, Any] | None = None
 
 
-class RouteResponse(Out):
+class RouteResponse(ResponseBody):
     """`results` in the order of the prompts, all by the one version named."""
 
     request_id: RequestId
@@ -136,7 +137,7 @@ class RouteResponse(Out):
     results: list[RouteResult]
 
 
-class FeedbackRequest(In):
+class FeedbackRequest(RequestBody):
     """What somebody says of one answer: the `right` agents, a `rating` from 0 to 1, or whether it was `accepted`."""
 
     model_config = _one_of("right", "rating", "accepted")
@@ -155,7 +156,7 @@ class FeedbackRequest(In):
         return self
 
 
-class FeedbackResponse(Out):
+class FeedbackResponse(ResponseBody):
     """`matched`: the answer is one of the latest. Other feedback is kept too, and matched when it is read."""
 
     request_id: RequestId
@@ -163,7 +164,7 @@ class FeedbackResponse(Out):
     matched: bool
 
 
-class ServedCandidate(Out):
+class ServedCandidate(ResponseBody):
     """One agent or model: its threshold (null where none is used) and expected USD for a short prompt."""
 
     name: str
@@ -171,7 +172,7 @@ class ServedCandidate(Out):
     cost_usd: float | None
 
 
-class AgentsResponse(Out):
+class AgentsResponse(ResponseBody):
     """Whom the version in service chooses among, in its own order."""
 
     version: str
@@ -179,7 +180,7 @@ class AgentsResponse(Out):
     candidates: list[ServedCandidate]
 
 
-class RefusedVersion(Out):
+class RefusedVersion(ResponseBody):
     """A version that should serve and may not."""
 
     version: str
@@ -187,7 +188,7 @@ class RefusedVersion(Out):
     at: str
 
 
-class VersionResponse(Out):
+class VersionResponse(ResponseBody):
     """What answers, and what was refused. `trouble`: why it cannot be known at present what should serve."""
 
     version: str
@@ -199,13 +200,13 @@ class VersionResponse(Out):
     trouble: str | None
 
 
-class Health(Out):
+class Health(ResponseBody):
     """The process lives."""
 
     alive: bool = True
 
 
-class Readiness(Out):
+class Readiness(ResponseBody):
     """Prompts are routed. `degraded`: by an older version than should serve, or without knowing; `reason` says."""
 
     ready: bool = True
@@ -214,7 +215,7 @@ class Readiness(Out):
     reason: str | None
 
 
-class ErrorFacts(Out):
+class ErrorFacts(ResponseBody):
     """`code` is for programs; `message` names what is wrong; `hint` says what to do."""
 
     code: str
@@ -223,7 +224,7 @@ class ErrorFacts(Out):
     request_id: str
 
 
-class ErrorResponse(Out):
+class ErrorResponse(ResponseBody):
     """The one form of every error."""
 
     error: ErrorFacts

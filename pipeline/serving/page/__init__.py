@@ -28,7 +28,8 @@ def mount(app: FastAPI, switch: VersionSwitch, actions: Actions, keys: ApiKeys) 
 
     page = _page(switch, actions, keys)
     app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", page.reports.answer, include_in_schema=False)
-    _mount_gradio(app, _blocks(page), page.people if keys.required else None)
+    _mount_gradio(app, _blocks(page), page.visitors if keys.required else None)
+    # The service's own limits lie behind the page, which therefore brings its own.
     app.add_middleware(BodyLimit, most=switch.params.max_body_bytes)
     app.add_middleware(SecurityHeaders, path=PATH)
 
@@ -55,18 +56,19 @@ def _blocks(page: Page) -> Any:
             for name, tab in tabs.items():
                 with gr.Tab(name, id=name.lower()) as opened:
                     tab.add(page, opened)
+    # Gradio keeps the state of each open page, by default of 10,000; `mount_gradio_app` has no argument for it.
     blocks.state_session_capacity = 200
     return blocks
 
 
-def _mount_gradio(app: FastAPI, blocks: Any, people: Visitors | None) -> None:
+def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
     """Gradio with everything off that a service on one machine does not need."""
     import gradio as gr
 
     from pipeline.serving.page.theme import head, theme
 
     gr.mount_gradio_app(
-        app, blocks, path=PATH, footer_links=[], run_history=False, auth=people.log_in if people else None,
+        app, blocks, path=PATH, footer_links=[], run_history=False, auth=visitors.log_in if visitors else None,
         auth_message="Your name and key, as whoever keeps the keys gave them to you.", show_error=False,
         max_file_size=1, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, allowed_paths=[],
         theme=theme(), head=head(),

@@ -85,6 +85,7 @@ def _box(mark: Mark) -> Box:
 
 
 def _overlap(a: Box, b: Box) -> bool:
+    """Whether two boxes have a point in common."""
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
 
 
@@ -97,6 +98,7 @@ def _steps(highest: float, most: float = math.inf) -> tuple[float, float]:
 
 
 def _values(step: float, top: float) -> list[float]:
+    """The ticks from 0 to the top of an axis."""
     return [step * number for number in range(math.floor(top / step + 1e-9) + 1)]
 
 

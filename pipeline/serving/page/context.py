@@ -20,7 +20,7 @@ class Page:
 
     switch: VersionSwitch
     actions: Actions
-    people: Visitors
+    visitors: Visitors
     reports: ReportLinks
 
     def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
@@ -41,7 +41,7 @@ class Page:
         import gradio as gr
 
         def call(request: gr.Request, *values: Any) -> Any:
-            visitor = self.people.visitor(request.username, request.session_hash)
+            visitor = self.visitors.visitor(request.username, request.session_hash)
             try:
                 visitor.require(may)
                 return handler(visitor, *values)

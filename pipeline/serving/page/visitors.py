@@ -42,7 +42,7 @@ class Visitors:
 
     def log_in(self, name: str, secret: str) -> bool:
         """Whether this is that person's key."""
-        person = self.keys.who(secret)
+        person = self.keys.holder(secret)
         if person is None or person.name != name:
             return False
         self._known[name] = person
@@ -50,5 +50,5 @@ class Visitors:
 
     def visitor(self, name: str | None, session: str | None) -> Visitor:
         """The person behind a request; somebody unknown may nothing."""
-        person = self._known.get(name or "") if self.keys.required else self.keys.who(None)
+        person = self._known.get(name or "") if self.keys.required else self.keys.holder(None)
         return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)

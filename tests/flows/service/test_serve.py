@@ -165,8 +165,8 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
 
 
 @pytest.mark.timeout(60)
-def test_the_door_opens_once_the_page_is_there_and_its_streams_do_not_hold_up_the_end() -> None:
-    door, app = PageMount(), FastAPI()
+def test_the_page_answers_once_it_is_built_and_its_streams_do_not_hold_up_the_end() -> None:
+    mount, app = PageMount(), FastAPI()
     began: list[int] = []
     alive: list[str] = []
 
@@ -192,15 +192,15 @@ def test_the_door_opens_once_the_page_is_there_and_its_streams_do_not_hold_up_th
     @app.get("/open")
     async def open_it() -> None:
         opened = asyncio.Event()
-        keeping.append(asyncio.create_task(door.keep_open(page, opened.set)))
+        keeping.append(asyncio.create_task(mount.keep_open(page, opened.set)))
         await opened.wait()
 
     @app.get("/shut")
     async def shut() -> None:
-        door.shut()
+        mount.close()
         await keeping[0]
 
-    app.add_middleware(PageLayer, door=door)
+    app.add_middleware(PageLayer, mount=mount)
     with running(app) as client:
         assert client.get("/ui/stream").status_code == 503
         client.get("/open")

@@ -30,13 +30,13 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             row = gr.Textbox(label="A prompt's id, or its exact text", scale=4, elem_id="traced", max_lines=6)
             trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
-        way = gr.HTML(elem_id="way", apply_default_css=False)
+        traced = gr.HTML(elem_id="way", apply_default_css=False)
     handler = AuditTab(page)
     page.on(tab.select, handler.enter, [version, fate], [found, version])
     for choice in (version, fate):
         page.on(choice.input, handler.audit, [version, fate], [found])
     for trigger in (trace.click, row.submit):
-        page.on(trigger, handler.trace, [row], [way])
+        page.on(trigger, handler.trace, [row], [traced])
 
 
 class AuditTab:

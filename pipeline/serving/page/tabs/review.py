@@ -42,15 +42,15 @@ def add(page: Page, tab: Any) -> None:
             after = gr.Button("Next →", size="sm", elem_id="review-next", min_width=90)
             again = gr.Button("Decide the last one again  (u)", size="sm", elem_id="review-again", min_width=160)
         hints = gr.HTML(elem_id="hints", apply_default_css=False)
-    room = ReviewTab(page)
+    handler = ReviewTab(page)
     view = [shown, agents, note]
-    page.on(tab.select, room.enter, [], view, may=REVIEW)
-    page.on(tab.select, room.hints, [], [hints], may=REVIEW)
+    page.on(tab.select, handler.enter, [], view, may=REVIEW)
+    page.on(tab.select, handler.hints, [], [hints], may=REVIEW)
     for button, step in ((before, -1), (after, 1)):
-        page.on(button.click, room.mover(step), [], view, may=REVIEW)
-    page.on(again.click, room.back, [], view, may=REVIEW)
+        page.on(button.click, handler.mover(step), [], view, may=REVIEW)
+    page.on(again.click, handler.back, [], view, may=REVIEW)
     for button, decision in ((keep, KEEP), (relabel, RELABEL), (drop, DROP)):
-        page.on(button.click, room.decider(decision), [agents, note], view, may=REVIEW)
+        page.on(button.click, handler.decider(decision), [agents, note], view, may=REVIEW)
 
 
 class ReviewTab:
@@ -58,56 +58,58 @@ class ReviewTab:
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._places: Sessions[ReviewPosition] = Sessions()
+        self._positions: Sessions[ReviewPosition] = Sessions()
 
     def enter(self, visitor: Visitor) -> tuple[Any, ...]:
         """The suspect that was on show if it is still undecided, else the first that is left."""
-        known, place = self.actions.suspects(), self._place(visitor)
-        return self._show(visitor, known, _same(known, place.suspect) or _first(known), place.last)
+        known, position = self.actions.suspects(), self._position(visitor)
+        return self._show(visitor, known, _same(known, position.suspect) or _first(known), position.last)
 
     def hints(self, _visitor: Visitor) -> str:
-        """What the service was told."""
+        """Feedback that the service was sent lately."""
         return draw("hints", hints=self.actions.hints())
 
     def mover(self, step: int) -> Any:
         """The handler of a button that goes on or back among those that are left, around the end."""
 
         def move(visitor: Visitor) -> tuple[Any, ...]:
-            known, place = self.actions.suspects(), self._place(visitor)
-            return self._show(visitor, known, _beside(known, place.suspect, step), place.last)
+            known, position = self.actions.suspects(), self._position(visitor)
+            return self._show(visitor, known, _beside(known, position.suspect, step), position.last)
 
         return move
 
     def back(self, visitor: Visitor) -> tuple[Any, ...]:
         """The suspect that was decided last, for whoever pressed the wrong key."""
-        known, place = self.actions.suspects(), self._place(visitor)
-        last = next((suspect for suspect in known.all if suspect.prompt_id == place.last), None)
+        known, position = self.actions.suspects(), self._position(visitor)
+        last = next((suspect for suspect in known.all if suspect.prompt_id == position.last), None)
         if last is None:
             raise InputError("nothing has been decided on this page yet")
-        return self._show(visitor, known, last, place.last)
+        return self._show(visitor, known, last, position.last)
 
     def decider(self, decision: str) -> Any:
         """The handler of a button that decides on the suspect on show, and goes on to the next."""
 
         def decide(visitor: Visitor, agents: list[str], note: str) -> tuple[Any, ...]:
-            place = self._place(visitor)
-            if place.suspect is None:
+            position = self._position(visitor)
+            if position.suspect is None:
                 return self.enter(visitor)
             try:
-                told = self._write(visitor, place.suspect, decision, tuple(agents or ()), note or "")
+                message = self._write(visitor, position.suspect, decision, tuple(agents or ()), note or "")
             except SwitchtenderError as error:
+                # Decided by somebody else meanwhile: say so and go on. Any other refusal leaves the suspect on show.
                 known = self.actions.suspects()
-                still = next((s for s in known.all if s.prompt_id == place.suspect.prompt_id), None)
-                if still is not None and still.decision == place.suspect.decision:
+                still = next((s for s in known.all if s.prompt_id == position.suspect.prompt_id), None)
+                if still is not None and still.decision == position.suspect.decision:
                     raise
-                return self._show(visitor, known, _beside(known, place.suspect, 1), place.last, str(error), BAD)
+                return self._show(visitor, known, _beside(known, position.suspect, 1), position.last, str(error), BAD)
             known = self.actions.suspects()
-            following = _beside(known, place.suspect, 1)
-            return self._show(visitor, known, following, place.suspect.prompt_id, told, GOOD)
+            following = _beside(known, position.suspect, 1)
+            return self._show(visitor, known, following, position.suspect.prompt_id, message, GOOD)
 
         return decide
 
     def _write(self, visitor: Visitor, suspect: Suspect, decision: str, agents: tuple[str, ...], note: str) -> str:
+        """Check a decision, have it written down, and return the line that says so."""
         label = agents if decision == RELABEL else ()
         if decision == RELABEL and set(agents) == set(suspect.agents):
             raise InputError("that is the label it has; tick the right agents, or keep it with k")
@@ -121,16 +123,16 @@ class ReviewTab:
         said = {KEEP: "kept as it is", DROP: "dropped", RELABEL: f"relabelled to {', '.join(agents)}"}[decision]
         return f"{suspect.prompt_id} {said}. The next night takes it in."
 
-    def _place(self, visitor: Visitor) -> ReviewPosition:
-        return self._places.get(visitor.session) or ReviewPosition(None)
+    def _position(self, visitor: Visitor) -> ReviewPosition:
+        return self._positions.get(visitor.session) or ReviewPosition(None)
 
     def _show(
-        self, visitor: Visitor, known: Suspects, suspect: Suspect | None, last: str, told: str = "", tone: str = ""
+        self, visitor: Visitor, known: Suspects, suspect: Suspect | None, last: str, message: str = "", tone: str = ""
     ) -> tuple[Any, ...]:
         import gradio as gr
 
-        self._places.put(visitor.session, ReviewPosition(suspect, last))
-        html = (line(told, tone) if told else "") + draw("suspect", known=known, suspect=suspect)
+        self._positions.put(visitor.session, ReviewPosition(suspect, last))
+        html = (line(message, tone) if message else "") + draw("suspect", known=known, suspect=suspect)
         label = list(suspect.suggested or suspect.agents) if suspect else []
         return html, gr.update(choices=list(known.agents), value=label, visible=suspect is not None), ""
 
@@ -140,6 +142,7 @@ def _first(known: Suspects) -> Suspect | None:
 
 
 def _same(known: Suspects, suspect: Suspect | None) -> Suspect | None:
+    """The suspect as it is now, where it is still undecided and has the same text."""
     if suspect is None:
         return None
     return next(

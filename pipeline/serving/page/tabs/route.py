@@ -116,7 +116,7 @@ class RouteTab:
     def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
         """Choose among the scores that are known already; the engine is not asked."""
         asked = self._asked.get(visitor.session)
-        return draw("route_empty") if asked is None else render(asked, wish_of(asked, policy, threshold, budget))
+        return draw("route_empty") if asked is None else render(asked, options_of(asked, policy, threshold, budget))
 
     def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, Any, Any]:
         """Another policy: the choice, and which of the two sliders it needs."""
@@ -129,7 +129,7 @@ class RouteTab:
             return line(str(error), BAD), *sliders
 
 
-def wish_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
+def options_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
     """What the controls ask for."""
     if policy == ONE_THRESHOLD:
         return RoutingOptions(thresholds=dict.fromkeys(asked.candidates, threshold))

@@ -20,7 +20,7 @@ PROMOTION, ROLLBACK = "promotion", "rollback"
 
 @dataclass(frozen=True)
 class PendingMove:
-    """A move that was shown and waits for a yes."""
+    """A move that was shown and waits to be confirmed."""
 
     kind: str
     version: str
@@ -44,7 +44,7 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             promote = gr.Button("Promote …", elem_id="promote", scale=0, min_width=180)
             back = gr.Button("Roll back …", elem_id="rollback", scale=0, min_width=180)
-        told = gr.HTML(elem_id="move", apply_default_css=False)
+        result = gr.HTML(elem_id="move", apply_default_css=False)
         with gr.Row():
             confirm = gr.Button("Confirm", variant="primary", visible=False, elem_id="confirm", scale=0, min_width=300)
             cancel = gr.Button("Cancel", visible=False, elem_id="cancel", scale=0, min_width=140)
@@ -52,10 +52,10 @@ def add(page: Page, tab: Any) -> None:
     lists = [older, newer, target]
     page.on(tab.select, handler.list, lists, [table, *lists])
     page.on(compare.click, handler.compare, [older, newer], [difference])
-    page.on(promote.click, handler.rehearse_promotion, [target, reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(back.click, handler.rehearse_rollback, [reason], [told, confirm, cancel], may=PROMOTE)
-    page.on(confirm.click, handler.confirm, [], [told, confirm, cancel, table, *lists, reason], may=PROMOTE)
-    page.on(cancel.click, handler.cancel, [], [told, confirm, cancel])
+    page.on(promote.click, handler.rehearse_promotion, [target, reason], [result, confirm, cancel], may=PROMOTE)
+    page.on(back.click, handler.rehearse_rollback, [reason], [result, confirm, cancel], may=PROMOTE)
+    page.on(confirm.click, handler.confirm, [], [result, confirm, cancel, table, *lists, reason], may=PROMOTE)
+    page.on(cancel.click, handler.cancel, [], [result, confirm, cancel])
 
 
 class VersionsTab:
@@ -63,7 +63,7 @@ class VersionsTab:
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._waiting: Sessions[PendingMove] = Sessions()
+        self._pending: Sessions[PendingMove] = Sessions()
 
     def list(self, _visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
         """The table and the drop-down lists; what was chosen in them stays."""
@@ -89,15 +89,17 @@ class VersionsTab:
         return self._rehearsed(visitor, PendingMove(ROLLBACK, "", _given(reason)))
 
     def _rehearsed(self, visitor: Visitor, asked: PendingMove) -> tuple[Any, ...]:
+        """What a move would do, and the two buttons; a move that may not be made has none."""
         import gradio as gr
 
-        self._waiting.take(visitor.session)
+        # Whatever this rehearsal gives, an older one must not be what the button confirms.
+        self._pending.take(visitor.session)
         if asked.kind == PROMOTION:
             move = self.actions.rehearse_promotion(asked.version, asked.reason)
         else:
             move = self.actions.rehearse_rollback(asked.reason)
         if not move.refusal:
-            self._waiting.put(visitor.session, asked)
+            self._pending.put(visitor.session, asked)
         wording = "Put it into service" if asked.kind == PROMOTION else "Go back"
         return (
             draw("move", move=move, kind=asked.kind, reason=asked.reason),
@@ -109,15 +111,15 @@ class VersionsTab:
         """Make the move that was shown, once; all is checked again on the way."""
         import gradio as gr
 
-        asked = self._waiting.take(visitor.session)
+        asked = self._pending.take(visitor.session)
         if asked is None:
             raise InputError("nothing waits for a yes any more; look at the move once more")
         move = self._made(asked, visitor.signature)
         hidden = gr.update(visible=False)
         done = f"Version {move.version_to} is in service now (before: {move.version_from or 'none'}). "
-        told = line(f"{done}This service takes it up within seconds; see the top of the page.", GOOD)
+        result = line(f"{done}This service takes it up within seconds; see the top of the page.", GOOD)
         table, *lists = self.list(visitor)
-        return told, hidden, hidden, table, *lists, ""
+        return result, hidden, hidden, table, *lists, ""
 
     def _made(self, asked: PendingMove, who: str) -> VersionMove:
         if asked.kind == PROMOTION:
@@ -128,11 +130,16 @@ class VersionsTab:
         """Leave everything as it is."""
         import gradio as gr
 
-        self._waiting.take(visitor.session)
+        self._pending.take(visitor.session)
         return line("Nothing was changed."), gr.update(visible=False), gr.update(visible=False)
 
 
 def _given(reason: str) -> str:
+    """A reason without white space around it.
+
+    Raises:
+        InputError: there is none.
+    """
     if not (reason or "").strip():
         raise InputError("a reason is needed: it is what somebody reads in a year")
     return reason.strip()

@@ -16,7 +16,7 @@ LINES = f"# who may what\n\nana {ANA} route,review\nbob {BOB} promote\n"
 def test_without_keys_everybody_is_anonymous_and_may_everything() -> None:
     keys = ApiKeys.read("")
     assert not keys.required
-    assert keys.who(None) == keys.who("anything") == ANONYMOUS
+    assert keys.holder(None) == keys.holder("anything") == ANONYMOUS
 
 
 def test_keys_come_from_a_file_or_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,9 +24,9 @@ def test_keys_come_from_a_file_or_a_variable(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("OUR_KEYS", LINES)
     for keys in (ApiKeys.read("file:keys.txt", tmp_path), ApiKeys.read("env:OUR_KEYS")):
         assert keys.required
-        assert keys.who(ANA) == KeyHolder("ana", frozenset({"route", "review"}))
-        assert keys.who(BOB) == KeyHolder("bob", frozenset({"promote"}))
-        assert keys.who(None) is keys.who("") is keys.who(ANA[:-1]) is keys.who("\ud800") is None
+        assert keys.holder(ANA) == KeyHolder("ana", frozenset({"route", "review"}))
+        assert keys.holder(BOB) == KeyHolder("bob", frozenset({"promote"}))
+        assert keys.holder(None) is keys.holder("") is keys.holder(ANA[:-1]) is keys.holder("\ud800") is None
 
 
 @pytest.mark.parametrize(
