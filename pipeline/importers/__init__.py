@@ -75,7 +75,7 @@ def import_outcomes(
     if prices is None and format_name in OWN_PRICES:
         prices = OWN_PRICES[format_name](path)
     tally = Tally(prices)
-    write_rows(_told(tally.admit(reader(path)), path, progress), out)
+    write_rows(_counted(tally.admit(reader(path)), path, progress), out)
     prompts, candidates = tally.prompts + tally.prompts_without, len(tally.candidates) + len(tally.candidates_without)
     return Imported(
         tally.rows, tally.prompts, tally.candidates, tally.prompts_without, tally.candidates_without,
@@ -84,7 +84,12 @@ def import_outcomes(
     )  # fmt: skip
 
 
-def _told(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object] | None) -> Iterator[OutcomeRow]:
+def _counted(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object] | None) -> Iterator[OutcomeRow]:
+    """The rows as they come, each reported as progress.
+
+    Raises:
+        TableError: there was none.
+    """
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007
         if progress:
@@ -95,6 +100,11 @@ def _told(rows: Iterator[OutcomeRow], path: Path, progress: Callable[[], object]
 
 
 def _reader(name: str) -> Callable[[Path], Iterator[Cell]]:
+    """The reader of a format by name.
+
+    Raises:
+        InputError: there is no such format.
+    """
     if name in FORMATS:
         return FORMATS[name]
     hint = suggestion(name.lower(), FORMATS, f"known are {', '.join(FORMATS)}", 0.5)

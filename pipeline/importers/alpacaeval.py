@@ -29,10 +29,10 @@ def read(path: Path) -> Iterator[Cell]:
     Raises:
         TableError: a file is malformed, or annotators or references are mixed.
     """
-    judge = _Judge()
+    annotations = _Annotations()
     for file in _files(path):
         for where, entry in json_list(file, "annotations"):
-            yield from judge.cells(entry, where)
+            yield from annotations.cells(entry, where)
 
 
 def _files(path: Path) -> list[Path]:
@@ -42,8 +42,8 @@ def _files(path: Path) -> list[Path]:
 
 
 @dataclass
-class _Judge:
-    """Who judged, against whom, and for which prompts the reference has been given its cell."""
+class _Annotations:
+    """The one annotator and reference of an import, and the prompts for which the reference has its cell already."""
 
     annotator: str | None = None
     reference: str | None = None

@@ -47,6 +47,7 @@ class Tally:
     parse_failures: int = 0
     repeated: int = 0
     cost_sources: Counter[str] = field(default_factory=Counter)
+    # Each id's digest of its text, and one bit for each candidate met: millions of texts or of pairs would fill memory.
     _prompts: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     _bits: dict[str, int] = field(default_factory=dict)
     _without: set[tuple[str, str]] = field(default_factory=set)
@@ -90,6 +91,7 @@ class Tally:
         return tuple(sorted(name for what, name in self._without if what == "candidate" and name not in self._bits))
 
     def _check(self, cell: Cell) -> None:
+        """Refuse a cell that cannot become a row, and remember its pair."""
         for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt), ("candidate", cell.candidate)):
             if not text.strip():
                 raise TableError(f"{cell.where}: the {name} is empty; mend or remove that row")
@@ -103,6 +105,7 @@ class Tally:
         self._remember(cell)
 
     def _remember(self, cell: Cell) -> None:
+        """Refuse an id with a second text and a pair that stands twice."""
         try:
             digest = hashlib.blake2b(cell.prompt.encode(), digest_size=8).digest()
             (cell.prompt_id + cell.candidate + cell.dataset).encode()

@@ -49,6 +49,7 @@ def read(path: Path) -> Iterator[Cell]:
 
 
 def _stamp(path: Path) -> tuple[str, str]:
+    """What orders result files by age: the time in the name, then the name."""
     found = _STAMP.search(path.stem)
     return found.group(1) if found else "", path.name
 

@@ -47,6 +47,7 @@ class _Record:
 
     kind = ""
 
+    # Pickles make an object by calling its class, or by `cls.__new__` alone and then its state.
     def __new__(cls, *_: object, **__: object) -> _Record:
         return object.__new__(cls)
 
@@ -58,7 +59,7 @@ class _Record:
         self.state = state
 
 
-class _Reader(pickle.Unpickler):
+class _RecordUnpickler(pickle.Unpickler):
     """Resolves no name to anything but a record, made anew for each file."""
 
     def __init__(self, file: Any, path: Path) -> None:
@@ -67,6 +68,7 @@ class _Reader(pickle.Unpickler):
         self._records: dict[str, type[_Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        # The only place where the unpickler turns a name into something that can be called.
         if module not in _KINDS.get(name, ()):
             raise TableError(
                 f"{self._path} asks for {module}.{name}, which no table needs; it was not run. "
@@ -84,7 +86,7 @@ def read_pickled_frame(path: Path) -> Columns:
     """
     with reading(path), path.open("rb") as file:
         try:
-            frame = _Reader(file, path).load()
+            frame = _RecordUnpickler(file, path).load()
         except (TableError, OSError):
             raise
         except Exception as error:  # a damaged pickle may raise anything
@@ -99,11 +101,12 @@ def read_pickled_frame(path: Path) -> Columns:
 
 
 def _columns(frame: Any) -> Columns:
-    blocks, axes = _part(_part(frame, "DataFrame").state["_mgr"], "BlockManager").arguments
-    _, names = _part(axes[0], "_new_Index").arguments
+    """The columns of a frame's record, put together from its blocks."""
+    blocks, axes = _record(_record(frame, "DataFrame").state["_mgr"], "BlockManager").arguments
+    _, names = _record(axes[0], "_new_Index").arguments
     columns: list[list[Any] | None] = [None] * len(_values(names["data"])[0])
     for block in blocks:
-        values, places, _ = _part(block, "_unpickle_block").arguments
+        values, places, _ = _record(block, "_unpickle_block").arguments
         for place, column in zip(_places(places), _values(values), strict=True):
             columns[place] = column
     header = _values(names["data"])[0]
@@ -113,7 +116,12 @@ def _columns(frame: Any) -> Columns:
     return {str(name): column or [] for name, column in zip(header, columns, strict=True)}
 
 
-def _part(value: Any, *kinds: str) -> _Record:
+def _record(value: Any, *kinds: str) -> _Record:
+    """The value, where it is a record of one of these kinds.
+
+    Raises:
+        ValueError: it is something else.
+    """
     if not isinstance(value, _Record) or value.kind not in kinds:
         found = value.kind if isinstance(value, _Record) else type(value).__name__
         raise ValueError(f"{found} where {' or '.join(kinds)} is expected")
@@ -121,7 +129,8 @@ def _part(value: Any, *kinds: str) -> _Record:
 
 
 def _places(value: Any) -> list[int]:
-    record = _part(value, "slice", "_reconstruct", "_frombuffer")
+    """The column numbers of a block."""
+    record = _record(value, "slice", "_reconstruct", "_frombuffer")
     places = list(range(*record.arguments)) if record.kind == "slice" else _array(record).tolist()
     if any(place < 0 for place in places):
         raise ValueError("a column stands before the first")
@@ -144,7 +153,8 @@ def _plain(row: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:
-    record = _part(value, "_reconstruct", "_frombuffer")
+    """An array from the record of its pickled form: raw figures, or a list of objects."""
+    record = _record(value, "_reconstruct", "_frombuffer")
     if record.kind == "_frombuffer":
         content, kind, shape, order = record.arguments
         return _figures(content, kind, shape, order)
@@ -163,7 +173,12 @@ def _listed(content: Any) -> list[Any]:
 
 
 def _dtype(value: Any) -> str:
-    record = _part(value, "dtype")
+    """A type's short name, such as f8, i8 or O.
+
+    Raises:
+        ValueError: its bytes are in big-endian order, which `_FIGURES` does not say.
+    """
+    record = _record(value, "dtype")
     if record.state is not None and record.state[1] == ">":
         raise ValueError("figures in big-endian order")
     return str(record.arguments[0]).rstrip("8") if str(record.arguments[0]) in ("O", "O8") else str(record.arguments[0])
@@ -177,8 +192,9 @@ def _figures(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any,
 
 
 def _bytes(value: Any) -> bytes:
+    """Bytes, out of the records in which pickle protocols before 3 and pyarrow wrap them."""
     while isinstance(value, _Record):
-        record = _part(value, "bytearray", "py_buffer", "encode")
+        record = _record(value, "bytearray", "py_buffer", "encode")
         if record.kind == "encode":
             letters, encoding = record.arguments
             if not isinstance(letters, str) or encoding != "latin1":
@@ -194,9 +210,9 @@ def _texts(value: _Record) -> list[Any]:
     """Text as pandas 3 keeps it: an Arrow array, whose offsets are checked before a letter is read."""
     import pyarrow as pa
 
-    kind, length, _, offset, buffers, *_ = _part(value.state["_pa_array"], "_restore_array").arguments[0]
+    kind, length, _, offset, buffers, *_ = _record(value.state["_pa_array"], "_restore_array").arguments[0]
     aliases = {"large_string": pa.large_string(), "string": pa.string()}
-    alias = aliases[_part(kind, "type_for_alias").arguments[0]]
+    alias = aliases[_record(kind, "type_for_alias").arguments[0]]
     content = [None if buffer is None else pa.py_buffer(_bytes(buffer)) for buffer in buffers]
     array = pa.Array.from_buffers(alias, length, content, offset=offset)
     array.validate(full=True)

@@ -78,6 +78,7 @@ class SubsetPolicy:
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Binary:
         may = _allowed(quality, allowed)
+        # Compared in float32, as the qualities are: in float64 a score that equals its threshold could lie below it.
         chosen: Binary = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
         if self.at_least_one:
             empty = ~chosen.any(axis=1) & may.any(axis=1)
@@ -95,7 +96,7 @@ class SubsetPolicy:
         return {"kind": "subset", "thresholds": list(self.thresholds), "at_least_one": self.at_least_one}
 
 
-class _OneOf(ABC):
+class _SingleChoice(ABC):
     """Chooses the first of its ranking. A subclass says what a candidate is worth, and in which tier it stands."""
 
     kind: ClassVar[str]
@@ -123,7 +124,7 @@ class _OneOf(ABC):
 
 
 @dataclass(frozen=True)
-class BestPolicy(_OneOf):
+class BestPolicy(_SingleChoice):
     """Choose the one candidate of highest expected quality; ties go to the first."""
 
     kind: ClassVar[str] = "best"
@@ -133,7 +134,7 @@ class BestPolicy(_OneOf):
 
 
 @dataclass(frozen=True)
-class WillingnessPolicy(_OneOf):
+class WillingnessPolicy(_SingleChoice):
     """Choose the highest quality - lambda x cost; `quality_per_usd` is lambda. Unknown costs go behind all others."""
 
     quality_per_usd: float
@@ -146,7 +147,7 @@ class WillingnessPolicy(_OneOf):
 
 
 @dataclass(frozen=True)
-class PairPolicy(_OneOf):
+class PairPolicy(_SingleChoice):
     """Choose column `strong` where its expected quality is at least `theta` above that of column `weak`, else `weak`.
 
     Where neither may be chosen it is the best of the others.
@@ -161,13 +162,13 @@ class PairPolicy(_OneOf):
         tiers = np.full(quality.shape, _LATER)
         tiers[:, [self.strong, self.weak]] = _FIRST
         worth = quality.astype(np.float64)
-        calls = _apart(worth, self.strong, self.weak) >= self.theta
+        calls = _quality_gap(worth, self.strong, self.weak) >= self.theta
         worth[:, self.strong], worth[:, self.weak] = calls, ~calls
         return worth, tiers
 
 
 @dataclass(frozen=True)
-class BudgetPolicy(_OneOf):
+class BudgetPolicy(_SingleChoice):
     """Choose the highest expected quality among what costs at most `usd` a request; nothing where nothing does."""
 
     usd: float
@@ -178,10 +179,10 @@ class BudgetPolicy(_OneOf):
 
 
 @dataclass(frozen=True)
-class DoubtPolicy(_OneOf):
+class DoubtPolicy(_SingleChoice):
     """Choose as `policy` does, but pay more only for a gain that is beyond doubt.
 
-    From the cheapest upwards, a dearer candidate takes the place of the one that is held only where it is worth more
+    From the cheapest upwards, a dearer candidate takes the place of the present choice only where it is worth more
     by over `doubt` standard errors of the difference, sqrt(e1^2 + e2^2): as if two estimates erred independently. One
     that is worth no more than a cheaper one never does. An unknown cost counts as the highest there is. Behind the one
     that is chosen stand the others as `policy` ranks them.
@@ -199,26 +200,29 @@ class DoubtPolicy(_OneOf):
         if error is None:
             raise ValueError("a policy that doubts needs the standard error of each expected quality")
         order = self.policy.ranking(quality, cost, allowed)
-        held = self._held(quality, _costs(quality, cost), _allowed(quality, allowed), error)
-        front = np.argsort(order != held[:, None], axis=1, kind="stable")
+        choice = self._choice(quality, _costs(quality, cost), _allowed(quality, allowed), error)
+        # A stable sort on "is not the choice" moves the choice to the front and leaves the others as they were.
+        front = np.argsort(order != choice[:, None], axis=1, kind="stable")
         return np.take_along_axis(order, front, axis=1)
 
-    def _held(self, quality: FloatMatrix, cost: Cells, allowed: Binary, error: Cells) -> Indices:
-        """The column that is held in the end, int64 [n]; only the foremost tier of a row takes part."""
+    def _choice(self, quality: FloatMatrix, cost: Cells, allowed: Binary, error: Cells) -> Indices:
+        """The chosen column of each row, int64 [n], from the cheapest upwards; only the row's best tier takes part."""
         worth, tiers = self._worth(quality, cost)
         tiers = np.where(allowed, tiers, _BARRED)
-        dear = np.where(np.isnan(cost), np.inf, cost)
-        upwards = np.lexsort((-worth, dear, tiers), axis=1)
+        price = np.where(np.isnan(cost), np.inf, cost)
+        # lexsort's last key comes first: by tier, then from cheap to dear, of equal prices the best before the others.
+        by_price = np.lexsort((-worth, price, tiers), axis=1)
         rows = np.arange(len(quality))
-        held: Indices = upwards[:, 0]
-        most = worth[rows, held]
-        for each in upwards[:, 1:].T:
-            here, better = tiers[rows, each] == tiers[rows, held], worth[rows, each] > most
-            gain = worth[rows, each].astype(np.float64) - worth[rows, held]
-            beyond = gain > self.doubt * np.hypot(error[rows, each], error[rows, held])
-            held = np.where(here & better & beyond, each, held)
-            most = np.where(here & better, worth[rows, each], most)
-        return held
+        choice: Indices = by_price[:, 0]
+        highest = worth[rows, choice]
+        for each in by_price[:, 1:].T:
+            here, better = tiers[rows, each] == tiers[rows, choice], worth[rows, each] > highest
+            gain = worth[rows, each].astype(np.float64) - worth[rows, choice]
+            certain = gain > self.doubt * np.hypot(error[rows, each], error[rows, choice])
+            choice = np.where(here & better & certain, each, choice)
+            # Also of those passed over: what is worth no more than one that is cheaper never takes its place.
+            highest = np.where(here & better, worth[rows, each], highest)
+        return choice
 
     def to_json(self) -> dict[str, Any]:
         return {**self.policy.to_json(), "doubt": self.doubt}
@@ -245,7 +249,7 @@ def policy_from_json(value: dict[str, Any]) -> Policy:
 
 
 def doubting(policy: Policy, doubt: float) -> Policy:
-    """The policy, told to doubt; as it is where the doubt is 0.
+    """The policy as a DoubtPolicy; unchanged where the doubt is 0.
 
     Raises:
         TypeError: it is of a kind that cannot.
@@ -257,16 +261,18 @@ def doubting(policy: Policy, doubt: float) -> Policy:
     return DoubtPolicy(policy, doubt)
 
 
-def _apart(quality: Cells, strong: int, weak: int) -> Cells:
+def _quality_gap(quality: Cells, strong: int, weak: int) -> Cells:
     """How much more is expected of the strong candidate than of the weak one: float64 [n]."""
     return quality[:, strong].astype(np.float64) - quality[:, weak]
 
 
 def _allowed(quality: FloatMatrix, allowed: Binary | None) -> Binary:
+    """What may be chosen, bool [n, c]; everything where nothing is said."""
     return np.ones(quality.shape, dtype=np.bool_) if allowed is None else allowed
 
 
 def _costs(quality: FloatMatrix, cost: Cells | None) -> Cells:
+    """Costs [n, c]; all unknown (NaN) where none are given."""
     return np.full(quality.shape, np.nan) if cost is None else cost
 
 

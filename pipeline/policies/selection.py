@@ -75,7 +75,7 @@ def choose_policy(params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bo
     if kind == "pair":
         return _pair(params, held_out)
     if kind == "best":
-        return _judged(doubting(BestPolicy(), params.doubt), held_out, "quality first")
+        return _with_figures(doubting(BestPolicy(), params.doubt), held_out, "quality first")
     if not held_out.has_costs:
         raise InputError(
             f"policy.kind {kind} weighs costs, and the table has none; add a column 'cost', or take 'best'"
@@ -83,7 +83,7 @@ def choose_policy(params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bo
     if kind == "budget":
         if params.budget_usd is None:
             raise InputError("policy.kind budget needs policy.budget_usd, the most that one request may cost in USD")
-        return _judged(doubting(BudgetPolicy(params.budget_usd), params.doubt), held_out, "given")
+        return _with_figures(doubting(BudgetPolicy(params.budget_usd), params.doubt), held_out, "given")
     return choose_willingness(params, held_out)
 
 
@@ -115,14 +115,15 @@ def choose_willingness(params: PolicyParams, held_out: HeldOutOutcomes) -> Chose
         return doubting(WillingnessPolicy(rate), params.doubt)
 
     if params.quality_per_usd is not None:
-        return _judged(at(params.quality_per_usd), held_out, "given")
+        return _with_figures(at(params.quality_per_usd), held_out, "given")
     rates = willingness(held_out.expected_cost)
-    points = [_point(at(float(rate)), held_out) for rate in rates]
+    points = [_lost_and_spent(at(float(rate)), held_out) for rate in rates]
     lost, spent = np.array([lost for lost, _ in points]), np.array([spent for _, spent in points])
     if params.mean_budget_usd is None:
         criterion = f"least cost that gives up at most {params.give_up:g} of the quality of quality-first"
-        bearable = max(params.give_up, float(np.fmin.reduce(lost, initial=np.inf)))
-        score = np.where(lost <= bearable + 1e-12, -spent, -np.inf)
+        tolerated = max(params.give_up, float(np.fmin.reduce(lost, initial=np.inf)))
+        # Where every lambda loses more than `give_up`, the least loss counts; fmin and fmax pass over unknowns (NaN).
+        score = np.where(lost <= tolerated + 1e-12, -spent, -np.inf)
     else:
         criterion = f"best quality at a mean cost of at most USD {params.mean_budget_usd:g}"
         score = np.where(spent <= params.mean_budget_usd, -lost, -np.inf)
@@ -131,14 +132,15 @@ def choose_willingness(params: PolicyParams, held_out: HeldOutOutcomes) -> Chose
                 f"policy.mean_budget_usd {params.mean_budget_usd:g} is below the least held-out cost, "
                 f"{np.nanmin(spent):.4g} a prompt; raise it"
             )
+    # Equal means may differ in their last bits, hence the tolerance.
     best = np.flatnonzero(score >= np.fmax.reduce(score, initial=-np.inf) - 1e-12)
-    return _judged(at(float(rates[best[len(best) // 2]])), held_out, criterion)
+    return _with_figures(at(float(rates[best[len(best) // 2]])), held_out, criterion)
 
 
-def _point(policy: Policy, held_out: HeldOutOutcomes) -> tuple[float, float]:
+def _lost_and_spent(policy: Policy, held_out: HeldOutOutcomes) -> tuple[float, float]:
     """Quality lost against quality-first where both are known, and mean cost; NaN where unknown."""
-    first = _got(BestPolicy(), held_out)[0]
-    quality, cost = _got(policy, held_out)
+    first = _outcomes_of(BestPolicy(), held_out)[0]
+    quality, cost = _outcomes_of(policy, held_out)
     return float(known_mean(first - quality)), float(known_mean(cost))
 
 
@@ -150,7 +152,7 @@ def _pair(params: PolicyParams, held_out: HeldOutOutcomes) -> Chosen:
     apart = held_out.expected_quality[:, strong] - held_out.expected_quality[:, weak]
     theta = params.theta if params.theta is not None else calibrated_theta(apart, params.strong_share)
     criterion = f"share of strong calls nearest to {params.strong_share:g}" if params.theta is None else "given"
-    chosen = _judged(PairPolicy(strong, weak, theta), held_out, criterion)
+    chosen = _with_figures(PairPolicy(strong, weak, theta), held_out, criterion)
     facts = {
         "strong": held_out.candidates[strong],
         "weak": held_out.candidates[weak],
@@ -196,27 +198,30 @@ def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]
 
 
 def _subset(held_out: HeldOutOutcomes, is_labels: bool) -> Chosen:
+    """Thresholds of a subset, for tables with labels only."""
     if not is_labels:
         raise InputError("policy.kind subset is for tables with agents; take 'best' or 'willingness' for graded ones")
     expected = held_out.expected_quality.astype(np.float32)
     policy = fit_subset_policy(expected, held_out.quality.astype(np.float32))
-    return Chosen(policy, {**_grounds(held_out), "criterion": "F1 on held-out prompts"})
+    return Chosen(policy, {**_sample(held_out), "criterion": "F1 on held-out prompts"})
 
 
-def _judged(policy: Policy, held_out: HeldOutOutcomes, criterion: str) -> Chosen:
+def _with_figures(policy: Policy, held_out: HeldOutOutcomes, criterion: str) -> Chosen:
     """A policy that chooses one candidate, with what it gets on the held-out rows, and quality-first beside it."""
-    facts = {**_grounds(held_out), "criterion": criterion, **_means(policy, held_out)}
+    facts = {**_sample(held_out), "criterion": criterion, **_means(policy, held_out)}
     if not isinstance(policy, BestPolicy):
         facts["quality_first"] = _means(BestPolicy(), held_out)
     return Chosen(policy, facts)
 
 
-def _grounds(held_out: HeldOutOutcomes) -> Facts:
+def _sample(held_out: HeldOutOutcomes) -> Facts:
+    """On how many rows and folds the numbers were chosen."""
     return {"rows": len(held_out.folds), "folds": len(np.unique(held_out.folds))}
 
 
 def _means(policy: Policy, held_out: HeldOutOutcomes) -> Facts:
-    quality, cost = (float(known_mean(values)) for values in _got(policy, held_out))
+    """Mean held-out quality and cost of what the policy chooses, None where unknown."""
+    quality, cost = (float(known_mean(values)) for values in _outcomes_of(policy, held_out))
     return {"quality": _rounded(quality), "cost_usd": _rounded(cost)}
 
 
@@ -224,7 +229,7 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
-def _got(policy: Policy, held_out: HeldOutOutcomes) -> tuple[Values, Values]:
+def _outcomes_of(policy: Policy, held_out: HeldOutOutcomes) -> tuple[Values, Values]:
     """Quality and cost float64 [n] of what the policy chooses; NaN where it is unknown, or nothing is chosen."""
     quality = held_out.expected_quality.astype(np.float32)
     chosen = policy.choose(quality, held_out.expected_cost, error=held_out.expected_error)

@@ -29,7 +29,7 @@ def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix) -> SubsetPolicy
 
 
 def _best_threshold(quality: FloatMatrix, labels: FloatMatrix) -> float:
-    """The middle of the thresholds whose F1 is within a whisker of the best, which is steadier than the best."""
+    """The median of the thresholds whose micro-F1 is within 0.002 of the best, which is steadier than the best one."""
     truth = labels > 0.5
     scores = []
     for threshold in _GRID:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINE = "line"
+# The library's own limit is 128 KiB; prompts with pasted documents are longer.
 csv.field_size_limit(16 * 1024 * 1024)
 
 
@@ -144,6 +145,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    # Opened once before, so that what the file system refuses is not reported as a damaged file below.
     with path.open("rb"):
         pass
     try:
@@ -208,6 +210,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         TableError: the place is a directory or cannot be written.
     """
+    # In the same folder, since only within a file system is a rename atomic; the process's id keeps two writers apart.
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         if path.is_dir():
