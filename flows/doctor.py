@@ -43,6 +43,7 @@ def checks(project: Project) -> list[Check]:
 
 
 def _check(name: str, ok: bool, found: str, mend: str) -> Check:
+    """One check's result; what to type is left out where nothing is missing."""
     return Check(name, OK if ok else MISSING, found, "" if ok else mend)
 
 

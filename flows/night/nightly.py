@@ -75,9 +75,11 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
     with held(project.lock, project.track.flow):
         identity = snapshot.identify(project).digest
         before = runs.latest_finished(project)
+        # Without its store the same night is worth running again, to register it.
         if before is not None and before.identity == identity and project.mlflow_database.exists():
             return NightOutcome(before, new=False)
         params = read("nightly", NightlyParams, project.root / "params.yaml")
+        # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
         end_marked(NIGHT_MARK, str(project.root))
         run, resumed = runs.open_run(project, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
@@ -144,6 +146,7 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
         run = replace(run, version=registered.version.version)
     run = replace(run, mlflow_run=registered.mlflow_run)
     report = _report(project, run, before, aliases)
+    # FINISHED comes last: a night cut short before is resumed under its key, and each step above bears repeating.
     log_report(registry, registered.mlflow_run, report)
     return runs.save(
         project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))

@@ -21,7 +21,8 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     @task(
         retries=params.retries,
         retry_delay_seconds=params.retry_delay_seconds,
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=_is_transient,
+        # Only a backstop: `run_stage` keeps its own limit, and ends the stage's processes, as Prefect would not.
         timeout_seconds=params.stage_timeout_minutes * 60 + 60,
         persist_result=False,
     )
@@ -38,8 +39,8 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
 
 
-def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
-    """Retry for passing trouble only."""
+def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a task failed by a TransientFailure; nothing else is retried."""
     try:
         state.result()
     except TransientFailure:

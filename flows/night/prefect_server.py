@@ -22,7 +22,7 @@ _SETTLE_SECONDS = 1.5
 """How long the server needs to write down the last events; without it some task runs are lost."""
 
 
-_until: ContextVar[ExitStack | None] = ContextVar("_until", default=None)
+_shared_server: ContextVar[ExitStack | None] = ContextVar("_shared_server", default=None)
 
 
 @contextmanager
@@ -32,11 +32,11 @@ def one_server() -> Iterator[None]:
     Prefect's clients and log senders keep to the first address that a process gave them.
     """
     with ExitStack() as stack:
-        before = _until.set(stack)
+        before = _shared_server.set(stack)
         try:
             yield
         finally:
-            _until.reset(before)
+            _shared_server.reset(before)
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def serving(project: Project) -> Iterator[str]:
         SwitchtenderError: the server did not come up.
     """
     project.enter_environment()
-    stack = _until.get()
+    stack = _shared_server.get()
     if os.environ.get("PREFECT_API_URL"):
         yield os.environ["PREFECT_API_URL"]
     elif stack is not None:
@@ -59,6 +59,7 @@ def serving(project: Project) -> Iterator[str]:
 
 @contextmanager
 def _own_server(project: Project) -> Iterator[str]:
+    """A server on a free loopback port, and its address; ended with the block."""
     address = f"http://127.0.0.1:{_free_port()}/api"
     process = _start(project, address)
     os.environ["PREFECT_API_URL"] = address
@@ -102,6 +103,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
 
 
 def _free_port() -> int:
+    # Somebody may take it before the server does; then the server ends, and `_wait_until_healthy` says so.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

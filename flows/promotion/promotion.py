@@ -232,6 +232,7 @@ def _judged(project: Project, versions: Versions, candidate: Version, serving: s
                 params_file,
                 read("run", RunParams, params_file).seed,
             )
+    # The comparison with the champion of that night is replaced by the one with today's.
     own = tuple(gate for gate in own if not gate.gate.startswith("champion_"))
     return Move(serving, candidate.version, (*own, *results))
 
@@ -289,6 +290,7 @@ def _move(project: Project, versions: Versions, move: Move, action: str, reason:
             gates={gate.gate: gate.verdict for gate in move.gates},
         )
     )
+    # Cut short here, the alias lags behind the log: that is reported, and promoting the same version again mends it.
     registry = Registry(project, versions.model)
     registry.set_alias(CHAMPION, move.version_to)
     before = stack(log.promotions())[:-1]

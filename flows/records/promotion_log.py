@@ -105,7 +105,7 @@ class PromotionLog:
             return []
         found = self._signature_differences(commit)
         kept = git(self.project.root, "cat-file", "blob", f"{commit}:{LOG}", strip=False)
-        return found + _against(head_of(text), head_of(kept), text, kept)
+        return found + _file_differences(head_of(text), head_of(kept), text, kept)
 
     def record(self, promotion: Promotion) -> Promotion:
         """Add an entry: first signed and kept in git by compare-and-set, then in the file. Call under the lock.
@@ -126,11 +126,17 @@ class PromotionLog:
             )
         facts = {key: value for key, value in asdict(promotion).items() if key != "sequence"}
         text = chained(text, facts)
-        self._keep(text, commit)
+        # Git first: the ref is what counts. Cut short in between, the file lacks an entry, which `_completed` restores.
+        self._commit_signed(text, commit)
         write_text(text, self.path)
         return _promotion(entries(text, str(self.path))[-1])
 
     def _completed(self, commit: str, text: str) -> str:
+        """The log's text as the ref has it, where the file is that text or its beginning.
+
+        Raises:
+            VerificationFailed: the file differs, or the ref's head is not signed by our key.
+        """
         kept = git(self.project.root, "cat-file", "blob", f"{commit}:{LOG}", strip=False)
         wrong = self._signature_differences(commit)
         if wrong or not kept.startswith(text):
@@ -139,9 +145,11 @@ class PromotionLog:
         return kept
 
     def _commit(self) -> str:
+        """The commit that the ref names, empty where there is no such ref."""
         return git(self.project.root, "for-each-ref", "--format=%(objectname)", self.ref)
 
-    def _keep(self, text: str, before: str) -> None:
+    def _commit_signed(self, text: str, before: str) -> None:
+        """Commit the log, its head and the head's signature, and move the ref from the commit `before` to that one."""
         root, head = self.project.root, head_of(text)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "head"
@@ -152,14 +160,17 @@ class PromotionLog:
                 HEAD: (folder / HEAD).read_text(encoding="utf-8"),
                 SIGNATURE: (Path(name) / SIGNATURE).read_text(encoding="utf-8"),
             }
+        # Plumbing alone: neither the index nor the working copy of the person is touched.
         blobs = {name: git(root, "hash-object", "-w", "--stdin", stdin=content) for name, content in files.items()}
         listing = "".join(f"100644 blob {blob}\t{name}\n" for name, blob in sorted(blobs.items()))
         tree = git(root, "mktree", stdin=listing)
         parents = ["-p", before] if before else []
         commit = git(root, "commit-tree", tree, *parents, "-m", f"switchtender: promotion log, {head.length} entries")
+        # Compare-and-set: refused where the ref has moved since; zeros stand for "there is none yet".
         git(root, "update-ref", self.ref, commit, before or _NOTHING)
 
     def _signature_differences(self, commit: str) -> list[Difference]:
+        """Whether the kept head is signed by our key, and the kept log ends in that head."""
         root = self.project.root
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "head"
@@ -173,18 +184,19 @@ class PromotionLog:
                 return [Difference(f"{self.ref}:{HEAD}", "changed", "a signature by our key", str(error))]
         kept = head_of(git(root, "cat-file", "blob", f"{commit}:{LOG}", strip=False))
         if found or kept != head:
-            return [Difference(f"{self.ref}:{LOG}", "changed", _told(head), _told(kept))]
+            return [Difference(f"{self.ref}:{LOG}", "changed", _described(head), _described(kept))]
         return []
 
 
-def _against(file: Head, kept: Head, text: str, kept_text: str) -> list[Difference]:
+def _file_differences(file: Head, kept: Head, text: str, kept_text: str) -> list[Difference]:
+    """How the file differs from the kept log: `cut` where it is its beginning, else `changed`."""
     if text == kept_text:
         return []
     state = "cut" if kept_text.startswith(text) else "changed"
-    return [Difference(LOG, state, _told(kept), _told(file))]
+    return [Difference(LOG, state, _described(kept), _described(file))]
 
 
-def _told(head: Head) -> str:
+def _described(head: Head) -> str:
     return f"{head.length} entries ending {head.sha256[:12]}"
 
 

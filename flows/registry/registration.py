@@ -74,6 +74,7 @@ def register(registry: Registry, night: FinishedNight) -> Registered:
         SwitchtenderError: MLflow's store cannot be reached.
         InputError: the version cannot be signed.
     """
+    # Run and version are looked for first, so that an attempt which was cut short is taken up where it stopped.
     with registry.reaching(), _quiet():
         run_id = registry.find_run(night.key) or _log_run(registry, night)
     if night.verdict != PASSED:
@@ -188,7 +189,7 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
     import mlflow
 
     client = registry.client
-    with contextlib.suppress(MlflowException):
+    with contextlib.suppress(MlflowException):  # there already, except on the first night
         client.create_registered_model(registry.model, description=f"Routes a prompt to {night.track.name}.")
     logged = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
     figures = summaries(night.stages)

@@ -41,7 +41,7 @@ OWN_FILES = {
 }
 """MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
 MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
-_SPARE = f"{FOLDER}/{MODEL}/{DISPENSABLE}"
+_DISPENSABLE = f"{FOLDER}/{MODEL}/{DISPENSABLE}"
 FAULTS = (MISSING, EXTRA, CHANGED, "cut")
 
 
@@ -75,14 +75,14 @@ class Verified:
 
 def check_folder(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
     """A version's own files: MLflow's, the signed ones, the signature, the provenance."""
-    yield from _around(folder)
+    yield from _unsigned_files(folder)
     try:
         differing = signer_of(project).check(folder.root, folder.signature)
         provenance = folder.provenance()
     except VerificationFailed as error:
         yield Finding("version", SIGNATURE, CHANGED, "a valid signature and provenance", str(error))
         return
-    yield from (Finding("version", f"{FOLDER}/{found.path}", *_rest(found)) for found in differing)
+    yield from (Finding("version", f"{FOLDER}/{found.path}", *_state_and_digests(found)) for found in differing)
     if not differing:
         yield from _against_provenance(version, folder, provenance)
     code = next((m for m in provenance.of(CODE) if m.name == str(MODEL_FILE)), None)
@@ -103,11 +103,11 @@ def _against_provenance(version: Version, folder: VersionFolder, provenance: Pro
             yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
 
 
-def _rest(found: Difference) -> tuple[str, str, str]:
+def _state_and_digests(found: Difference) -> tuple[str, str, str]:
     return found.state, found.expected, found.actual
 
 
-def _around(folder: VersionFolder) -> Iterator[Finding]:
+def _unsigned_files(folder: VersionFolder) -> Iterator[Finding]:
     """Files outside the signed folder that MLflow did not write, and the signed ones that are absent altogether."""
     model = folder.root.parent.parent
     if not model.is_dir():
@@ -161,7 +161,7 @@ def check_version(project: Project, version: Version, removed: Removed) -> Verif
 
 
 def _erased(findings: list[Finding], removal: RemovalEntry | None) -> list[Finding]:
-    """Vectors of prompts that were erased are not missing. Without its neighbour index a version is still refused."""
+    """The findings, with the neighbour index's vectors marked as erased, not missing, where prompts were erased."""
     if removal is None:
         return findings
     gone = {(MISSING, f"{FOLDER}/{MODEL}/{name}") for name in VECTORS}
@@ -195,6 +195,7 @@ def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], 
     """One file in DVC's cache and in its remote. What the remote holds may be absent from the cache."""
     md5, expected = material.notes["md5"], material.digest["sha256"]
     gone = removed.object(md5)
+    # Hashed anew: DVC trusts what it noted of a file once, and would pass a flipped byte.
     cache, remote = (place.digests(md5) for place in places)
     for place, found in zip(places, (cache, remote), strict=True):
         name = f"{material.name} ({place.path(md5)})"
@@ -211,7 +212,7 @@ def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], 
 def check_logs(project: Project, versions: Versions) -> Verified:
     """The promotion log against its signed head, the alias against the log, and the other logs' chains."""
     log = PromotionLog(project)
-    findings = [Finding("promotion log", found.path, *_rest(found)) for found in log.differences()]
+    findings = [Finding("promotion log", found.path, *_state_and_digests(found)) for found in log.differences()]
     if not findings:
         promotions = log.promotions()
         expected = promotions[-1].version_to if promotions else "no version"
@@ -247,9 +248,9 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
         VerificationFailed: names the first file, or the removal log that cannot be trusted.
     """
     faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
-    if any(fault.path == _SPARE for fault in faults):
+    if any(fault.path == _DISPENSABLE for fault in faults):
         erased = Removed(project).version(version.version, ERASED)
-        faults = [fault for fault in faults if not (erased and (fault.state, fault.path) == (MISSING, _SPARE))]
+        faults = [fault for fault in faults if not (erased and (fault.state, fault.path) == (MISSING, _DISPENSABLE))]
     found = next(iter(faults), None)
     if found is not None:
         raise VerificationFailed(

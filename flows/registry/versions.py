@@ -132,6 +132,7 @@ _TABLES = {
 
 
 def _from_tables(uri: str, model: str) -> list[Version]:
+    """The versions from MLflow's own tables, without its client."""
     with _asking(uri) as ask:
         rows = {name: list(ask(query, {"model": model})) for name, query in _TABLES.items()}
     tags: dict[int, dict[str, str]] = {}
@@ -156,6 +157,7 @@ def _asking(uri: str) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]
     if uri.startswith("sqlite"):
         path = Path(uri.removeprefix("sqlite:///")).resolve()
         try:
+            # A plain connect may write: it would create a store that is not there.
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
                 yield lambda query, values: connection.execute(query, values)
         except sqlite3.Error as error:
@@ -174,6 +176,7 @@ def _asking(uri: str) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]
 
 
 def _through_client(project: Project, model: str) -> list[Version]:
+    """The versions through MLflow's client, for a store behind HTTP."""
     project.enter_environment()
     from mlflow.exceptions import MlflowException
 

@@ -56,5 +56,6 @@ class DatasetCache:
             frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
             columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
             rows = [DatasetRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
+            # Replaced, never changed in place: lookups read them without the lock.
             self._by_text = {sha256_text(row.prompt): row for row in rows}
             self._rows, self._stamp = {row.prompt_id: row for row in rows}, stamp

@@ -24,11 +24,11 @@ def latest_hints(project: Project, dataset: DatasetCache) -> tuple[Hint, ...]:
     said = list(_tail(folder / FEEDBACK))[-MOST_HINTS:]
     if not said:
         return ()
-    decisions = {_of(entry): entry for entry in _tail(folder / DECISIONS)}
-    return tuple(_hint(entry, decisions.get(_of(entry), {}), dataset) for entry in reversed(said))
+    decisions = {_key(entry): entry for entry in _tail(folder / DECISIONS)}
+    return tuple(_hint(entry, decisions.get(_key(entry), {}), dataset) for entry in reversed(said))
 
 
-def _of(entry: dict[str, Any]) -> tuple[Any, Any]:
+def _key(entry: dict[str, Any]) -> tuple[Any, Any]:
     return entry.get("request_id"), entry.get("index")
 
 

@@ -82,7 +82,7 @@ def add_decision(project: Project, dataset: DatasetCache, decision: LabelDecisio
     """
     from filelock import FileLock, Timeout
 
-    _require_sense(decision, _names(project))
+    _require_valid(decision, _names(project))
     path = project.root / REVIEWS_FILE
     try:
         with FileLock(project.var / "label_reviews.lock", timeout=WAIT_SECONDS):
@@ -95,7 +95,8 @@ def add_decision(project: Project, dataset: DatasetCache, decision: LabelDecisio
         raise HeldByAnotherRun(f"{path} is held by somebody else's decision; press the key again") from error
 
 
-def _require_sense(decision: LabelDecision, names: tuple[str, ...]) -> None:
+def _require_valid(decision: LabelDecision, names: tuple[str, ...]) -> None:
+    """Refuse an unknown decision or agent, a relabelling without a label, and a label without a relabelling."""
     if decision.decision not in (KEEP, RELABEL, DROP):
         raise InputError(f"unknown decision '{decision.decision}'; known are {KEEP}, {RELABEL}, {DROP}")
     unknown = [name for name in decision.agents if name not in names]
@@ -104,13 +105,14 @@ def _require_sense(decision: LabelDecision, names: tuple[str, ...]) -> None:
 
 
 def _require_unseen(review: Review | None, prompt: str, decision: LabelDecision) -> None:
-    """Two people on one suspect: the second learns what the first decided before overriding it."""
+    """Refuse a decision by somebody who was not shown the present one: of two people, the first one's stands."""
     present = review.decision if review and review.concerns(prompt) else ""
     if review and present and present != decision.seen:
         raise InputError(f"{review.reviewer} has decided on {decision.prompt_id} meanwhile: {present}; that stands")
 
 
 def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -> str:
+    """The file's text with the decision as one more row, in the order of the file's own columns."""
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
     values = {

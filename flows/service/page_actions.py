@@ -63,7 +63,7 @@ class ProjectActions:
     def versions(self) -> tuple[VersionRow, ...]:
         try:
             versions = versions_of(self.project)
-        except ParamsError:
+        except ParamsError:  # an InputError too, but no sign of an empty store
             raise
         except InputError:  # nothing was ever registered
             return ()
@@ -94,6 +94,7 @@ class ProjectActions:
             move = promotion.promote(self.project, version, reason, dry_run=True)
         except GateNotPassed as error:
             refusal = str(error)
+            # Rehearsed once more with force, to show which gates are closed.
             move = promotion.promote(self.project, version, reason, force=True, dry_run=True)
         return VersionMove(move.version_from, move.version_to, move.gates, refusal)
 

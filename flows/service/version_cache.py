@@ -54,7 +54,7 @@ class VersionCache:
         self._lock = threading.Lock()
 
     def summary(self, version: Version) -> VersionSummary:
-        """A version at a glance, as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
+        """A version's summary as recorded: its bytes are not proved, and what lies elsewhere is not fetched.
 
         Raises:
             VerificationFailed: its files are missing, or not what a night writes.
@@ -74,6 +74,7 @@ class VersionCache:
             VerificationFailed: they are not what was signed, or not what a night writes.
         """
         key = _key(version)
+        # Held while loading: of two people who open a version, the second waits and does not verify it again.
         with self._lock:
             if key not in self._known:
                 with proved(self.project, version) as folder:
@@ -85,6 +86,7 @@ class VersionCache:
 
 
 def _key(version: Version) -> tuple[str, str]:
+    """Number and provenance: a number alone would name another version after a store was made anew."""
     return version.version, version.tags.get(PROVENANCE_TAG, "")
 
 
@@ -94,7 +96,7 @@ def _summary_of(folder: VersionFolder, track: Track) -> VersionSummary:
         gates = tuple(GateResult(**gate) for gate in folder.gates())
         return VersionSummary((float(figure["low"]), float(figure["high"])), gates)
     except (KeyError, TypeError, ValueError) as error:
-        raise _strange(folder, error) from error
+        raise _unexpected(folder, error) from error
 
 
 def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
@@ -102,7 +104,7 @@ def _evidence(folder: VersionFolder, track: Track) -> VersionEvidence:
         agents = read_agents(folder.root / EVIDENCE / "agents.yaml") if track is AGENTS else None
         return VersionEvidence(_digests(folder.table(LINEAGE)), _holdout(folder.table(PREDICTIONS), agents))
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise _strange(folder, error) from error
+        raise _unexpected(folder, error) from error
 
 
 def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> HoldoutAnswers:
@@ -115,7 +117,7 @@ def _holdout(predictions: pd.DataFrame, agents: tuple[Agent, ...] | None) -> Hol
     return HoldoutAnswers(names, expected, np.nan_to_num(truth.quality), truth.cost, chosen)
 
 
-def _strange(folder: VersionFolder, error: Exception) -> VerificationFailed:
+def _unexpected(folder: VersionFolder, error: Exception) -> VerificationFailed:
     return VerificationFailed(
         f"{folder.root / EVIDENCE} is not what a night writes ({one_line(error, 120)}); see 'switchtender verify'"
     )

@@ -20,7 +20,7 @@ from pipeline.versions.folder import FOLDER, VersionFolder
 
 LOOK_SECONDS = 60.0
 """The promotion log is proved again when its file changes, and this often at least."""
-_Mark = tuple[int, int, int] | None
+_FileStamp = tuple[int, int, int] | None
 
 
 class RegistrySource:
@@ -30,8 +30,8 @@ class RegistrySource:
         self.project, self.which, self.server = project, which, server
         self.log = PromotionLog(project)
         self._champion: VersionPointer | None = None
-        self._mark: _Mark = None
-        self._looked = 0.0
+        self._stamp: _FileStamp = None
+        self._proved_at = 0.0
 
     def current(self) -> VersionPointer | None:
         """The version that should serve.
@@ -52,6 +52,7 @@ class RegistrySource:
         """
         version = versions_of(self.project).number(pointer.version)
         with opened(version) as folder, tempfile.TemporaryDirectory(prefix="switchtender-") as place:
+            # What is verified and then loaded is a private copy: nobody can change a file between the two.
             copy = _copied(version, folder, Path(place))
             require_sound(self.project, version, copy)
             if copy.provenance_sha256() != pointer.provenance_sha256:
@@ -69,8 +70,9 @@ class RegistrySource:
             swapped(self.project, pointer.version, pointer.provenance_sha256, self.server)
 
     def _promoted(self) -> VersionPointer | None:
-        mark, now = _mark(self.log.path), time.monotonic()
-        if self._champion is not None and mark == self._mark and now - self._looked < LOOK_SECONDS:
+        # Taken before the log is read, so that a promotion written meanwhile is found at the next poll.
+        stamp, now = _file_stamp(self.log.path), time.monotonic()
+        if self._champion is not None and stamp == self._stamp and now - self._proved_at < LOOK_SECONDS:
             return self._champion
         promotions = self.log.proved()
         versions = versions_of(self.project)
@@ -79,7 +81,7 @@ class RegistrySource:
         last = promotions[-1]
         version = versions.number(last.version_to)
         self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256)
-        self._mark, self._looked = mark, now
+        self._stamp, self._proved_at = stamp, now
         return self._champion
 
     def _named(self) -> VersionPointer | None:
@@ -102,8 +104,8 @@ def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFold
     return VersionFolder(copy / "artifacts" / FOLDER)
 
 
-def _mark(path: Path) -> _Mark:
-    """What changes when a file does; None where there is none."""
+def _file_stamp(path: Path) -> _FileStamp:
+    """Time, size and inode, of which one changes when the file does; None where there is no file."""
     try:
         found = path.stat()
     except FileNotFoundError:

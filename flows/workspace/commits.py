@@ -15,6 +15,7 @@ def tree_with(root: Path, paths: Iterable[str]) -> str:
     Raises:
         SwitchtenderError: git failed.
     """
+    # Through the real index the commit would take along whatever the person has staged.
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", "HEAD", env=env)
@@ -36,6 +37,8 @@ def commit_only(root: Path, paths: Iterable[str], message: str) -> str:
     if tree == git(root, "rev-parse", "HEAD^{tree}"):
         return ""
     commit = git(root, "commit-tree", tree, "-p", head, "-m", message)
+    # Compare-and-set: with the old value named, git refuses where HEAD has moved since it was read.
     git(root, "update-ref", "-m", f"commit: {message.splitlines()[0]}", "HEAD", commit, head)
+    # The person's index still has these paths as before, and would show them as staged to be changed back.
     git(root, "reset", "--quiet", "HEAD", "--", *named)
     return commit

@@ -1,4 +1,4 @@
-"""One DVC stage: run it, tell whether it ran, and tell a passing trouble from a real one."""
+"""One DVC stage: run it, tell whether it ran, and tell a transient failure from a real one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.track import TRACKS, Track
 
 RAN, UNCHANGED = "ran", "unchanged"
+# DVC's own exit code says only that a stage failed; the stage's code stands in what DVC prints.
 _EXITED = re.compile(r"exited with (-?\d+)")
 _TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 _LOCKED = ("Unable to acquire lock", "is busy, it is being blocked", "has been locked")
@@ -63,6 +64,7 @@ def run_stage(
         InputError: what the user supplied cannot be used; the message is the stage's own line.
         StageFailed: anything else.
     """
+    # A replay bears no mark: the next night would take its stages for a killed night's, and end them.
     environment = project.environment() if force else project.night_environment()
     environment |= {"SWITCHTENDER_PROGRESS": "always"} if echo else {}
     done = run(
@@ -73,13 +75,14 @@ def run_stage(
         echo=echo,
     )
     if done.code != 0:
-        raise _trouble(stage, done, timeout)
+        raise _failure(stage, done, timeout)
     how = RAN if f"Running stage '{stage}'" in done.output else UNCHANGED
     said = [line for line in done.output.splitlines() if line.startswith(f"{stage}: ")]
     return StageDone(stage, done.seconds, how, said[-1] if said else f"{stage}: unchanged, taken from DVC's cache")
 
 
-def _trouble(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
+def _failure(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
+    """What a stage's failure is: transient, the user's input, or anything else."""
     if done.code == TIMED_OUT:
         return TransientFailure(
             f"stage {stage} took longer than {timeout / 60:g} minutes and was ended; see params.yaml: nightly"
@@ -87,7 +90,8 @@ def _trouble(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
     exited = _EXITED.search(done.output)
     code = int(exited.group(1)) if exited else done.code
     own = [line for line in done.output.splitlines() if line.startswith(f"{stage}: ")]
-    last = own[-1] if own else _last_words(done.output)
+    last = own[-1] if own else _last_line(done.output)
+    # A signal shows as a negative code (subprocess) or as 128 + its number (a shell): 137 is SIGKILL, 143 SIGTERM.
     if code < 0 or code in (_TEMPORARY, 137, 143) or any(mark in done.output for mark in _LOCKED):
         return TransientFailure(f"stage {stage} was cut short (exit {code}): {last}")
     if code == InputError.exit_code and own:
@@ -97,7 +101,8 @@ def _trouble(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
     )
 
 
-def _last_words(output: str) -> str:
+def _last_line(output: str) -> str:
+    """The last line of an output that says something of its own."""
     lines = [
         line.strip() for line in output.splitlines() if line.strip() and not line.startswith("ERROR: failed to repro")
     ]

@@ -1,4 +1,4 @@
-"""Running git; it work without a configured name, on a detached HEAD too."""
+"""Running git. It works without a configured name, and on a detached HEAD."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def git(
         SwitchtenderError: git is missing or the command failed.
     """
     environment = {**os.environ, **IDENTITY, **(env or {})}
+    # Git sets these for its hooks; inherited, they would turn every command to that repository, whatever `folder` is.
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         environment.pop(name, None)
     try:

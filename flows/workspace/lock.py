@@ -30,14 +30,17 @@ def held(path: Path, purpose: str) -> Iterator[None]:
         raise HeldByAnotherRun(f"held by {_describe(holder)}; wait for it to end, then run this again") from error
     try:
         facts = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        # A file beside the lock, for messages only: it may be left over from a killed process, the lock never is.
         holder.write_text(json.dumps(facts), encoding="utf-8")
         yield
     finally:
+        # In this order: after the release the file might be the next holder's.
         holder.unlink(missing_ok=True)
         lock.release()
 
 
 def _describe(holder: Path) -> str:
+    """Who holds the lock, for a message."""
     try:
         facts = json.loads(holder.read_text(encoding="utf-8"))
         return f"{facts['purpose']} (process {facts['pid']}, since {facts['since']})"

@@ -37,6 +37,7 @@ def run(
     With `echo`, what it writes to stderr is passed on as it comes (a progress bar, say).
     """
     started = time.monotonic()
+    # A session of its own makes a process group: killing that reaches what the command has started in turn.
     process = subprocess.Popen(
         list(command),
         cwd=cwd,
@@ -54,7 +55,9 @@ def run(
     except subprocess.TimeoutExpired:
         code = TIMED_OUT
     finally:
+        # Also after a good end, since a command may leave children behind.
         end_group(process)
+        # For a while only: a child that made a session of its own keeps the pipes open as long as it lives.
         for reader in readers:
             reader.join(_GRACE_SECONDS)
     output = b"".join([*out, b"\n", *err]).decode("utf-8", errors="replace")
@@ -62,9 +65,12 @@ def run(
 
 
 def _reader(stream: IO[bytes] | None, into: list[bytes], *, echo: bool) -> threading.Thread:
+    """Start reading a pipe to its end. Each pipe has a thread, since one that is full would stop the command."""
+
     def read() -> None:
         if stream is None:
             return
+        # os.read gives what is there; a buffered read would hold a progress bar back until the buffer is full.
         while chunk := os.read(stream.fileno(), 4096):
             into.append(chunk)
             if echo:
@@ -118,6 +124,7 @@ def end_marked(name: str, value: str) -> int:
 
 
 def _group_alive(group: int) -> bool:
+    """Whether a group has a process that still runs. Zombies do not count: some containers never reap orphans."""
     import psutil
 
     for process in psutil.process_iter():

@@ -31,6 +31,7 @@ class Project:
         """The same checkout seen from a track."""
         return replace(self, track=track)
 
+    # cached_property writes into __dict__, past the `__setattr__` that freezes the dataclass.
     @cached_property
     def both(self) -> tuple[Project, ...]:
         """The checkout seen from each track: for what concerns every version."""

@@ -73,6 +73,7 @@ def all_runs(project: Project) -> list[Run]:
 
 
 def _load(path: Path) -> Run:
+    """A run's record, its JSON lists as the tuples that they were."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["uncommitted"] = tuple(content["uncommitted"])

@@ -133,6 +133,7 @@ def pointer_of(table: Path) -> Path:
 
 
 def _table_differs(root: Path, table: Path) -> bool:
+    """Whether a table that DVC keeps has other bytes than its pointer says."""
     place = root / pointer_of(table)
     if not place.is_file():
         return False
@@ -143,16 +144,17 @@ def _table_differs(root: Path, table: Path) -> bool:
 
 
 def snapshot(project: Project, key: str) -> str:
-    """Commit HEAD plus the taken changes through a temporary index, under a ref of ours; returns the commit."""
+    """Commit HEAD plus the changed inputs under a ref of ours, past HEAD and the index; returns the commit."""
     head = git(project.root, "rev-parse", "HEAD")
     tree = tree_with(project.root, INPUTS)
     commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"switchtender: inputs of {key}")
+    # On no branch: without a ref, git would in time collect the commit as garbage.
     git(project.root, "update-ref", SNAPSHOT_REF + key, commit)
     return commit
 
 
 def make_clone(project: Project, key: str, folder: Path) -> str:
-    """A shallow clone of the snapshot with DVC's cache shared; returns the snapshot's commit."""
+    """Check the snapshot out in a repository of its own that shares DVC's cache; returns the snapshot's commit."""
     commit = snapshot(project, key)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -204,8 +206,10 @@ def shared_dvc(project: Project, cache: Path) -> str:
 
 def record(project: Project, key: str, clone: Path) -> str:
     """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
+    # Data before the commit that names it: cut short in between, it leaves spare bytes, never a commit without them.
     dvc(project, clone, "push", "--quiet")
     git(clone, "add", "-A")
+    # A resumed run may have committed and pushed before: hence --allow-empty and --force.
     git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")
     git(clone, "push", "--quiet", "--force", str(project.root), f"HEAD:{RUN_REF}{key}")
     return git(clone, "rev-parse", "HEAD")

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.workspace.dvc_stages import StageFailed, TransientFailure, _trouble
+from flows.workspace.dvc_stages import StageFailed, TransientFailure, _failure
 from flows.workspace.lock import held
 from flows.workspace.processes import TIMED_OUT, run
 from pipeline.runtime.errors import HeldByAnotherRun, InputError
@@ -61,7 +61,7 @@ def test_output_and_exit_code_come_back(tmp_path: Path) -> None:
 def trouble(code: int, output: str) -> Exception:
     from flows.workspace.processes import Finished
 
-    return _trouble("train", Finished(code, output, 1.0), 60.0)
+    return _failure("train", Finished(code, output, 1.0), 60.0)
 
 
 @pytest.mark.parametrize(
