@@ -8,7 +8,7 @@ may not be chosen stands last in it.
 A cost that is not known is never taken for a low one: where costs are weighed, such a candidate stands behind every
 one of known cost; within a budget it never fits.
 
-One that is told to doubt also needs the standard error of each quality [n, c]; the others do not look at it.
+A DoubtPolicy also needs the standard error of each quality [n, c]; the others do not look at it.
 """
 
 from __future__ import annotations
