@@ -192,7 +192,7 @@ def _require_reason(reason: str) -> None:
 
 
 def _agreed(serving: InService, number: str) -> InService:
-    """Stop where the alias was moved behind our back, unless this very move sets it right."""
+    """Refuse where the alias was moved through MLflow, unless this move sets it right, and where the version serves."""
     if not serving.agrees and serving.version != number:
         raise VerificationFailed(
             f"the alias champion names version {serving.alias or '(none)'}, the promotion log says "

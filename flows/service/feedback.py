@@ -1,4 +1,4 @@
-"""What the service was told of its answers, beside what it had decided, for people who review labels."""
+"""Feedback on the service's answers, beside what it had decided, for people who review labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAIL_BYTES = 8_000_000
 
 
 def latest_hints(project: Project, dataset: DatasetCache) -> tuple[Hint, ...]:
-    """What the service was told lately, newest first, with the decision that it concerns where that is near."""
+    """The latest feedback, newest first, each with the decision that it concerns where that is near."""
     folder = project.var / "serving"
     said = list(_tail(folder / FEEDBACK))[-MOST_HINTS:]
     if not said:

@@ -113,7 +113,6 @@ def _require_unseen(review: LabelReview | None, prompt: str, decision: LabelDeci
 
 def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -> str:
     """The file's text with the decision as one more row, in the order of the file's own columns."""
-    # newline="" keeps the line ends of the rows that are there.
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
     values = {

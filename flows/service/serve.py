@@ -39,7 +39,7 @@ _WAITING_CONNECTIONS = 2048
 
 @dataclass(frozen=True)
 class StartupLines:
-    """What a person who starts the service hears: its address, what it serves, where the page is."""
+    """What is printed for whoever starts the service: its address, what it serves, where the page is."""
 
     listening: Callable[[str], None]
     serving: Callable[[ServedVersion], None]

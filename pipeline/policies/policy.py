@@ -8,7 +8,7 @@ may not be chosen stands last in it.
 A cost that is not known is never taken for a low one: where costs are weighed, such a candidate stands behind every
 one of known cost; within a budget it never fits.
 
-One that is told to doubt also needs the standard error of each quality [n, c]; the others do not look at it.
+A DoubtPolicy also needs the standard error of each quality [n, c]; the others do not look at it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,6 @@ class PairPolicy(_SingleChoice):
         tiers[:, [self.strong, self.weak]] = _FIRST
         worth = quality.astype(np.float64)
         calls = _quality_gap(worth, self.strong, self.weak) >= self.theta
-        # 1 and 0: of the two, whichever is called ranks first.
         worth[:, self.strong], worth[:, self.weak] = calls, ~calls
         return worth, tiers
 

@@ -1,4 +1,4 @@
-"""Progress of long work, told a step at a time."""
+"""Progress of long work, reported a step at a time."""
 
 from __future__ import annotations
 

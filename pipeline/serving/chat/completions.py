@@ -64,7 +64,7 @@ def chat_router(route: Route, upstreams: Upstreams, answered: Answered | None = 
     """The endpoint and the list of its models, with errors in OpenAI's form.
 
     `route(prompt, request_id)` decides, and logs the decision. `answered(request_id, candidate, tried)` is told when
-    an answer begins or none will come (candidate None), with those tried in vain. Both are called in a thread.
+    an answer begins or none will come (candidate None), with those that failed. Both are called in a thread.
 
     Raises:
         InputError: LiteLLM is not installed.

@@ -69,7 +69,7 @@ def require_library() -> None:
 
 @functools.cache
 def library() -> Any:
-    """LiteLLM, imported (seconds, the first time) and told to keep to itself: no network of its own, no log, no guess.
+    """LiteLLM, imported (seconds, the first time) and set to keep to itself: no network of its own, no log, no guess.
 
     Raises:
         InputError: it is not installed.

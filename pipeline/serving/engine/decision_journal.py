@@ -2,7 +2,7 @@
 
     decisions.jsonl   every decision: who was asked about, which scores, what was chosen, by which version
     feedback.jsonl    what came back, joined by request id and index
-    forwarded.jsonl   which candidate's upstream answered a chat, and which were tried in vain
+    forwarded.jsonl   which candidate's upstream answered a chat, and which failed before it
 
 One thread writes. A decision is answered only after its line is with the operating system, so that a killed process
 loses none; once a second what was written is forced to the disk. Each append is whole lines in one write, and

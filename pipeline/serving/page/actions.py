@@ -72,7 +72,7 @@ class LabelDecision:
 
 @dataclass(frozen=True)
 class Hint:
-    """What somebody told the service about an answer: not a label, but a place to look.
+    """Feedback that was sent on an answer: not a label, but a place to look.
 
     `right` are the agents said to be right, `chosen` what the service had chosen; `prompt` is the text where it was
     logged or is in the dataset, there as `row`.
@@ -97,7 +97,7 @@ def closed(gates: tuple[GateResult, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A registered version at a glance. `roles` are its aliases, `champion` by the promotion log.
+    """A registered version as the list shows it. `roles` are its aliases, `champion` by the promotion log.
 
     `interval` are the bounds of micro-F1 (95 %), None where its folder is not on this machine or cannot be read.
     """
@@ -176,7 +176,7 @@ class Actions(Protocol):
         """Write a decision down for the next night. Decisions of several people at once are all kept."""
 
     def hints(self) -> tuple[Hint, ...]:
-        """What the service was told lately, newest first."""
+        """The latest feedback, newest first."""
 
     def versions(self) -> tuple[VersionRow, ...]:
         """Every registered version, newest first."""

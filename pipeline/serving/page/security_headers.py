@@ -46,7 +46,7 @@ def same_origin(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    # A foreign page cannot set X-Forwarded-Host: the browser would ask first (CORS), and nothing here says yes.
+    # A foreign page cannot set X-Forwarded-Host: the browser would ask first (CORS), and that question is refused here.
     return bool(origin) and urlsplit(origin).netloc in (headers.get("host"), headers.get("x-forwarded-host"))
 
 

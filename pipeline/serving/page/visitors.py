@@ -49,6 +49,6 @@ class Visitors:
         return True
 
     def visitor(self, name: str | None, session: str | None) -> Visitor:
-        """The person behind a request; somebody unknown may nothing."""
+        """The person behind a request; an unknown one has no rights."""
         person = self._known.get(name or "") if self.keys.required else self.keys.holder(None)
         return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)
