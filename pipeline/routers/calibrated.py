@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import Reading
 from pipeline.learning.calibration import Calibration, fit_calibration
@@ -28,7 +28,7 @@ from pipeline.policies.selection import (
     require_grounds_to_doubt,
 )
 from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_costs, prices_of, tokens_in
-from pipeline.routers.base.protocol import KnowsUncertainty, Predictions, Scorer
+from pipeline.routers.base.protocol import CanExplain, CanJoin, Fitted, KnowsUncertainty, Predictions, Scorer
 from pipeline.routers.base.windowed_scores import errors_of, scores_of, strangers
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, listed
@@ -66,10 +66,6 @@ class CalibratedRouter:
         self.chosen_on: Facts = {}
         self.operating: Chosen | None = None
         self.calibration: Calibration | None = None
-        self.held_out: FloatMatrix | None = None
-        self.held_out_cost: Values | None = None
-        self.held_out_error: Values | None = None
-        self.quantised: Quantised | None = None
         self.prefixes: tuple[str, ...] = ()
         self.costs = CostModel.constant(())
         self.encoder = ""
@@ -84,8 +80,11 @@ class CalibratedRouter:
         """Whether the prices of a pool replace those of training; else a pool says only who may answer."""
         return self.costs.prices is not None
 
-    def fit(self, outcomes: Outcomes, folds: Indices) -> None:
+    def fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> Fitted:
         """Learn, calibrate and choose the policy's numbers.
+
+        `folds` gives each row's fold (0, 1, ...), or -1: never held out. `int8` makes an encoder's quantised form,
+        where it is to be measured what that would cost.
 
         Raises:
             InputError: a single prompt, from which nothing can be held out; a candidate without a price, where prices
@@ -101,32 +100,28 @@ class CalibratedRouter:
         tokens = tokens_in(outcomes.prompts)
         paid = self._paid(outcomes.candidates, self.prices)
         self.costs = fit_costs(tokens, outcomes, paid)
-        self.held_out_cost = cross_fit_costs(tokens, outcomes, folds, paid)
+        cost = cross_fit_costs(tokens, outcomes, folds, paid)
         self.prefixes = shared_prefixes(outcomes.prompts)
         outcomes = self._unprefixed(outcomes)
-        scores = self.scorer.cross_fit(outcomes, folds)
-        rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
+        found = self.scorer.cross_fit(outcomes, folds, int8)
+        rows = np.flatnonzero(~np.isnan(found.scores).any(axis=1))
         if outcomes.is_labels:
-            self.calibration = fit_calibration(scores[rows], outcomes.quality[rows], folds[rows])
-            self.held_out = np.full(scores.shape, np.nan, dtype=np.float32)
-            self.held_out[rows] = self.calibration.probabilities(scores[rows])
-            self.quantised = self._calibrated(self.scorer.quantised)
-        else:
-            self.held_out = np.clip(scores, 0.0, 1.0)
-            self.held_out_error = self.scorer.held_out_error if isinstance(self.scorer, KnowsUncertainty) else None
-            self.quantised = self._calibrated(self.scorer.quantised)
-        self._choose(outcomes, folds, rows)
+            self.calibration = fit_calibration(found.scores[rows], outcomes.quality[rows], folds[rows])
+        held_out = np.full(found.scores.shape, np.nan, dtype=np.float32)
+        held_out[rows] = self._expected(found.scores[rows])
+        both = found.quantised
+        quantised = Quantised(self._expected(both.fp32), self._expected(both.int8)) if both else None
+        fitted = Fitted(held_out, cost, None if outcomes.is_labels else found.error, quantised)
+        self._choose(outcomes, folds, rows, fitted)
         self.scorer.fit(outcomes)
+        return fitted
 
-    def _choose(self, outcomes: Outcomes, folds: Indices, rows: Indices) -> None:
+    def _choose(self, outcomes: Outcomes, folds: Indices, rows: Indices, fitted: Fitted) -> None:
         """The policy; and for graded outcomes with costs also the willingness at which it could operate."""
-        assert self.held_out is not None
-        assert self.held_out_cost is not None
-        error = self.held_out_error
         judged = HeldOut(
-            outcomes.candidates, self.held_out[rows].astype(np.float64), self.held_out_cost[rows],
+            outcomes.candidates, fitted.held_out[rows].astype(np.float64), fitted.cost[rows],
             outcomes.quality[rows].astype(np.float64), outcomes.cost[rows].astype(np.float64), folds[rows],
-            None if error is None else error[rows],
+            None if fitted.error is None else fitted.error[rows],
         )  # fmt: skip
         chosen = choose_policy(self.params, judged, outcomes.is_labels)
         self.policy, self.chosen_on = chosen.policy, chosen.chosen_on
@@ -144,8 +139,7 @@ class CalibratedRouter:
         Raises:
             InputError: the system needs a refit for that, or the candidates are not so; nothing has changed then.
         """
-        join: Callable[[Outcomes], None] | None = getattr(self.scorer, "join", None)
-        if join is None or self.calibration is not None:
+        if not isinstance(self.scorer, CanJoin) or self.calibration is not None:
             raise InputError(f"a {self.scorer.name} router cannot take in a candidate without a refit; fit it again")
         known = len(self._candidates)
         new = outcomes.candidates[known:]
@@ -155,9 +149,8 @@ class CalibratedRouter:
             )
         added = replace(outcomes, candidates=new, quality=outcomes.quality[:, known:], cost=outcomes.cost[:, known:])
         costs = self.costs.joined(fit_costs(tokens_in(outcomes.prompts), added, self._paid(new, prices)))
-        join(self._unprefixed(outcomes))
+        self.scorer.join(self._unprefixed(outcomes))
         self._candidates, self.costs = outcomes.candidates, costs
-        self.held_out = self.held_out_cost = self.held_out_error = self.quantised = None
 
     @staticmethod
     def _paid(candidates: Sequence[str], prices: Sequence[Priced]) -> Values | None:
@@ -195,13 +188,11 @@ class CalibratedRouter:
 
         Of a prompt too long for the encoder, what is said concerns its ends, which are read first.
         """
-        explain = getattr(self.scorer, "explain", None)
-        if explain is None:
+        if not isinstance(self.scorer, CanExplain):
             return None
         reading = self.read([prompt])
         vector = np.zeros(0, dtype=np.float32) if reading is None else reading.vectors[0]
-        found: dict[str, Any] = explain(self.followed([prompt])[0], vector).to_json()
-        return found
+        return self.scorer.explain(self.followed([prompt])[0], vector).to_json()
 
     def followed(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """What follows the beginnings that many train prompts share; only that tells them apart."""
@@ -243,15 +234,11 @@ class CalibratedRouter:
         for an agent, while a graded quality is the windows' mean.
         """
         scores = scores_of(self.scorer, prompts, reading, np.maximum if self.calibration else np.add)
-        return self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
+        return self._expected(scores)
 
-    def _calibrated(self, scores: Quantised | None) -> Quantised | None:
-        """What is expected of held-out rows in both precisions, by the calibration that serves both."""
-        if scores is None:
-            return None
-        if self.calibration is None:
-            return Quantised(np.clip(scores.fp32, 0.0, 1.0), np.clip(scores.int8, 0.0, 1.0))
-        return Quantised(self.calibration.probabilities(scores.fp32), self.calibration.probabilities(scores.int8))
+    def _expected(self, scores: FloatMatrix) -> FloatMatrix:
+        """Expected quality in 0..1 from scores: calibrated where the router learnt from labels, else as they are."""
+        return self.calibration.probabilities(scores) if self.calibration else np.clip(scores, 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
         """Write the router's folder: router.json and the scorer's own files."""

@@ -17,9 +17,9 @@ from safetensors.numpy import load_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.learning.linear_heads import apply_heads
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
@@ -53,12 +53,12 @@ class ClassifierScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         tokens = _tokens(self.params, outcomes)
         labels = np.nan_to_num(outcomes.quality, nan=0.5)
         pairs = parts(outcomes, folds)
         runs = [
-            self._run_fold(outcomes, labels, tokens, pair, f"fold {number}/{len(pairs)}")
+            self._run_fold(outcomes, labels, tokens, pair, f"fold {number}/{len(pairs)}", int8)
             for number, pair in enumerate(pairs, start=1)
         ]
         shared = min(len(run.losses) for run in runs)
@@ -69,11 +69,16 @@ class ClassifierScorer(Scorer):
         scores = np.full(labels.shape, np.nan, dtype=np.float32)
         for (_, held_out), run in zip(pairs, runs, strict=True):
             scores[held_out] = run.logits[best]
-        self.quantised = _joined(scores.shape, pairs, runs)
-        return scores
+        return CrossFitScores(scores, _joined(scores.shape, pairs, runs))
 
     def _run_fold(
-        self, outcomes: Outcomes, labels: FloatMatrix, tokens: list[list[int]], pair: tuple[Indices, Indices], name: str
+        self,
+        outcomes: Outcomes,
+        labels: FloatMatrix,
+        tokens: list[list[int]],
+        pair: tuple[Indices, Indices],
+        name: str,
+        int8: Int8 | None,
     ) -> Trained:
         from pipeline.routers.finetuning import HeldOut, finetune
 
@@ -83,7 +88,7 @@ class ClassifierScorer(Scorer):
         trained = finetune(
             prompts, labels[train], self.params, self.seed, held_out=held_out, progress=self._progress(name)
         )
-        return trained.also_in(self.int8, held_out) if self.int8 else trained
+        return trained.also_in(int8, held_out) if int8 else trained
 
     def fit(self, outcomes: Outcomes) -> None:
         from pipeline.routers.finetuning import finetune

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -16,8 +17,9 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
 from pipeline.data.stage_rows import read_rows
 from pipeline.metrics.multilabel import headline, macro_f1
+from pipeline.routers.base.protocol import CountsEpochs, Fitted
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.classifier import ClassifierScorer
+from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import new_router
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
@@ -28,7 +30,6 @@ from pipeline.runtime.track import AGENTS, Track
 if TYPE_CHECKING:
     from pipeline.encoders.sentence_encoder import Encoder
     from pipeline.encoders.windows import Reader
-from pipeline.routers.fitting import TrainParams
 
 NAME = "train"
 
@@ -51,16 +52,15 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
         prices = tuple(read_prices(PRICES_FILE).by_name.values()) if params.priced else ()
         router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar), params.policy, prices)
-        router.scorer.int8 = partial(_in_int8, threads=run.threads)
-        if isinstance(router.scorer, ClassifierScorer):
+        if isinstance(router.scorer, CountsEpochs):
             bar.reset(total=router.scorer.steps(outcomes, folds))
-        router.fit(outcomes, folds)
+        fitted = router.fit(outcomes, folds, int8=partial(_in_int8, threads=run.threads))
     router.save(out / "router")
-    write_table(_quantised_table(rows, router), out / "quantised.parquet")
-    write_table(_held_out_table(rows, router), out / "held_out.parquet")
+    write_table(_quantised_table(rows, router.candidates, fitted), out / "quantised.parquet")
+    write_table(_held_out_table(rows, router.candidates, fitted), out / "held_out.parquet")
     write_json(fingerprint(run.threads), out / "environment.json")
     write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN), track.stages / FATES.name)
-    return {**_summary(router, outcomes), "router_sha256": sha256_folder(out / "router")}
+    return {**_summary(router, outcomes, fitted), "router_sha256": sha256_folder(out / "router")}
 
 
 class _Advance:
@@ -80,37 +80,35 @@ def _in_int8(encoder: Encoder, threads: int) -> AbstractContextManager[Reader]:
     return quantised(encoder, threads)
 
 
-def _quantised_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:
+def _quantised_table(rows: pd.DataFrame, candidates: Sequence[str], fitted: Fitted) -> pd.DataFrame:
     """Held-out probabilities twice, by precision; the rows of one network a fold, in fp32 and in int8."""
-    columns = ["prompt_id", "agents", "precision", *router.candidates]
-    if router.quantised is None:
+    columns = ["prompt_id", "agents", "precision", *candidates]
+    if fitted.quantised is None:
         return pd.DataFrame({name: [] for name in columns})
     facts = rows[["prompt_id", "agents"]].reset_index(drop=True)
-    both = {"fp32": router.quantised.fp32, "int8": router.quantised.int8}
+    both = {"fp32": fitted.quantised.fp32, "int8": fitted.quantised.int8}
     tables = [
-        pd.concat([facts, pd.DataFrame(values, columns=list(router.candidates))], axis=1).assign(precision=which)
+        pd.concat([facts, pd.DataFrame(values, columns=list(candidates))], axis=1).assign(precision=which)
         for which, values in both.items()
     ]
     return pd.concat(tables)[columns].dropna(ignore_index=True)
 
 
-def _held_out_table(rows: pd.DataFrame, router: CalibratedRouter) -> pd.DataFrame:
-    held_out = pd.DataFrame(router.held_out, columns=list(router.candidates))
+def _held_out_table(rows: pd.DataFrame, candidates: Sequence[str], fitted: Fitted) -> pd.DataFrame:
+    held_out = pd.DataFrame(fitted.held_out, columns=list(candidates))
     return pd.concat([rows[["prompt_id", "agents"]].reset_index(drop=True), held_out], axis=1).dropna(ignore_index=True)
 
 
-def _summary(router: CalibratedRouter, outcomes: Outcomes) -> Summary:
-    if router.held_out is None:
-        raise RuntimeError("a fitted router has held-out probabilities")
-    real = np.flatnonzero(~np.isnan(router.held_out).any(axis=1))
-    cost = None if router.held_out_cost is None else router.held_out_cost[real]
-    error = None if router.held_out_error is None else router.held_out_error[real]
-    judged, chosen = outcomes.rows(real), router.policy.choose(router.held_out[real], cost, error=error)
+def _summary(router: CalibratedRouter, outcomes: Outcomes, fitted: Fitted) -> Summary:
+    real = np.flatnonzero(~np.isnan(fitted.held_out).any(axis=1))
+    error = None if fitted.error is None else fitted.error[real]
+    judged = outcomes.rows(real)
+    chosen = router.policy.choose(fitted.held_out[real], fitted.cost[real], error=error)
     scorer, first = router.scorer, headline(judged)
     facts: Summary = {
         "rows": len(outcomes),
         "candidates": len(outcomes.candidates),
-        "epochs": scorer.epochs if isinstance(scorer, ClassifierScorer) else 0,
+        "epochs": scorer.epochs if isinstance(scorer, CountsEpochs) else 0,
         f"cross_validated_{first.name}": first.statistic(first.truth, chosen),
     }
     if outcomes.is_labels:

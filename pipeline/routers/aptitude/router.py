@@ -14,13 +14,14 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.routers.aptitude.attention_reader import LeanReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
 from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
 from pipeline.routers.aptitude.training_set import Lesson, Reader
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.joining import joining_candidates
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
@@ -64,7 +65,6 @@ class AptitudeScorer(Scorer):
         self.params = params
         self.progress = progress
         self.scale = Scale()
-        self.held_out_error: Values | None = None
         self._is_labels = True
         self._features: Features | None = None
         self._test: AptitudeTest | None = None
@@ -85,7 +85,7 @@ class AptitudeScorer(Scorer):
         """What every candidate answered."""
         return self._capability
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         """Held-out scores; of the full variant, which takes long, on some rows of the first fold."""
         vectors = self.frozen.embed(outcomes.prompts)
         held_out = parts(outcomes, folds)
@@ -93,12 +93,12 @@ class AptitudeScorer(Scorer):
         logits = _spread(found, outcomes, vectors)
         self.scale = Scale() if outcomes.is_labels else fitted_scale(logits, outcomes.quality)
         self._is_labels = outcomes.is_labels
-        self.held_out_error = self.scale.error(logits, _spread_errors(found, outcomes, vectors))
-        if self.int8 is not None:
-            with self.int8(self.frozen.loaded()) as coarse:
-                again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
-            self.quantised = Quantised(self._of(logits), self._of(again))
-        return self._of(logits)
+        scores, error = self._of(logits), self.scale.error(logits, _spread_errors(found, outcomes, vectors))
+        if int8 is None:
+            return CrossFitScores(scores, error=error)
+        with int8(self.frozen.loaded()) as coarse:
+            again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
+        return CrossFitScores(scores, Quantised(scores, self._of(again)), error)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """All parts; for the full variant a few rows of the first."""
@@ -179,11 +179,8 @@ class AptitudeScorer(Scorer):
             InputError: the known candidates do not stand first, none is new, or a new one answered no item.
         """
         test = self._fitted()[1]
-        known = self.candidates
-        new = outcomes.candidates[len(known) :]
-        if outcomes.candidates[: len(known)] != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({', '.join(known)}), then new ones")
-        answers = test.answers(outcomes)[:, len(known) :]
+        new = joining_candidates(outcomes, self.candidates)
+        answers = test.answers(outcomes)[:, -len(new) :]
         for name, column in zip(new, answers.T, strict=True):
             if np.isnan(column).all():
                 raise InputError(

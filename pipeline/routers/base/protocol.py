@@ -1,23 +1,22 @@
-"""The one protocol behind which every routing system lives."""
+"""The one protocol behind which every routing system lives, and the abilities that some have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.encoders.windows import Embedding
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
     import pandas as pd
-
-from pipeline.encoders.quantised import Int8, Quantised
 
 
 @dataclass(frozen=True)
@@ -69,21 +68,32 @@ def gathered(parts: Sequence[tuple[Indices, Predictions]]) -> Predictions:
     )
 
 
-class Router(Protocol):
-    """Fits outcomes, predicts quality and cost, and lives in a folder of safetensors and JSON."""
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit expects of each row by folds that did not see it; NaN where no fold holds a row out.
 
-    @property
-    def candidates(self) -> tuple[str, ...]: ...
+    `held_out` is the quality, float32 [n, c], calibrated, in 0..1, `cost` float64 [n, c] in USD, `error` the standard
+    error of each quality, float64 [n, c], where the system tells one of graded outcomes; `quantised` is the quality in
+    both precisions, where int8 was asked for.
+    """
 
-    def fit(self, outcomes: Outcomes, folds: Indices) -> None:
-        """Learn from outcomes. `folds` gives each row's fold (0, 1, ...), or -1: never held out.
+    held_out: FloatMatrix
+    cost: Values
+    error: Values | None
+    quantised: Quantised | None
 
-        Calibration and thresholds come from predictions of held-out folds only.
-        """
 
-    def predict(self, prompts: Sequence[str]) -> Predictions: ...
+@dataclass(frozen=True)
+class CrossFitScores:
+    """Scores float32 [n, c] of each row from a fit that did not see its fold, NaN for rows of fold -1.
 
-    def save(self, folder: Path) -> None: ...
+    `error` float64 [n, c] is what those fits say of how far off each may be, where the system tells it; a policy that
+    doubts is chosen on that. `quantised` are scores in both precisions, where int8 was asked for.
+    """
+
+    scores: FloatMatrix
+    quantised: Quantised | None = None
+    error: Values | None = None
 
 
 class Scorer(Protocol):
@@ -92,19 +102,17 @@ class Scorer(Protocol):
     On labels a score is a logit; on graded outcomes it is an expected quality. `embedding` turns prompts to
     vectors, and may be exchanged for a faster one that gives the same; it is None for a system that needs none.
     `training_material` names every file of `save` that keeps something of training prompts; none for weights alone.
-    Where `int8` is given, which quantises an encoder, `cross_fit` leaves in `quantised` what that would cost.
+    What else a scorer may be able to do stands below, an ability a protocol.
     """
 
     name: ClassVar[str]
     training_material: ClassVar[tuple[TrainingMaterial, ...]]
     embedding: Embedding | None = None
-    int8: Int8 | None = None
-    quantised: Quantised | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
-        """Scores of each row from a fit that did not see its fold, NaN for rows of fold -1.
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+        """Scores of each row by folds. What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
 
-        What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
+        `int8` makes an encoder's quantised form, to measure what it would cost; nothing comes of it without an encoder.
         """
 
     def fit(self, outcomes: Outcomes) -> None: ...
@@ -117,23 +125,56 @@ class Scorer(Protocol):
     def load(self, folder: Path) -> None: ...
 
 
+class Explanation(Protocol):
+    """Why a prompt got its scores."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+
+
+@runtime_checkable
+class CanExplain(Protocol):
+    """It says why a prompt gets its scores."""
+
+    def explain(self, prompt: str, vector: FloatMatrix) -> Explanation:
+        """Of one prompt and its vector float32 [width]."""
+
+
+@runtime_checkable
+class CanJoin(Protocol):
+    """It takes in candidates from their outcomes alone, without a refit."""
+
+    def join(self, outcomes: Outcomes) -> None:
+        """Add candidates; nothing that is stored of another candidate changes.
+
+        `outcomes.candidates` are the known ones in their order, then the new ones.
+
+        Raises:
+            InputError: they are not, or a new one was never tried.
+        """
+
+
+@runtime_checkable
+class CountsEpochs(Protocol):
+    """It trains by steps, in epochs whose number `cross_fit` chooses."""
+
+    epochs: int
+
+    def steps(self, outcomes: Outcomes, folds: Indices) -> int:
+        """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
+
+
 @runtime_checkable
 class KnowsUncertainty(Protocol):
-    """An ability that a scorer of graded outcomes may have: it tells how far off each expected quality may be.
-
-    `cross_fit` leaves in `held_out_error` float64 [n, c] what the fold fits say of the rows that they hold out, NaN for
-    rows of fold -1; a policy that doubts is chosen on that.
-    """
-
-    held_out_error: Values | None
+    """Of graded outcomes it tells how far off each expected quality may be; so does its `cross_fit`."""
 
     def uncertainty(self, prompts: Sequence[str], vectors: FloatMatrix) -> Values:
         """The standard error of each quality that `scores` gives of the same arguments, float64 [n, c]."""
 
 
 @runtime_checkable
-class KnowsTasks(Protocol):
-    """An ability that a scorer may have: it tells a prompt that is like none that it learnt from."""
+class DetectsNewPrompts(Protocol):
+    """It tells a prompt that is like none that it learnt from."""
 
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts match no known task, bool [n]."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.encoders.windows import Reading
-from pipeline.routers.base.protocol import KnowsTasks, KnowsUncertainty, Scorer
+from pipeline.routers.base.protocol import DetectsNewPrompts, KnowsUncertainty, Scorer
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 from pipeline.runtime.errors import InputError
 
@@ -32,7 +32,7 @@ def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -
 
 def strangers(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> Binary | None:
     """Which prompts match no task, bool [n], long ones by their ends; None where the system cannot tell."""
-    if not isinstance(scorer, KnowsTasks):
+    if not isinstance(scorer, DetectsNewPrompts):
         return None
     return scorer.is_new(prompts, _views(prompts, None)[1] if reading is None else reading.vectors[reading.first])
 

@@ -11,9 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Int8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.baselines.prompt_effects import Decomposed
 from pipeline.runtime.arrays import FloatMatrix, Indices
@@ -40,7 +41,7 @@ class ClustersScorer(Scorer):
         self._levels = np.zeros((0, 0), dtype=np.float32)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
 
         def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
@@ -49,8 +50,8 @@ class ClustersScorer(Scorer):
             return lambda asked: self._of(levels[nearest_centre(asked, centres)])
 
         counts = [count for count in COUNTS if count * 5 <= len(outcomes)] or [1]
-        self.count, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, counts, fit)
-        return scores
+        self.count, scores, quantised = cross_fit_vectors(self.frozen, int8, outcomes, folds, counts, fit)
+        return CrossFitScores(scores, quantised)
 
     def fit(self, outcomes: Outcomes) -> None:
         vectors = self.frozen.embed(outcomes.prompts)

@@ -11,9 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.quantised import Int8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.baselines.prompt_effects import Decomposed
 from pipeline.runtime.arrays import FloatMatrix, Indices
@@ -48,7 +49,7 @@ class NeighboursScorer(Scorer):
         self._known = Decomposed.of(self._quality)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
 
         def fit(setting: Setting, vectors: FloatMatrix, part: Outcomes) -> Score:
@@ -57,8 +58,8 @@ class NeighboursScorer(Scorer):
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
         settings = [(count, sharpness) for count in counts for sharpness in SHARPNESS]
-        self.setting, scores, self.quantised = cross_fit_vectors(self.frozen, self.int8, outcomes, folds, settings, fit)
-        return scores
+        self.setting, scores, quantised = cross_fit_vectors(self.frozen, int8, outcomes, folds, settings, fit)
+        return CrossFitScores(scores, quantised)
 
     def fit(self, outcomes: Outcomes) -> None:
         self._vectors = self.frozen.embed(outcomes.prompts)

@@ -11,10 +11,11 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.quantised import Int8
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.tables import write_json
@@ -39,7 +40,7 @@ class LexicalScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
             vectorizer = new_vectorizer()
@@ -47,7 +48,7 @@ class LexicalScorer(Scorer):
             return apply_heads(vectorizer.transform(outcomes.rows(held_out).prompts), *heads)
 
         self.setting, scores = cross_fit(outcomes, folds, SETTINGS, fit_and_score)
-        return scores
+        return CrossFitScores(scores)
 
     def fit(self, outcomes: Outcomes) -> None:
         self._vectorizer = new_vectorizer()

@@ -13,11 +13,12 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import level_scores
 from pipeline.metrics.candidate_means import best_single
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.joining import joining_quality
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
@@ -28,7 +29,7 @@ from pipeline.routers.tags.tag_sources import Member
 from pipeline.routers.tags.tagging import Tagged, Tagging, fit_tagging
 from pipeline.routers.tags.training_memory import Memory
 from pipeline.runtime.arrays import FloatMatrix, Indices
-from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
@@ -68,7 +69,7 @@ class TagsScorer(Scorer):
         self._evidence: Evidence | None = None
         self._memory: Memory | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         tagged: dict[bytes, Tagged] = {}
@@ -85,11 +86,12 @@ class TagsScorer(Scorer):
 
         asked = vectors
         self.setting, scores = cross_fit(outcomes, folds, self.params.ties, fit_and_score)
-        if self.int8 is not None:
-            with self.int8(self.frozen.loaded()) as coarse:
-                asked = coarse.embed(outcomes.prompts)
-            self.quantised = Quantised(scores, cross_fit(outcomes, folds, (self.setting,), fit_and_score)[1])
-        return scores
+        if int8 is None:
+            return CrossFitScores(scores)
+        with int8(self.frozen.loaded()) as coarse:
+            asked = coarse.embed(outcomes.prompts)
+        again = cross_fit(outcomes, folds, (self.setting,), fit_and_score)[1]
+        return CrossFitScores(scores, Quantised(scores, again))
 
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
@@ -113,7 +115,7 @@ class TagsScorer(Scorer):
             InputError: the known candidates do not stand first, none is new, or a new one was never tried.
         """
         tagging, evidence, memory = self._fitted()
-        new = self._joining(outcomes)
+        new = joining_quality(outcomes, self.candidates)
         member, judge = self._recalled(outcomes, tagging, memory)
         here = outcomes.quality[:, evidence.reference.column].astype(np.float64)
         self._evidence = evidence.joined(new, np.where(np.isnan(here), judge, here), member)
@@ -178,18 +180,6 @@ class TagsScorer(Scorer):
     def _weighed(self, outcomes: Outcomes, tagging: Tagging, member: Member, tie: float) -> Evidence:
         variant = Variant(tie, self.params.evidence, self.params.total, self.params.votes)
         return Evidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
-
-    def _joining(self, outcomes: Outcomes) -> FloatMatrix:
-        """The new candidates' qualities, float32 [n, new]."""
-        known = self.candidates
-        names, new = outcomes.candidates[: len(known)], outcomes.candidates[len(known) :]
-        if names != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({listed(known)}), then new ones")
-        quality = outcomes.quality[:, len(known) :]
-        untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
-        if untried:
-            raise InputError(f"the candidate '{untried[0]}' was tried on no prompt; add rows with its quality")
-        return quality
 
     def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: Memory) -> tuple[Member, np.ndarray]:
         """Tags and the reference's quality, from memory where a prompt is known; the others are read now."""

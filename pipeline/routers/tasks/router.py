@@ -14,9 +14,10 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import make_folds, parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Quantised
+from pipeline.encoders.quantised import Int8, Quantised
 from pipeline.learning.linear_heads import level_scores
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.joining import joining_quality
+from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
 from pipeline.routers.tasks.drift import Drift, drift_of
@@ -27,7 +28,7 @@ from pipeline.routers.tasks.shrunken_means import Prior
 from pipeline.routers.tasks.task_summary import Evidence, PromptMap, TaskEvidence
 from pipeline.routers.text.prompt_features import Features
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
-from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
@@ -61,12 +62,11 @@ class TasksScorer(Scorer):
         self.candidates: tuple[str, ...] = ()
         self.discovery = Discovery(quality_per_usd=quality_per_usd)
         self.mixing = Mixing()
-        self.held_out_error: Values | None = None
         self._is_labels = True
         self._model: TaskModel | None = None
         self._evidence: Evidence | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices) -> FloatMatrix:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented
@@ -83,13 +83,13 @@ class TasksScorer(Scorer):
         else:
             self._choose_mixing(outcomes.rows(sample), vectors[sample])
         scores = self._of(gathered_estimates(held_out, self.mixing, outcomes.quality.shape))
-        self.held_out_error = gathered_errors(held_out, self.mixing, outcomes.quality.shape)
-        if self.int8 is not None:
-            with self.int8(self.frozen.loaded()) as coarse:
-                again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
-            values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
-            self.quantised = Quantised(scores, self._of(values))
-        return scores
+        error = gathered_errors(held_out, self.mixing, outcomes.quality.shape)
+        if int8 is None:
+            return CrossFitScores(scores, error=error)
+        with int8(self.frozen.loaded()) as coarse:
+            again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
+        values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
+        return CrossFitScores(scores, Quantised(scores, self._of(values)), error)
 
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
@@ -147,7 +147,7 @@ class TasksScorer(Scorer):
             InputError: the known candidates do not stand first, none is new, or a new one was never tried.
         """
         model, evidence = self._fitted()
-        quality = self._joining(outcomes)
+        quality = joining_quality(outcomes, self.candidates)
         vectors = self._embed(outcomes.prompts)
         belongs = model.assignment.of(model.features.of(outcomes.prompts, vectors))
         self._model = model.joined(quality, belongs, self.discovery)
@@ -191,18 +191,6 @@ class TasksScorer(Scorer):
         inside, known = outcomes.rows(some), vectors[some]
         models = self._models(inside, known, make_folds(inside.quality, _FOLDS, self.seed))
         self.mixing = chosen_mixing(_estimates(models, inside.prompts, known), inside)
-
-    def _joining(self, outcomes: Outcomes) -> FloatMatrix:
-        """The new candidates' qualities, float32 [n, new]."""
-        known = self.candidates
-        new = outcomes.candidates[len(known) :]
-        if outcomes.candidates[: len(known)] != known or not new:
-            raise InputError(f"a joining table names the known candidates first ({listed(known)}), then new ones")
-        quality = outcomes.quality[:, len(known) :]
-        untried = [name for name, column in zip(new, quality.T, strict=True) if np.isnan(column).all()]
-        if untried:
-            raise InputError(f"the candidate '{untried[0]}' was tried on no prompt; add rows with its quality")
-        return quality
 
     def _of(self, quality: Values) -> FloatMatrix:
         return level_scores(quality, LEAST) if self._is_labels else quality.astype(np.float32)

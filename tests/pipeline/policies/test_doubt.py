@@ -153,7 +153,7 @@ def test_a_system_without_uncertainty_is_refused_before_anything_is_learnt() -> 
     router = CalibratedRouter(LexicalScorer(), PolicyParams(doubt=1.0))
     with pytest.raises(InputError, match=r"^policy.doubt: a tfidf router knows no uncertainty; leave it out$"):
         router.fit(graded(), make_folds(graded().quality, 3, 0))
-    assert router.held_out is None
+    assert router.candidates == ()
 
 
 def test_a_table_that_leaves_nothing_to_doubt_is_refused_before_anything_is_learnt(tiny_encoder: Path) -> None:
@@ -163,7 +163,8 @@ def test_a_table_that_leaves_nothing_to_doubt_is_refused_before_anything_is_lear
         scorer = TasksScorer(FrozenEmbedding(str(tiny_encoder), 32), 0)
         with pytest.raises(InputError, match=message):
             CalibratedRouter(scorer, PolicyParams(doubt=1.0)).fit(outcomes, make_folds(outcomes.quality, 3, 0))
-        assert scorer.held_out_error is None
+        with pytest.raises(InputError, match="not fitted"):
+            scorer.tasks()
 
 
 @pytest.mark.parametrize("kind", ["subset", "pair"])

@@ -20,7 +20,7 @@ from pipeline.data.prices import Priced
 from pipeline.evaluation.scoring import score
 from pipeline.policies.policy import BestPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
 from pipeline.routers.base.cost_model import tokens_in
-from pipeline.routers.base.protocol import Scorer, gathered
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.fitting import crossvalidate, fit_router
@@ -186,8 +186,8 @@ class Planted(Scorer):
     name: ClassVar[str] = "planted"
     joined = 0
 
-    def cross_fit(self, outcomes: Outcomes, folds: Any) -> FloatMatrix:
-        return self.scores(outcomes.prompts, np.zeros((0, 0), np.float32))
+    def cross_fit(self, outcomes: Outcomes, folds: Any, int8: Any = None) -> CrossFitScores:
+        return CrossFitScores(self.scores(outcomes.prompts, np.zeros((0, 0), np.float32)))
 
     def fit(self, outcomes: Outcomes) -> None:
         self.seen = outcomes

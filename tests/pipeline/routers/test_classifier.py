@@ -162,7 +162,7 @@ def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, mon
 
     monkeypatch.setattr(finetuning, "finetune", planted)
     scorer = ClassifierScorer(_params(tiny_encoder), seed=7)
-    scores = scorer.cross_fit(outcomes, folds)
+    scores = scorer.cross_fit(outcomes, folds).scores
     assert scorer.curve == pytest.approx([0.5, (10 * 0.1 + 15 * 0.6) / 25, (10 * 0.6 + 15 * 0.2) / 25])
     assert scorer.epochs == 3
     assert (scores == 2.0).all()

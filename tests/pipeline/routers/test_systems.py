@@ -151,12 +151,12 @@ def test_a_held_out_score_does_not_depend_on_the_rows_own_label(system: str, par
     outcomes = _labels()
     folds = make_folds(outcomes.quality, 3, seed=1)
     first = new_router(system, params, 1)
-    before = first.scorer.cross_fit(outcomes, folds)
+    before = first.scorer.cross_fit(outcomes, folds).scores
     for row in range(len(outcomes)):
         quality = outcomes.quality.copy()
         quality[row, 0] = 1 - quality[row, 0]
         second = new_router(system, params, 1)
-        after = second.scorer.cross_fit(replace(outcomes, quality=quality), folds)
+        after = second.scorer.cross_fit(replace(outcomes, quality=quality), folds).scores
         if _tuned(second) == _tuned(first):  # else every label, this one too, has had a say in the setting
             break
     assert before[row].tobytes() == after[row].tobytes()

@@ -73,9 +73,8 @@ def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(syste
     folds = np.arange(len(outcomes)) % 2
     folds[:2] = -1
     router = new_router(system, params, seed=7)
-    router.scorer.int8 = lambda encoder: quantised(encoder, 1)
-    router.fit(outcomes, folds)
-    measured = router.quantised
+    fitted = router.fit(outcomes, folds, int8=lambda encoder: quantised(encoder, 1))
+    measured = fitted.quantised
     assert measured is not None
     assert np.isnan(measured.fp32[:2]).all()
     assert np.isnan(measured.int8[:2]).all()
@@ -83,8 +82,7 @@ def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(syste
     assert difference < 0.3
     assert difference > 0 or system == "clusters"  # a vector that moves a little mostly stays in its cluster
     if isinstance(router.scorer, LinearScorer | NeighboursScorer):
-        assert router.held_out is not None
-        assert measured.fp32[2:].tobytes() == router.held_out[2:].tobytes()
+        assert measured.fp32[2:].tobytes() == fitted.held_out[2:].tobytes()
 
 
 def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
