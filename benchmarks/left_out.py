@@ -21,7 +21,7 @@ from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.tasks.assignment import Assignment
+from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 WITHOUT, JOINED, TRAINED, NEIGHBOURS, TASKS = "without it", "joined", "trained with it", "knn", "task means"
@@ -124,7 +124,7 @@ def plain_rows(
     features = scorer.features_of(router.followed(test.prompts))
     learnt = scorer.features_of(router.followed(train.prompts))
     task = nearest_task(scorer.test, learnt)
-    assignment = Assignment.fit(learnt, task, len(scorer.test.share), scorer.seed)
+    assignment = TaskClassifier.fit(learnt, task, len(scorer.test.share), scorer.seed)
     made = {
         NEIGHBOURS: neighbours(scorer.test, scorer.capability.answers, features),
         TASKS: assignment.of(features) @ accuracy(scorer.test, scorer.capability.answers).mean,

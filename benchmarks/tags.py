@@ -25,7 +25,7 @@ from tqdm import tqdm
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
 from pipeline.evaluation.outcome_report import ROUTER, outcome_report
 from pipeline.evaluation.recommendation import parts_of
@@ -76,7 +76,7 @@ class KeptEmbedding(RememberedEmbedding):
         reading = self.read(prompts)
         return reading.vectors[reading.first]
 
-    def read(self, prompts: Sequence[str]) -> Reading:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         return super().read(list(prompts))
 
     def keep(self, path: Path) -> None:

@@ -80,8 +80,8 @@ def _write_head(model: Path, path: Path) -> None:
 
 def _exported(model: Path, folder: Path, precision: str, max_tokens: int) -> Path:
     from pipeline.encoders.onnx_export import export
-    from pipeline.encoders.sentence_encoder import Encoder
+    from pipeline.encoders.sentence_encoder import SentenceEncoder
 
     shutil.copytree(model, folder)
-    export(Encoder.load(str(folder / ENCODER), max_tokens), folder / ENGINE, precision)
+    export(SentenceEncoder.load(str(folder / ENCODER), max_tokens), folder / ENGINE, precision)
     return folder

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
-    from pipeline.encoders.sentence_encoder import Encoder
+    from pipeline.encoders.sentence_encoder import SentenceEncoder
 
 SETTINGS = "embedding.json"
 
@@ -29,18 +29,18 @@ class FrozenEmbedding:
         self.encoder = encoder
         self.max_tokens = max_tokens
         self._known: dict[str, FloatMatrix] = {}
-        self._loaded: Encoder | None = None
+        self._loaded: SentenceEncoder | None = None
 
-    def loaded(self) -> Encoder:
+    def loaded(self) -> SentenceEncoder:
         """The encoder itself.
 
         Raises:
             InputError: the encoder cannot be loaded.
         """
-        from pipeline.encoders.sentence_encoder import Encoder
+        from pipeline.encoders.sentence_encoder import SentenceEncoder
 
         if self._loaded is None:
-            self._loaded = Encoder.load(self.encoder, self.max_tokens)
+            self._loaded = SentenceEncoder.load(self.encoder, self.max_tokens)
         return self._loaded
 
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
@@ -54,7 +54,7 @@ class FrozenEmbedding:
             self._known.update(zip(new, self.loaded().embed(new), strict=True))
         return np.stack([self._known[text] for text in prompts])
 
-    def read(self, prompts: Sequence[str]) -> Reading:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         return self.loaded().read(prompts)
 
     def save(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
-from pipeline.encoders.windows import Reader, Room, Tokens
+from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.tables import read_json
@@ -33,7 +33,7 @@ def runtime() -> Any:
     return onnxruntime
 
 
-class OnnxEncoder(Reader):
+class OnnxEncoder(TextEncoder):
     """Unit vectors of an exported encoder. Several threads may ask at once.
 
     Law: a prompt's vector does not depend on its neighbours. Dynamic int8 takes one scale for all that is in a
@@ -45,7 +45,7 @@ class OnnxEncoder(Reader):
         self.tokenizer = tokenizer
         self.precision = precision
         self.width = int(session.get_outputs()[0].shape[-1])
-        self.room = Room.measured(max_tokens, *self.ids(["", "a"]))
+        self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self._pool: ThreadPoolExecutor | None = None
 
     @classmethod

@@ -18,7 +18,7 @@ import torch
 
 from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
-from pipeline.encoders.sentence_encoder import Encoder
+from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.tables import write_json
 
@@ -44,7 +44,7 @@ class _Pooled(torch.nn.Module):
         return torch.nn.functional.normalize(mean, dim=-1)
 
 
-def export(encoder: Encoder, folder: Path, precision: str) -> None:
+def export(encoder: SentenceEncoder, folder: Path, precision: str) -> None:
     """Write an encoder's `engine` folder in one precision, `int8` or `fp32`.
 
     Raises:
@@ -69,14 +69,14 @@ def export(encoder: Encoder, folder: Path, precision: str) -> None:
 
 
 @contextmanager
-def quantised(encoder: Encoder, threads: int) -> Iterator[OnnxEncoder]:
+def quantised(encoder: SentenceEncoder, threads: int) -> Iterator[OnnxEncoder]:
     """The int8 form of an encoder, for as long as it is looked at."""
     with tempfile.TemporaryDirectory() as place:
         export(encoder, Path(place), INT8)
         yield OnnxEncoder.load(Path(place), threads)
 
 
-def require_parity(encoder: Encoder, exported: OnnxEncoder, prompts: Sequence[str]) -> float:
+def require_parity(encoder: SentenceEncoder, exported: OnnxEncoder, prompts: Sequence[str]) -> float:
     """The largest difference of a coordinate between torch and an fp32 graph.
 
     Raises:
@@ -93,7 +93,7 @@ def require_parity(encoder: Encoder, exported: OnnxEncoder, prompts: Sequence[st
     return difference
 
 
-def _export_graph(encoder: Encoder, path: Path, masked: bool) -> None:
+def _export_graph(encoder: SentenceEncoder, path: Path, masked: bool) -> None:
     length = min(9, encoder.room.tokens)
     ids = torch.ones((2 if masked else 1, length), dtype=torch.int64)
     arguments = (ids, torch.ones_like(ids)) if masked else (ids,)

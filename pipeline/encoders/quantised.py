@@ -7,17 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.encoders.windows import Reader
+from pipeline.encoders.windows import TextEncoder
 from pipeline.runtime.arrays import FloatMatrix
 
 if TYPE_CHECKING:
-    from pipeline.encoders.sentence_encoder import Encoder
+    from pipeline.encoders.sentence_encoder import SentenceEncoder
 
-Int8 = Callable[["Encoder"], AbstractContextManager[Reader]]
+MakeInt8 = Callable[["SentenceEncoder"], AbstractContextManager[TextEncoder]]
 
 
 @dataclass(frozen=True)
-class Quantised:
+class QuantisedScores:
     """Held-out scores float32 [n, c] of the same fold fits twice: by the encoder in fp32, and in int8."""
 
     fp32: FloatMatrix

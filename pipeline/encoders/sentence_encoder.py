@@ -13,7 +13,7 @@ import torch
 
 from pipeline.encoders.encoder_files import SETTING
 from pipeline.encoders.encoder_files import locate as locate
-from pipeline.encoders.windows import Reader, Room, Tokens
+from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 _BATCH = 32
 
 
-class Encoder(Reader):
+class SentenceEncoder(TextEncoder):
     """A transformer with its tokenizer, in torch; a prompt's vector is the mean of its tokens (mean pooling)."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.room = Room.measured(max_tokens, *self.ids(["", "a"]))
+        self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self.width = int(model.config.hidden_size)
 
     @classmethod
-    def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> Encoder:
+    def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> SentenceEncoder:
         """Load by name or path; `overrides` go to the model's configuration (dropout rates, say).
 
         `setting` is what an error names.

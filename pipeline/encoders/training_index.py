@@ -20,7 +20,7 @@ from pipeline.runtime.errors import VerificationFailed
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class TrainingNeighbour:
     """A training prompt near the one asked: its id leads back to a row, `agents` is the label it taught."""
 
     prompt_id: str
@@ -29,14 +29,14 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class TrainingRows:
+class TrainingIndex:
     """Unit vectors float32 [n, width], and each row's prompt id and label."""
 
     vectors: FloatMatrix
     prompt_ids: tuple[str, ...]
     agents: tuple[tuple[str, ...], ...]
 
-    def nearest(self, vector: FloatMatrix, count: int) -> tuple[Neighbour, ...]:
+    def nearest(self, vector: FloatMatrix, count: int) -> tuple[TrainingNeighbour, ...]:
         """The rows of highest cosine to a unit vector float32 [width], nearest first; ties by row order."""
         cosine = self.vectors @ vector
         count = min(count, len(cosine))
@@ -45,7 +45,8 @@ class TrainingRows:
         near = np.argpartition(-cosine, count - 1)[:count]
         near = near[np.lexsort((near, -cosine[near]))]
         return tuple(
-            Neighbour(self.prompt_ids[row], self.agents[row], round(min(1.0, float(cosine[row])), 4)) for row in near
+            TrainingNeighbour(self.prompt_ids[row], self.agents[row], round(min(1.0, float(cosine[row])), 4))
+            for row in near
         )
 
     def save(self, folder: Path) -> None:
@@ -54,7 +55,7 @@ class TrainingRows:
         save_file({"vectors": np.ascontiguousarray(self.vectors)}, folder / TRAINING_ROWS, metadata={"rows": rows})
 
     @classmethod
-    def load(cls, folder: Path) -> TrainingRows | None:
+    def load(cls, folder: Path) -> TrainingIndex | None:
         """What `save` wrote; None where a version has no such file.
 
         Raises:
@@ -71,7 +72,9 @@ class TrainingRows:
             raise VerificationFailed(f"{path} is damaged ({error}); restore it") from error
 
 
-def rows_of(vectors: FloatMatrix, prompt_ids: Sequence[str], agents: Sequence[tuple[str, ...]]) -> TrainingRows:
+def training_index_of(
+    vectors: FloatMatrix, prompt_ids: Sequence[str], agents: Sequence[tuple[str, ...]]
+) -> TrainingIndex:
     """Training rows, normalised again in case a reading was not of unit length."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return TrainingRows(np.asarray(vectors / length, dtype=np.float32), tuple(prompt_ids), tuple(agents))
+    return TrainingIndex(np.asarray(vectors / length, dtype=np.float32), tuple(prompt_ids), tuple(agents))

@@ -25,12 +25,12 @@ class Embedding(Protocol):
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
         """float32 [n, width]: each prompt whole, or as its two ends."""
 
-    def read(self, prompts: Sequence[str]) -> Reading:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         """Each prompt whole, or as its two ends and its windows."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class EncodedPrompts:
     """m unit vectors float32 [m, width] of n prompts, one or several a prompt, in the prompts' order.
 
     `first` is int64 [n]: the row of each prompt's first vector, which shows it whole or as its two ends; those of
@@ -66,7 +66,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Room:
+class ContextWindow:
     """How much an encoder reads at once, and how many special tokens stand before and after a prompt's own."""
 
     tokens: int
@@ -74,7 +74,7 @@ class Room:
     after: int
 
     @classmethod
-    def measured(cls, tokens: int, empty: Tokens, letter: Tokens) -> Room:
+    def measured(cls, tokens: int, empty: Tokens, letter: Tokens) -> ContextWindow:
         """From the ids of an empty prompt and of one of one letter: what they share at the front stands before."""
         before = next((i for i, (a, b) in enumerate(zip(empty, letter, strict=False)) if a != b), len(empty))
         return cls(tokens, before, len(empty) - before)
@@ -99,10 +99,10 @@ class Room:
             yield head + body[start : start + width] + tail
 
 
-class Reader:
+class TextEncoder:
     """What every encoder shares: from token ids to readings. A subclass tokenizes and computes vectors."""
 
-    room: Room
+    room: ContextWindow
 
     def ids(self, prompts: Sequence[str]) -> list[Tokens]:
         """All token ids of each prompt, special tokens included."""
@@ -119,11 +119,11 @@ class Reader:
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
         return self.vectors(self.tokenize(prompts))
 
-    def read(self, prompts: Sequence[str]) -> Reading:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         every = self.ids(prompts)
         views = [list(self.room.views(ids)) for ids in every]
         counts = np.array([len(parts) for parts in views], dtype=np.int64)
-        return Reading(
+        return EncodedPrompts(
             self.vectors([part for parts in views for part in parts]),
             np.cumsum(counts) - counts,
             np.array([len(ids) for ids in every], dtype=np.int64),

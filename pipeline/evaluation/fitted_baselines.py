@@ -10,19 +10,19 @@ import numpy as np
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.reference_strategies import Part
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.clusters import ClustersScorer
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.linear import LinearScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.progress import Progress
 
 LEARNT: dict[str, Callable[[FrozenEmbedding, int], Scorer]] = {
-    "knn": lambda embedding, seed: NeighboursScorer(embedding),
+    "knn": lambda embedding, seed: KnnScorer(embedding),
     "linear": lambda embedding, seed: LinearScorer(embedding),
     "clusters": ClustersScorer,
 }
@@ -36,7 +36,7 @@ class RememberedEmbedding(FrozenEmbedding):
         super().__init__(encoder, max_tokens)
         self._readings: dict[str, tuple[FloatMatrix, int]] = {}
 
-    def read(self, prompts: Sequence[str]) -> Reading:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         new = list(dict.fromkeys(text for text in prompts if text not in self._readings))
         if new:
             reading = super().read(new)
@@ -45,7 +45,7 @@ class RememberedEmbedding(FrozenEmbedding):
         vectors = [self._readings[text][0] for text in prompts]
         counts = np.array([len(parts) for parts in vectors], dtype=np.int64)
         tokens = np.array([self._readings[text][1] for text in prompts], dtype=np.int64)
-        return Reading(np.concatenate(vectors), np.cumsum(counts) - counts, tokens)
+        return EncodedPrompts(np.concatenate(vectors), np.cumsum(counts) - counts, tokens)
 
 
 def learnt_predictions(

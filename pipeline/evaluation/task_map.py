@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.evaluation.plots import new_figure, save
-from pipeline.routers.tasks.task_summary import PromptMap, TaskEvidence
+from pipeline.routers.tasks.task_summary import PromptMap, TaskSummary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def colour_of(place: int) -> str:
     return _LOUD[place] if place < len(_LOUD) else _QUIET
 
 
-def dots_of(tasks: Sequence[TaskEvidence], prompts: PromptMap) -> list[Dot]:
+def dots_of(tasks: Sequence[TaskSummary], prompts: PromptMap) -> list[Dot]:
     """Where each prompt is drawn; tasks in the order of `tasks`."""
     step = -(-len(prompts.prompt_ids) // MOST_DOTS)
     place = {task.task: (order, task) for order, task in enumerate(tasks)}
@@ -58,12 +58,12 @@ def dots_of(tasks: Sequence[TaskEvidence], prompts: PromptMap) -> list[Dot]:
     return dots
 
 
-def draw_task_map(tasks: Sequence[TaskEvidence], prompts: PromptMap, path: Path) -> None:
+def draw_task_map(tasks: Sequence[TaskSummary], prompts: PromptMap, path: Path) -> None:
     """The map as a PNG, the largest tasks named by their first phrase and their best candidate."""
     save(path, lambda: _figure(tasks, prompts))
 
 
-def _figure(tasks: Sequence[TaskEvidence], prompts: PromptMap) -> Figure:
+def _figure(tasks: Sequence[TaskSummary], prompts: PromptMap) -> Figure:
     figure, (axes,) = new_figure(5.2)
     for order, task in reversed(list(enumerate(tasks))):
         inside = prompts.task == task.task

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import held_out_loss
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
@@ -46,12 +46,12 @@ FitVectors = Callable[[T, FloatMatrix, Outcomes], Score]
 
 def cross_fit_vectors(
     embedding: FrozenEmbedding,
-    int8: Int8 | None,
+    int8: MakeInt8 | None,
     outcomes: Outcomes,
     folds: Indices,
     settings: Sequence[T],
     fit: FitVectors[T],
-) -> tuple[T, FloatMatrix, Quantised | None]:
+) -> tuple[T, FloatMatrix, QuantisedScores | None]:
     """`cross_fit` on the prompts' vectors; `fit(setting, vectors, outcomes)` learns from one part.
 
     Where `int8` is given, the best setting is scored once more with the held-out rows' vectors in int8; what is
@@ -67,4 +67,4 @@ def cross_fit_vectors(
         return best, scores, None
     with int8(embedding.loaded()) as coarse:
         again = partial(fit_and_score, coarse.embed(outcomes.prompts))
-    return best, scores, Quantised(scores, cross_fit(outcomes, folds, (best,), again)[1])
+    return best, scores, QuantisedScores(scores, cross_fit(outcomes, folds, (best,), again)[1])

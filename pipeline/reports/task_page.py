@@ -10,15 +10,15 @@ from pathlib import Path
 
 from pipeline.evaluation.task_map import HIGH, WIDE, colour_of, dots_of
 from pipeline.reports.night_report import page_environment
-from pipeline.routers.tasks.drift import Drift
-from pipeline.routers.tasks.task_summary import PromptMap, TaskEvidence
+from pipeline.routers.tasks.drift import TaskDrift
+from pipeline.routers.tasks.task_summary import PromptMap, TaskSummary
 from pipeline.runtime.tables import write_text
 
 TEMPLATE = "task_page.html.j2"
 
 
 def build_task_page(
-    tasks: Sequence[TaskEvidence], prompts: PromptMap, title: str, path: Path, drift: Drift | None = None
+    tasks: Sequence[TaskSummary], prompts: PromptMap, title: str, path: Path, drift: TaskDrift | None = None
 ) -> None:
     """Write the page whole; `drift` are the prompts of a table that match no task.
 

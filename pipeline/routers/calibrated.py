@@ -14,9 +14,9 @@ from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.learning.calibration import Calibration, fit_calibration
 from pipeline.policies.policy import AUTO, BestPolicy, DoubtPolicy, Policy, PolicyParams, policy_from_json
 from pipeline.policies.selection import (
@@ -29,7 +29,7 @@ from pipeline.policies.selection import (
 )
 from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_costs, prices_of, tokens_in
 from pipeline.routers.base.protocol import CanExplain, CanJoin, Fitted, KnowsUncertainty, Predictions, Scorer
-from pipeline.routers.base.windowed_scores import errors_of, scores_of, strangers
+from pipeline.routers.base.windowed_scores import errors_of, out_of_distribution, scores_of
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import write_json
@@ -40,7 +40,7 @@ OWN_ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
-class Terms:
+class AnswerTerms:
     """On what terms n prompts can be answered: expected cost float64 [n, c] in USD, NaN where unknown, and who may.
 
     `allowed` is bool [n, c]; None where no pool bars anybody.
@@ -80,7 +80,7 @@ class CalibratedRouter:
         """Whether the prices of a pool replace those of training; else a pool says only who may answer."""
         return self.costs.prices is not None
 
-    def fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> Fitted:
+    def fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> Fitted:
         """Learn, calibrate and choose the policy's numbers.
 
         `folds` gives each row's fold (0, 1, ...), or -1: never held out. `int8` makes an encoder's quantised form,
@@ -110,7 +110,7 @@ class CalibratedRouter:
         held_out = np.full(found.scores.shape, np.nan, dtype=np.float32)
         held_out[rows] = self._expected(found.scores[rows])
         both = found.quantised
-        quantised = Quantised(self._expected(both.fp32), self._expected(both.int8)) if both else None
+        quantised = QuantisedScores(self._expected(both.fp32), self._expected(both.int8)) if both else None
         fitted = Fitted(held_out, cost, None if outcomes.is_labels else found.error, quantised)
         self._choose(outcomes, folds, rows, fitted)
         self.scorer.fit(outcomes)
@@ -175,13 +175,13 @@ class CalibratedRouter:
             return Predictions(self._candidates, empty, empty.astype(np.float64), empty.astype(np.bool_))
         return self.judge(prompts, self.read(prompts), self.terms(prompts, pool, labels))
 
-    def read(self, prompts: Sequence[str]) -> Reading | None:
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts | None:
         """The prompts' vectors, or None where the system needs none."""
         return self.scorer.embedding.read(self.followed(prompts)) if self.scorer.embedding else None
 
-    def is_new(self, prompts: Sequence[str], reading: Reading | None) -> Binary | None:
+    def is_new(self, prompts: Sequence[str], reading: EncodedPrompts | None) -> Binary | None:
         """Which prompts match no task that was learnt, bool [n]; None where the system cannot tell."""
-        return strangers(self.scorer, self.followed(prompts), reading)
+        return out_of_distribution(self.scorer, self.followed(prompts), reading)
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
         """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.
@@ -206,7 +206,7 @@ class CalibratedRouter:
         prompts: Sequence[str],
         pool: Sequence[PoolCandidate] | None = None,
         labels: Sequence[Collection[str]] | None = None,
-    ) -> Terms:
+    ) -> AnswerTerms:
         """Expected costs, and who may answer. No encoder is asked. Arguments and errors as for `predict`."""
         tokens = tokens_in(prompts)
         if pool is None:
@@ -214,12 +214,14 @@ class CalibratedRouter:
                 raise InputError(
                     "labels need a pool that says what may not be sent to whom; name a pool.yaml with --pool"
                 )
-            return Terms(self.costs.usd(tokens))
+            return AnswerTerms(self.costs.usd(tokens))
         entries = offered(pool, self._candidates)
         allowed = eligible_matrix(entries, tokens, labels or [()] * len(prompts), self.costs.lengths(tokens))
-        return Terms(self.costs.usd(tokens, prices_of(entries)), allowed)
+        return AnswerTerms(self.costs.usd(tokens, prices_of(entries)), allowed)
 
-    def judge(self, prompts: Sequence[str], reading: Reading | None, terms: Terms | None = None) -> Predictions:
+    def judge(
+        self, prompts: Sequence[str], reading: EncodedPrompts | None, terms: AnswerTerms | None = None
+    ) -> Predictions:
         """Quality, cost and choice of prompts that were read already, on these terms; by default without a pool."""
         followed = self.followed(prompts)
         quality = self._qualities(followed, reading)
@@ -229,7 +231,7 @@ class CalibratedRouter:
         operating = self.operating.policy.choose(quality, terms.cost, terms.allowed, error) if self.operating else None
         return Predictions(self._candidates, quality, terms.cost, chosen, operating, error)
 
-    def _qualities(self, prompts: Sequence[str], reading: Reading | None) -> FloatMatrix:
+    def _qualities(self, prompts: Sequence[str], reading: EncodedPrompts | None) -> FloatMatrix:
         """A prompt too long for the encoder is scored by its two ends and by its windows: one window is enough to ask
         for an agent, while a graded quality is the windows' mean.
         """

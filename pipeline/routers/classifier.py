@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
@@ -27,7 +27,7 @@ from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
-    from pipeline.routers.finetuning import Network, Trained
+    from pipeline.routers.finetuning import ClassifierNetwork, FinetuningResult
 
 HEAD = "head.safetensors"
 SETTINGS = "classifier.json"
@@ -49,11 +49,11 @@ class ClassifierScorer(Scorer):
         self.progress = progress
         self.epochs = params.epochs
         self.curve: list[float] = []
-        self._network: Network | None = None
+        self._network: ClassifierNetwork | None = None
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         tokens = _tokens(self.params, outcomes)
         labels = np.nan_to_num(outcomes.quality, nan=0.5)
         pairs = parts(outcomes, folds)
@@ -78,12 +78,12 @@ class ClassifierScorer(Scorer):
         tokens: list[list[int]],
         pair: tuple[Indices, Indices],
         name: str,
-        int8: Int8 | None,
-    ) -> Trained:
-        from pipeline.routers.finetuning import HeldOut, finetune
+        int8: MakeInt8 | None,
+    ) -> FinetuningResult:
+        from pipeline.routers.finetuning import HeldOutTokens, finetune
 
         train, part = pair
-        held_out = HeldOut([tokens[i] for i in part], labels[part])
+        held_out = HeldOutTokens([tokens[i] for i in part], labels[part])
         prompts = [outcomes.prompts[i] for i in train]
         trained = finetune(
             prompts, labels[train], self.params, self.seed, held_out=held_out, progress=self._progress(name)
@@ -153,16 +153,18 @@ class ClassifierScorer(Scorer):
 
 
 def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
-    from pipeline.encoders.sentence_encoder import Encoder
+    from pipeline.encoders.sentence_encoder import SentenceEncoder
 
-    return Encoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
+    return SentenceEncoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
 
 
-def _joined(shape: tuple[int, ...], pairs: list[tuple[Indices, Indices]], runs: list[Trained]) -> Quantised | None:
+def _joined(
+    shape: tuple[int, ...], pairs: list[tuple[Indices, Indices]], runs: list[FinetuningResult]
+) -> QuantisedScores | None:
     """What the folds' networks say of their held-out rows, as each stood when its training ended."""
     if runs[0].int8 is None:
         return None
-    joined = Quantised(np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32))
+    joined = QuantisedScores(np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32))
     for (_, held_out), run in zip(pairs, runs, strict=True):
         joined.fp32[held_out], joined.int8[held_out] = run.logits[-1], run.int8
     return joined

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pipeline.encoders.quantised import Int8
-from pipeline.encoders.sentence_encoder import Encoder, by_length
+from pipeline.encoders.quantised import MakeInt8
+from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.progress import Progress
 
 
-class Network(torch.nn.Module):
+class ClassifierNetwork(torch.nn.Module):
     """Encoder, mean pooling to a unit vector, scale, dropout, and one linear output a candidate.
 
     The scale lets a unit vector reach confident logits; without it the head has to grow for many epochs.
     """
 
-    def __init__(self, encoder: Encoder, outputs: int, dropout: float, scale: float) -> None:
+    def __init__(self, encoder: SentenceEncoder, outputs: int, dropout: float, scale: float) -> None:
         super().__init__()
         self.body = encoder.model
         self.encoder = encoder
@@ -42,7 +42,7 @@ class Network(torch.nn.Module):
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutTokens:
     """A held-out part that is scored after every epoch: token ids and labels [n, c]."""
 
     tokens: Sequence[list[int]]
@@ -50,18 +50,18 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Trained:
+class FinetuningResult:
     """A network and, where a part was held out, its loss and logits [n, c] after each epoch.
 
     `int8` are the logits [n, c] of the last epoch again, with the encoder in int8, where that was asked for.
     """
 
-    network: Network
+    network: ClassifierNetwork
     losses: list[float]
     logits: list[FloatMatrix]
     int8: FloatMatrix | None = None
 
-    def also_in(self, int8: Int8, held_out: HeldOut) -> Trained:
+    def also_in(self, int8: MakeInt8, held_out: HeldOutTokens) -> FinetuningResult:
         """The same with the held-out part scored through the quantised encoder too."""
         weights, biases = self.network.head_arrays()
         with int8(self.network.encoder) as coarse:
@@ -69,7 +69,7 @@ class Trained:
         return replace(self, int8=apply_heads(vectors * np.float32(self.network.scale), weights, biases))
 
 
-def new_network(params: FinetuningParams, outputs: int) -> Network:
+def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
     """A network with the encoder's published weights and a fresh head.
 
     Raises:
@@ -77,14 +77,14 @@ def new_network(params: FinetuningParams, outputs: int) -> Network:
     """
     dropout = params.encoder_dropout
     names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
-    encoder = Encoder.load(params.encoder, params.max_tokens)
+    encoder = SentenceEncoder.load(params.encoder, params.max_tokens)
     for name in names:
         if hasattr(encoder.model.config, name):
             setattr(encoder.model.config, name, dropout)
     for module in encoder.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
-    return Network(encoder, outputs, params.dropout, params.scale)
+    return ClassifierNetwork(encoder, outputs, params.dropout, params.scale)
 
 
 def finetune(
@@ -93,10 +93,10 @@ def finetune(
     params: FinetuningParams,
     seed: int,
     *,
-    held_out: HeldOut | None = None,
+    held_out: HeldOutTokens | None = None,
     stop_after: int | None = None,
     progress: Progress | None = None,
-) -> Trained:
+) -> FinetuningResult:
     """Train on prompts and labels float32 [n, c].
 
     The loss is binary cross-entropy with positives weighted by (negatives / positives) ** pos_weight_power;
@@ -113,7 +113,7 @@ def finetune(
     optimizer, scheduler = _optimizer(network, params, epochs * -(-len(prompts) // params.batch_size))
     tokens = network.encoder.tokenize(prompts)
     generator = torch.Generator().manual_seed(seed)
-    result = Trained(network, [], [])
+    result = FinetuningResult(network, [], [])
     for epoch in range(min(epochs, stop_after or epochs)):
         network.train()
         for batch in _batches(tokens, params.batch_size, generator):
@@ -133,7 +133,7 @@ def finetune(
     return result
 
 
-def _no_longer_improves(result: Trained, held_out: HeldOut, patience: int) -> bool:
+def _no_longer_improves(result: FinetuningResult, held_out: HeldOutTokens, patience: int) -> bool:
     logits = infer(result.network, held_out.tokens)
     result.logits.append(logits)
     loss = np.logaddexp(0.0, logits) - held_out.labels * logits
@@ -142,7 +142,7 @@ def _no_longer_improves(result: Trained, held_out: HeldOut, patience: int) -> bo
 
 
 @torch.no_grad()
-def infer(network: Network, tokens: Sequence[list[int]], batch_size: int = 32) -> FloatMatrix:
+def infer(network: ClassifierNetwork, tokens: Sequence[list[int]], batch_size: int = 32) -> FloatMatrix:
     """Logits float32 [n, c] in the order given, with dropout off."""
     network.eval()
     logits = np.zeros((len(tokens), network.head.out_features), dtype=np.float32)
@@ -159,7 +159,7 @@ def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
 
 
 def _optimizer(
-    network: Network, params: FinetuningParams, steps: int
+    network: ClassifierNetwork, params: FinetuningParams, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     layers = _layers(network.body)
     for parameter in network.body.parameters():

@@ -15,9 +15,9 @@ from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.base.training_material import TRAINING_INDEX, TrainingMaterial
 from pipeline.routers.baselines.clusters import ClustersScorer
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.linear import LinearScorer
-from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.loading import load_router
 from pipeline.routers.tags.router import TagsScorer
@@ -38,9 +38,9 @@ def _classifier(params: FinetuningParams, seed: int, progress: Progress | None) 
 SYSTEMS: dict[str, Maker] = {
     "classifier": _classifier,
     "linear": lambda params, seed, progress: LinearScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
-    "knn": lambda params, seed, progress: NeighboursScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
+    "knn": lambda params, seed, progress: KnnScorer(FrozenEmbedding(params.encoder, params.max_tokens)),
     "clusters": lambda params, seed, progress: ClustersScorer(FrozenEmbedding(params.encoder, params.max_tokens), seed),
-    "tfidf": lambda params, seed, progress: LexicalScorer(),
+    "tfidf": lambda params, seed, progress: TfidfScorer(),
     "tags": lambda params, seed, progress: TagsScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, params.tags, progress
     ),

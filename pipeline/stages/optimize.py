@@ -20,7 +20,7 @@ from pipeline.data.stage_rows import read_rows
 from pipeline.encoders.engine_files import DESCRIPTION, ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
-from pipeline.encoders.training_index import rows_of
+from pipeline.encoders.training_index import training_index_of
 from pipeline.metrics.bootstrap import bootstrap, interval, resamples
 from pipeline.metrics.multilabel import headline
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
@@ -159,7 +159,7 @@ def _write_training_rows(trained: Path, engine: Path, rows: pd.DataFrame, most: 
     if reading is None:
         raise RuntimeError("a router with an encoder reads prompts")
     agents = [split_agents(str(text)) for text in kept["agents"]]
-    rows_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
+    training_index_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
 
 
 def _summary(comparison: dict[str, Any], engine: Path) -> Summary:

@@ -28,8 +28,8 @@ from pipeline.runtime.tables import sha256_folder, write_json, write_table
 from pipeline.runtime.track import AGENTS, Track
 
 if TYPE_CHECKING:
-    from pipeline.encoders.sentence_encoder import Encoder
-    from pipeline.encoders.windows import Reader
+    from pipeline.encoders.sentence_encoder import SentenceEncoder
+    from pipeline.encoders.windows import TextEncoder
 
 NAME = "train"
 
@@ -74,7 +74,7 @@ class _Advance:
         self.bar.update()
 
 
-def _in_int8(encoder: Encoder, threads: int) -> AbstractContextManager[Reader]:
+def _in_int8(encoder: SentenceEncoder, threads: int) -> AbstractContextManager[TextEncoder]:
     from pipeline.encoders.onnx_export import quantised
 
     return quantised(encoder, threads)

@@ -15,9 +15,9 @@ from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from pipeline.routers.calibrated import CalibratedRouter
-    from pipeline.routers.tasks.drift import Drift
+    from pipeline.routers.tasks.drift import TaskDrift
     from pipeline.routers.tasks.router import TasksScorer
-    from pipeline.routers.tasks.task_summary import TaskEvidence
+    from pipeline.routers.tasks.task_summary import TaskSummary
 
 _SHOWN = 40
 _NAMED = 3
@@ -78,7 +78,7 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> Drift:
+def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> TaskDrift:
     from pipeline.data.outcomes import read_prompts
 
     ids, prompts = read_prompts(table)
@@ -87,7 +87,7 @@ def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> Drift:
     return scorer.drift(ids, router.followed(prompts), reading.vectors[reading.first])
 
 
-def _facts(tasks: tuple[TaskEvidence, ...], drift: Drift | None, title: str, html: Path | None) -> dict[str, Any]:
+def _facts(tasks: tuple[TaskSummary, ...], drift: TaskDrift | None, title: str, html: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     found = {"router": title, "page": str(html) if html else None, "tasks": [_known(asdict(task)) for task in tasks]}
@@ -98,7 +98,7 @@ def _facts(tasks: tuple[TaskEvidence, ...], drift: Drift | None, title: str, htm
     return {**found, "drift": {**told, "clusters": clusters, "alone": drift.alone}}
 
 
-def _print_table(tasks: tuple[TaskEvidence, ...], title: str) -> None:
+def _print_table(tasks: tuple[TaskSummary, ...], title: str) -> None:
     rows = [
         [task.task, task.size, ", ".join(task.phrases[:3]), f"{best.candidate} {best.mean:.2f}"]
         for task in tasks[:_SHOWN]
@@ -109,7 +109,7 @@ def _print_table(tasks: tuple[TaskEvidence, ...], title: str) -> None:
         say(f"{len(tasks) - _SHOWN} smaller ones: --json, or --html FILE")
 
 
-def _print_drift(drift: Drift, table: Path | None) -> None:
+def _print_drift(drift: TaskDrift, table: Path | None) -> None:
     rows = [
         [f"new {place}", cluster.size, ", ".join(cluster.phrases[:_NAMED]), ", ".join(cluster.prompt_ids[:_NAMED])]
         for place, cluster in enumerate(drift.clusters[:_SHOWN], start=1)

@@ -19,10 +19,10 @@ from scipy.special import logit, softmax
 
 from pipeline.routers.aptitude.capability import Capability, level_variance, levels
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.aptitude.training_set import Lesson, Virtual
+from pipeline.routers.aptitude.training_set import TrainingSet, VirtualCandidates
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tasks.assignment import batches
-from pipeline.routers.tasks.task_heads import Learning
+from pipeline.routers.tasks.task_heads import WarmupAdamW
 from pipeline.runtime.arrays import FloatMatrix, Values
 from pipeline.runtime.progress import Progress
 
@@ -49,7 +49,7 @@ _NAMES = ("sharpness", "axes", "reach", "prior", "mix", "mix.prompt", "line", "l
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttendedAccuracy:
     """Of n prompts and c candidates: accuracy about the prompt, pulled to the candidate's level, float64 [n, c], and
     its variance [n, c]; shift and steepness of each prompt's line, [n, 2].
     """
@@ -59,7 +59,7 @@ class Attended:
     line: Values
 
 
-class LeanReader:
+class AttentionReader:
     """Cross-attention from prompts to the test's items. Arrays float32: sharpness [h], axes [h, width, rank], reach
     [h], prior [h], mix [h] and [width, h], line [2] and [width, 2].
     """
@@ -68,7 +68,7 @@ class LeanReader:
         self.params = params
         self._arrays: tuple[np.ndarray, ...] = ()
 
-    def fit(self, lesson: Lesson, seed: int, progress: Progress | None = None) -> None:
+    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None:
         self._arrays = tuple(_trained(lesson, self.params, seed, progress))
 
     def logits(
@@ -87,7 +87,7 @@ class LeanReader:
         found = np.sum([share * weight for share, weight, _ in self._heads(test, features)], axis=0)
         return np.asarray(found, dtype=np.float32)
 
-    def _attended(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Attended:
+    def _attended(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> AttendedAccuracy:
         line, line_prompt = self._arrays[-2:]
         known = ~np.isnan(capability.answers)
         filled = np.where(known, capability.answers, 0).astype(np.float32)
@@ -103,7 +103,7 @@ class LeanReader:
             pulled = count / weighed
             accuracy += share * pulled * (weight @ filled / mass - level)
             variance += share * (of_answer / weighed + (1 - pulled) ** 2 * of_level)
-        return Attended(accuracy, variance, _lines(line + features * _gate_scale(features) @ line_prompt))
+        return AttendedAccuracy(accuracy, variance, _lines(line + features * _gate_scale(features) @ line_prompt))
 
     def _heads(self, test: AptitudeTest, features: FloatMatrix) -> Iterator[tuple[FloatMatrix, FloatMatrix, float]]:
         """Of each head: how much it counts for each prompt [n, 1], what it gives to items [n, items], and its prior."""
@@ -136,11 +136,11 @@ def _lines(values: Values) -> Values:
     return np.column_stack([values[:, 0], np.logaddexp(0, values[:, 1] + _STEEPNESS)])
 
 
-def _on_line(found: Attended) -> Values:
+def _on_line(found: AttendedAccuracy) -> Values:
     return np.asarray(found.line[:, :1] + found.line[:, 1:] * logit(found.accuracy.clip(_CLIP, 1 - _CLIP)))
 
 
-def _logit_error(found: Attended) -> Values:
+def _logit_error(found: AttendedAccuracy) -> Values:
     spread = found.accuracy.clip(_CLIP, 1 - _CLIP)
     return np.asarray(found.line[:, 1:] * np.sqrt(found.variance) / (spread * (1 - spread)))
 
@@ -171,7 +171,7 @@ class _Shown:
     level: torch.Tensor
 
 
-def _trained(lesson: Lesson, params: AptitudeParams, seed: int, progress: Progress | None) -> list[np.ndarray]:
+def _trained(lesson: TrainingSet, params: AptitudeParams, seed: int, progress: Progress | None) -> list[np.ndarray]:
     import torch
 
     from pipeline.routers.aptitude.losses import LOSSES
@@ -179,12 +179,12 @@ def _trained(lesson: Lesson, params: AptitudeParams, seed: int, progress: Progre
     draws, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     arrays = _first(lesson.features.shape[1], draws)
     steps = max(_LEAST_STEPS, _EPOCHS * -(-len(lesson.prompts) // _BATCH))
-    learning = Learning(arrays, _RATE, _DECAY, steps)
+    learning = WarmupAdamW(arrays, _RATE, _DECAY, steps)
     items = torch.from_numpy(lesson.test.features)
     rarity = torch.from_numpy(np.log(lesson.test.weight).astype(np.float32))
     loss = LOSSES[params.loss]
     for step, rows in enumerate(batches(len(lesson.prompts), _BATCH, steps, seed)):
-        virtual = Virtual.drawn(lesson, params.virtual, random)
+        virtual = VirtualCandidates.drawn(lesson, params.virtual, random)
         shown = _shown(lesson, _thinned(np.hstack([lesson.capability.answers, virtual.answers]), params, random))
         quality = torch.from_numpy(np.hstack([lesson.quality[rows], virtual.quality(lesson, rows)]))
         logits = _forward(arrays, torch.from_numpy(lesson.features[rows]), items, rarity, shown)
@@ -210,7 +210,7 @@ def _weights(candidates: int) -> torch.Tensor:
     return weights
 
 
-def _shown(lesson: Lesson, answers: FloatMatrix) -> _Shown:
+def _shown(lesson: TrainingSet, answers: FloatMatrix) -> _Shown:
     import torch
 
     known = ~np.isnan(answers)
@@ -222,7 +222,7 @@ def _shown(lesson: Lesson, answers: FloatMatrix) -> _Shown:
 def _forward(
     arrays: Sequence[torch.Tensor], features: torch.Tensor, items: torch.Tensor, rarity: torch.Tensor, shown: _Shown
 ) -> torch.Tensor:
-    """Logits [n, c]: as `LeanReader._attended` and `_on_line`, differentiable."""
+    """Logits [n, c]: as `AttentionReader._attended` and `_on_line`, differentiable."""
     import torch
 
     sharpness, axes, reach, prior, mix, mix_prompt, line, line_prompt = arrays

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from pipeline.data.outcomes import Outcomes
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tasks.communities import by_size
-from pipeline.routers.tasks.discovery import Discovery, discovered
+from pipeline.routers.tasks.discovery import DiscoverySettings, discovered
 from pipeline.routers.tasks.graph import nearest
 from pipeline.routers.tasks.task_summary import distinctive
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
@@ -122,10 +122,10 @@ def _telling(right: Values) -> Values:
 
 def _tasks(outcomes: Outcomes, features: FloatMatrix, most: int, seed: int) -> Indices:
     """At most `most` tasks, int64 [n], as fine as that; prompts of the smallest join the nearest of the others."""
-    neighbours = nearest(features, features, Discovery.neighbours, itself=True)
+    neighbours = nearest(features, features, DiscoverySettings.neighbours, itself=True)
     task = np.zeros(len(outcomes), dtype=np.int64)
     for fine in _FINE if most > 1 else ():
-        task = discovered(neighbours, outcomes, Discovery(fine=fine), seed).task
+        task = discovered(neighbours, outcomes, DiscoverySettings(fine=fine), seed).task
         if task.max() + 1 >= most:
             break
     task = by_size(task)

@@ -14,7 +14,7 @@ _PENALTY = 1e-4
 
 
 @dataclass(frozen=True)
-class Scale:
+class PlattScaling:
     """quality = sigmoid(slope x logit + offset); Platt (1999). The slope is above 0, so that nobody changes place."""
 
     slope: float = 1.0
@@ -32,11 +32,11 @@ class Scale:
         return asdict(self)
 
 
-def fitted_scale(logits: FloatMatrix, quality: FloatMatrix) -> Scale:
+def fit_platt_scaling(logits: FloatMatrix, quality: FloatMatrix) -> PlattScaling:
     """The line of least log loss on held-out cells; the plain one where there are none."""
     known = ~np.isnan(logits) & ~np.isnan(quality)
     if not known.any():
-        return Scale()
+        return PlattScaling()
     x, y = logits[known].astype(np.float64), quality[known].astype(np.float64)
 
     def loss(line: Values) -> tuple[float, Values]:
@@ -47,4 +47,4 @@ def fitted_scale(logits: FloatMatrix, quality: FloatMatrix) -> Scale:
         return float(value), np.array([np.mean(off * x) * slope, np.mean(off)]) + 2 * _PENALTY * line
 
     found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
-    return Scale(round(float(np.exp(found[0])), 6), round(float(found[1]), 6))
+    return PlattScaling(round(float(np.exp(found[0])), 6), round(float(found[1]), 6))

@@ -14,18 +14,18 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
-from pipeline.routers.aptitude.attention_reader import LeanReader
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.routers.aptitude.attention_reader import AttentionReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
-from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
-from pipeline.routers.aptitude.training_set import Lesson, Reader
+from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
+from pipeline.routers.aptitude.training_set import CapabilityReader, TrainingSet
 from pipeline.routers.base.joining import joining_candidates
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.text.prompt_features import Features
+from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
@@ -64,12 +64,12 @@ class AptitudeScorer(Scorer):
         self.seed = seed
         self.params = params
         self.progress = progress
-        self.scale = Scale()
+        self.scale = PlattScaling()
         self._is_labels = True
-        self._features: Features | None = None
+        self._features: PromptFeatures | None = None
         self._test: AptitudeTest | None = None
         self._capability = Capability((), np.zeros((0, 0), dtype=np.float32), ())
-        self._reader: Reader = self._new_reader()
+        self._reader: CapabilityReader = self._new_reader()
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -85,20 +85,20 @@ class AptitudeScorer(Scorer):
         """What every candidate answered."""
         return self._capability
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         """Held-out scores; of the full variant, which takes long, on some rows of the first fold."""
         vectors = self.frozen.embed(outcomes.prompts)
         held_out = parts(outcomes, folds)
         found = [(rows, self._without(outcomes, vectors, rest)) for rest, rows in self._some(held_out)]
         logits = _spread(found, outcomes, vectors)
-        self.scale = Scale() if outcomes.is_labels else fitted_scale(logits, outcomes.quality)
+        self.scale = PlattScaling() if outcomes.is_labels else fit_platt_scaling(logits, outcomes.quality)
         self._is_labels = outcomes.is_labels
         scores, error = self._of(logits), self.scale.error(logits, _spread_errors(found, outcomes, vectors))
         if int8 is None:
             return CrossFitScores(scores, error=error)
         with int8(self.frozen.loaded()) as coarse:
             again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
-        return CrossFitScores(scores, Quantised(scores, self._of(again)), error)
+        return CrossFitScores(scores, QuantisedScores(scores, self._of(again)), error)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """All parts; for the full variant a few rows of the first."""
@@ -121,7 +121,7 @@ class AptitudeScorer(Scorer):
         """Augmented rows are left out: one whose parent is an item would give its answer away."""
         real = np.flatnonzero(np.ones(len(outcomes)) if outcomes.augmented is None else ~outcomes.augmented)
         outcomes, vectors = outcomes.rows(real), vectors[real]
-        self._features = Features.fit(outcomes.prompts, self.seed)
+        self._features = PromptFeatures.fit(outcomes.prompts, self.seed)
         features = self._features.of(outcomes.prompts, vectors)
         seen = [c for c, name in enumerate(outcomes.candidates) if name not in self.out_of_view]
         in_view = replace(outcomes, quality=outcomes.quality[:, seen], cost=outcomes.cost[:, seen])
@@ -131,7 +131,7 @@ class AptitudeScorer(Scorer):
         items = set(self._test.digests)
         rest = np.array([i for i, text in enumerate(outcomes.prompts) if digest(text) not in items], dtype=np.int64)
         prompts = tuple(outcomes.prompts[i] for i in rest)
-        lesson = Lesson(self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest])
+        lesson = TrainingSet(self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest])
         self._say(f"a test of {len(self._test)} items, read on {len(rest)} prompts")
         self._reader = self._new_reader()
         self._reader.fit(lesson, self.seed, self.progress)
@@ -211,25 +211,25 @@ class AptitudeScorer(Scorer):
         tensors = load_file(folder / TENSORS)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
         self.params = AptitudeParams(**facts["params"])
-        self.scale, self._is_labels = Scale(**facts["scale"]), bool(facts["is_labels"])
-        self._features, self._test = Features.load(tensors), AptitudeTest.load(facts["test"], tensors)
+        self.scale, self._is_labels = PlattScaling(**facts["scale"]), bool(facts["is_labels"])
+        self._features, self._test = PromptFeatures.load(tensors), AptitudeTest.load(facts["test"], tensors)
         self._capability = Capability(tuple(facts["candidates"]), tensors["answers"], tuple(facts["facts"]))
         self._reader = self._new_reader()
         self._reader.load(folder)
 
-    def _new_reader(self) -> Reader:
+    def _new_reader(self) -> CapabilityReader:
         """The full variant is imported late: the lean one needs no language model."""
         if self.params.variant == "lean":
-            return LeanReader(self.params)
-        from pipeline.routers.aptitude.language_model.reader import FullReader
+            return AttentionReader(self.params)
+        from pipeline.routers.aptitude.language_model.reader import LanguageModelReader
 
-        return FullReader(self.params)
+        return LanguageModelReader(self.params)
 
     def _say(self, what: str) -> None:
         if self.progress:
             self.progress(what)
 
-    def _fitted(self) -> tuple[Features, AptitudeTest]:
+    def _fitted(self) -> tuple[PromptFeatures, AptitudeTest]:
         if self._features is None or self._test is None:
             raise InputError("this aptitude router was not fitted; fit it or load a saved one")
         return self._features, self._test

@@ -16,7 +16,7 @@ from pipeline.runtime.progress import Progress
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """The test, what c candidates answered, and n prompts that are no items, with what the same candidates got there.
 
     `features` float32 [n, width], `task` int64 [n], `quality` float32 [n, c], NaN where not tried.
@@ -31,7 +31,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Virtual:
+class VirtualCandidates:
     """Candidates that do not exist: their answers float32 [items, v], and which real one each is on each task.
 
     `source` is int64 [v - 2, tasks]; the last two get everything right, and everything wrong.
@@ -41,7 +41,7 @@ class Virtual:
     source: Indices
 
     @classmethod
-    def drawn(cls, lesson: Lesson, count: int, random: np.random.Generator) -> Virtual:
+    def drawn(cls, lesson: TrainingSet, count: int, random: np.random.Generator) -> VirtualCandidates:
         """`count` mixtures, each on each task one of the real candidates, and the two extremes."""
         real, test = lesson.capability.answers, lesson.test
         source = random.integers(0, real.shape[1], (count, len(test.share)))
@@ -49,20 +49,20 @@ class Virtual:
         extremes = np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(test), 1))
         return cls(np.hstack([mixed, extremes]), source)
 
-    def quality(self, lesson: Lesson, rows: Indices) -> FloatMatrix:
+    def quality(self, lesson: TrainingSet, rows: Indices) -> FloatMatrix:
         """What they would have got on prompts of the lesson, float32 [rows, v]."""
         mixed = lesson.quality[rows[:, None], self.source[:, lesson.task[rows]].T]
         extremes = np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(rows), 1))
         return np.hstack([mixed, extremes])
 
 
-class Reader(Protocol):
+class CapabilityReader(Protocol):
     """Reads capabilities against prompts: the logit that a candidate can handle a prompt.
 
     Law: more right answers never lower a logit of `lean`; no candidate is known to it but by its capability.
     """
 
-    def fit(self, lesson: Lesson, seed: int, progress: Progress | None = None) -> None: ...
+    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None: ...
 
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.windows import Embedding
 from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
@@ -80,7 +80,7 @@ class Fitted:
     held_out: FloatMatrix
     cost: Values
     error: Values | None
-    quantised: Quantised | None
+    quantised: QuantisedScores | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class CrossFitScores:
     """
 
     scores: FloatMatrix
-    quantised: Quantised | None = None
+    quantised: QuantisedScores | None = None
     error: Values | None = None
 
 
@@ -109,7 +109,7 @@ class Scorer(Protocol):
     training_material: ClassVar[tuple[TrainingMaterial, ...]]
     embedding: Embedding | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         """Scores of each row by folds. What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
 
         `int8` makes an encoder's quantised form, to measure what it would cost; nothing comes of it without an encoder.

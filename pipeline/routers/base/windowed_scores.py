@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.routers.base.protocol import DetectsNewPrompts, KnowsUncertainty, Scorer
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 from pipeline.runtime.errors import InputError
 
 
-def scores_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None, reduce: np.ufunc) -> FloatMatrix:
-    """Scores float32 [n, c]; of a prompt too long for the encoder as `Reading.combine` makes them of its parts'."""
+def scores_of(scorer: Scorer, prompts: Sequence[str], reading: EncodedPrompts | None, reduce: np.ufunc) -> FloatMatrix:
+    """Scores float32 [n, c]; of a prompt too long for the encoder, of its parts by `EncodedPrompts.combine`."""
     scores = scorer.scores(*_views(prompts, reading))
     return scores if reading is None else reading.combine(scores, reduce)
 
 
-def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> Values:
+def errors_of(scorer: Scorer, prompts: Sequence[str], reading: EncodedPrompts | None) -> Values:
     """Standard errors float64 [n, c]. A long prompt's windows err together, so that their mean errs by the mean.
 
     Raises:
@@ -30,14 +30,14 @@ def errors_of(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -
     return errors if reading is None else reading.combine(errors, np.add)
 
 
-def strangers(scorer: Scorer, prompts: Sequence[str], reading: Reading | None) -> Binary | None:
+def out_of_distribution(scorer: Scorer, prompts: Sequence[str], reading: EncodedPrompts | None) -> Binary | None:
     """Which prompts match no task, bool [n], long ones by their ends; None where the system cannot tell."""
     if not isinstance(scorer, DetectsNewPrompts):
         return None
     return scorer.is_new(prompts, _views(prompts, None)[1] if reading is None else reading.vectors[reading.first])
 
 
-def _views(prompts: Sequence[str], reading: Reading | None) -> tuple[Sequence[str], FloatMatrix]:
+def _views(prompts: Sequence[str], reading: EncodedPrompts | None) -> tuple[Sequence[str], FloatMatrix]:
     """A text and a vector for each of m views, [n, 0] without a reading."""
     if reading is None:
         return prompts, np.zeros((len(prompts), 0), dtype=np.float32)

@@ -11,12 +11,12 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
-from pipeline.routers.baselines.prompt_effects import Decomposed
+from pipeline.routers.baselines.prompt_effects import QualityDecomposition
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "clusters.safetensors"
@@ -41,7 +41,7 @@ class ClustersScorer(Scorer):
         self._levels = np.zeros((0, 0), dtype=np.float32)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
 
         def fit(count: int, vectors: FloatMatrix, part: Outcomes) -> Score:
@@ -98,4 +98,4 @@ def nearest_centre(vectors: FloatMatrix, centres: FloatMatrix) -> Any:
 def _levels(cluster: Any, quality: FloatMatrix, count: int) -> FloatMatrix:
     """Shrunk mean quality float32 [clusters, c]; a candidate that was never tried stands at 0.5."""
     member = (np.arange(count)[:, None] == cluster[None, :]).astype(np.float32)
-    return Decomposed.of(quality).means(member, _PRIOR)
+    return QualityDecomposition.of(quality).means(member, _PRIOR)

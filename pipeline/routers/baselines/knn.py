@@ -11,12 +11,12 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
-from pipeline.routers.baselines.prompt_effects import Decomposed
+from pipeline.routers.baselines.prompt_effects import QualityDecomposition
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "knn.safetensors"
@@ -30,7 +30,7 @@ Setting = tuple[int, float]
 """How many neighbours count, and how sharply their weight exp(sharpness x cosine) falls."""
 
 
-class NeighboursScorer(Scorer):
+class KnnScorer(Scorer):
     """Mean quality over those of the k nearest training prompts, by cosine, on which a candidate was tried.
 
     How many neighbours, and whether the nearer ones weigh more, is chosen on held-out folds.
@@ -46,14 +46,14 @@ class NeighboursScorer(Scorer):
         self.setting: Setting = (COUNTS[1], SHARPNESS[-1])
         self._vectors = np.zeros((0, 0), dtype=np.float32)
         self._quality = np.zeros((0, 0), dtype=np.float32)
-        self._known = Decomposed.of(self._quality)
+        self._known = QualityDecomposition.of(self._quality)
         self._is_labels = True
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
 
         def fit(setting: Setting, vectors: FloatMatrix, part: Outcomes) -> Score:
-            known = Decomposed.of(part.quality)
+            known = QualityDecomposition.of(part.quality)
             return lambda asked: self._score(asked, vectors, known, setting)
 
         counts = [count for count in COUNTS if count < len(outcomes)] or [1]
@@ -63,13 +63,15 @@ class NeighboursScorer(Scorer):
 
     def fit(self, outcomes: Outcomes) -> None:
         self._vectors = self.frozen.embed(outcomes.prompts)
-        self._quality, self._known = outcomes.quality, Decomposed.of(outcomes.quality)
+        self._quality, self._known = outcomes.quality, QualityDecomposition.of(outcomes.quality)
         self._is_labels = outcomes.is_labels
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return self._score(vectors, self._vectors, self._known, self.setting)
 
-    def _score(self, queries: FloatMatrix, vectors: FloatMatrix, known: Decomposed, setting: Setting) -> FloatMatrix:
+    def _score(
+        self, queries: FloatMatrix, vectors: FloatMatrix, known: QualityDecomposition, setting: Setting
+    ) -> FloatMatrix:
         prior = _PRIOR_LABELS if self._is_labels else _PRIOR
         means = [
             known.means(_weights(queries[start : start + _BLOCK], vectors, setting), prior)
@@ -90,7 +92,7 @@ class NeighboursScorer(Scorer):
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / TENSORS)
         self._vectors, self._quality = tensors["vectors"], tensors["quality"]
-        self._known = Decomposed.of(self._quality)
+        self._known = QualityDecomposition.of(self._quality)
         count, sharpness, is_labels = tensors["settings"].tolist()
         self.setting, self._is_labels = (int(count), sharpness), bool(is_labels)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import PENALTIES, apply_heads, fit_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
@@ -33,7 +33,7 @@ class LinearScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         def fit(penalty: float, vectors: FloatMatrix, part: Outcomes) -> Score:
             heads = fit_heads(vectors, part, penalty, balanced=True)
             return lambda asked: apply_heads(asked, *heads)

@@ -24,7 +24,7 @@ _UNKNOWN = 0.5
 
 
 @dataclass(frozen=True)
-class Decomposed:
+class QualityDecomposition:
     """Outcomes of n prompts taken apart: `level` [c]; `shared`, `rest` (0 where untried) and `tried` [n, c]."""
 
     level: FloatMatrix
@@ -33,7 +33,7 @@ class Decomposed:
     tried: FloatMatrix
 
     @classmethod
-    def of(cls, quality: FloatMatrix) -> Decomposed:
+    def of(cls, quality: FloatMatrix) -> QualityDecomposition:
         """Take apart quality float32 [n, c], NaN where untried."""
         tried = ~np.isnan(quality)
         known = np.where(tried, quality, 0.0).astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.quantised import Int8
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
@@ -26,7 +26,7 @@ SETTINGS = ((3.0, True), (30.0, True), (300.0, True), (30.0, False))
 """(inverse penalty, class-balanced) pairs that are tried on held-out folds."""
 
 
-class LexicalScorer(Scorer):
+class TfidfScorer(Scorer):
     """Word TF-IDF (one and two words, sublinear) with logistic or ridge regression, tuned on held-out folds."""
 
     name: ClassVar[str] = "tfidf"
@@ -40,7 +40,7 @@ class LexicalScorer(Scorer):
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
             vectorizer = new_vectorizer()

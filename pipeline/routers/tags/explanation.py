@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class CandidateEvidence:
+class CandidateContribution:
     """What one tag knows of one candidate: outcomes against the reference, and what they add to its sum."""
 
     candidate: str
@@ -19,15 +19,15 @@ class CandidateEvidence:
 
 
 @dataclass(frozen=True)
-class TagEvidence:
+class TagSummary:
     """One of the prompt's tags, `kind: name`, with every candidate's evidence in the router's order."""
 
     tag: str
-    candidates: tuple[CandidateEvidence, ...]
+    candidates: tuple[CandidateContribution, ...]
 
 
 @dataclass(frozen=True)
-class Explanation:
+class TagsExplanation:
     """A prompt's tags and what they come to.
 
     A candidate's contributions add up to its `sums`; `gaps` is that sum put on the scale of quality, how much better
@@ -37,7 +37,7 @@ class Explanation:
 
     reference: str
     reference_quality: float
-    tags: tuple[TagEvidence, ...]
+    tags: tuple[TagSummary, ...]
     sums: dict[str, float]
     gaps: dict[str, float]
     quality: dict[str, float]

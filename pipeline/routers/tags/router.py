@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import level_scores
 from pipeline.metrics.candidate_means import best_single
@@ -21,13 +21,13 @@ from pipeline.routers.base.joining import joining_quality
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.base.training_material import TrainingMaterial
-from pipeline.routers.tags.explanation import CandidateEvidence, Explanation, TagEvidence
+from pipeline.routers.tags.explanation import CandidateContribution, TagsExplanation, TagSummary
 from pipeline.routers.tags.generator import TagGenerator
-from pipeline.routers.tags.scores import Variant
-from pipeline.routers.tags.tag_evidence import Evidence
-from pipeline.routers.tags.tag_sources import Member
+from pipeline.routers.tags.scores import ScoreVariant
+from pipeline.routers.tags.tag_evidence import TagEvidence
+from pipeline.routers.tags.tag_sources import Membership
 from pipeline.routers.tags.tagging import Tagged, Tagging, fit_tagging
-from pipeline.routers.tags.training_memory import Memory
+from pipeline.routers.tags.training_memory import TrainingMemory
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
@@ -66,10 +66,10 @@ class TagsScorer(Scorer):
         self.generator = _generator(self.params.generator, self.params.cache, self.params.generated_tokens)
         self._is_labels = True
         self._tagging: Tagging | None = None
-        self._evidence: Evidence | None = None
-        self._memory: Memory | None = None
+        self._evidence: TagEvidence | None = None
+        self._memory: TrainingMemory | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         tagged: dict[bytes, Tagged] = {}
@@ -91,14 +91,14 @@ class TagsScorer(Scorer):
         with int8(self.frozen.loaded()) as coarse:
             asked = coarse.embed(outcomes.prompts)
         again = cross_fit(outcomes, folds, (self.setting,), fit_and_score)[1]
-        return CrossFitScores(scores, Quantised(scores, again))
+        return CrossFitScores(scores, QuantisedScores(scores, again))
 
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
         self._tagging, member = self._tagged(outcomes, self.frozen.embed(outcomes.prompts))
         self._evidence = self._weighed(outcomes, self._tagging, member, self.setting)
         judge = outcomes.quality[:, self._evidence.reference.column].astype(np.float64)
-        self._memory = Memory.of(outcomes.prompts, member, judge)
+        self._memory = TrainingMemory.of(outcomes.prompts, member, judge)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         tagging, evidence, _ = self._fitted()
@@ -121,7 +121,7 @@ class TagsScorer(Scorer):
         self._evidence = evidence.joined(new, np.where(np.isnan(here), judge, here), member)
         self.candidates = outcomes.candidates
 
-    def explain(self, prompt: str, vector: FloatMatrix) -> Explanation:
+    def explain(self, prompt: str, vector: FloatMatrix) -> TagsExplanation:
         """The prompt's tags and what each says of each candidate; `vector` float32 [width] is the prompt's."""
         tagging, evidence, _ = self._fitted()
         member = tagging.member([prompt], vector[None, :])
@@ -132,7 +132,7 @@ class TagsScorer(Scorer):
             for tag, vote in zip(votes.indices, votes.data, strict=True)
         )
         expected = float(evidence.reference.expected(member, evidence.kinds)[0])
-        return Explanation(
+        return TagsExplanation(
             self.candidates[evidence.reference.column],
             expected,
             tags,
@@ -165,8 +165,8 @@ class TagsScorer(Scorer):
         self.generator = _generator(facts["generator"], cache, int(facts["generated_tokens"]))
         tagging = Tagging.load(facts["tagging"], tensors, self._write, self._embed)
         self._tagging = tagging
-        self._evidence = Evidence.load(facts["evidence"], tensors, tagging.kinds)
-        self._memory = Memory.load(tensors, len(tagging.names))
+        self._evidence = TagEvidence.load(facts["evidence"], tensors, tagging.kinds)
+        self._memory = TrainingMemory.load(tensors, len(tagging.names))
         self.setting = self._evidence.variant.tie
 
     def _tagged(self, outcomes: Outcomes, vectors: FloatMatrix) -> Tagged:
@@ -177,11 +177,11 @@ class TagsScorer(Scorer):
             self.progress(f"{len(tagged[0].names)} tags from {len(outcomes)} prompts")
         return tagged
 
-    def _weighed(self, outcomes: Outcomes, tagging: Tagging, member: Member, tie: float) -> Evidence:
-        variant = Variant(tie, self.params.evidence, self.params.total, self.params.votes)
-        return Evidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
+    def _weighed(self, outcomes: Outcomes, tagging: Tagging, member: Membership, tie: float) -> TagEvidence:
+        variant = ScoreVariant(tie, self.params.evidence, self.params.total, self.params.votes)
+        return TagEvidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
 
-    def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: Memory) -> tuple[Member, np.ndarray]:
+    def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: TrainingMemory) -> tuple[Membership, np.ndarray]:
         """Tags and the reference's quality, from memory where a prompt is known; the others are read now."""
         rows = memory.rows(outcomes.prompts)
         unknown = np.flatnonzero(rows < 0)
@@ -195,7 +195,7 @@ class TagsScorer(Scorer):
         rows[unknown] = len(memory.judge) + np.arange(len(unknown))
         return member[rows], judge[rows]
 
-    def _tag_evidence(self, name: str, tag: int, vote: float) -> TagEvidence:
+    def _tag_evidence(self, name: str, tag: int, vote: float) -> TagSummary:
         _, evidence, _ = self._fitted()
         tallies = evidence.tallies
         cells = zip(
@@ -207,7 +207,7 @@ class TagsScorer(Scorer):
             vote * evidence.scores[tag],
             strict=True,
         )
-        return TagEvidence(name, tuple(CandidateEvidence(who, *map(float, figures)) for who, *figures in cells))
+        return TagSummary(name, tuple(CandidateContribution(who, *map(float, figures)) for who, *figures in cells))
 
     def _named(self, values: np.ndarray) -> dict[str, float]:
         return dict(zip(self.candidates, map(float, values), strict=True))
@@ -231,7 +231,7 @@ class TagsScorer(Scorer):
         assert self.embedding is not None
         return self.embedding.embed(texts)
 
-    def _fitted(self) -> tuple[Tagging, Evidence, Memory]:
+    def _fitted(self) -> tuple[Tagging, TagEvidence, TrainingMemory]:
         if self._tagging is None or self._evidence is None or self._memory is None:
             raise InputError("this tags router was not fitted; fit it or load a saved one")
         return self._tagging, self._evidence, self._memory

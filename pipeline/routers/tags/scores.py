@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.routers.tags.tag_sources import Member
+from pipeline.routers.tags.tag_sources import Membership
 from pipeline.routers.tags.tallies import Tallies
 from pipeline.runtime.arrays import FloatMatrix, Values
 
@@ -25,7 +25,7 @@ _KNEE = 0.05
 
 
 @dataclass(frozen=True)
-class Variant:
+class ScoreVariant:
     """How tallies become evidence: the value of a tie and the variants that `TagsParams` explains."""
 
     tie: float = 0.0
@@ -35,14 +35,14 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Kinds:
+class TagKinds:
     """Which kind each tag is of, int64 [tags], how many kinds there are, and the mean number of tags a prompt."""
 
     of_tag: Any
     count: int
     mean_tags: float
 
-    def votes(self, member: Member, variant: Variant) -> Member:
+    def votes(self, member: Membership, variant: ScoreVariant) -> Membership:
         """How much each tag of each prompt [n, tags] says: each kind alike, divided by its tags, or each tag alike."""
         if variant.votes == "tags":
             return member / max(self.mean_tags, 1.0)
@@ -56,7 +56,7 @@ class Kinds:
         return sparse.csr_matrix((share, member.indices, member.indptr), shape=member.shape)
 
 
-def evidence(tallies: Tallies, overall: Tallies, prior: Values, variant: Variant) -> Values:
+def evidence(tallies: Tallies, overall: Tallies, prior: Values, variant: ScoreVariant) -> Values:
     """score(M, t), float64 [tags, c]; `prior` [tags] outcomes of the candidate's overall rate are added to each tag.
 
     Rates are those above the candidate's overall rate. Weights are scaled so that they are 1 for the average outcome:
@@ -74,7 +74,7 @@ def evidence(tallies: Tallies, overall: Tallies, prior: Values, variant: Variant
     return np.asarray(weight * value / np.where(scale > 0, scale, 1.0))
 
 
-def shrinkage(total: Values, tried: Values, variance: Values, mean: Values, kinds: Kinds) -> Values:
+def shrinkage(total: Values, tried: Values, variance: Values, mean: Values, kinds: TagKinds) -> Values:
     """By how many outcomes each kind's tags are shrunk, float64 [kinds]: the variance within tags over that between.
 
     The usual moment estimate, pooled over candidates: where tags of a kind differ no more than chance, it is large.
@@ -91,7 +91,7 @@ def shrinkage(total: Values, tried: Values, variance: Values, mean: Values, kind
 
 
 @dataclass(frozen=True)
-class Maps:
+class RisingLines:
     """Rising straight lines from sums to what they are to predict, one a candidate: float64 [c] each."""
 
     level: Values
@@ -101,8 +101,8 @@ class Maps:
     def __call__(self, sums: Values) -> Values:
         return np.asarray(self.level + self.slope * (sums - self.centre))
 
-    def beside(self, other: Maps) -> Maps:
-        return Maps(*(np.append(getattr(self, name), getattr(other, name)) for name in MAPS))
+    def beside(self, other: RisingLines) -> RisingLines:
+        return RisingLines(*(np.append(getattr(self, name), getattr(other, name)) for name in MAPS))
 
 
 def information(sums: Values, target: Values) -> Values:
@@ -112,7 +112,7 @@ def information(sums: Values, target: Values) -> Values:
     return np.asarray(np.where(known, (sums - centre) ** 2, 0.0).sum(axis=0))
 
 
-def fit_maps(sums: Values, target: Values, usual_level: float, usual_information: float) -> Maps:
+def fit_maps(sums: Values, target: Values, usual_level: float, usual_information: float) -> RisingLines:
     """Least squares from held-out sums to a target [n, c], NaN where unknown.
 
     A slope is drawn to 1, since sums are in the target's unit, as if by the information that a candidate usually has; a
@@ -128,7 +128,7 @@ def fit_maps(sums: Values, target: Values, usual_level: float, usual_information
     below = (offset * offset).sum(axis=0) + usual_information
     slope = np.where(below > 0, above / np.where(below > 0, below, 1.0), 1.0)
     level = (count * mean + _PRIOR_PROMPTS * usual_level) / (count + _PRIOR_PROMPTS)
-    return Maps(level, np.maximum(slope, 0.0), centre)
+    return RisingLines(level, np.maximum(slope, 0.0), centre)
 
 
 def parts(rows: int) -> list[Any]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.routers.tags.scores import (
     MAPS,
-    Kinds,
-    Maps,
-    Variant,
+    RisingLines,
+    ScoreVariant,
+    TagKinds,
     bounded,
     evidence,
     fit_maps,
@@ -20,7 +20,7 @@ from pipeline.routers.tags.scores import (
     parts,
     shrinkage,
 )
-from pipeline.routers.tags.tag_sources import Member
+from pipeline.routers.tags.tag_sources import Membership
 from pipeline.routers.tags.tallies import NAMES as TALLIES
 from pipeline.routers.tags.tallies import Tallies, against
 from pipeline.runtime.arrays import FloatMatrix, Values
@@ -31,7 +31,7 @@ _USUAL_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceCandidate:
     """The candidate that all others are judged against, and how good it is on the prompts of each tag.
 
     `total` and `tried` [tags] sum its qualities and prompts, `mean` is its quality over all, `prior` [kinds] shrinks.
@@ -42,10 +42,10 @@ class Reference:
     tried: Values
     mean: float
     prior: Values
-    maps: Maps
+    maps: RisingLines
 
     @classmethod
-    def fit(cls, column: int, quality: Values, member: Member, kinds: Kinds) -> Reference:
+    def fit(cls, column: int, quality: Values, member: Membership, kinds: TagKinds) -> ReferenceCandidate:
         """From its own qualities [n], NaN where it was not tried."""
         known = ~np.isnan(quality)
         value, tried = np.where(known, quality, 0.0), known.astype(np.float64)
@@ -53,9 +53,9 @@ class Reference:
         total, count = np.asarray(member.T @ value), np.asarray(member.T @ tried)
         variance = np.array([float((tried * (value - mean) ** 2).sum() / max(tried.sum(), 1.0))])
         prior = shrinkage(total[:, None], count[:, None], variance, np.array([mean]), kinds)
-        blank = cls(column, total, count, mean, prior, Maps(*(np.array([x]) for x in (mean, 1.0, 0.0))))
+        blank = cls(column, total, count, mean, prior, RisingLines(*(np.array([x]) for x in (mean, 1.0, 0.0))))
         sums = np.zeros((len(quality), 1))
-        votes = kinds.votes(member, Variant())
+        votes = kinds.votes(member, ScoreVariant())
         for rows in parts(len(quality)):
             rest = replace(
                 blank, total=total - member[rows].T @ value[rows], tried=count - member[rows].T @ tried[rows]
@@ -64,44 +64,48 @@ class Reference:
         target = quality[:, None]
         return replace(blank, maps=fit_maps(sums, target, mean, _USUAL_SHARE * float(information(sums, target)[0])))
 
-    def sums(self, votes: Member, kinds: Kinds) -> Values:
+    def sums(self, votes: Membership, kinds: TagKinds) -> Values:
         """What the tags add to its mean quality, float64 [n, 1]."""
         prior = self.prior[kinds.of_tag]
         return np.asarray(votes @ ((self.total - self.tried * self.mean) / (self.tried + prior)))[:, None]
 
-    def expected(self, member: Member, kinds: Kinds) -> Values:
+    def expected(self, member: Membership, kinds: TagKinds) -> Values:
         """Its expected quality on each prompt, float64 [n], before it is bounded."""
-        return self.maps(self.sums(kinds.votes(member, Variant()), kinds))[:, 0]
+        return self.maps(self.sums(kinds.votes(member, ScoreVariant()), kinds))[:, 0]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TagEvidence:
     """Everything that scores are made of. Law: a candidate's column depends on its own outcomes and the reference's.
 
     `tallies` is [tags, c], `overall` [1, c]; `prior` [kinds], `usual_level` and `usual_information` were learnt from
     the candidates of the fit and serve those that join.
     """
 
-    kinds: Kinds
-    variant: Variant
-    reference: Reference
+    kinds: TagKinds
+    variant: ScoreVariant
+    reference: ReferenceCandidate
     tallies: Tallies
     overall: Tallies
     prior: Values
-    maps: Maps
+    maps: RisingLines
     usual_level: float
     usual_information: float
 
     @classmethod
-    def fit(cls, reference: int, quality: FloatMatrix, member: Member, kinds: Kinds, variant: Variant) -> Evidence:
+    def fit(
+        cls, reference: int, quality: FloatMatrix, member: Membership, kinds: TagKinds, variant: ScoreVariant
+    ) -> TagEvidence:
         """From qualities [n, c], NaN where a candidate was not tried, and the tags of the same prompts."""
         judge = quality[:, reference].astype(np.float64)
-        judged = Reference.fit(reference, judge, member, kinds)
+        judged = ReferenceCandidate.fit(reference, judge, member, kinds)
         expected = np.clip(judged.expected(member, kinds), 0.0, 1.0)
         outcomes = against(quality, judge, expected)
         tallies, overall = outcomes.by_tag(member), outcomes.overall()
         prior = _prior(tallies, overall, variant, kinds)
-        blank = cls(kinds, variant, judged, tallies, overall, prior, Maps(*np.zeros((3, quality.shape[1]))), 0.0, 0.0)
+        blank = cls(
+            kinds, variant, judged, tallies, overall, prior, RisingLines(*np.zeros((3, quality.shape[1]))), 0.0, 0.0
+        )
         sums, target = blank._held_out(outcomes, member), _gap(quality, judge, expected)
         others = np.flatnonzero((overall.tried[0] > 0) & (np.arange(quality.shape[1]) != reference))
         level = float(np.nanmean(target[:, others])) if len(others) else 0.0
@@ -110,7 +114,7 @@ class Evidence:
         maps.level[reference] = maps.slope[reference] = 0.0
         return replace(blank, maps=maps, usual_level=level, usual_information=usual)
 
-    def joined(self, quality: FloatMatrix, judge: Values, member: Member) -> Evidence:
+    def joined(self, quality: FloatMatrix, judge: Values, member: Membership) -> TagEvidence:
         """With new candidates, from their qualities [n, new] alone; `judge` [n] is the reference's, or NaN."""
         expected = np.clip(self.reference.expected(member, self.kinds), 0.0, 1.0)
         outcomes = against(quality, judge, expected)
@@ -129,11 +133,11 @@ class Evidence:
         """score(M, t), float64 [tags, c]."""
         return evidence(self.tallies, self.overall, self.prior[self.kinds.of_tag], self.variant)
 
-    def sums(self, member: Member) -> Values:
+    def sums(self, member: Membership) -> Values:
         """Sums of scores over each prompt's tags, float64 [n, c]."""
         return np.asarray(self.kinds.votes(member, self.variant) @ self.scores)
 
-    def quality(self, member: Member) -> FloatMatrix:
+    def quality(self, member: Membership) -> FloatMatrix:
         """Expected quality of each candidate, float32 [n, c] in 0..1; .5 for one that was never tried."""
         gap = self.maps(self.sums(member))
         found = bounded(self.reference.expected(member, self.kinds)[:, None] + gap)
@@ -161,24 +165,24 @@ class Evidence:
         }
 
     @classmethod
-    def load(cls, facts: dict[str, Any], tensors: dict[str, Any], kinds: Kinds) -> Evidence:
+    def load(cls, facts: dict[str, Any], tensors: dict[str, Any], kinds: TagKinds) -> TagEvidence:
         """The inverse of `facts` and `tensors`."""
-        judged = Maps(*(tensors[f"reference.{name}"] for name in MAPS))
+        judged = RisingLines(*(tensors[f"reference.{name}"] for name in MAPS))
         total, tried = tensors["reference.total"], tensors["reference.tried"]
         mean, prior = float(facts["reference_mean"]), tensors["reference.prior"]
         return cls(
             kinds,
-            Variant(**facts["variant"]),
-            Reference(int(facts["reference"]), total, tried, mean, prior, judged),
+            ScoreVariant(**facts["variant"]),
+            ReferenceCandidate(int(facts["reference"]), total, tried, mean, prior, judged),
             Tallies(*(tensors[name] for name in TALLIES)),
             Tallies(*(tensors[f"overall.{name}"] for name in TALLIES)),
             tensors["prior"],
-            Maps(*(tensors[f"maps.{name}"] for name in MAPS)),
+            RisingLines(*(tensors[f"maps.{name}"] for name in MAPS)),
             float(facts["usual_level"]),
             float(facts["usual_information"]),
         )
 
-    def _held_out(self, outcomes: Tallies, member: Member) -> Values:
+    def _held_out(self, outcomes: Tallies, member: Membership) -> Values:
         """Sums for the prompts that were learnt from, each without its own part of them."""
         sums = np.zeros(outcomes.wins.shape)
         for rows in parts(len(sums)):
@@ -189,7 +193,7 @@ class Evidence:
         return sums
 
 
-def _prior(tallies: Tallies, overall: Tallies, variant: Variant, kinds: Kinds) -> Values:
+def _prior(tallies: Tallies, overall: Tallies, variant: ScoreVariant, kinds: TagKinds) -> Values:
     tie, count = variant.tie, np.maximum(overall.tried[0], 1.0)
     mean = overall.net(tie)[0] / count
     variance = (overall.wins + tie * tie * overall.ties + overall.losses)[0] / count - mean * mean

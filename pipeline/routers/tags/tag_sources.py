@@ -19,7 +19,7 @@ Tensors = dict[str, Any]
 """Arrays by name, as safetensors holds them."""
 Places = Sequence[Sequence[int]]
 """For each prompt the places of its tags."""
-Member = Any
+Membership = Any
 """Which prompt has which tag: a scipy csr_matrix of ones, float64 [n, tags]."""
 _RIDGE = 3.0
 
@@ -42,7 +42,7 @@ class TagSource(Protocol):
         """What `tensors` does not hold, as JSON; its key `class` tells `source_of` what to make."""
 
 
-def membership(places: Places, width: int) -> Member:
+def membership(places: Places, width: int) -> Membership:
     """A one for each tag of each prompt, float64 [n, width]."""
     indptr = np.cumsum([0, *map(len, places)])
     columns = np.array([tag for tags in places for tag in tags], dtype=np.int64)
@@ -137,7 +137,7 @@ class TopicTags:
     kind: str = "topic"
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], member: Member, vectors: FloatMatrix, most: int) -> TopicTags:
+    def fit(cls, names: tuple[str, ...], member: Membership, vectors: FloatMatrix, most: int) -> TopicTags:
         """Learn from which prompts [n, tags] have which phrase."""
         design = np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
         share = np.asarray(member.mean(axis=0)).ravel()

@@ -12,10 +12,10 @@ import scipy.sparse as sparse
 
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.tags.generated import GeneratedTags, Write
-from pipeline.routers.tags.scores import Kinds
+from pipeline.routers.tags.scores import TagKinds
 from pipeline.routers.tags.tag_sources import (
     ClusterTags,
-    Member,
+    Membership,
     PhraseTags,
     SurfaceTags,
     TagSource,
@@ -45,11 +45,11 @@ class Tagging:
         return tuple(f"{source.kind}: {name}" for source in self.sources for name in source.names)
 
     @property
-    def kinds(self) -> Kinds:
+    def kinds(self) -> TagKinds:
         sizes = [len(source.names) for source in self.sources]
-        return Kinds(np.repeat(np.arange(len(sizes)), sizes), len(sizes), self.mean_tags)
+        return TagKinds(np.repeat(np.arange(len(sizes)), sizes), len(sizes), self.mean_tags)
 
-    def member(self, texts: Sequence[str], vectors: FloatMatrix) -> Member:
+    def member(self, texts: Sequence[str], vectors: FloatMatrix) -> Membership:
         """Which prompt has which tag, float64 [n, tags], from texts and their vectors [n, width]."""
         if not self.sources:
             return sparse.csr_matrix((len(texts), 0))
@@ -81,7 +81,7 @@ class Tagging:
         return cls(tuple(sources), float(facts["mean_tags"]))
 
 
-Tagged = tuple[Tagging, Member]
+Tagged = tuple[Tagging, Membership]
 """Fitted sources and the tags of the prompts that they were fitted on."""
 
 

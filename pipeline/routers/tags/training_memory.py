@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
 
-from pipeline.routers.tags.tag_sources import Member, Tensors
+from pipeline.routers.tags.tag_sources import Membership, Tensors
 from pipeline.runtime.arrays import Indices, Values
 
 _BYTES = 16
@@ -21,15 +21,15 @@ _NAMES = ("digests", "columns", "starts", "judge")
 
 
 @dataclass(frozen=True)
-class Memory:
+class TrainingMemory:
     """n prompts: digests uint8 [n, 16], tags float64 [n, tags], the reference's quality float64 [n], NaN if untried."""
 
     digests: npt.NDArray[np.uint8]
-    member: Member
+    member: Membership
     judge: Values
 
     @classmethod
-    def of(cls, prompts: Sequence[str], member: Member, judge: Values) -> Memory:
+    def of(cls, prompts: Sequence[str], member: Membership, judge: Values) -> TrainingMemory:
         digests = np.frombuffer(b"".join(map(_digest, prompts)), dtype=np.uint8).reshape(len(prompts), _BYTES)
         return cls(digests, member, judge)
 
@@ -47,7 +47,7 @@ class Memory:
         }
 
     @classmethod
-    def load(cls, tensors: Tensors, tags: int) -> Memory:
+    def load(cls, tensors: Tensors, tags: int) -> TrainingMemory:
         digests, columns, starts, judge = (tensors[f"memory.{name}"] for name in _NAMES)
         ones = np.ones(len(columns))
         return cls(digests, sparse.csr_matrix((ones, columns, starts), shape=(len(judge), tags)), judge)

@@ -22,7 +22,7 @@ _STRANGE = 0.005
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TaskClassifier:
     """Weights float32 [tasks, width], biases float32 [tasks]; the tasks' centres, unit vectors float32 [tasks, width],
     and the cosine to the nearest centre below which a prompt is like no known task.
     """
@@ -33,7 +33,7 @@ class Assignment:
     least_cosine: float
 
     @classmethod
-    def fit(cls, features: FloatMatrix, task: Indices, tasks: int, seed: int) -> Assignment:
+    def fit(cls, features: FloatMatrix, task: Indices, tasks: int, seed: int) -> TaskClassifier:
         """Learn the task of each row; the temperature is chosen on a held-out tenth."""
         weights, biases = _heads(features, task, tasks, seed)
         centres = np.stack([features[task == t].mean(axis=0) for t in range(tasks)])
@@ -56,7 +56,7 @@ class Assignment:
         return {f"task.{name}": array for name, array in zip(_NAMES, arrays, strict=True)}
 
     @classmethod
-    def load(cls, tensors: Tensors) -> Assignment:
+    def load(cls, tensors: Tensors) -> TaskClassifier:
         weights, biases, centres, least = (tensors[f"task.{name}"] for name in _NAMES)
         return cls(weights, biases, centres, float(least[0]))
 

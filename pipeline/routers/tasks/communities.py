@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.routers.tasks.graph import Edges
+from pipeline.routers.tasks.graph import PromptGraph
 from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError
 
 _ROUNDS = 2
 
 
-def communities(edges: Edges, of_agreement: float, resolution: float, prompts: int, seed: int) -> Indices:
+def communities(edges: PromptGraph, of_agreement: float, resolution: float, prompts: int, seed: int) -> Indices:
     """The community of each prompt, int64 [n], 0 the largest; the same for the same arguments.
 
     Raises:
@@ -46,7 +46,7 @@ def by_size(community: Indices) -> Indices:
     return place[inverse]
 
 
-def gathered_small(community: Indices, edges: Edges, least: int, within: Indices) -> Indices:
+def gathered_small(community: Indices, edges: PromptGraph, least: int, within: Indices) -> Indices:
     """Communities of fewer than `least` prompts join that which they have most edges to, or else the largest around.
 
     `community` is numbered from the largest; `within` int64 [n] is the group that a prompt, and its whole community,

@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.communities import by_size, communities, gathered_small
-from pipeline.routers.tasks.graph import Edges, Neighbours, nearest
+from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, nearest
 from pipeline.routers.tasks.ranking import ranks, worth
-from pipeline.routers.tasks.shrunken_means import Prior, row_errors, task_means
+from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, row_errors, task_means
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
 LEAST = 10
@@ -21,7 +21,7 @@ _COARSE = (0.25, 0.5, 1.0)
 _FINE = (0.0, 2.0, 4.0, 8.0, 16.0)
 _AGREEMENT = (0.5, 1.0)
 _NEIGHBOURS = (20,)
-_PRIORS = tuple(Prior(group, task) for group in (10.0, 30.0, 100.0) for task in (30.0, 100.0, 300.0))
+_PRIORS = tuple(ShrinkagePrior(group, task) for group in (10.0, 30.0, 100.0) for task in (30.0, 100.0, 300.0))
 _VOTERS = 10
 _MOST = 6000
 """Settings are chosen on at most so many prompts."""
@@ -29,11 +29,11 @@ _CERTAIN = 2.0
 """Standard errors by which tasks must gain on none."""
 
 
-DEFAULT_PRIOR = Prior(30.0, 100.0)
+DEFAULT_PRIOR = ShrinkagePrior(30.0, 100.0)
 
 
 @dataclass(frozen=True)
-class Discovery:
+class DiscoverySettings:
     """How tasks are found: neighbours in the graph, how much agreement of rankings counts in its edges (0 to 1), and
     the resolutions of groups and of tasks within them. A resolution of 0 splits nothing. Candidates are ranked by
     quality minus `quality_per_usd` times cost.
@@ -43,49 +43,49 @@ class Discovery:
     of_agreement: float = 0.0
     coarse: float = 0.25
     fine: float = 4.0
-    prior: Prior = DEFAULT_PRIOR
+    prior: ShrinkagePrior = DEFAULT_PRIOR
     quality_per_usd: float = 0.0
 
 
 @dataclass(frozen=True)
-class Tasks:
+class TaskPartition:
     """The task of each of n prompts, int64 [n], and the group of each task, int64 [tasks]."""
 
     task: Indices
     group: Indices
 
 
-def discovered(neighbours: Neighbours, outcomes: Outcomes, how: Discovery, seed: int) -> Tasks:
+def discovered(neighbours: NearestNeighbours, outcomes: Outcomes, how: DiscoverySettings, seed: int) -> TaskPartition:
     """Groups by Leiden at the coarse resolution; then, without the edges between them, tasks at the fine one."""
     ranked = ranks(worth(outcomes.quality, outcomes.cost, how.quality_per_usd))
-    edges = Edges.of(neighbours.first(how.neighbours), ranked)
+    edges = PromptGraph.of(neighbours.first(how.neighbours), ranked)
     return _split(edges, _grouped(edges, how, len(outcomes), seed), how, seed)
 
 
-def _grouped(edges: Edges, how: Discovery, prompts: int, seed: int) -> Indices:
+def _grouped(edges: PromptGraph, how: DiscoverySettings, prompts: int, seed: int) -> Indices:
     if how.coarse == 0:
         return np.zeros(prompts, dtype=np.int64)
     found = communities(edges, how.of_agreement, how.coarse, prompts, seed)
     return gathered_small(found, edges, LEAST, np.zeros_like(found))
 
 
-def _split(edges: Edges, grouped: Indices, how: Discovery, seed: int) -> Tasks:
+def _split(edges: PromptGraph, grouped: Indices, how: DiscoverySettings, seed: int) -> TaskPartition:
     if how.fine == 0:
-        return Tasks(grouped, np.arange(int(grouped.max(initial=0)) + 1))
+        return TaskPartition(grouped, np.arange(int(grouped.max(initial=0)) + 1))
     inside = edges.where(grouped[edges.left] == grouped[edges.right])
     found = communities(inside, how.of_agreement, how.fine, len(grouped), seed)
     within = by_size(found * (int(grouped.max(initial=0)) + 1) + grouped)
     task = gathered_small(within, inside, LEAST, grouped)
     group = np.zeros(int(task.max(initial=0)) + 1, dtype=np.int64)
     group[task[::-1]] = grouped[::-1]
-    return Tasks(task, group)
+    return TaskPartition(task, group)
 
 
 @dataclass(frozen=True)
 class _Fold:
     """What one held-out fold needs: a graph's neighbours, qualities, and who votes for each held-out prompt."""
 
-    neighbours: Neighbours
+    neighbours: NearestNeighbours
     ranked: Indices
     learnt: FloatMatrix
     held_out: FloatMatrix
@@ -94,7 +94,7 @@ class _Fold:
 
 def chosen_discovery(
     features: FloatMatrix, outcomes: Outcomes, count: int, seed: int, quality_per_usd: float = 0.0
-) -> Discovery:
+) -> DiscoverySettings:
     """The settings whose shrunk task means predict held-out folds best; of equal ones that of fewest tasks.
 
     For graded outcomes that is the squared error of the differences between candidates, for labels that of all.
@@ -103,7 +103,7 @@ def chosen_discovery(
     some = np.sort(np.random.default_rng(seed).permutation(len(outcomes))[:_MOST])
     quality = outcomes.quality[some]
     ranked = ranks(worth(quality, outcomes.cost[some], quality_per_usd))
-    base = Discovery(quality_per_usd=quality_per_usd)
+    base = DiscoverySettings(quality_per_usd=quality_per_usd)
     folds = make_folds(quality, count, seed)
     if not len(quality) > 2 * LEAST or folds.max() == 0:
         return replace(base, coarse=0.0, fine=0.0)
@@ -127,7 +127,7 @@ class _Judged:
     tasks: float
 
 
-def _best(tried: dict[Discovery, _Judged]) -> Discovery:
+def _best(tried: dict[DiscoverySettings, _Judged]) -> DiscoverySettings:
     """That of least loss, and of equal ones that of fewest tasks; without tasks, unless the gain is beyond chance."""
     alone = min((how for how in tried if how.coarse == 0), key=lambda how: tried[how].loss.mean())
     best = min(tried, key=lambda how: (tried[how].loss.mean(), tried[how].tasks))
@@ -137,24 +137,24 @@ def _best(tried: dict[Discovery, _Judged]) -> Discovery:
 
 def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Indices, held_out: np.ndarray) -> _Fold:
     known = features[~held_out]
-    most = max(Discovery.neighbours, *_NEIGHBOURS)
+    most = max(DiscoverySettings.neighbours, *_NEIGHBOURS)
     voters = nearest(features[held_out], known, _VOTERS).places
     neighbours = nearest(known, known, most, itself=True)
     return _Fold(neighbours, ranked[~held_out], quality[~held_out], quality[held_out], voters)
 
 
 def _judged(
-    parts: Sequence[_Fold], settings: Sequence[Discovery], is_labels: bool, seed: int
-) -> dict[Discovery, _Judged]:
+    parts: Sequence[_Fold], settings: Sequence[DiscoverySettings], is_labels: bool, seed: int
+) -> dict[DiscoverySettings, _Judged]:
     """Each setting with each prior."""
-    losses: dict[Discovery, list[Values]] = {}
-    tasks: dict[Discovery, list[int]] = {}
+    losses: dict[DiscoverySettings, list[Values]] = {}
+    tasks: dict[DiscoverySettings, list[int]] = {}
     for part in parts:
-        groups: dict[tuple[int, float, float], tuple[Edges, Indices]] = {}
+        groups: dict[tuple[int, float, float], tuple[PromptGraph, Indices]] = {}
         for how in settings:
             key = (how.neighbours, how.of_agreement, how.coarse)
             if key not in groups:
-                edges = Edges.of(part.neighbours.first(how.neighbours), part.ranked)
+                edges = PromptGraph.of(part.neighbours.first(how.neighbours), part.ranked)
                 groups[key] = (edges, _grouped(edges, how, len(part.learnt), seed))
             found = _split(*groups[key], how, seed)
             for each in (replace(how, prior=prior) for prior in _PRIORS):
@@ -163,7 +163,7 @@ def _judged(
     return {how: _Judged(np.concatenate(losses[how]), float(np.mean(tasks[how]))) for how in losses}
 
 
-def _loss(part: _Fold, found: Tasks, prior: Prior, is_labels: bool) -> Values:
+def _loss(part: _Fold, found: TaskPartition, prior: ShrinkagePrior, is_labels: bool) -> Values:
     means = task_means(part.learnt, found.task, found.group, prior)
     votes = np.zeros((len(part.held_out), len(means)))
     np.add.at(votes, (np.arange(len(votes))[:, None], found.task[part.voters]), 1 / part.voters.shape[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.routers.tasks.communities import communities
-from pipeline.routers.tasks.graph import Edges, nearest
+from pipeline.routers.tasks.graph import PromptGraph, nearest
 from pipeline.routers.tasks.task_summary import distinctive
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 
@@ -29,7 +29,7 @@ class NewCluster:
 
 
 @dataclass(frozen=True)
-class Drift:
+class TaskDrift:
     """Of so many `prompts` those that match no known task: in clusters of two and more, the largest first, or alone."""
 
     prompts: int
@@ -50,7 +50,7 @@ class Drift:
 def drift_of(
     prompt_ids: Sequence[str], texts: Sequence[str], features: FloatMatrix, new: Binary,
     least_cosine: float, seed: int,
-) -> Drift:  # fmt: skip
+) -> TaskDrift:  # fmt: skip
     """Cluster the prompts that are `new`, bool [n]; `features` are unit vectors float32 [n, width].
 
     Two of them are joined where they are as near to each other as a prompt has to be to the centre of its task.
@@ -64,7 +64,7 @@ def drift_of(
     members = [_from_centre(features, np.flatnonzero(group == each)) for each in range(count)]
     named = [tuple(prompt_ids[i] for i in inside) for inside in members]
     clusters = [NewCluster(phrases[each], ids) for each, ids in enumerate(named) if len(ids) > 1]
-    return Drift(len(texts), tuple(clusters), tuple(ids[0] for ids in named if len(ids) == 1))
+    return TaskDrift(len(texts), tuple(clusters), tuple(ids[0] for ids in named if len(ids) == 1))
 
 
 def _clusters(features: FloatMatrix, least_cosine: float, seed: int) -> Indices:
@@ -72,7 +72,7 @@ def _clusters(features: FloatMatrix, least_cosine: float, seed: int) -> Indices:
     if len(features) < 2:
         return np.zeros(len(features), dtype=np.int64)
     neighbours = nearest(features, features, _NEIGHBOURS, itself=True)
-    edges = Edges.of(neighbours, np.zeros((len(features), 1), dtype=np.int64))
+    edges = PromptGraph.of(neighbours, np.zeros((len(features), 1), dtype=np.int64))
     near = edges.where(edges.cosine >= least_cosine)
     if not len(near.left):
         return np.arange(len(features))

@@ -13,17 +13,17 @@ _CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NearestNeighbours:
     """The nearest of n vectors to each of m, nearest first: places int64 [m, k] and cosines float32 [m, k]."""
 
     places: Indices
     cosines: FloatMatrix
 
-    def first(self, count: int) -> Neighbours:
-        return Neighbours(self.places[:, :count], self.cosines[:, :count])
+    def first(self, count: int) -> NearestNeighbours:
+        return NearestNeighbours(self.places[:, :count], self.cosines[:, :count])
 
 
-def nearest(asked: FloatMatrix, known: FloatMatrix, count: int, itself: bool = False) -> Neighbours:
+def nearest(asked: FloatMatrix, known: FloatMatrix, count: int, itself: bool = False) -> NearestNeighbours:
     """Exact neighbours of unit vectors, in blocks of bounded memory; `itself` leaves each vector's own place out."""
     count = min(count, len(known) - itself)
     places = np.zeros((len(asked), count), dtype=np.int64)
@@ -39,11 +39,11 @@ def nearest(asked: FloatMatrix, known: FloatMatrix, count: int, itself: bool = F
         order = np.lexsort((some, -found), axis=1)
         places[start : start + block] = np.take_along_axis(some, order, axis=1)
         cosines[start : start + block] = np.take_along_axis(found, order, axis=1)
-    return Neighbours(places, cosines)
+    return NearestNeighbours(places, cosines)
 
 
 @dataclass(frozen=True)
-class Edges:
+class PromptGraph:
     """m undirected edges, each once: both ends int64 [m], cosine float32 [m], agreement float32 [m].
 
     Agreement is relative to that of the average edge, so that 1 is neutral; that is what an edge has where a prompt
@@ -56,7 +56,7 @@ class Edges:
     agreement: FloatMatrix
 
     @classmethod
-    def of(cls, neighbours: Neighbours, ranked: Indices) -> Edges:
+    def of(cls, neighbours: NearestNeighbours, ranked: Indices) -> PromptGraph:
         """Two prompts are joined where either is among the other's neighbours."""
         n, k = neighbours.places.shape
         one, two = np.repeat(np.arange(n), k), neighbours.places.ravel()
@@ -69,8 +69,8 @@ class Edges:
         relative = np.where(known, overlap, average) / max(float(average), 1e-6)
         return cls(left, right, neighbours.cosines.ravel()[first], relative.astype(np.float32))
 
-    def where(self, kept: Binary) -> Edges:
-        return Edges(self.left[kept], self.right[kept], self.cosine[kept], self.agreement[kept])
+    def where(self, kept: Binary) -> PromptGraph:
+        return PromptGraph(self.left[kept], self.right[kept], self.cosine[kept], self.agreement[kept])
 
     def weights(self, of_agreement: float) -> FloatMatrix:
         """Cosine times agreement, of which `of_agreement` in 0..1 says how much it counts; never negative."""

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.assignment import Assignment
-from pipeline.routers.tasks.discovery import Discovery, Tasks, discovered
+from pipeline.routers.tasks.assignment import TaskClassifier
+from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, discovered
 from pipeline.routers.tasks.graph import nearest
 from pipeline.routers.tasks.shortlists import shortlists
 from pipeline.routers.tasks.shrunken_means import joined_means, standard_error, task_means
-from pipeline.routers.tasks.task_heads import Heads
-from pipeline.routers.text.prompt_features import Features
+from pipeline.routers.tasks.task_heads import TaskHeads
+from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 Tensors = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Mixing:
+class MixingWeights:
     """How a prompt's estimate (by the heads) and its tasks' means are mixed: alpha x prompt + (1 - alpha) x task.
 
     `alpha` counts for the differences between candidates, `level` for their mean. `task_heads` is the part of what
@@ -36,7 +36,7 @@ class Mixing:
 
 
 @dataclass(frozen=True)
-class Estimates:
+class TaskEstimates:
     """What is known of n prompts: means of their tasks float64 [n, c] and their standard error [n, c]; by the heads,
     for the f candidates of training: general, headed, spread float32 [n, f]; the probability of the likeliest task
     float32 [n], and whether the prompt is like no known task, bool [n].
@@ -50,7 +50,7 @@ class Estimates:
     confidence: FloatMatrix
     strange: Binary
 
-    def mixed(self, how: Mixing) -> Values:
+    def mixed(self, how: MixingWeights) -> Values:
         """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
         heads = self.general.shape[1]
         prompt = self.general + how.task_heads * (self.headed - self.general)
@@ -62,11 +62,11 @@ class Estimates:
         found[abstains, :heads] = self.general[abstains]
         return found
 
-    def abstains(self, how: Mixing) -> Binary:
+    def abstains(self, how: MixingWeights) -> Binary:
         """For which prompts no task is trusted, bool [n]."""
         return np.asarray(self.strange | (self.confidence < how.floor))
 
-    def uncertainty(self, how: Mixing) -> Values:
+    def uncertainty(self, how: MixingWeights) -> Values:
         """The standard error of `mixed`, float64 [n, c]: that of the task's mean, and the members' spread."""
         alpha = np.where(self.abstains(how), 1.0, how.alpha)[:, None]
         heads = self.spread.shape[1]
@@ -80,33 +80,35 @@ class Estimates:
 class TaskModel:
     """Features, the tasks' classifier, means float64 [tasks, c] with standard errors, shortlists and heads."""
 
-    features: Features
-    assignment: Assignment
-    heads: Heads
+    features: PromptFeatures
+    assignment: TaskClassifier
+    heads: TaskHeads
     group: Indices
     means: Values
     error: Values
     shortlist: Binary
 
     @classmethod
-    def fit(cls, outcomes: Outcomes, vectors: FloatMatrix, how: Discovery, seed: int) -> tuple[TaskModel, Tasks]:
+    def fit(
+        cls, outcomes: Outcomes, vectors: FloatMatrix, how: DiscoverySettings, seed: int
+    ) -> tuple[TaskModel, TaskPartition]:
         """Both stages; also the task that each of the prompts was found in."""
-        features = Features.fit(outcomes.prompts, seed)
+        features = PromptFeatures.fit(outcomes.prompts, seed)
         known = features.of(outcomes.prompts, vectors)
         tasks = discovered(nearest(known, known, how.neighbours, itself=True), outcomes, how, seed)
-        assignment = Assignment.fit(known, tasks.task, len(tasks.group), seed)
+        assignment = TaskClassifier.fit(known, tasks.task, len(tasks.group), seed)
         means = task_means(outcomes.quality, tasks.task, tasks.group, how.prior)
         short = shortlists(outcomes.quality, tasks.task, means)
-        heads = Heads.fit(known, outcomes.quality, assignment.of(known), short, seed)
+        heads = TaskHeads.fit(known, outcomes.quality, assignment.of(known), short, seed)
         error = standard_error(outcomes.quality, tasks.task, means, how.prior)
         return cls(features, assignment, heads, tasks.group, means, error, short), tasks
 
-    def of(self, texts: Sequence[str], vectors: FloatMatrix, with_tasks: bool = True) -> Estimates:
+    def of(self, texts: Sequence[str], vectors: FloatMatrix, with_tasks: bool = True) -> TaskEstimates:
         """What is known of texts and their embeddings [n, width]; `with_tasks` as for the heads."""
         features = self.features.of(texts, vectors)
         belongs = self.assignment.of(features)
         heads = self.heads.of(features, belongs, with_tasks)
-        return Estimates(
+        return TaskEstimates(
             belongs @ self.means,
             belongs @ self.error,
             heads.general,
@@ -116,7 +118,7 @@ class TaskModel:
             self.assignment.strange(features),
         )
 
-    def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: Discovery) -> TaskModel:
+    def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: DiscoverySettings) -> TaskModel:
         """With candidates of which outcomes float32 [n, new] are known, on prompts that belong to each task by these
         probabilities float32 [n, tasks]; what is known of the others stays.
         """
@@ -134,4 +136,4 @@ class TaskModel:
     @classmethod
     def load(cls, tensors: Tensors) -> TaskModel:
         own = (tensors[name] for name in ("group", "means", "error", "shortlist"))
-        return cls(Features.load(tensors), Assignment.load(tensors), Heads.load(tensors), *own)
+        return cls(PromptFeatures.load(tensors), TaskClassifier.load(tensors), TaskHeads.load(tensors), *own)

@@ -14,19 +14,19 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import make_folds, parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import Int8, Quantised
+from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.joining import joining_quality
 from pipeline.routers.base.protocol import CrossFitScores, Scorer
 from pipeline.routers.base.training_material import TrainingMaterial
-from pipeline.routers.tasks.discovery import Discovery, chosen_discovery
-from pipeline.routers.tasks.drift import Drift, drift_of
+from pipeline.routers.tasks.discovery import DiscoverySettings, chosen_discovery
+from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.mixing import LEAST, HeldOut, chosen_mixing, gathered_errors, gathered_estimates
-from pipeline.routers.tasks.model import Estimates, Mixing, TaskModel
-from pipeline.routers.tasks.shrunken_means import Prior
-from pipeline.routers.tasks.task_summary import Evidence, PromptMap, TaskEvidence
-from pipeline.routers.text.prompt_features import Features
+from pipeline.routers.tasks.mixing import LEAST, HeldOutEstimates, chosen_mixing, gathered_errors, gathered_estimates
+from pipeline.routers.tasks.model import MixingWeights, TaskEstimates, TaskModel
+from pipeline.routers.tasks.shrunken_means import ShrinkagePrior
+from pipeline.routers.tasks.task_summary import PromptMap, TaskSummaries, TaskSummary
+from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
@@ -60,18 +60,18 @@ class TasksScorer(Scorer):
         self.seed = seed
         self.progress = progress
         self.candidates: tuple[str, ...] = ()
-        self.discovery = Discovery(quality_per_usd=quality_per_usd)
-        self.mixing = Mixing()
+        self.discovery = DiscoverySettings(quality_per_usd=quality_per_usd)
+        self.mixing = MixingWeights()
         self._is_labels = True
         self._model: TaskModel | None = None
-        self._evidence: Evidence | None = None
+        self._evidence: TaskSummaries | None = None
 
-    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: Int8 | None = None) -> CrossFitScores:
+    def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented
         sample = np.flatnonzero(real)
-        features = Features.fit([outcomes.prompts[i] for i in sample], self.seed)
+        features = PromptFeatures.fit([outcomes.prompts[i] for i in sample], self.seed)
         known = features.of([outcomes.prompts[i] for i in sample], vectors[sample])
         price = self.discovery.quality_per_usd
         self.discovery = chosen_discovery(known, outcomes.rows(sample), _FOLDS, self.seed, price)
@@ -89,7 +89,7 @@ class TasksScorer(Scorer):
         with int8(self.frozen.loaded()) as coarse:
             again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
         values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
-        return CrossFitScores(scores, Quantised(scores, self._of(values)), error)
+        return CrossFitScores(scores, QuantisedScores(scores, self._of(values)), error)
 
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
@@ -97,13 +97,13 @@ class TasksScorer(Scorer):
         self._model, tasks = TaskModel.fit(outcomes, vectors, self.discovery, self.seed)
         self._say(f"{len(tasks.group)} tasks from {len(outcomes)} prompts")
         features = self._model.features.of(outcomes.prompts, vectors)
-        self._evidence = Evidence.of(outcomes, tasks, features, self._model.assignment.centres)
+        self._evidence = TaskSummaries.of(outcomes, tasks, features, self._model.assignment.centres)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         found = self._fitted()[0].of(prompts, vectors, with_tasks=self.mixing.task_heads > 0)
         return self._of(found.mixed(self.mixing))
 
-    def estimates(self, prompts: Sequence[str], vectors: FloatMatrix) -> Estimates:
+    def estimates(self, prompts: Sequence[str], vectors: FloatMatrix) -> TaskEstimates:
         """What both stages say of prompts and their vectors [n, width], before they are mixed."""
         return self._fitted()[0].of(prompts, vectors)
 
@@ -123,13 +123,13 @@ class TasksScorer(Scorer):
         model, _ = self._fitted()
         return model.assignment.strange(model.features.of(prompts, vectors))
 
-    def drift(self, prompt_ids: Sequence[str], prompts: Sequence[str], vectors: FloatMatrix) -> Drift:
+    def drift(self, prompt_ids: Sequence[str], prompts: Sequence[str], vectors: FloatMatrix) -> TaskDrift:
         """The prompts that are like no known task, and the clusters that they make."""
         model, _ = self._fitted()
         features, known = model.features.of(prompts, vectors), model.assignment
         return drift_of(prompt_ids, prompts, features, known.strange(features), known.least_cosine, self.seed)
 
-    def tasks(self) -> tuple[TaskEvidence, ...]:
+    def tasks(self) -> tuple[TaskSummary, ...]:
         """Every task with its evidence, the largest first."""
         model, evidence = self._fitted()
         return evidence.tasks(self.candidates, model.shortlist)
@@ -173,9 +173,9 @@ class TasksScorer(Scorer):
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
         self.candidates, self._is_labels = tuple(facts["candidates"]), bool(facts["is_labels"])
         discovery = facts["discovery"]
-        self.discovery = Discovery(**{**discovery, "prior": Prior(**discovery["prior"])})
-        self.mixing = Mixing(**facts["mixing"])
-        self._model, self._evidence = TaskModel.load(tensors), Evidence.load(facts["evidence"], tensors)
+        self.discovery = DiscoverySettings(**{**discovery, "prior": ShrinkagePrior(**discovery["prior"])})
+        self.mixing = MixingWeights(**facts["mixing"])
+        self._model, self._evidence = TaskModel.load(tensors), TaskSummaries.load(facts["evidence"], tensors)
 
     def _models(self, outcomes: Outcomes, vectors: FloatMatrix, folds: Indices) -> list[tuple[np.ndarray, TaskModel]]:
         """For each fold the rows that it holds out, and a model that did not see them."""
@@ -203,11 +203,13 @@ class TasksScorer(Scorer):
         if self.progress:
             self.progress(what)
 
-    def _fitted(self) -> tuple[TaskModel, Evidence]:
+    def _fitted(self) -> tuple[TaskModel, TaskSummaries]:
         if self._model is None or self._evidence is None:
             raise InputError("this tasks router was not fitted; fit it or load a saved one")
         return self._model, self._evidence
 
 
-def _estimates(models: Sequence[tuple[np.ndarray, TaskModel]], prompts: Sequence[str], vectors: FloatMatrix) -> HeldOut:
+def _estimates(
+    models: Sequence[tuple[np.ndarray, TaskModel]], prompts: Sequence[str], vectors: FloatMatrix
+) -> HeldOutEstimates:
     return [(rows, model.of([prompts[i] for i in rows], vectors[rows])) for rows, model in models]

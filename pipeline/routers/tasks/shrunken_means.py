@@ -18,7 +18,7 @@ _DOUBTFUL = 10.0
 
 
 @dataclass(frozen=True)
-class Prior:
+class ShrinkagePrior:
     """By how many prompts a group's mean is pulled to the overall one, and a task's contrasts to its group's."""
 
     group: float
@@ -26,14 +26,14 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Errors:
+class QualityErrors:
     """Squared errors of expected quality: of the differences between candidates, and of their mean level."""
 
     contrast: float
     level: float
 
 
-def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: Prior) -> Values:
+def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: ShrinkagePrior) -> Values:
     """Expected quality of each candidate in each task, float64 [tasks, c]; 0.5 for one that was never tried.
 
     `quality` is float32 [n, c], NaN where untried; `task` int64 [n]; `group` int64 [tasks], the group of each task.
@@ -61,7 +61,9 @@ def pulled(values: Values, known: Binary, place: Indices, places: int, prior: fl
     return np.asarray((total + prior * towards) / (count + prior))
 
 
-def joined_means(means: Values, quality: FloatMatrix, belongs: FloatMatrix, group: Indices, prior: Prior) -> Values:
+def joined_means(
+    means: Values, quality: FloatMatrix, belongs: FloatMatrix, group: Indices, prior: ShrinkagePrior
+) -> Values:
     """Means of one more candidate, float64 [tasks], from qualities [n] and how far each prompt belongs to each task.
 
     A task that it was not tried on has its group's mean and the level that the known candidates show there.
@@ -79,7 +81,7 @@ def joined_means(means: Values, quality: FloatMatrix, belongs: FloatMatrix, grou
     return np.asarray(of_group + level + contrast)
 
 
-def standard_error(quality: FloatMatrix, task: Indices, means: Values, prior: Prior) -> Values:
+def standard_error(quality: FloatMatrix, task: Indices, means: Values, prior: ShrinkagePrior) -> Values:
     """Of each mean, float64 [tasks, c]: from what qualities vary by within tasks, on how many prompts it rests, and on
     how many the overall mean does, which it is pulled to.
     """
@@ -106,8 +108,8 @@ def row_errors(expected: Values, quality: FloatMatrix) -> tuple[Values, Values]:
     return np.square(contrast).sum(axis=1), level**2 * tried
 
 
-def errors(expected: Values, quality: FloatMatrix) -> Errors:
+def errors(expected: Values, quality: FloatMatrix) -> QualityErrors:
     """Means over known cells."""
     contrast, level = row_errors(expected, quality)
     cells = max(int((~np.isnan(quality)).sum()), 1)
-    return Errors(float(contrast.sum() / cells), float(level.sum() / cells))
+    return QualityErrors(float(contrast.sum() / cells), float(level.sum() / cells))

@@ -32,7 +32,7 @@ _NAMES = ("trunk", "trunk.bias", "general", "general.bias", "tasks", "tasks.bias
 
 
 @dataclass(frozen=True)
-class Estimate:
+class HeadEstimates:
     """Expected quality float32 [n, c] by the general heads and by those of the tasks; the members' spread [n, c]."""
 
     general: FloatMatrix
@@ -41,7 +41,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Heads:
+class TaskHeads:
     """For m members: trunk [m, width, hidden], general heads [m, hidden, c] and task heads [m, tasks, hidden, c], with
     biases [m, 1, hidden], [m, 1, c] and [m, tasks, c]; all float32. A task head is zero where none was trained.
     """
@@ -51,19 +51,19 @@ class Heads:
     @classmethod
     def fit(
         cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int
-    ) -> Heads:
+    ) -> TaskHeads:
         """Learn from features [n, width], qualities [n, c] (NaN where untried), the probability of each task [n, tasks]
         and which candidates have heads there, bool [tasks, c].
         """
         return cls(tuple(_trained(features, quality, belongs, shortlist, seed)))
 
-    def of(self, features: FloatMatrix, belongs: FloatMatrix, with_tasks: bool = True) -> Estimate:
+    def of(self, features: FloatMatrix, belongs: FloatMatrix, with_tasks: bool = True) -> HeadEstimates:
         """Estimates of n prompts; without the task heads what is `headed` is `general` too, and takes less time."""
         parts = [
             self._of(features[start : start + _ROWS], belongs[start : start + _ROWS], with_tasks)
             for start in range(0, len(features), _ROWS)
         ]
-        return Estimate(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+        return HeadEstimates(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     def _of(self, features: FloatMatrix, belongs: FloatMatrix, with_tasks: bool) -> tuple[FloatMatrix, ...]:
         trunk, trunk_bias, general, general_bias, tasks, tasks_bias = self.arrays
@@ -84,7 +84,7 @@ class Heads:
         return {f"heads.{name}": array for name, array in zip(_NAMES, self.arrays, strict=True)}
 
     @classmethod
-    def load(cls, tensors: Tensors) -> Heads:
+    def load(cls, tensors: Tensors) -> TaskHeads:
         return cls(tuple(tensors[f"heads.{name}"] for name in _NAMES))
 
 
@@ -122,14 +122,14 @@ def _trained(
         found = torch.nn.functional.silu(some @ first[0] + first[1])
         return _dropped(found, _DROP, draws) if train else found
 
-    learnt = Learning(first, _RATE, _DECAY, steps)
+    learnt = WarmupAdamW(first, _RATE, _DECAY, steps)
     for rows in batches(n, _BATCH, steps, seed):
         inputs, wanted = asked(rows)
         learnt.step(_loss(hidden(inputs, True) @ first[2] + first[3], wanted))
     for part in first:
         part.requires_grad_(False)
     mask = torch.from_numpy(shortlist.astype(np.float32))
-    learnt = Learning(second, _TASK_RATE, 0.0, steps if tasks > 1 else 0)
+    learnt = WarmupAdamW(second, _TASK_RATE, 0.0, steps if tasks > 1 else 0)
     for rows in batches(n, _BATCH, steps if tasks > 1 else 0, seed + 1):
         inputs, wanted = asked(rows)
         shared = hidden(inputs, False)
@@ -140,7 +140,7 @@ def _trained(
     return [part.detach().numpy().copy() for part in (*first, *second)]
 
 
-class Learning:
+class WarmupAdamW:
     """AdamW whose rate rises over a tenth of the steps and falls to nothing."""
 
     def __init__(self, parts: Sequence[torch.Tensor], rate: float, decay: float, steps: int) -> None:

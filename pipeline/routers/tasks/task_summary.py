@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.discovery import Tasks
+from pipeline.routers.tasks.discovery import TaskPartition
 from pipeline.routers.text.key_phrases import key_phrases
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
@@ -37,7 +37,7 @@ class CandidateQuality:
 
 
 @dataclass(frozen=True)
-class TaskEvidence:
+class TaskSummary:
     """One task: `nearest` are ids of the prompts nearest to its centre; candidates stand best first."""
 
     task: int
@@ -58,7 +58,7 @@ class PromptMap:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TaskSummaries:
     """Of each task: size and group int64 [tasks], phrases and nearest prompts; of each candidate there how often it was
     tried, its mean and half the width of its 95 % interval, float64 [tasks, c], NaN where never tried.
     """
@@ -73,7 +73,7 @@ class Evidence:
     half_width: Values
 
     @classmethod
-    def of(cls, outcomes: Outcomes, tasks: Tasks, features: FloatMatrix, centres: FloatMatrix) -> Evidence:
+    def of(cls, outcomes: Outcomes, tasks: TaskPartition, features: FloatMatrix, centres: FloatMatrix) -> TaskSummaries:
         """From the prompts that were learnt from, their features [n, width] and the tasks' centres [tasks, width]."""
         count = len(tasks.group)
         ids = tuple(
@@ -89,7 +89,7 @@ class Evidence:
             *_observed(outcomes.quality, tasks.task, count),
         )
 
-    def joined(self, quality: FloatMatrix, task: Indices) -> Evidence:
+    def joined(self, quality: FloatMatrix, task: Indices) -> TaskSummaries:
         """With columns for candidates that joined; `task` int64 [n] is where each of their prompts belongs."""
         tried, mean, half = _observed(quality, task, len(self.size))
         return replace(
@@ -99,10 +99,10 @@ class Evidence:
             half_width=np.hstack([self.half_width, half]),
         )
 
-    def tasks(self, candidates: Sequence[str], shortlist: np.ndarray) -> tuple[TaskEvidence, ...]:
+    def tasks(self, candidates: Sequence[str], shortlist: np.ndarray) -> tuple[TaskSummary, ...]:
         """Every task, the largest first."""
         return tuple(
-            TaskEvidence(
+            TaskSummary(
                 t,
                 int(self.group[t]),
                 int(self.size[t]),
@@ -136,7 +136,7 @@ class Evidence:
         return {"prompt_ids": self.map.prompt_ids, "phrases": self.phrases, "nearest": self.nearest}
 
     @classmethod
-    def load(cls, facts: dict[str, Any], tensors: Tensors) -> Evidence:
+    def load(cls, facts: dict[str, Any], tensors: Tensors) -> TaskSummaries:
         own = {name: tensors[f"evidence.{name}"] for name in _NAMES}
         places = PromptMap(tuple(facts["prompt_ids"]), tensors["map.task"], tensors["map.places"])
         phrases, nearest = (tuple(map(tuple, facts[name])) for name in ("phrases", "nearest"))

@@ -26,14 +26,14 @@ Codes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Grams:
+class CharacterNgrams:
     """The inverse document frequency of each bucket, float32 [buckets], and axes float32 [buckets, width]."""
 
     rarity: FloatMatrix
     axes: FloatMatrix
 
     @classmethod
-    def fit(cls, texts: Sequence[str], width: int, seed: int) -> Grams:
+    def fit(cls, texts: Sequence[str], width: int, seed: int) -> CharacterNgrams:
         """Learn from texts; fewer axes than `width` where fewer texts differ."""
         from sklearn.utils.extmath import randomized_svd
 

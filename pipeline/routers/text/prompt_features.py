@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.routers.text.character_ngrams import Grams
+from pipeline.routers.text.character_ngrams import CharacterNgrams
 from pipeline.routers.text.surface_features import surface
 from pipeline.runtime.arrays import FloatMatrix
 
@@ -18,23 +18,23 @@ Tensors = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Features:
+class PromptFeatures:
     """Three blocks, each of unit length on average, beside each other.
 
     `centre` float32 [18] and `scale` bring the surface of a train prompt to mean 0 and mean length 1.
     """
 
-    grams: Grams
+    grams: CharacterNgrams
     centre: FloatMatrix
     scale: float
 
     @classmethod
-    def fit(cls, texts: Sequence[str], seed: int) -> Features:
+    def fit(cls, texts: Sequence[str], seed: int) -> PromptFeatures:
         """Learn from texts alone; outcomes are not looked at."""
         found = surface(texts)
         centre = found.mean(axis=0)
         length = float(np.linalg.norm(found - centre, axis=1).mean())
-        return cls(Grams.fit(texts, _GRAM_AXES, seed), centre, 1 / max(length, _LEAST_LENGTH))
+        return cls(CharacterNgrams.fit(texts, _GRAM_AXES, seed), centre, 1 / max(length, _LEAST_LENGTH))
 
     def of(self, texts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         """Unit vectors float32 [n, width] of texts and their embeddings; a text that stands twice is read once."""
@@ -51,6 +51,6 @@ class Features:
         return {"rarity": self.grams.rarity, "axes": self.grams.axes, **own}
 
     @classmethod
-    def load(cls, tensors: Tensors) -> Features:
-        grams = Grams(tensors["rarity"], tensors["axes"])
+    def load(cls, tensors: Tensors) -> PromptFeatures:
+        grams = CharacterNgrams(tensors["rarity"], tensors["axes"])
         return cls(grams, tensors["surface.centre"], float(tensors["surface.scale"][0]))

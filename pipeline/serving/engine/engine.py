@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
-from pipeline.encoders.training_index import TrainingRows
+from pipeline.encoders.training_index import TrainingIndex
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.serving.engine.batching import Batcher
@@ -32,7 +32,7 @@ class Engine:
     def __init__(
         self,
         router: CalibratedRouter,
-        rows: TrainingRows | None = None,
+        rows: TrainingIndex | None = None,
         cache_entries: int = 10_000,
         pool: PoolFile | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Engine:
         router = open_router(folder, threads=threads)
         if pool is not None:
             pool.of(router.candidates)
-        return cls(router, TrainingRows.load(folder / ENGINE), cache_entries, pool)
+        return cls(router, TrainingIndex.load(folder / ENGINE), cache_entries, pool)
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.encoders.training_index import Neighbour as Neighbour
+from pipeline.encoders.training_index import TrainingNeighbour as TrainingNeighbour
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 
 
@@ -23,7 +23,7 @@ class ScoredText:
     cost: Values
     tokens: int
     windows: int
-    neighbours: tuple[Neighbour, ...]
+    neighbours: tuple[TrainingNeighbour, ...]
     allowed: Binary | None = None
     error: Values | None = None
     is_new: bool | None = None

@@ -18,9 +18,9 @@ from flows.removal.erase import remove_file
 from flows.removal.row_locations import Known, material_of_versions
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
-from pipeline.encoders.training_index import rows_of
+from pipeline.encoders.training_index import training_index_of
 from pipeline.routers.base.settings import AptitudeParams, FinetuningParams, TagsParams
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import fit_router
 from pipeline.routers.systems import SYSTEMS, training_material
@@ -55,7 +55,7 @@ def saved(router: CalibratedRouter, outcomes: Outcomes, folder: Path) -> None:
     if router.scorer.embedding is not None:
         vectors = router.scorer.embedding.embed(router.followed(outcomes.prompts))
         (folder / ENGINE).mkdir()
-        rows_of(vectors, outcomes.prompt_ids, [("a",)] * len(outcomes)).save(folder / ENGINE)
+        training_index_of(vectors, outcomes.prompt_ids, [("a",)] * len(outcomes)).save(folder / ENGINE)
 
 
 def erased(place: Path, in_service: bool = False) -> list[str]:
@@ -136,7 +136,7 @@ def test_what_a_router_keeps_of_a_prompt_goes_with_the_files_that_it_names(
 def test_a_file_that_is_not_named_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: FinetuningParams
 ) -> None:
-    monkeypatch.setattr(NeighboursScorer, "training_material", ())
+    monkeypatch.setattr(KnnScorer, "training_material", ())
     outcomes, folder = table(True), tmp_path / "artifacts" / FOLDER / MODEL
     router = fit_router("knn", outcomes, params, seed=0)
     saved(router, outcomes, folder)

@@ -13,7 +13,7 @@ from sandbox import ROOT
 
 from pipeline.encoders.onnx_encoder import FP32, INT8, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
-from pipeline.encoders.sentence_encoder import Encoder
+from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_folder
 
@@ -27,12 +27,12 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path) -> Encoder:
-    return Encoder.load(str(tiny_encoder), 32)
+def encoder(tiny_encoder: Path) -> SentenceEncoder:
+    return SentenceEncoder.load(str(tiny_encoder), 32)
 
 
 @pytest.fixture(scope="module", params=[FP32, INT8])
-def engine(request: pytest.FixtureRequest, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engine(request: pytest.FixtureRequest, encoder: SentenceEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engine") / request.param
     export(encoder, folder, request.param)
     return folder
@@ -49,7 +49,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(engine: Path, threads: int)
     assert np.abs(padded - exported.embed([PROMPTS[0]])[0]).max() <= bound
 
 
-def test_dynamic_int8_would_depend_on_its_neighbours_in_one_call(encoder: Encoder, tmp_path: Path) -> None:
+def test_dynamic_int8_would_depend_on_its_neighbours_in_one_call(encoder: SentenceEncoder, tmp_path: Path) -> None:
     """Why int8 reads one prompt a call: two of like length in one call change each other."""
     export(encoder, tmp_path / "int8", INT8)
     exported = OnnxEncoder.load(tmp_path / "int8")
@@ -59,18 +59,18 @@ def test_dynamic_int8_would_depend_on_its_neighbours_in_one_call(encoder: Encode
     assert np.abs(both[:1] - alone).max() > 1e-5
 
 
-def test_fp32_says_what_torch_says_and_int8_nearly(encoder: Encoder, engine: Path) -> None:
+def test_fp32_says_what_torch_says_and_int8_nearly(encoder: SentenceEncoder, engine: Path) -> None:
     exported = OnnxEncoder.load(engine)
     cosine = (exported.embed(PROMPTS) * encoder.embed(PROMPTS)).sum(axis=1)
     assert cosine.min() > (0.999999 if exported.precision == FP32 else 0.97)
     assert [list(ids) for ids in exported.ids(PROMPTS)] == encoder.ids(PROMPTS)
 
 
-def test_another_encoder_is_not_at_parity(encoder: Encoder, tmp_path: Path) -> None:
+def test_another_encoder_is_not_at_parity(encoder: SentenceEncoder, tmp_path: Path) -> None:
     import torch
 
     export(encoder, tmp_path, FP32)
-    changed = Encoder(encoder.model, encoder.tokenizer, 32)
+    changed = SentenceEncoder(encoder.model, encoder.tokenizer, 32)
     layer = next(module for module in encoder.model.modules() if isinstance(module, torch.nn.Linear))
     before = layer.weight.data.clone()
     torch.nn.init.normal_(layer.weight)
@@ -81,14 +81,14 @@ def test_another_encoder_is_not_at_parity(encoder: Encoder, tmp_path: Path) -> N
         layer.weight.data = before
 
 
-def test_an_export_gives_the_same_bytes_again(encoder: Encoder, engine: Path, tmp_path: Path) -> None:
+def test_an_export_gives_the_same_bytes_again(encoder: SentenceEncoder, engine: Path, tmp_path: Path) -> None:
     export(encoder, tmp_path / "again", OnnxEncoder.load(engine).precision)
     assert sha256_folder(tmp_path / "again") == sha256_folder(engine)
 
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "tokenizer.json", "engine.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut"])
-def test_a_damaged_engine_is_refused(encoder: Encoder, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_engine_is_refused(encoder: SentenceEncoder, tmp_path: Path, name: str, damage: str) -> None:
     export(encoder, tmp_path, FP32)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).unlink() if damage == "gone" else (tmp_path / name).write_bytes(content[: len(content) // 2])
@@ -96,7 +96,7 @@ def test_a_damaged_engine_is_refused(encoder: Encoder, tmp_path: Path, name: str
         OnnxEncoder.load(tmp_path)
 
 
-def test_an_engine_of_another_format_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+def test_an_engine_of_another_format_is_refused(encoder: SentenceEncoder, tmp_path: Path) -> None:
     export(encoder, tmp_path, FP32)
     facts = json.loads((tmp_path / "engine.json").read_text())
     (tmp_path / "engine.json").write_text(json.dumps(facts | {"format": 99}))

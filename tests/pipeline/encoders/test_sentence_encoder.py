@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.encoders.sentence_encoder import Encoder, by_length, locate
+from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length, locate
 from pipeline.runtime.errors import InputError
 
 LONG = " ".join(f"word{i}" for i in range(300))
 
 
 @pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path) -> Encoder:
-    return Encoder.load(str(tiny_encoder), max_tokens=16)
+def encoder(tiny_encoder: Path) -> SentenceEncoder:
+    return SentenceEncoder.load(str(tiny_encoder), max_tokens=16)
 
 
 def test_the_bundled_encoder_is_in_an_installed_package() -> None:
@@ -45,26 +45,26 @@ def test_a_hub_name_may_be_pinned_to_a_revision() -> None:
 def test_a_folder_without_an_encoder_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"cannot be loaded .*; name another in train\.encoder") as caught:
-        Encoder.load(str(tmp_path), max_tokens=16)
+        SentenceEncoder.load(str(tmp_path), max_tokens=16)
     assert "\n" not in str(caught.value)
 
 
-def test_a_long_prompt_keeps_its_head_and_its_tail(encoder: Encoder) -> None:
-    whole = Encoder(encoder.model, encoder.tokenizer, max_tokens=10_000).tokenize([LONG])[0]
+def test_a_long_prompt_keeps_its_head_and_its_tail(encoder: SentenceEncoder) -> None:
+    whole = SentenceEncoder(encoder.model, encoder.tokenizer, max_tokens=10_000).tokenize([LONG])[0]
     [cut] = encoder.tokenize([LONG])
     assert len(whole) > 300
     assert cut == whole[:8] + whole[-8:]
-    odd = Encoder(encoder.model, encoder.tokenizer, max_tokens=15).tokenize([LONG])[0]
+    odd = SentenceEncoder(encoder.model, encoder.tokenizer, max_tokens=15).tokenize([LONG])[0]
     assert odd == whole[:7] + whole[-8:]
 
 
-def test_a_prompt_that_fits_is_left_alone(encoder: Encoder) -> None:
+def test_a_prompt_that_fits_is_left_alone(encoder: SentenceEncoder) -> None:
     [tokens] = encoder.tokenize(["fix my loop"])
     assert encoder.tokenizer.decode(tokens, skip_special_tokens=True) == "fix my loop"
     assert encoder.tokenize([]) == []
 
 
-def test_vectors_are_unit_and_do_not_depend_on_the_batch(encoder: Encoder) -> None:
+def test_vectors_are_unit_and_do_not_depend_on_the_batch(encoder: SentenceEncoder) -> None:
     prompts = ["fix my loop", LONG, "a", "mail Ana about the ferry at nine, please"]
     together = encoder.embed(prompts)
     assert together.shape == (4, encoder.width)
@@ -74,7 +74,7 @@ def test_vectors_are_unit_and_do_not_depend_on_the_batch(encoder: Encoder) -> No
     assert encoder.embed([]).shape == (0, encoder.width)
 
 
-def test_the_middle_of_a_long_prompt_does_not_count_and_its_ends_do(encoder: Encoder) -> None:
+def test_the_middle_of_a_long_prompt_does_not_count_and_its_ends_do(encoder: SentenceEncoder) -> None:
     first, other_middle, other_end = encoder.embed([LONG, LONG.replace("word150", "else"), LONG[:-7] + "else"])
     assert (first == other_middle).all()
     assert (first != other_end).any()

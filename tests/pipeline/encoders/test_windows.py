@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.encoders.windows import Reading, Room
+from pipeline.encoders.windows import ContextWindow, EncodedPrompts
 
-ROOM = Room(tokens=12, before=1, after=1)
+ROOM = ContextWindow(tokens=12, before=1, after=1)
 
 
 def _ids(body: int) -> list[int]:
@@ -23,7 +23,7 @@ def _ids(body: int) -> list[int]:
 def test_special_tokens_before_and_after_are_told_apart(
     empty: list[int], letter: list[int], expected: tuple[int, int]
 ) -> None:
-    room = Room.measured(12, empty, letter)
+    room = ContextWindow.measured(12, empty, letter)
     assert (room.before, room.after) == expected
 
 
@@ -44,9 +44,9 @@ def test_windows_overlap_and_leave_no_token_out(body: int) -> None:
     assert len(windows) == -(-(body - 10) // 8) + 1
 
 
-def _reading(counts: list[int]) -> Reading:
+def _reading(counts: list[int]) -> EncodedPrompts:
     first = np.cumsum(counts) - counts
-    return Reading(np.zeros((sum(counts), 2), np.float32), first, np.array(counts))
+    return EncodedPrompts(np.zeros((sum(counts), 2), np.float32), first, np.array(counts))
 
 
 def test_ends_and_windows_count_half_each() -> None:

@@ -12,10 +12,10 @@ import pytest
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.windows import Reading
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.policies.policy import BestPolicy, DoubtPolicy, PolicyParams, WillingnessPolicy
 from pipeline.policies.selection import HeldOut, choose_policy
-from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.systems import open_router
 from pipeline.routers.tasks.router import TasksScorer
@@ -96,7 +96,7 @@ def test_a_saved_router_doubts_alike_and_so_does_the_engine(doubting: Calibrated
 
 
 def test_a_router_that_cannot_is_refused_when_it_is_asked_too(doubting: CalibratedRouter, tmp_path: Path) -> None:
-    router = CalibratedRouter(LexicalScorer())
+    router = CalibratedRouter(TfidfScorer())
     router.fit(graded(), make_folds(graded().quality, 3, 0))
     router.save(tmp_path)
     description = read_json(tmp_path / DESCRIPTION)
@@ -140,7 +140,7 @@ def test_a_long_prompt_errs_as_its_parts_do(doubting: CalibratedRouter) -> None:
     assert found is not None
     np.testing.assert_allclose(found[0], (each[0] + each[1:].mean(axis=0)) / 2, rtol=1e-5)
     assert found.dtype == np.float64
-    whole = Reading(reading.vectors[:1], np.zeros(1, np.int64), np.ones(1, np.int64))
+    whole = EncodedPrompts(reading.vectors[:1], np.zeros(1, np.int64), np.ones(1, np.int64))
     short = doubting.judge([text], whole).error
     assert short is not None
     np.testing.assert_allclose(short[0], each[0], rtol=1e-5)
@@ -150,7 +150,7 @@ def test_a_long_prompt_errs_as_its_parts_do(doubting: CalibratedRouter) -> None:
 
 
 def test_a_system_without_uncertainty_is_refused_before_anything_is_learnt() -> None:
-    router = CalibratedRouter(LexicalScorer(), PolicyParams(doubt=1.0))
+    router = CalibratedRouter(TfidfScorer(), PolicyParams(doubt=1.0))
     with pytest.raises(InputError, match=r"^policy.doubt: a tfidf router knows no uncertainty; leave it out$"):
         router.fit(graded(), make_folds(graded().quality, 3, 0))
     assert router.candidates == ()

@@ -18,12 +18,12 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FP32, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
-from pipeline.encoders.sentence_encoder import Encoder, locate
+from pipeline.encoders.sentence_encoder import SentenceEncoder, locate
 from pipeline.routers import finetuning
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
-from pipeline.routers.finetuning import HeldOut, finetune, new_network
+from pipeline.routers.finetuning import HeldOutTokens, finetune, new_network
 from pipeline.routers.systems import open_router
 from pipeline.runtime.tables import sha256_folder
 
@@ -103,7 +103,7 @@ def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, 
     torch.manual_seed(0)
     _architectures()[name](len(tokenizer)).save_pretrained(tmp_path / name)
     tokenizer.save_pretrained(tmp_path / name)
-    start = Encoder.load(str(tmp_path / name), 24).model.state_dict()
+    start = SentenceEncoder.load(str(tmp_path / name), 24).model.state_dict()
     router = fit_tiny(str(tmp_path / name))
     router.save(tmp_path / "router")
     again = open_router(tmp_path / "router")
@@ -135,8 +135,8 @@ def test_upper_layers_learn_faster_than_lower_ones(tiny_encoder: Path) -> None:
     assert (head, upper, lower) == (5e-3, 4e-4, 2e-4)
 
 
-def _held_out(encoder: Path, labels: np.ndarray) -> HeldOut:
-    return HeldOut(Encoder.load(str(encoder), 24).tokenize(table().prompts), labels)
+def _held_out(encoder: Path, labels: np.ndarray) -> HeldOutTokens:
+    return HeldOutTokens(SentenceEncoder.load(str(encoder), 24).tokenize(table().prompts), labels)
 
 
 def test_training_stops_when_the_held_out_loss_no_longer_falls(tiny_encoder: Path) -> None:
@@ -153,12 +153,12 @@ def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, mon
     outcomes, folds = table(25), np.array([0] * 10 + [1] * 15)
     curves = {15: [0.5, 0.1, 0.6, 0.9], 10: [0.5, 0.6, 0.2]}
 
-    def planted(prompts: Any, labels: Any, *_: Any, held_out: HeldOut | None = None, **__: Any) -> Any:
+    def planted(prompts: Any, labels: Any, *_: Any, held_out: HeldOutTokens | None = None, **__: Any) -> Any:
         """Stands in for the training, since a curve with two minima cannot be had on demand."""
         assert held_out is not None
         losses = curves[len(prompts)]
         logits = [np.full(held_out.labels.shape, e, dtype=np.float32) for e in range(len(losses))]
-        return finetuning.Trained(None, losses, logits)  # type: ignore[arg-type]
+        return finetuning.FinetuningResult(None, losses, logits)  # type: ignore[arg-type]
 
     monkeypatch.setattr(finetuning, "finetune", planted)
     scorer = ClassifierScorer(_params(tiny_encoder), seed=7)

@@ -16,8 +16,8 @@ from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
 from pipeline.routers.base.protocol import Scorer
-from pipeline.routers.baselines.knn import NeighboursScorer
-from pipeline.routers.baselines.prompt_effects import Decomposed
+from pipeline.routers.baselines.knn import KnnScorer
+from pipeline.routers.baselines.prompt_effects import QualityDecomposition
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.runtime.arrays import FloatMatrix
 
@@ -72,7 +72,7 @@ def test_nothing_missing_gives_the_plain_shrunk_mean() -> None:
     random = np.random.default_rng(0)
     quality, weights = random.random((40, 3)).astype(np.float32), random.random((5, 40)).astype(np.float32)
     plain = (weights @ quality + 10 * quality.mean(axis=0)) / (weights.sum(axis=1, keepdims=True) + 10)
-    np.testing.assert_allclose(Decomposed.of(quality).means(weights, 10.0), plain, rtol=1e-4)
+    np.testing.assert_allclose(QualityDecomposition.of(quality).means(weights, 10.0), plain, rtol=1e-4)
 
 
 def test_easy_prompts_flatter_a_candidate_less_than_its_plain_mean_does() -> None:
@@ -85,13 +85,13 @@ def test_easy_prompts_flatter_a_candidate_less_than_its_plain_mean_does() -> Non
     quality[~easy, 1] = np.nan
     flattery = np.nanmean(quality[:, 1]) - np.nanmean(quality[:, 0])
     everywhere = np.ones((1, 600), dtype=np.float32)
-    first, second, *_ = Decomposed.of(quality).means(everywhere, 10.0)[0]
+    first, second, *_ = QualityDecomposition.of(quality).means(everywhere, 10.0)[0]
     assert second - first < 0.6 * flattery
 
 
 def test_a_candidate_that_was_never_tried_stands_in_the_middle() -> None:
     quality = np.array([[1.0, np.nan, np.nan], [0.5, 0.5, np.nan]], dtype=np.float32)
-    assert Decomposed.of(quality).means(np.ones((1, 2), dtype=np.float32), 1.0)[0, 2] == 0.5
+    assert QualityDecomposition.of(quality).means(np.ones((1, 2), dtype=np.float32), 1.0)[0, 2] == 0.5
 
 
 def test_the_nearest_prompts_on_which_a_candidate_was_tried_decide_for_it() -> None:
@@ -100,8 +100,8 @@ def test_the_nearest_prompts_on_which_a_candidate_was_tried_decide_for_it() -> N
     quality = np.full((400, 2), np.nan, dtype=np.float32)
     quality[0:200:2, 0], quality[1:200:2, 1] = 1.0, 0.0
     quality[200:400:2, 0], quality[201:400:2, 1] = 0.0, 1.0
-    scorer = NeighboursScorer(FrozenEmbedding("minilm", 16))
-    scorer._vectors, scorer._known, scorer._is_labels = known, Decomposed.of(quality), False
+    scorer = KnnScorer(FrozenEmbedding("minilm", 16))
+    scorer._vectors, scorer._known, scorer._is_labels = known, QualityDecomposition.of(quality), False
     scorer.setting = (100, 0.0)
     scores = scorer.scores(["", ""], np.eye(2, dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1]

@@ -11,12 +11,12 @@ import pytest
 
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
-from pipeline.encoders.training_index import TrainingRows, rows_of
+from pipeline.encoders.training_index import TrainingIndex, training_index_of
 from pipeline.policies.policy import SubsetPolicy
 from pipeline.routers.base.settings import FinetuningParams
-from pipeline.routers.baselines.knn import NeighboursScorer
+from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.linear import LinearScorer
-from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router
 from pipeline.runtime.errors import VerificationFailed
@@ -29,7 +29,7 @@ class _Judge(CalibratedRouter):
     """A router of two candidates whose policy is known."""
 
     def __init__(self) -> None:
-        super().__init__(LexicalScorer())
+        super().__init__(TfidfScorer())
         self.policy = SubsetPolicy((0.5, 0.5), at_least_one=False)
 
     @property
@@ -81,27 +81,29 @@ def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(syste
     difference = np.abs(measured.fp32[2:] - measured.int8[2:]).max()
     assert difference < 0.3
     assert difference > 0 or system == "clusters"  # a vector that moves a little mostly stays in its cluster
-    if isinstance(router.scorer, LinearScorer | NeighboursScorer):
+    if isinstance(router.scorer, LinearScorer | KnnScorer):
         assert measured.fp32[2:].tobytes() == fitted.held_out[2:].tobytes()
 
 
 def test_the_nearest_rows_lead_back_by_id_and_label(tmp_path: Path) -> None:
-    rows = rows_of(np.array([[2, 0], [1, 1], [0, 3]], np.float32), ["a", "b", "c"], [("sql",), ("sql", "email"), ()])
+    rows = training_index_of(
+        np.array([[2, 0], [1, 1], [0, 3]], np.float32), ["a", "b", "c"], [("sql",), ("sql", "email"), ()]
+    )
     rows.save(tmp_path)
-    again = TrainingRows.load(tmp_path)
+    again = TrainingIndex.load(tmp_path)
     assert again is not None
     found = again.nearest(np.array([1, 0], np.float32), 2)
     assert [(n.prompt_id, n.agents, n.cosine) for n in found] == [("a", ("sql",), 1.0), ("b", ("sql", "email"), 0.7071)]
     assert len(again.nearest(np.array([1, 0], np.float32), 9)) == 3
-    assert TrainingRows.load(tmp_path / "elsewhere") is None
+    assert TrainingIndex.load(tmp_path / "elsewhere") is None
 
 
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:20], lambda _: b"", lambda content: b"\xff" * len(content)]
 )
 def test_damaged_rows_are_refused(tmp_path: Path, damage: Any) -> None:
-    rows_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
+    training_index_of(np.ones((2, 2), np.float32), ["a", "b"], [(), ()]).save(tmp_path)
     path = tmp_path / TRAINING_ROWS
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(VerificationFailed, match="damaged"):
-        TrainingRows.load(tmp_path)
+        TrainingIndex.load(tmp_path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.routers.aptitude.capability import Capability, in_words
-from pipeline.routers.aptitude.training_set import Lesson, Virtual
+from pipeline.routers.aptitude.training_set import TrainingSet, VirtualCandidates
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.errors import InputError
@@ -21,7 +21,7 @@ HANDLED = 0.5
 
 
 @dataclass(frozen=True)
-class Exercise:
+class CapabilityBatch:
     """A candidate's lines, rows of the lesson's prompts int64 [k], and its quality there, float32 [k]."""
 
     lines: list[str]
@@ -32,21 +32,21 @@ class Exercise:
 Pick = Callable[[FloatMatrix], Indices | None]
 
 
-class Exercises:
+class BatchSampler:
     """Drawn from a lesson without end: real and virtual candidates alike, lines in a new order each time.
 
     Under the loss `group` the first prompt of an exercise was handled, and `group` - 1 others were not; else there are
     `prompts`, as they come.
     """
 
-    def __init__(self, lesson: Lesson, lengths: Indices, params: AptitudeParams, prompts: int, seed: int) -> None:
+    def __init__(self, lesson: TrainingSet, lengths: Indices, params: AptitudeParams, prompts: int, seed: int) -> None:
         self.lesson = lesson
         self.by_length = np.argsort(lengths, kind="stable")
         self.params = params
         self.prompts = prompts
         self.random = np.random.default_rng(seed)
 
-    def draw(self) -> Exercise:
+    def draw(self) -> CapabilityBatch:
         """
         Raises:
             InputError: there is nothing to learn from in the lesson.
@@ -55,7 +55,7 @@ class Exercises:
             lines, quality = self._candidate()
             rows = self._group(quality) if self.params.loss == "group" else self._some(~np.isnan(quality), self.prompts)
             if rows is not None:
-                return Exercise(lines, rows, quality[rows])
+                return CapabilityBatch(lines, rows, quality[rows])
         raise InputError("no candidate has both handled and mishandled prompts to learn from; add outcomes")
 
     def _candidate(self) -> tuple[list[str], FloatMatrix]:
@@ -65,7 +65,7 @@ class Exercises:
         if who < real:
             capability, quality = lesson.capability.of(np.array([who])), lesson.quality[:, who]
         else:
-            virtual = Virtual.drawn(lesson, self.params.virtual, self.random)
+            virtual = VirtualCandidates.drawn(lesson, self.params.virtual, self.random)
             answers = virtual.answers[:, [who - real]]
             capability = Capability(("",), answers, ("",))
             quality = virtual.quality(lesson, np.arange(len(lesson.prompts)))[:, who - real]

@@ -9,7 +9,7 @@ import torch
 from pipeline.runtime.errors import InputError
 
 
-class LowRank(torch.nn.Module):
+class LoraProjection(torch.nn.Module):
     """A frozen projection plus a product of two thin matrices, which starts at zero."""
 
     def __init__(self, frozen: torch.nn.Module, inputs: int, outputs: int, rank: int) -> None:
@@ -23,7 +23,7 @@ class LowRank(torch.nn.Module):
         return found + hidden @ self.down.T @ self.up.T
 
 
-def adapt(model: torch.nn.Module, name: str, setting: str, rank: int) -> list[LowRank]:
+def adapt(model: torch.nn.Module, name: str, setting: str, rank: int) -> list[LoraProjection]:
     """Freeze a model and put adapters on every projection of its attention blocks.
 
     Raises:
@@ -36,7 +36,7 @@ def adapt(model: torch.nn.Module, name: str, setting: str, rank: int) -> list[Lo
             continue
         for child, module in list(parent.named_children()):
             if (shape := _shape(module)) is not None:
-                adapters.append(LowRank(module, *shape, rank))
+                adapters.append(LoraProjection(module, *shape, rank))
                 setattr(parent, child, adapters[-1])
     if not adapters:
         raise InputError(f"the language model '{name}' has no attention to adapt; name another in {setting}")

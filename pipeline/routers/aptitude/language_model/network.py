@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from pipeline.encoders.causal_lm import load_causal
-from pipeline.encoders.sentence_encoder import Encoder
-from pipeline.encoders.windows import Room, Tokens
+from pipeline.encoders.sentence_encoder import SentenceEncoder
+from pipeline.encoders.windows import ContextWindow, Tokens
 from pipeline.routers.aptitude.language_model.lora import adapt
-from pipeline.routers.aptitude.language_model.soft_prompt import Connector
+from pipeline.routers.aptitude.language_model.soft_prompt import SoftPromptEncoder
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.errors import InputError
 
@@ -26,7 +26,7 @@ _QUESTION = "\nCan this language model handle the request? Answer Yes or No.\nAn
 
 
 @dataclass(frozen=True)
-class Prefix:
+class CachedPrefix:
     """A capability as the language model has read it: keys and values of each layer, [1, heads, tokens, width]."""
 
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
@@ -39,7 +39,7 @@ class Prefix:
         return DynamicCache([tuple(part.expand(prompts, -1, -1, -1) for part in layer) for layer in self.layers])
 
 
-class Reading(torch.nn.Module):
+class ReaderNetwork(torch.nn.Module):
     """Encoder, connector and language model; only adapters, connector and encoder can be trained.
 
     A capability is read once, whatever the number of prompts that follow it, and a prompt's score depends on nothing
@@ -57,10 +57,10 @@ class Reading(torch.nn.Module):
         self.model = model.float()
         self.adapters = torch.nn.ModuleList(adapt(self.model, params.language_model, MODEL_SETTING, RANK))
         self.embeddings = self.model.get_input_embeddings()
-        encoder = Encoder.load(params.capability_encoder, _LINE_TOKENS, ENCODER_SETTING)
+        encoder = SentenceEncoder.load(params.capability_encoder, _LINE_TOKENS, ENCODER_SETTING)
         size = float(self.embeddings.weight.norm(dim=1).mean())
-        self.connector = Connector(encoder, self.embeddings.weight.shape[1], size)
-        self.room = Room(params.model_tokens, 0, 0)
+        self.connector = SoftPromptEncoder(encoder, self.embeddings.weight.shape[1], size)
+        self.room = ContextWindow(params.model_tokens, 0, 0)
         self.question = self._ids(_QUESTION)
         self.answers = [self._answer(word) for word in (" Yes", " No")]
         if self.answers[0] == self.answers[1]:
@@ -74,16 +74,16 @@ class Reading(torch.nn.Module):
         """Each prompt whole, or its two ends, and the question."""
         return [self.room.ends(self._ids(prompt)) + self.question for prompt in prompts]
 
-    def prefix(self, lines: Sequence[str]) -> Prefix:
+    def prefix(self, lines: Sequence[str]) -> CachedPrefix:
         """What is read before a prompt: a candidate's lines, one soft token each."""
         bos = self.tokenizer.bos_token_id
         before = [*([] if bos is None else [int(bos)]), *self._ids(_OPENING)]
         parts = [self._embedded(before), self.connector(lines), self._embedded(self._ids(_REQUEST))]
         read = self.model(inputs_embeds=torch.cat(parts)[None], use_cache=True, logits_to_keep=1).past_key_values
         layers = tuple((layer.keys, layer.values) for layer in read.layers)
-        return Prefix(layers, sum(map(len, parts)))
+        return CachedPrefix(layers, sum(map(len, parts)))
 
-    def forward(self, prefix: Prefix, tokens: Sequence[Tokens]) -> torch.Tensor:
+    def forward(self, prefix: CachedPrefix, tokens: Sequence[Tokens]) -> torch.Tensor:
         """The log-odds of Yes against No after each of n prompts, float32 [n]."""
         longest = max(map(len, tokens))
         ids = torch.zeros((len(tokens), longest), dtype=torch.int64)

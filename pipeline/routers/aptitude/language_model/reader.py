@@ -17,8 +17,8 @@ from pipeline.encoders.causal_lm import causal_identity
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.aptitude.language_model.schedule import Pace
-from pipeline.routers.aptitude.training_set import Lesson
+from pipeline.routers.aptitude.language_model.schedule import TrainingSchedule
+from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, VerificationFailed
@@ -26,7 +26,7 @@ from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
-    from pipeline.routers.aptitude.language_model.network import Prefix, Reading
+    from pipeline.routers.aptitude.language_model.network import CachedPrefix, ReaderNetwork
 
 TENSORS = "full.safetensors"
 FACTS = "full.json"
@@ -38,7 +38,7 @@ _TOLD = ("capability_encoder", "language_model", "model_tokens")
 Lines = tuple[str, ...]
 
 
-class FullReader:
+class LanguageModelReader:
     """Behind the protocol `Reader`; the models are loaded when first needed.
 
     Each capability is read in two orders of its lines, which are averaged. The lines as the language model read them
@@ -46,15 +46,15 @@ class FullReader:
     same.
     """
 
-    def __init__(self, params: AptitudeParams, pace: Pace | None = None) -> None:
+    def __init__(self, params: AptitudeParams, pace: TrainingSchedule | None = None) -> None:
         self.params = params
-        self.pace = pace or Pace()
+        self.pace = pace or TrainingSchedule()
         self.seed = 0
         self.losses: list[float] = []
-        self._reading: Reading | None = None
-        self._read: dict[Lines, Prefix] = {}
+        self._reading: ReaderNetwork | None = None
+        self._read: dict[Lines, CachedPrefix] = {}
 
-    def fit(self, lesson: Lesson, seed: int, progress: Progress | None = None) -> None:
+    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None:
         """Train for `params.steps` steps; `progress` is called once a step.
 
         Raises:
@@ -62,14 +62,14 @@ class FullReader:
         """
         import torch
 
-        from pipeline.routers.aptitude.language_model.network import Reading
-        from pipeline.routers.aptitude.language_model.training import school
+        from pipeline.routers.aptitude.language_model.network import ReaderNetwork
+        from pipeline.routers.aptitude.language_model.training import train_reader
 
         torch.manual_seed(seed)
         self.seed = seed
         self._read = {}
-        self._reading = Reading(self.params)
-        self.losses = school(self._reading, lesson, self.params, seed, self.pace, progress)
+        self._reading = ReaderNetwork(self.params)
+        self.losses = train_reader(self._reading, lesson, self.params, seed, self.pace, progress)
 
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
@@ -100,7 +100,7 @@ class FullReader:
         near = _SHARPNESS * features @ test.features.T + np.log(test.weight).astype(np.float32)
         return np.asarray(softmax(near, axis=1), dtype=np.float32)
 
-    def _judged(self, reading: Reading, lines: Lines, tokens: Sequence[list[int]]) -> FloatMatrix:
+    def _judged(self, reading: ReaderNetwork, lines: Lines, tokens: Sequence[list[int]]) -> FloatMatrix:
         """Log-odds float32 [n] for one candidate in one order."""
         import torch
 
@@ -130,14 +130,14 @@ class FullReader:
         """
         from safetensors.torch import load_file
 
-        from pipeline.routers.aptitude.language_model.network import Reading
+        from pipeline.routers.aptitude.language_model.network import ReaderNetwork
 
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         self.params = self.params.model_copy(update={name: facts[name] for name in _TOLD})
         self.seed = int(facts["seed"])
         self._read = {}
         self._verify(facts["identities"], folder)
-        self._reading = Reading(self.params)
+        self._reading = ReaderNetwork(self.params)
         self._reading.restore(load_file(folder / TENSORS))
 
     def _identities(self) -> dict[str, str]:
@@ -157,7 +157,7 @@ class FullReader:
                     f"{recorded[setting][:19]}...; bring that model back, or fit again"
                 )
 
-    def _fitted(self) -> Reading:
+    def _fitted(self) -> ReaderNetwork:
         if self._reading is None:
             raise InputError("this reader was not fitted; fit it or load a saved one")
         return self._reading

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """So many steps, on everything or on the connector alone."""
 
     everything: bool
@@ -15,7 +15,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TrainingSchedule:
     """Each step is one update on `exercises` exercises of `prompts` prompts each.
 
     `first` is the share of the steps in which the connector alone is trained. Learning rates rise over `warmup` of a
@@ -31,10 +31,10 @@ class Pace:
     adapters: float = 3e-4
     clip: float = 1.0
 
-    def stages(self, steps: int) -> tuple[Stage, Stage]:
+    def stages(self, steps: int) -> tuple[TrainingStage, TrainingStage]:
         """The connector alone, then everything; together `steps`."""
         first = int(steps * self.first)
-        return Stage(False, first), Stage(True, steps - first)
+        return TrainingStage(False, first), TrainingStage(True, steps - first)
 
     def rates(self, steps: int) -> Iterator[float]:
         """The part of the full learning rate at each step of a stage."""

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import torch
 
-from pipeline.encoders.sentence_encoder import Encoder
+from pipeline.encoders.sentence_encoder import SentenceEncoder
 
 _KNOWN = 20_000
 """So many lines' vectors are kept while the encoder is not trained; 50 tasks x 101 percentages fit."""
 
 
-class Connector(torch.nn.Module):
+class SoftPromptEncoder(torch.nn.Module):
     """An encoder of lines and one linear layer to a language model's width.
 
     `size` is the mean length of that model's own token embeddings, which soft tokens start with.
     """
 
-    def __init__(self, encoder: Encoder, width: int, size: float) -> None:
+    def __init__(self, encoder: SentenceEncoder, width: int, size: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.body = encoder.model

@@ -9,20 +9,20 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pipeline.encoders.windows import Tokens
-from pipeline.routers.aptitude.language_model.batches import Exercise, Exercises
-from pipeline.routers.aptitude.language_model.network import Reading
-from pipeline.routers.aptitude.language_model.schedule import Pace
-from pipeline.routers.aptitude.training_set import Lesson
+from pipeline.routers.aptitude.language_model.batches import BatchSampler, CapabilityBatch
+from pipeline.routers.aptitude.language_model.network import ReaderNetwork
+from pipeline.routers.aptitude.language_model.schedule import TrainingSchedule
+from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.progress import Progress
 
 
-def school(
-    reading: Reading,
-    lesson: Lesson,
+def train_reader(
+    reading: ReaderNetwork,
+    lesson: TrainingSet,
     params: AptitudeParams,
     seed: int,
-    pace: Pace,
+    pace: TrainingSchedule,
     progress: Progress | None = None,
 ) -> list[float]:
     """Train on a lesson for `params.steps` steps; the loss of each.
@@ -34,7 +34,7 @@ def school(
     """
     tokens = reading.tokenize(lesson.prompts)
     lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
-    exercises = Exercises(lesson, lengths, params, pace.prompts, seed)
+    exercises = BatchSampler(lesson, lengths, params, pace.prompts, seed)
     losses: list[float] = []
     for stage in pace.stages(params.steps):
         reading.learn(stage.everything)
@@ -50,12 +50,12 @@ def school(
 
 
 def _step(
-    reading: Reading,
+    reading: ReaderNetwork,
     optimizer: torch.optim.Optimizer,
-    exercises: Sequence[Exercise],
+    exercises: Sequence[CapabilityBatch],
     tokens: Sequence[Tokens],
     kind: str,
-    pace: Pace,
+    pace: TrainingSchedule,
 ) -> float:
     optimizer.zero_grad()
     total = 0.0
@@ -80,7 +80,7 @@ def loss_of(scores: torch.Tensor, quality: torch.Tensor, kind: str) -> torch.Ten
     return binary_cross_entropy_with_logits(scores, quality)
 
 
-def _optimizer(reading: Reading, pace: Pace) -> torch.optim.Optimizer:
+def _optimizer(reading: ReaderNetwork, pace: TrainingSchedule) -> torch.optim.Optimizer:
     full = (
         (reading.connector.layer.parameters(), pace.connector),
         (reading.connector.body.parameters(), pace.encoder),

@@ -14,12 +14,12 @@ from safetensors.numpy import load_file
 from pipeline.encoders import causal_lm as causal
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.aptitude.language_model.batches import Exercise, Exercises
-from pipeline.routers.aptitude.language_model.network import Reading
-from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, FullReader, two_orders
-from pipeline.routers.aptitude.language_model.schedule import Pace
+from pipeline.routers.aptitude.language_model.batches import BatchSampler, CapabilityBatch
+from pipeline.routers.aptitude.language_model.network import ReaderNetwork
+from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, LanguageModelReader, two_orders
+from pipeline.routers.aptitude.language_model.schedule import TrainingSchedule
 from pipeline.routers.aptitude.language_model.training import loss_of
-from pipeline.routers.aptitude.training_set import Lesson
+from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
@@ -31,7 +31,7 @@ TEXTS = ("add {} and seven", "a poem on {} swans", "cook {} eggs", "the law of {
 KEYWORDS = (("add", "sum"), ("poem", "swan"), ("cook", "egg"), ("law", "state"))
 UNSEEN = ("add 91 and seven", "a poem on 92 swans", "cook 93 eggs")
 SEEN = np.eye(TASKS, dtype=np.float32)[:3]
-FAST = Pace(exercises=4, prompts=4, first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
+FAST = TrainingSchedule(exercises=4, prompts=4, first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
 
 
 def _answers(rows: int, levels: tuple[float, ...], seed: int) -> FloatMatrix:
@@ -40,7 +40,7 @@ def _answers(rows: int, levels: tuple[float, ...], seed: int) -> FloatMatrix:
 
 
 @pytest.fixture(scope="module")
-def lesson() -> Lesson:
+def lesson() -> TrainingSet:
     """Four tasks; a candidate's level alone decides how often it is right."""
     task = np.arange(ITEMS) % TASKS
     ids = tuple(f"p{i}" for i in range(ITEMS))
@@ -51,16 +51,16 @@ def lesson() -> Lesson:
     prompts = tuple(TEXTS[place[i]].format(i) for i in range(PROMPTS))
     quality = _answers(PROMPTS, LEVELS, 2)
     quality[::7, 0] = np.nan
-    return Lesson(test, capability, prompts, np.eye(TASKS, dtype=np.float32)[place], place, quality)
+    return TrainingSet(test, capability, prompts, np.eye(TASKS, dtype=np.float32)[place], place, quality)
 
 
-def _unseen(lesson: Lesson) -> Capability:
+def _unseen(lesson: TrainingSet) -> Capability:
     """Two candidates that were not in training: one gets everything right, one everything wrong."""
     answers = np.tile(np.array([1.0, 0.0], dtype=np.float32), (ITEMS, 1))
     return Capability(("oracle", "hopeless"), answers, ("", ""))
 
 
-def _logits(reader: FullReader, lesson: Lesson, capability: Capability) -> FloatMatrix:
+def _logits(reader: LanguageModelReader, lesson: TrainingSet, capability: Capability) -> FloatMatrix:
     return reader.logits(lesson.test, capability, UNSEEN, SEEN)
 
 
@@ -72,12 +72,12 @@ def _tiny(tiny_causal: Path, tiny_encoder: Path | str, **more: object) -> Aptitu
 # --- exercises --------------------------------------------------------------------------------------------------
 
 
-def _drawn(lesson: Lesson, count: int, **told: object) -> list[Exercise]:
-    exercises = Exercises(lesson, np.array([len(p) for p in lesson.prompts]), AptitudeParams(**told), 4, 5)
+def _drawn(lesson: TrainingSet, count: int, **told: object) -> list[CapabilityBatch]:
+    exercises = BatchSampler(lesson, np.array([len(p) for p in lesson.prompts]), AptitudeParams(**told), 4, 5)
     return [exercises.draw() for _ in range(count)]
 
 
-def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(lesson: Lesson) -> None:
+def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(lesson: TrainingSet) -> None:
     drawn = _drawn(lesson, 80, virtual=0)
     assert not any(np.isnan(each.quality).any() for each in drawn)
     assert len({tuple("poem" in line for line in each.lines[-TASKS:]) for each in drawn}) == TASKS
@@ -87,7 +87,7 @@ def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(lesson: Lesso
     assert all(np.array_equal(each.quality, lesson.quality[each.rows, 0]) for each in facts)
 
 
-def test_virtual_candidates_are_exercised_too(lesson: Lesson) -> None:
+def test_virtual_candidates_are_exercised_too(lesson: TrainingSet) -> None:
     every = [each for each in _drawn(lesson, 80, virtual=4) if all("excellent" in line for line in each.lines)]
     assert any((each.quality == 1).all() for each in every)
     mixed = [each for each in _drawn(lesson, 80, virtual=4) if _is_mixed(each)]
@@ -95,20 +95,20 @@ def test_virtual_candidates_are_exercised_too(lesson: Lesson) -> None:
     assert not [each for each in _drawn(lesson, 80, virtual=0) if _is_mixed(each)]
 
 
-def _is_mixed(exercise: Exercise) -> bool:
+def _is_mixed(exercise: CapabilityBatch) -> bool:
     """Good at some tasks and bad at others, as no real candidate here."""
     grades = {line.split(" at ")[0] for line in exercise.lines}
     return bool(grades & {"excellent", "very good"} and grades & {"hopeless", "very bad"})
 
 
-def test_a_group_is_one_handled_prompt_and_others_mishandled(lesson: Lesson) -> None:
+def test_a_group_is_one_handled_prompt_and_others_mishandled(lesson: TrainingSet) -> None:
     for each in _drawn(lesson, 40, loss="group", group=3, virtual=4):
         assert each.quality.tolist() == [1, 0, 0]
 
 
-def test_a_lesson_that_nobody_tried_is_refused(lesson: Lesson) -> None:
+def test_a_lesson_that_nobody_tried_is_refused(lesson: TrainingSet) -> None:
     untried = np.full_like(lesson.quality, np.nan)
-    nothing = Lesson(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, untried)
+    nothing = TrainingSet(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, untried)
     with pytest.raises(InputError, match="add outcomes"):
         _drawn(nothing, 1, virtual=0)
 
@@ -131,9 +131,9 @@ def test_the_group_loss_knows_no_level_and_wants_the_handled_prompt_first() -> N
 
 
 def test_the_stages_share_the_steps_and_rates_rise_and_fall() -> None:
-    assert [(stage.everything, stage.steps) for stage in Pace().stages(10)] == [(False, 3), (True, 7)]
-    assert [stage.steps for stage in Pace().stages(1)] == [0, 1]
-    rates = list(Pace(warmup=0.2).rates(10))
+    assert [(stage.everything, stage.steps) for stage in TrainingSchedule().stages(10)] == [(False, 3), (True, 7)]
+    assert [stage.steps for stage in TrainingSchedule().stages(1)] == [0, 1]
+    rates = list(TrainingSchedule(warmup=0.2).rates(10))
     assert rates[0] == 0.5
     assert max(rates) == rates[1] == rates[2] == 1
     assert rates[-1] == pytest.approx(1 / 8)
@@ -150,20 +150,24 @@ def test_two_orders_are_reverse_and_depend_on_the_seed_alone() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(lesson: Lesson, tiny_causal: Path) -> FullReader:
-    reader = FullReader(_tiny(tiny_causal, "minilm", steps=32, virtual=0), FAST)
+def trained(lesson: TrainingSet, tiny_causal: Path) -> LanguageModelReader:
+    reader = LanguageModelReader(_tiny(tiny_causal, "minilm", steps=32, virtual=0), FAST)
     reader.fit(lesson, 7)
     return reader
 
 
-def test_training_lowers_the_loss_and_places_unseen_candidates(trained: FullReader, lesson: Lesson) -> None:
+def test_training_lowers_the_loss_and_places_unseen_candidates(
+    trained: LanguageModelReader, lesson: TrainingSet
+) -> None:
     assert np.mean(trained.losses[-10:]) < 0.5 * np.mean(trained.losses[:10])
     found = _logits(trained, lesson, _unseen(lesson))
     assert (found[:, 0] > 1).all()
     assert (found[:, 1] < -1).all()
 
 
-def test_shuffled_lines_change_a_probability_by_less_than_a_twentieth(trained: FullReader, lesson: Lesson) -> None:
+def test_shuffled_lines_change_a_probability_by_less_than_a_twentieth(
+    trained: LanguageModelReader, lesson: TrainingSet
+) -> None:
     seed, found = trained.seed, []
     for trained.seed in range(6):
         found.append(1 / (1 + np.exp(-_logits(trained, lesson, _mixed(lesson)))))
@@ -171,48 +175,48 @@ def test_shuffled_lines_change_a_probability_by_less_than_a_twentieth(trained: F
     assert 0 < np.ptp(found, axis=0).max() < 0.05
 
 
-def _mixed(lesson: Lesson) -> Capability:
+def _mixed(lesson: TrainingSet) -> Capability:
     """Each good at half of the tasks, so that it matters which line stands where."""
     answers = np.stack([lesson.test.task < 2, lesson.test.task % 2], axis=1).astype(np.float32)
     return Capability(("one", "two"), answers, ("", ""))
 
 
 def test_what_loading_draws_changes_nothing(
-    lesson: Lesson, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first use of a bundled model converts it, and draws weights for that."""
-    readers = [FullReader(_tiny(tiny_causal, tiny_encoder, steps=3)) for _ in range(2)]
+    readers = [LanguageModelReader(_tiny(tiny_causal, tiny_encoder, steps=3)) for _ in range(2)]
     readers[0].fit(lesson, 5)
     monkeypatch.setattr(causal, "locate_causal", lambda name, *others: [torch.rand(3), name][1])
     readers[1].fit(lesson, 5)
     assert readers[0].losses == readers[1].losses
 
 
-def test_the_group_loss_trains_too(lesson: Lesson, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_the_group_loss_trains_too(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     """Under it a prompt's kind is what can be learnt: here poems are handled, all else is not."""
     quality = np.tile(lesson.task[:, None] == 1, (1, 4)).astype(np.float32)
-    poems = Lesson(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, quality)
+    poems = TrainingSet(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, quality)
     params = _tiny(tiny_causal, tiny_encoder, steps=40, loss="group", group=4, virtual=0)
-    reader = FullReader(params, FAST)
+    reader = LanguageModelReader(params, FAST)
     reader.fit(poems, 7)
     assert np.mean(reader.losses[-10:]) < 0.3 * np.log(4)
     found = _logits(reader, lesson, lesson.capability)
     assert (found[1] > found[[0, 2]].max(axis=0)).all()
 
 
-def test_the_first_stage_moves_the_connector_alone(lesson: Lesson, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_the_first_stage_moves_the_connector_alone(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     params = _tiny(tiny_causal, tiny_encoder, steps=4)
-    reader = FullReader(params, Pace(first=1.0))
+    reader = LanguageModelReader(params, TrainingSchedule(first=1.0))
     reader.fit(lesson, 7)
     torch.manual_seed(7)
-    start, found = Reading(params).state_dict(), reader._fitted().state_dict()
+    start, found = ReaderNetwork(params).state_dict(), reader._fitted().state_dict()
     moved = {name for name, part in found.items() if not torch.equal(part, start[name])}
     assert moved == {"connector.layer.weight", "connector.layer.bias"}
 
 
-def test_the_second_stage_moves_all_but_published_weights(trained: FullReader) -> None:
+def test_the_second_stage_moves_all_but_published_weights(trained: LanguageModelReader) -> None:
     torch.manual_seed(7)
-    start, found = Reading(trained.params).state_dict(), trained._fitted().state_dict()
+    start, found = ReaderNetwork(trained.params).state_dict(), trained._fitted().state_dict()
     moved = {name for name, part in found.items() if not torch.equal(part, start[name])}
     assert {"connector.layer.weight", "model.model.layers.0.self_attn.q_proj.up"} < moved
     assert "connector.body.encoder.layer.0.attention.self.query.weight" in moved
@@ -220,7 +224,7 @@ def test_the_second_stage_moves_all_but_published_weights(trained: FullReader) -
     assert not any("word_embeddings" in name for name in moved)
 
 
-def test_a_score_does_not_depend_on_what_else_is_asked(trained: FullReader, lesson: Lesson) -> None:
+def test_a_score_does_not_depend_on_what_else_is_asked(trained: LanguageModelReader, lesson: TrainingSet) -> None:
     together = _logits(trained, lesson, lesson.capability)
     for row, prompt in enumerate(UNSEEN):
         for column in range(4):
@@ -228,7 +232,7 @@ def test_a_score_does_not_depend_on_what_else_is_asked(trained: FullReader, less
             assert alone[0, 0] == pytest.approx(together[row, column], abs=1e-4)
 
 
-def test_fewer_answers_are_more_uncertain(trained: FullReader, lesson: Lesson) -> None:
+def test_fewer_answers_are_more_uncertain(trained: LanguageModelReader, lesson: TrainingSet) -> None:
     every = (np.arange(ITEMS)[:, None] // TASKS % 2).astype(np.float32)
     few = np.where(np.arange(ITEMS)[:, None] < 2 * TASKS, every, np.nan).astype(np.float32)
     capability = Capability(("all", "few"), np.hstack([every, few]), ("", ""))
@@ -237,13 +241,13 @@ def test_fewer_answers_are_more_uncertain(trained: FullReader, lesson: Lesson) -
     assert (found[:, 1] > 1.3 * found[:, 0]).all()
 
 
-def test_a_capability_without_any_answer_is_read_as_well(trained: FullReader, lesson: Lesson) -> None:
+def test_a_capability_without_any_answer_is_read_as_well(trained: LanguageModelReader, lesson: TrainingSet) -> None:
     nothing = Capability(("new",), np.full((ITEMS, 1), np.nan, dtype=np.float32), ("",))
     assert np.isfinite(_logits(trained, lesson, nothing)).all()
 
 
 def test_a_missing_model_is_one_error_that_names_the_setting(
-    lesson: Lesson, tmp_path: Path, tiny_causal: Path, tiny_encoder: Path
+    lesson: TrainingSet, tmp_path: Path, tiny_causal: Path, tiny_encoder: Path
 ) -> None:
     for told, setting in (
         ({"language_model": str(tmp_path / "nothing")}, r"nothing does not exist; .* aptitude\.language_model"),
@@ -252,37 +256,39 @@ def test_a_missing_model_is_one_error_that_names_the_setting(
         ({"capability_encoder": str(tmp_path)}, r"cannot be loaded .* aptitude\.capability_encoder"),
     ):
         with pytest.raises(InputError, match=setting):
-            FullReader(_tiny(tiny_causal, tiny_encoder).model_copy(update=told)).fit(lesson, 1)
+            LanguageModelReader(_tiny(tiny_causal, tiny_encoder).model_copy(update=told)).fit(lesson, 1)
 
 
-def test_a_reader_that_was_not_fitted_says_so(lesson: Lesson, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_a_reader_that_was_not_fitted_says_so(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     with pytest.raises(InputError, match="not fitted"):
-        _logits(FullReader(_tiny(tiny_causal, tiny_encoder)), lesson, lesson.capability)
+        _logits(LanguageModelReader(_tiny(tiny_causal, tiny_encoder)), lesson, lesson.capability)
 
 
-def test_other_weights_than_those_it_was_trained_with_are_refused(trained: FullReader, tmp_path: Path) -> None:
+def test_other_weights_than_those_it_was_trained_with_are_refused(trained: LanguageModelReader, tmp_path: Path) -> None:
     trained.save(tmp_path)
     facts = json.loads((tmp_path / FACTS).read_text(encoding="utf-8"))
     facts["identities"]["aptitude.language_model"] = "sha256:" + "0" * 64
     (tmp_path / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(VerificationFailed, match=r"aptitude\.language_model is sha256:.* trained with sha256:0000"):
-        FullReader(AptitudeParams()).load(tmp_path)
+        LanguageModelReader(AptitudeParams()).load(tmp_path)
 
 
 # --- the real SmolLM2 -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def real(lesson: Lesson) -> FullReader:
+def real(lesson: TrainingSet) -> LanguageModelReader:
     """Three steps on the weights that are shipped."""
-    reader = FullReader(AptitudeParams(variant="full", steps=3, model_tokens=16), Pace(exercises=1, prompts=2))
+    reader = LanguageModelReader(
+        AptitudeParams(variant="full", steps=3, model_tokens=16), TrainingSchedule(exercises=1, prompts=2)
+    )
     told: list[str] = []
     reader.fit(lesson, 11, told.append)
     assert told == ["step 1/3", "step 2/3", "step 3/3"]
     return reader
 
 
-def test_smollm2_learns_and_judges(real: FullReader, lesson: Lesson) -> None:
+def test_smollm2_learns_and_judges(real: LanguageModelReader, lesson: TrainingSet) -> None:
     assert len(real.losses) == 3
     assert np.isfinite(real.losses).all()
     found = _logits(real, lesson, lesson.capability)
@@ -293,13 +299,13 @@ def test_smollm2_learns_and_judges(real: FullReader, lesson: Lesson) -> None:
     assert found[:, 2].tobytes() == found[:, 3].tobytes(), "and knows no candidate but by its answers"
 
 
-def test_smollm2_comes_back_from_its_checkpoint(real: FullReader, lesson: Lesson, tmp_path: Path) -> None:
+def test_smollm2_comes_back_from_its_checkpoint(real: LanguageModelReader, lesson: TrainingSet, tmp_path: Path) -> None:
     before = _logits(real, lesson, _unseen(lesson))
     real.save(tmp_path)
     stored = load_file(tmp_path / TENSORS)
     assert {name.split(".")[0] for name in stored} == {"model", "connector"}
     assert all(name.endswith((".up", ".down")) for name in stored if name.startswith("model."))
-    again = FullReader(AptitudeParams())
+    again = LanguageModelReader(AptitudeParams())
     again.load(tmp_path)
     assert _logits(again, lesson, _unseen(lesson)).tobytes() == before.tobytes()
     (tmp_path / "again").mkdir()
@@ -308,8 +314,8 @@ def test_smollm2_comes_back_from_its_checkpoint(real: FullReader, lesson: Lesson
     assert digests[0] == digests[1]
 
 
-def test_smollm2_trains_the_same_again(real: FullReader, lesson: Lesson) -> None:
-    again = FullReader(real.params, real.pace)
+def test_smollm2_trains_the_same_again(real: LanguageModelReader, lesson: TrainingSet) -> None:
+    again = LanguageModelReader(real.params, real.pace)
     again.fit(lesson, 11)
     assert again.losses == real.losses
     assert _logits(again, lesson, _unseen(lesson)).tobytes() == _logits(real, lesson, _unseen(lesson)).tobytes()

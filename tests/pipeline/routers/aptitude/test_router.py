@@ -15,12 +15,12 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest, drawn, inclusion, raked
-from pipeline.routers.aptitude.platt_scaling import Scale, fitted_scale
+from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.router import FACTS, TENSORS, AptitudeScorer
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
-from pipeline.routers.text.prompt_features import Features
+from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,7 +63,7 @@ def again(router: CalibratedRouter, folder: Path) -> CalibratedRouter:
 def test_of(outcomes: Outcomes, params: AptitudeParams) -> AptitudeTest:
     random = np.random.default_rng(0)
     vectors = random.normal(size=(len(outcomes), 8)).astype(np.float32)
-    features = Features.fit(outcomes.prompts, 0).of(outcomes.prompts, vectors)
+    features = PromptFeatures.fit(outcomes.prompts, 0).of(outcomes.prompts, vectors)
     return chosen_test(outcomes, features, params, 0)[0]
 
 
@@ -119,7 +119,7 @@ def test_items_are_chosen_without_those_out_of_view(tiny_encoder: Path) -> None:
 def test_no_item_is_learnt_from(router: CalibratedRouter, monkeypatch: pytest.MonkeyPatch, tiny_encoder: Path) -> None:
     lessons = []
     monkeypatch.setattr(
-        "pipeline.routers.aptitude.attention_reader.LeanReader.fit",
+        "pipeline.routers.aptitude.attention_reader.AttentionReader.fit",
         lambda self, lesson, *others: lessons.append(lesson),
     )
     scorer = AptitudeScorer(FrozenEmbedding(str(tiny_encoder), 64), 0, AptitudeParams(shots=8))
@@ -302,11 +302,11 @@ def test_one_line_calibrates_all_candidates_and_keeps_their_order() -> None:
     quality = (random.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype(np.float32)
     logits = (2.5 * truth - 0.7).astype(np.float32)
     logits[:100] = NAN
-    scale = fitted_scale(logits, quality)
+    scale = fit_platt_scaling(logits, quality)
     assert scale.slope == pytest.approx(0.4, abs=0.03)
     assert scale.offset == pytest.approx(0.28, abs=0.05)
-    assert fitted_scale(np.full((2, 2), NAN, np.float32), quality[:2, :2]) == Scale()
-    assert fitted_scale(-logits, quality).slope > 0
+    assert fit_platt_scaling(np.full((2, 2), NAN, np.float32), quality[:2, :2]) == PlattScaling()
+    assert fit_platt_scaling(-logits, quality).slope > 0
 
 
 def test_it_tells_which_tasks_speak_for_a_choice(router: CalibratedRouter) -> None:

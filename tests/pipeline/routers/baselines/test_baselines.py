@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.windows import Reader
+from pipeline.encoders.windows import TextEncoder
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding, learnt_predictions
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.routers.base.settings import FinetuningParams
@@ -54,13 +54,13 @@ def test_each_prompt_is_embedded_once_for_all_baselines_and_folds(
 ) -> None:
     asked: dict[str, list[str]] = {"embed": [], "read": []}
     for name in asked:
-        whole = getattr(Reader, name)
+        whole = getattr(TextEncoder, name)
 
-        def counted(self: Reader, prompts: Sequence[str], name: str = name, whole: object = whole) -> object:
+        def counted(self: TextEncoder, prompts: Sequence[str], name: str = name, whole: object = whole) -> object:
             asked[name] += prompts
             return whole(self, prompts)  # type: ignore[operator]
 
-        monkeypatch.setattr(Reader, name, counted)
+        monkeypatch.setattr(TextEncoder, name, counted)
     learnt_predictions(["knn", "linear"], table, parts_of(table, FOLDS), params, 7)
     assert sorted(asked["embed"]) == sorted(asked["read"]) == sorted(table.prompts)
 

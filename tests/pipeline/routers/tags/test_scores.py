@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from pipeline.routers.tags.scores import Kinds, Variant, bounded, evidence, fit_maps, shrinkage
-from pipeline.routers.tags.tag_evidence import Evidence
+from pipeline.routers.tags.scores import ScoreVariant, TagKinds, bounded, evidence, fit_maps, shrinkage
+from pipeline.routers.tags.tag_evidence import TagEvidence
 from pipeline.routers.tags.tallies import Tallies, against
 
 NAN = np.nan
@@ -65,7 +65,7 @@ def test_a_tags_tally_sums_over_its_prompts() -> None:
 @pytest.mark.parametrize("total", ["tag", "all"])
 def test_counts_are_weighed_as_in_the_paper(total: str) -> None:
     tallies = tallied([8, 1], [10, 1], [2, 0])
-    variant = Variant(0.15, "counts", total)  # type: ignore[arg-type]
+    variant = ScoreVariant(0.15, "counts", total)  # type: ignore[arg-type]
     found = evidence(tallies, tallies.overall(), np.zeros(2), variant)[:, 0]
     tried = np.array([20, 2])
     by_hand = (1 - np.exp(-tried)) / (tried if total == "tag" else 22) * np.array([8 + 1.5 - 2, 1 + 0.15])
@@ -76,7 +76,7 @@ def test_rates_say_how_far_a_tag_is_above_the_overall_rate_and_rare_tags_less() 
     tallies = tallied([80, 4, 0], [10, 0, 0], [10, 0, 40])
     overall = tallies.overall()
     mean = (84 - 50) / 144
-    found = evidence(tallies, overall, np.full(3, 10.0), Variant())[:, 0]
+    found = evidence(tallies, overall, np.full(3, 10.0), ScoreVariant())[:, 0]
     by_hand = np.array([(70 - 100 * mean) / 110, (1 - np.exp(-4)) * (4 - 4 * mean) / 14, (-40 - 40 * mean) / 50])
     assert found / found[0] == pytest.approx(by_hand / by_hand[0])
     assert 0 < found[1] < found[0]
@@ -85,7 +85,7 @@ def test_rates_say_how_far_a_tag_is_above_the_overall_rate_and_rare_tags_less() 
 def test_tags_that_differ_by_chance_alone_are_shrunk_away_and_others_are_not() -> None:
     random = np.random.default_rng(0)
     tried = np.full((100, 1), 50.0)
-    kinds = Kinds(np.repeat([0, 1], 50), 2, 2.0)
+    kinds = TagKinds(np.repeat([0, 1], 50), 2, 2.0)
     rate = np.concatenate([np.full(50, 0.5), np.repeat([0.2, 0.8], 25)])
     total = random.binomial(50, rate)[:, None].astype(np.float64)
     found = shrinkage(total, tried, np.array([0.25]), np.array([0.5]), kinds)
@@ -94,12 +94,12 @@ def test_tags_that_differ_by_chance_alone_are_shrunk_away_and_others_are_not() -
 
 
 def test_each_kind_has_one_vote_however_many_tags_it_gives() -> None:
-    kinds = Kinds(np.array([0, 1, 1, 1]), 2, 3.0)
+    kinds = TagKinds(np.array([0, 1, 1, 1]), 2, 3.0)
     member = csr_matrix(np.array([[1, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 1]], dtype=np.float64))
-    assert kinds.votes(member, Variant()).toarray().tolist() == [
+    assert kinds.votes(member, ScoreVariant()).toarray().tolist() == [
         [0.5, 0.25, 0.25, 0], [0.5, 0, 0, 0.5], [0, 0, 0, 0.5],
     ]  # fmt: skip
-    plain = kinds.votes(member, Variant(votes="tags")).toarray()
+    plain = kinds.votes(member, ScoreVariant(votes="tags")).toarray()
     assert plain == pytest.approx(member.toarray() / 3)
 
 
@@ -128,22 +128,22 @@ def test_bounding_keeps_order_inside_zero_and_one() -> None:
 # --- all of it --------------------------------------------------------------------------------------------------
 
 
-def planted(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, csr_matrix, Kinds]:
+def planted(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, csr_matrix, TagKinds]:
     """Tag 0: candidate 1 is better than the reference; tag 1: worse; candidate 2 is as good everywhere."""
     random = np.random.default_rng(seed)
     tag = random.integers(0, 2, rows)
     chance = np.stack([np.full(rows, 0.6), np.where(tag == 0, 0.9, 0.2), np.full(rows, 0.5)], axis=1)
     quality = (random.random(chance.shape) < chance).astype(np.float32)
-    return quality, csr_matrix(np.eye(2)[tag]), Kinds(np.array([0, 0]), 1, 1.0)
+    return quality, csr_matrix(np.eye(2)[tag]), TagKinds(np.array([0, 0]), 1, 1.0)
 
 
 @pytest.mark.parametrize("variant", [
-    Variant(tie, value, total, votes)  # type: ignore[arg-type]
+    ScoreVariant(tie, value, total, votes)  # type: ignore[arg-type]
     for tie in (0.0, 0.15) for value in ("rates", "counts") for total in ("tag", "all") for votes in ("kinds", "tags")
 ], ids=str)  # fmt: skip
-def test_every_variant_learns_what_was_planted(variant: Variant) -> None:
+def test_every_variant_learns_what_was_planted(variant: ScoreVariant) -> None:
     quality, member, kinds = planted()
-    found = Evidence.fit(0, quality, member, kinds, variant).quality(csr_matrix(np.eye(2)))
+    found = TagEvidence.fit(0, quality, member, kinds, variant).quality(csr_matrix(np.eye(2)))
     assert found[0].argmax() == 1
     assert found[1].argmax() == 0
     assert found[0] == pytest.approx([0.6, 0.9, 0.5], abs=0.1)
@@ -154,25 +154,25 @@ def test_half_of_the_cells_missing_costs_little_and_is_not_read_as_failure() -> 
     holes = np.random.default_rng(1).random(quality.shape) < 0.5
     with_holes = np.where(holes, NAN, quality).astype(np.float32)
     tags = csr_matrix(np.eye(2))
-    whole = Evidence.fit(0, quality, member, kinds, Variant()).quality(tags)
-    found = Evidence.fit(0, with_holes, member, kinds, Variant()).quality(tags)
+    whole = TagEvidence.fit(0, quality, member, kinds, ScoreVariant()).quality(tags)
+    found = TagEvidence.fit(0, with_holes, member, kinds, ScoreVariant()).quality(tags)
     assert found == pytest.approx(whole, abs=0.1)
-    zeros = Evidence.fit(0, np.nan_to_num(with_holes), member, kinds, Variant()).quality(tags)
+    zeros = TagEvidence.fit(0, np.nan_to_num(with_holes), member, kinds, ScoreVariant()).quality(tags)
     assert abs(zeros - whole).max() > 0.2
 
 
 def test_a_candidate_that_was_never_tried_stands_at_one_half_and_touches_no_other() -> None:
     quality, member, kinds = planted()
     quality[:, 2] = NAN
-    found = Evidence.fit(0, quality, member, kinds, Variant()).quality(member)
+    found = TagEvidence.fit(0, quality, member, kinds, ScoreVariant()).quality(member)
     assert (found[:, 2] == 0.5).all()
-    without = Evidence.fit(0, quality[:, :2], member, kinds, Variant()).quality(member)
+    without = TagEvidence.fit(0, quality[:, :2], member, kinds, ScoreVariant()).quality(member)
     assert found[:, :2] == pytest.approx(without)
 
 
 def test_the_maps_see_no_prompts_own_outcome() -> None:
     quality, member, kinds = planted(60)
-    fitted = Evidence.fit(0, quality, member, kinds, Variant())
+    fitted = TagEvidence.fit(0, quality, member, kinds, ScoreVariant())
     outcomes = against(quality, quality[:, 0].astype(np.float64), np.zeros(60))
     before = fitted._held_out(outcomes, member)
     quality[7, 1] = 1 - quality[7, 1]

@@ -7,18 +7,18 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.assignment import Assignment
+from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.communities import communities, gathered_small
-from pipeline.routers.tasks.discovery import Discovery, Tasks, chosen_discovery, discovered
-from pipeline.routers.tasks.graph import Edges, nearest
+from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, chosen_discovery, discovered
+from pipeline.routers.tasks.graph import PromptGraph, nearest
 from pipeline.routers.tasks.mixing import chosen_mixing
-from pipeline.routers.tasks.model import Estimates, Mixing
+from pipeline.routers.tasks.model import MixingWeights, TaskEstimates
 from pipeline.routers.tasks.ranking import agreement, ranks, worth
 from pipeline.routers.tasks.shortlists import shortlists
-from pipeline.routers.tasks.shrunken_means import Prior, errors, joined_means, standard_error, task_means
-from pipeline.routers.tasks.task_heads import Heads
-from pipeline.routers.tasks.task_summary import Evidence
-from pipeline.routers.text.character_ngrams import Grams
+from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, errors, joined_means, standard_error, task_means
+from pipeline.routers.tasks.task_heads import TaskHeads
+from pipeline.routers.tasks.task_summary import TaskSummaries
+from pipeline.routers.text.character_ngrams import CharacterNgrams
 from pipeline.routers.text.surface_features import NAMES, surface
 from pipeline.runtime.arrays import FloatMatrix
 
@@ -54,7 +54,7 @@ WINNERS[np.arange(8), np.arange(8) % 4] = 0.9
 def test_planted_communities_are_recovered() -> None:
     vectors, task = planted(400, 8)
     neighbours = nearest(vectors, vectors, 10, itself=True)
-    edges = Edges.of(neighbours, ranks(answers(task, WINNERS)))
+    edges = PromptGraph.of(neighbours, ranks(answers(task, WINNERS)))
     for share in (0.0, 1.0):
         assert adjusted_rand_score(task, communities(edges, share, 1.0, 400, 0)) >= 0.9
     chosen = chosen_discovery(vectors, outcomes_of(answers(task, WINNERS)), 3, 0)
@@ -66,14 +66,14 @@ def test_agreement_in_the_edges_parts_prompts_that_look_alike() -> None:
     task = np.arange(24) % 2
     left, right = np.triu_indices(24, 1)
     alike = np.where(task[left] == task[right], 1.8, 0.2).astype(np.float32)
-    edges = Edges(left, right, np.ones(len(left), np.float32), alike)
+    edges = PromptGraph(left, right, np.ones(len(left), np.float32), alike)
     assert communities(edges, 0.0, 1.0, 24, 0).max() == 0
     np.testing.assert_array_equal(communities(edges, 1.0, 1.0, 24, 0), task)
 
 
 def test_planted_winners_are_found_in_each_task() -> None:
     _, task = planted(400, 8)
-    means = task_means(answers(task, WINNERS), task, np.zeros(8, np.int64), Prior(30.0, 30.0))
+    means = task_means(answers(task, WINNERS), task, np.zeros(8, np.int64), ShrinkagePrior(30.0, 30.0))
     np.testing.assert_array_equal(means.argmax(axis=1), np.arange(8) % 4)
 
 
@@ -98,14 +98,16 @@ def test_a_table_that_is_too_small_for_tasks_gets_one() -> None:
 
 def test_communities_are_the_same_each_time_and_ordered_by_size() -> None:
     vectors, task = planted(300, 5)
-    edges = Edges.of(nearest(vectors, vectors, 10, True), ranks(answers(task, WINNERS[:5])))
+    edges = PromptGraph.of(nearest(vectors, vectors, 10, True), ranks(answers(task, WINNERS[:5])))
     first, again = (communities(edges, 0.5, 4.0, 300, 7) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert (np.diff(np.bincount(first)) <= 0).all()
 
 
 def test_a_small_community_joins_the_one_it_has_most_edges_to() -> None:
-    edges = Edges(*(np.array(ends) for ends in ([0, 1, 3, 4, 6], [1, 2, 4, 5, 4])), np.ones(5, np.float32), np.ones(5))
+    edges = PromptGraph(
+        *(np.array(ends) for ends in ([0, 1, 3, 4, 6], [1, 2, 4, 5, 4])), np.ones(5, np.float32), np.ones(5)
+    )
     community = np.array([0, 0, 0, 1, 1, 1, 2])
     found = gathered_small(community, edges, 2, np.zeros(7, np.int64))
     assert found[6] == found[4] != found[0]
@@ -146,7 +148,7 @@ def test_a_tied_prompt_is_neutral_in_the_graph() -> None:
     vectors, task = planted(90, 3)
     quality = answers(task, WINNERS[:3])
     quality[:30] = 1.0
-    edges = Edges.of(nearest(vectors, vectors, 8, True), ranks(quality))
+    edges = PromptGraph.of(nearest(vectors, vectors, 8, True), ranks(quality))
     tied = (edges.left < 30) | (edges.right < 30)
     np.testing.assert_allclose(edges.weights(1.0)[tied], edges.weights(0.0)[tied], rtol=1e-5)
     assert not np.allclose(edges.weights(1.0)[~tied], edges.weights(0.0)[~tied])
@@ -164,7 +166,7 @@ def test_task_heads_beat_the_general_ones_where_tasks_differ_and_do_no_harm_wher
         sign = np.where(task % 2 == 0, 1, -1) if differ else 1
         first = (features[:, 0] * sign > 0).astype(np.float32)
         quality = np.stack([first, 1 - first], axis=1)
-        heads = Heads.fit(features[learn], quality[learn], belongs[learn], np.ones((4, 2), np.bool_), 0)
+        heads = TaskHeads.fit(features[learn], quality[learn], belongs[learn], np.ones((4, 2), np.bool_), 0)
         found = heads.of(features[ask], belongs[ask])
         general, headed = ((each.argmax(axis=1) == (first[ask] < 0.5)).mean() for each in (found.general, found.headed))
         assert headed > general + 0.3 if differ else headed >= general - 0.02
@@ -174,10 +176,10 @@ def test_task_heads_beat_the_general_ones_where_tasks_differ_and_do_no_harm_wher
         assert mixing.task_heads == 1.0 or not differ
 
 
-def _estimates(general: FloatMatrix, headed: FloatMatrix) -> Estimates:
+def _estimates(general: FloatMatrix, headed: FloatMatrix) -> TaskEstimates:
     flat = np.full(general.shape, 0.5)
     n = len(general)
-    return Estimates(flat, flat, general, headed, headed, np.ones(n, np.float32), np.zeros(n, np.bool_))
+    return TaskEstimates(flat, flat, general, headed, headed, np.ones(n, np.float32), np.zeros(n, np.bool_))
 
 
 def test_a_candidate_that_is_not_shortlisted_has_no_task_head_and_missing_cells_teach_nothing() -> None:
@@ -186,31 +188,31 @@ def test_a_candidate_that_is_not_shortlisted_has_no_task_head_and_missing_cells_
     short = np.ones((4, 4), np.bool_)
     short[:, 3] = False
     belongs = np.eye(4, dtype=np.float32)[task]
-    found = Heads.fit(vectors, quality, belongs, short, 0).of(vectors, belongs)
+    found = TaskHeads.fit(vectors, quality, belongs, short, 0).of(vectors, belongs)
     np.testing.assert_array_equal(found.general[:, 3], found.headed[:, 3])
     assert not np.allclose(found.general[:, 0], found.headed[:, 0])
     quality[:, 1] = NAN
-    untried = Heads.fit(vectors, quality, belongs, short, 0).of(vectors, belongs).headed
+    untried = TaskHeads.fit(vectors, quality, belongs, short, 0).of(vectors, belongs).headed
     assert np.isfinite(untried).all()
     np.testing.assert_allclose(untried[:, 1], 0.5, atol=0.1)
 
 
 def test_abstaining_falls_back_to_the_general_heads() -> None:
-    estimates = Estimates(
+    estimates = TaskEstimates(
         np.array([[0.9, 0.1]] * 3), np.full((3, 2), 0.2), *(np.array([[0.2, 0.6]] * 3, np.float32),) * 2,
         np.full((3, 2), 0.1, np.float32), np.array([0.9, 0.4, 0.9], np.float32), np.array([False, False, True]),
     )  # fmt: skip
-    how = Mixing(alpha=0.0, level=0.0, task_heads=1.0, floor=0.5)
+    how = MixingWeights(alpha=0.0, level=0.0, task_heads=1.0, floor=0.5)
     assert estimates.abstains(how).tolist() == [False, True, True]
     np.testing.assert_allclose(estimates.mixed(how), [[0.9, 0.1], [0.2, 0.6], [0.2, 0.6]], atol=1e-6)
     np.testing.assert_allclose(estimates.uncertainty(how), [[0.2, 0.2], [0.1, 0.1], [0.1, 0.1]], atol=1e-6)
-    half = Mixing(alpha=0.5, level=0.5, task_heads=1.0, floor=0.0)
+    half = MixingWeights(alpha=0.5, level=0.5, task_heads=1.0, floor=0.0)
     np.testing.assert_allclose(estimates.mixed(half)[0], [0.55, 0.35], atol=1e-6)
 
 
 def test_assignment_finds_tasks_is_calibrated_and_knows_what_is_strange() -> None:
     vectors, task = planted(600, 6, noise=0.25)
-    found = Assignment.fit(vectors[:400], task[:400], 6, 0)
+    found = TaskClassifier.fit(vectors[:400], task[:400], 6, 0)
     probability = found.of(vectors[400:])
     right = probability.argmax(axis=1) == task[400:]
     assert right.mean() > 0.9
@@ -223,12 +225,12 @@ def test_assignment_finds_tasks_is_calibrated_and_knows_what_is_strange() -> Non
 def test_means_shrink_to_the_group_and_never_take_a_missing_cell_for_zero() -> None:
     quality = np.array([[1, 0], [1, 0], [0, 1], [0, NAN]], np.float32)
     task, group = np.array([0, 0, 1, 1]), np.array([0, 0])
-    free = task_means(quality, task, group, Prior(0.0, 1e-9))
-    firm = task_means(quality, task, group, Prior(0.0, 1e9))
+    free = task_means(quality, task, group, ShrinkagePrior(0.0, 1e-9))
+    firm = task_means(quality, task, group, ShrinkagePrior(0.0, 1e9))
     assert free[0, 0] - free[0, 1] > 0.9
     assert firm[0, 0] - firm[0, 1] == pytest.approx(0.5 - 1 / 3, abs=1e-6)
     untried = task_means(
-        np.array([[1, NAN], [1, NAN]], np.float32), np.zeros(2, int), np.zeros(1, int), Prior(1.0, 1.0)
+        np.array([[1, NAN], [1, NAN]], np.float32), np.zeros(2, int), np.zeros(1, int), ShrinkagePrior(1.0, 1.0)
     )
     np.testing.assert_allclose(untried, [[1.0, 0.5]])
     exact = errors(np.array([[0.9, 0.2]]), np.array([[1.0, NAN]], np.float32))
@@ -239,8 +241,8 @@ def test_the_standard_error_falls_with_what_was_seen() -> None:
     _, task = planted(400, 8)
     quality = answers(task, WINNERS)
     quality[:, 1][::2] = NAN
-    means = task_means(quality, task, np.zeros(8, np.int64), Prior(1.0, 1.0))
-    many, few = (standard_error(quality[:n], task[:n], means, Prior(1.0, 1.0)) for n in (400, 80))
+    means = task_means(quality, task, np.zeros(8, np.int64), ShrinkagePrior(1.0, 1.0))
+    many, few = (standard_error(quality[:n], task[:n], means, ShrinkagePrior(1.0, 1.0)) for n in (400, 80))
     assert (many > 0).all()
     assert (many < few).all()
     assert many[0, 0] < many[0, 1]
@@ -251,8 +253,8 @@ def test_a_few_equal_answers_are_no_certainty() -> None:
     quality = answers(task, WINNERS)[:, :2]
     quality[:, 1] = NAN
     quality[:6, 1] = 1.0
-    means = task_means(quality, task, np.zeros(8, np.int64), Prior(100.0, 30.0))
-    error = standard_error(quality, task, means, Prior(100.0, 30.0))
+    means = task_means(quality, task, np.zeros(8, np.int64), ShrinkagePrior(100.0, 30.0))
+    error = standard_error(quality, task, means, ShrinkagePrior(100.0, 30.0))
     assert (error[:, 1] > 4 * error[:, 0]).all()
     assert error[:, 1].min() > 0.1
 
@@ -260,9 +262,9 @@ def test_a_few_equal_answers_are_no_certainty() -> None:
 def test_a_joining_candidate_has_the_means_that_it_would_have_had() -> None:
     _, task = planted(400, 8)
     quality, group = answers(task, WINNERS), np.zeros(8, np.int64)
-    whole = task_means(quality, task, group, Prior(10.0, 10.0))
-    three = task_means(quality[:, :3], task, group, Prior(10.0, 10.0))
-    joined = joined_means(three, quality[:, 3], np.eye(8, dtype=np.float32)[task], group, Prior(10.0, 10.0))
+    whole = task_means(quality, task, group, ShrinkagePrior(10.0, 10.0))
+    three = task_means(quality[:, :3], task, group, ShrinkagePrior(10.0, 10.0))
+    joined = joined_means(three, quality[:, 3], np.eye(8, dtype=np.float32)[task], group, ShrinkagePrior(10.0, 10.0))
     np.testing.assert_allclose(joined, whole[:, 3], atol=0.12)
 
 
@@ -277,7 +279,7 @@ def test_a_shortlist_grows_until_it_covers_what_is_preferred() -> None:
 
 def test_grams_tell_scripts_apart_and_are_the_same_in_any_batch() -> None:
     texts = [f"下列关于珠江流域的说法错误的是{i}" for i in range(6)] + [f"what is the answer to {i}?" for i in range(6)]
-    grams = Grams.fit(texts, 4, 0)
+    grams = CharacterNgrams.fit(texts, 4, 0)
     vectors = grams.of(texts)
     likeness = vectors @ vectors.T
     assert likeness[:6, :6].min() > likeness[:6, 6:].max() + 0.3
@@ -302,8 +304,8 @@ def test_the_evidence_of_a_task_is_readable() -> None:
     task = np.arange(40) % 2
     features = np.eye(2, dtype=np.float32)[task]
     quality = np.stack([task, np.full(40, NAN)], axis=1).astype(np.float32)
-    evidence = Evidence.of(
-        outcomes_of(quality, prompts), Tasks(task, np.arange(2)), features, np.eye(2, dtype=np.float32)
+    evidence = TaskSummaries.of(
+        outcomes_of(quality, prompts), TaskPartition(task, np.arange(2)), features, np.eye(2, dtype=np.float32)
     )
     first, second = evidence.tasks(("a", "b"), np.ones((2, 2), np.bool_))
     assert first.size == second.size == 20
@@ -323,8 +325,8 @@ def test_discovery_settings_differ_as_their_fields_say() -> None:
     vectors, task = planted(300, 2, noise=0.3)
     quality = answers(task, WINNERS[:2])
     neighbours = nearest(vectors, vectors, 10, True)
-    coarse = discovered(neighbours, outcomes_of(quality), Discovery(coarse=0.25, fine=0.0), 0)
-    fine = discovered(neighbours, outcomes_of(quality), Discovery(coarse=0.25, fine=2.0), 0)
+    coarse = discovered(neighbours, outcomes_of(quality), DiscoverySettings(coarse=0.25, fine=0.0), 0)
+    fine = discovered(neighbours, outcomes_of(quality), DiscoverySettings(coarse=0.25, fine=2.0), 0)
     assert len(fine.group) > len(coarse.group)
     for t, group in enumerate(fine.group):
         assert set(coarse.task[fine.task == t]) == {group}

@@ -15,9 +15,9 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.reports.night_facts import ReportFacts
 from pipeline.reports.night_report import render
-from pipeline.routers.baselines.tfidf import LexicalScorer
+from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.tasks.drift import Drift, drift_of
+from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.track import MODELS
@@ -58,7 +58,7 @@ ASKED = {
 }
 
 
-def drift(router: CalibratedRouter, asked: dict[str, str]) -> Drift:
+def drift(router: CalibratedRouter, asked: dict[str, str]) -> TaskDrift:
     assert isinstance(router.scorer, TasksScorer)
     texts = tuple(asked.values())
     return router.scorer.drift(tuple(asked), texts, router.scorer.frozen.embed(texts))
@@ -78,9 +78,9 @@ def test_new_prompts_are_found_and_stand_in_clusters_of_their_kind(router: Calib
 
 def test_one_new_prompt_is_alone_and_known_ones_are_none(router: CalibratedRouter) -> None:
     known = {name: text for name, text in ASKED.items() if name.startswith("known")}
-    assert drift(router, known) == Drift(20, (), ())
-    assert drift(router, {**known, "greek-0": ASKED["greek-0"]}) == Drift(21, (), ("greek-0",))
-    assert Drift(0, (), ()).share == 0
+    assert drift(router, known) == TaskDrift(20, (), ())
+    assert drift(router, {**known, "greek-0": ASKED["greek-0"]}) == TaskDrift(21, (), ("greek-0",))
+    assert TaskDrift(0, (), ()).share == 0
 
 
 def test_clusters_are_joined_by_what_is_as_near_as_a_task_is_wide() -> None:
@@ -93,7 +93,7 @@ def test_clusters_are_joined_by_what_is_as_near_as_a_task_is_wide() -> None:
     assert sorted(sorted(cluster.prompt_ids) for cluster in near.clusters) == [["a", "b"], ["c", "d"]]
     assert near.alone == ("e",)
     assert drift_of(ids, ids, features, new, 0.9999, 0).alone == ids
-    assert drift_of(ids, ids, features, ~new, 0.9, 0) == Drift(5, (), ())
+    assert drift_of(ids, ids, features, ~new, 0.9, 0) == TaskDrift(5, (), ())
 
 
 def test_a_router_tells_of_prompts_that_were_read_and_another_system_cannot(router: CalibratedRouter) -> None:
@@ -112,7 +112,7 @@ def test_a_router_tells_of_prompts_that_were_read_and_another_system_cannot(rout
         patch.setattr(router.scorer, "is_new", lambda texts, vectors: asked.append(vectors))
         router.is_new(texts[::-1], turned)
     np.testing.assert_array_equal(asked[0], turned.vectors[turned.first])
-    words = CalibratedRouter(LexicalScorer())
+    words = CalibratedRouter(TfidfScorer())
     words.fit(table(), make_folds(table().quality, 3, 0))
     assert words.is_new(texts, words.read(texts)) is None
 

@@ -16,7 +16,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.base.protocol import Fitted
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import SYSTEMS, open_router
-from pipeline.routers.tasks.model import Mixing
+from pipeline.routers.tasks.model import MixingWeights
 from pipeline.routers.tasks.router import FACTS, TENSORS, TasksScorer
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError
@@ -100,7 +100,7 @@ def test_a_saved_router_answers_the_same_and_holds_no_prompt(router: CalibratedR
 def test_a_candidate_that_joins_changes_nothing_of_the_others(router: CalibratedRouter, tmp_path: Path) -> None:
     router.save(tmp_path / "before")
     router = open_router(tmp_path / "before")
-    scorer_of(router).mixing = Mixing(alpha=0.5, level=0.5)
+    scorer_of(router).mixing = MixingWeights(alpha=0.5, level=0.5)
     before, tasks = router.predict(table().prompts), scorer_of(router).tasks()
     known = table()
     newcomer = np.where(np.arange(120) % 4 == 1, 1.0, 0.0).astype(np.float32)

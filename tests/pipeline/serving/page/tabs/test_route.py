@@ -13,7 +13,7 @@ from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED
 from pipeline.serving.engine.hot_swap import ServedVersion
-from pipeline.serving.engine.scored import Neighbour, ScoredText
+from pipeline.serving.engine.scored import ScoredText, TrainingNeighbour
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.page.context import Page
@@ -41,7 +41,7 @@ class CountingEngine:
     def score(self, prompts: Sequence[str]) -> list[ScoredText]:
         self.asked.extend(prompts)
         quality = np.array([0.2, 0.9, 0.6], dtype=np.float32)
-        near = (Neighbour("p7", ("email",), 0.91), Neighbour("a3", ("sql",), 0.5))
+        near = (TrainingNeighbour("p7", ("email",), 0.91), TrainingNeighbour("a3", ("sql",), 0.5))
         return [ScoredText(quality, self.cost, 9, 1, near) for _ in prompts]
 
 
