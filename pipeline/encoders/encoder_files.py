@@ -57,7 +57,7 @@ def encoder_identity(name: str, decisive: Sequence[str] | None = None) -> str:
 
 
 def _digest_of(path: Path) -> str:
-    """Hashed once as long as it does not change: several routers of a process share an encoder."""
+    """A file's sha256, computed once while size and time stay: several routers of a process share an encoder."""
     known = path.resolve().stat()
     return _digest(path.resolve(), known.st_mtime_ns, known.st_size)
 

@@ -95,6 +95,7 @@ class OnnxEncoder(TextEncoder):
         return vectors
 
     def _one_by_one(self, tokens: Sequence[Tokens]) -> FloatMatrix:
+        """A call a prompt: in a batch, dynamic int8 would scale a prompt's activations by its neighbours'."""
         asked = [np.array([ids], dtype=np.int64) for ids in tokens]
         if self._pool is None or len(asked) == 1:
             found = [self._run(ids) for ids in asked]

@@ -123,7 +123,7 @@ def _quantise(source: Path, target: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Tracing warns of every shape that it fixes; `require_parity` is what tells whether one mattered."""
+    """No warnings: tracing warns of every shape that it fixes, and `require_parity` tells whether one mattered."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

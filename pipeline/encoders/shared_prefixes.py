@@ -42,7 +42,7 @@ def _common(first: str, last: str) -> str:
 
 
 def _at_a_boundary(text: str) -> str:
-    """Up to the last line end, or the last space where the last line is all there is."""
+    """The text up to its last line end; of a single line, up to its last space."""
     cut = max(text.rfind("\n"), text.rfind(" ") if "\n" not in text else -1)
     return text[: cut + 1]
 

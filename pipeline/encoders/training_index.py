@@ -75,6 +75,6 @@ class TrainingIndex:
 def training_index_of(
     vectors: FloatMatrix, prompt_ids: Sequence[str], agents: Sequence[tuple[str, ...]]
 ) -> TrainingIndex:
-    """Training rows, normalised again in case a reading was not of unit length."""
+    """The index of these rows; vectors are brought to unit length."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return TrainingIndex(np.asarray(vectors / length, dtype=np.float32), tuple(prompt_ids), tuple(agents))

@@ -1,4 +1,8 @@
-"""Held-out scores for scorers that tune one number on them."""
+"""Held-out scores for scorers that tune one setting on them.
+
+Calibration and thresholds are learnt on scores of rows that the fit did not see: on its own training rows a model is
+surer than it will ever be again.
+"""
 
 from __future__ import annotations
 

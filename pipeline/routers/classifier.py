@@ -61,6 +61,8 @@ class ClassifierScorer(Scorer):
             self._run_fold(outcomes, labels, tokens, pair, f"fold {number}/{len(pairs)}", int8)
             for number, pair in enumerate(pairs, start=1)
         ]
+        # One number of epochs for all folds, by their pooled loss: the final fit holds no rows out to stop by, and the
+        # best epoch of a single fold is mostly noise. Only epochs that every fold reached can be compared.
         shared = min(len(run.losses) for run in runs)
         weights = [len(held_out) for _, held_out in pairs]
         self.curve = [float(np.average([run.losses[e] for run in runs], weights=weights)) for e in range(shared)]
@@ -161,7 +163,7 @@ def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
 def _joined(
     shape: tuple[int, ...], pairs: list[tuple[Indices, Indices]], runs: list[FinetuningResult]
 ) -> QuantisedScores | None:
-    """What the folds' networks say of their held-out rows, as each stood when its training ended."""
+    """Held-out logits in both precisions, by each fold's network as it stood after its last epoch."""
     if runs[0].int8 is None:
         return None
     joined = QuantisedScores(np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32))

@@ -52,7 +52,7 @@ def load_router(
 
 
 def _require_same(made_with: str, encoder: str, folder: Path) -> None:
-    """Thresholds, lambda and theta hold for the scores of one encoder only."""
+    """Refuse another encoder: thresholds, lambda and theta were chosen on the scores of one."""
     if (found := encoder_identity(encoder)) != made_with:
         raise VerificationFailed(
             f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is {found[:23]}; "

@@ -29,7 +29,7 @@ Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
 
 
 def _classifier(params: FinetuningParams, seed: int, progress: Progress | None) -> Scorer:
-    """Imported late: a table of words needs no torch."""
+    """The scorer of the fine-tuned classifier, imported when one is made."""
     from pipeline.routers.classifier import ClassifierScorer as Classifier
 
     return Classifier(params, seed, progress)

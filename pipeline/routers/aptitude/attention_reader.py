@@ -68,8 +68,8 @@ class AttentionReader:
         self.params = params
         self._arrays: tuple[np.ndarray, ...] = ()
 
-    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None:
-        self._arrays = tuple(_trained(lesson, self.params, seed, progress))
+    def fit(self, training_set: TrainingSet, seed: int, progress: Progress | None = None) -> None:
+        self._arrays = tuple(_trained(training_set, self.params, seed, progress))
 
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
@@ -106,7 +106,7 @@ class AttentionReader:
         return AttendedAccuracy(accuracy, variance, _lines(line + features * _gate_scale(features) @ line_prompt))
 
     def _heads(self, test: AptitudeTest, features: FloatMatrix) -> Iterator[tuple[FloatMatrix, FloatMatrix, float]]:
-        """Of each head: how much it counts for each prompt [n, 1], what it gives to items [n, items], and its prior."""
+        """Of each head: its weight for each prompt [n, 1], its attention to items [n, items], and its prior."""
         sharpness, axes, reach, prior, mix, mix_prompt = self._arrays[:-2]
         share = softmax(mix + features * _gate_scale(features) @ mix_prompt, axis=1)
         cosine, rarity = features @ test.features.T, np.log(test.weight).astype(np.float32)
@@ -146,7 +146,7 @@ def _logit_error(found: AttendedAccuracy) -> Values:
 
 
 def _first(width: int, draws: torch.Generator) -> list[torch.Tensor]:
-    """The arrays before training: plain kernel means, mixed alike, on the line that changes nothing."""
+    """The arrays before training: kernel means over the items, all heads weighed alike, logits unchanged."""
     import torch
 
     heads = len(_SHARPNESS)
@@ -171,23 +171,27 @@ class _Shown:
     level: torch.Tensor
 
 
-def _trained(lesson: TrainingSet, params: AptitudeParams, seed: int, progress: Progress | None) -> list[np.ndarray]:
+def _trained(
+    training_set: TrainingSet, params: AptitudeParams, seed: int, progress: Progress | None
+) -> list[np.ndarray]:
     import torch
 
     from pipeline.routers.aptitude.losses import LOSSES
 
     draws, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    arrays = _first(lesson.features.shape[1], draws)
-    steps = max(_LEAST_STEPS, _EPOCHS * -(-len(lesson.prompts) // _BATCH))
+    arrays = _first(training_set.features.shape[1], draws)
+    steps = max(_LEAST_STEPS, _EPOCHS * -(-len(training_set.prompts) // _BATCH))
     learning = WarmupAdamW(arrays, _RATE, _DECAY, steps)
-    items = torch.from_numpy(lesson.test.features)
-    rarity = torch.from_numpy(np.log(lesson.test.weight).astype(np.float32))
+    items = torch.from_numpy(training_set.test.features)
+    rarity = torch.from_numpy(np.log(training_set.test.weight).astype(np.float32))
     loss = LOSSES[params.loss]
-    for step, rows in enumerate(batches(len(lesson.prompts), _BATCH, steps, seed)):
-        virtual = VirtualCandidates.drawn(lesson, params.virtual, random)
-        shown = _shown(lesson, _thinned(np.hstack([lesson.capability.answers, virtual.answers]), params, random))
-        quality = torch.from_numpy(np.hstack([lesson.quality[rows], virtual.quality(lesson, rows)]))
-        logits = _forward(arrays, torch.from_numpy(lesson.features[rows]), items, rarity, shown)
+    for step, rows in enumerate(batches(len(training_set.prompts), _BATCH, steps, seed)):
+        virtual = VirtualCandidates.drawn(training_set, params.virtual, random)
+        shown = _shown(
+            training_set, _thinned(np.hstack([training_set.capability.answers, virtual.answers]), params, random)
+        )
+        quality = torch.from_numpy(np.hstack([training_set.quality[rows], virtual.quality(training_set, rows)]))
+        logits = _forward(arrays, torch.from_numpy(training_set.features[rows]), items, rarity, shown)
         learning.step(loss(logits, quality, _weights(quality.shape[1]), params.group, draws))
         if progress and step % 20 == 0:
             progress(f"reading capabilities: step {step + 1} of {steps}")
@@ -195,7 +199,7 @@ def _trained(lesson: TrainingSet, params: AptitudeParams, seed: int, progress: P
 
 
 def _thinned(answers: FloatMatrix, params: AptitudeParams, random: np.random.Generator) -> FloatMatrix:
-    """With gaps in what the mixtures answered; real candidates and extremes keep every answer."""
+    """The answers without random ones of the virtual mixtures; real candidates and both extremes keep theirs."""
     thinned = answers.copy()
     for column in range(answers.shape[1] - params.virtual - 2, answers.shape[1] - 2):
         thinned[random.random(len(answers)) >= random.choice(_ANSWERED), column] = np.nan
@@ -210,11 +214,11 @@ def _weights(candidates: int) -> torch.Tensor:
     return weights
 
 
-def _shown(lesson: TrainingSet, answers: FloatMatrix) -> _Shown:
+def _shown(training_set: TrainingSet, answers: FloatMatrix) -> _Shown:
     import torch
 
     known = ~np.isnan(answers)
-    level = levels(lesson.test, answers).astype(np.float32)
+    level = levels(training_set.test, answers).astype(np.float32)
     filled, answered = (torch.from_numpy(each.astype(np.float32)) for each in (np.where(known, answers, 0), known))
     return _Shown(filled, answered, torch.from_numpy(level))
 

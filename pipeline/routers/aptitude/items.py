@@ -93,7 +93,7 @@ def chosen_test(
     count = max(1, min(params.tasks, room // params.shots))
     task = _tasks(outcomes, features, count, seed)
     right = _right(outcomes.quality)
-    items, weight = drawn(_telling(right), task, min(params.shots, room), seed)
+    items, weight = drawn(_informativeness(right), task, min(params.shots, room), seed)
     items, weight = _once(items, weight, outcomes.prompts)
     weight = raked(weight, right[items], float(right.mean()))
     size = np.bincount(task)
@@ -110,18 +110,21 @@ def chosen_test(
 
 
 def _right(quality: FloatMatrix) -> Values:
-    """The part of the pool that gets each prompt right, float64 [n]."""
+    """The share of the candidates that get each prompt right, float64 [n]."""
     known = ~np.isnan(quality)
     return np.asarray(np.where(known, quality, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1), dtype=np.float64)
 
 
-def _telling(right: Values) -> Values:
-    """How much an item tells, float64 [n]: 1 where half the pool fails, less where all of it agrees."""
+def _informativeness(right: Values) -> Values:
+    """How much an item tells candidates apart, float64 [n]: 1 where half of them fail, least where all agree."""
     return np.asarray(_LEAST_WEIGHT + (1 - _LEAST_WEIGHT) * 4 * right * (1 - right))
 
 
 def _tasks(outcomes: Outcomes, features: FloatMatrix, most: int, seed: int) -> Indices:
-    """At most `most` tasks, int64 [n], as fine as that; prompts of the smallest join the nearest of the others."""
+    """The task of each prompt, int64 [n], at the finest resolution that is needed for `most` tasks.
+
+    Where it gives more, prompts of the smallest join the task of the nearest centre.
+    """
     neighbours = nearest(features, features, DiscoverySettings.neighbours, itself=True)
     task = np.zeros(len(outcomes), dtype=np.int64)
     for fine in _FINE if most > 1 else ():
@@ -137,8 +140,8 @@ def _tasks(outcomes: Outcomes, features: FloatMatrix, most: int, seed: int) -> I
     return task
 
 
-def drawn(telling: Values, task: Indices, shots: int, seed: int) -> tuple[Indices, Values]:
-    """For each task at most `shots` rows, and at most half of its own, drawn by `telling`; and their weights.
+def drawn(informativeness: Values, task: Indices, shots: int, seed: int) -> tuple[Indices, Values]:
+    """For each task at most `shots` rows, and at most half of its own, drawn by `informativeness`; and their weights.
 
     A systematic sample in a random order, which draws each row with exactly the probability that it should have.
     """
@@ -146,7 +149,7 @@ def drawn(telling: Values, task: Indices, shots: int, seed: int) -> tuple[Indice
     items, weights = [], []
     for t in range(int(task.max()) + 1):
         rows = random.permutation(np.flatnonzero(task == t))
-        chance = inclusion(telling[rows], min(shots, max(1, len(rows) // 2)))
+        chance = inclusion(informativeness[rows], min(shots, max(1, len(rows) // 2)))
         marks = random.random() + np.arange(round(float(chance.sum())))
         taken = np.searchsorted(np.cumsum(chance), marks, side="right").clip(max=len(rows) - 1)
         items.append(rows[taken])
@@ -188,7 +191,7 @@ def raked(weight: Values, right: Values, wanted: float) -> Values:
 
 
 def _once(items: Indices, weight: Values, texts: Sequence[str]) -> tuple[Indices, Values]:
-    """Without items whose text stands among them already."""
+    """The first item of each text, and its weight."""
     first = np.unique([texts[i] for i in items], return_index=True)[1]
     kept = np.sort(first)
     return items[kept], weight[kept]

@@ -101,7 +101,7 @@ class AptitudeScorer(Scorer):
         return CrossFitScores(scores, QuantisedScores(scores, self._of(again)), error)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """All parts; for the full variant a few rows of the first."""
+        """All folds; for the full variant the first alone, with at most about 200 held-out rows."""
         if self.params.variant == "lean":
             return held_out
         rest, rows = held_out[0]
@@ -118,7 +118,10 @@ class AptitudeScorer(Scorer):
         self._learn(outcomes, self.frozen.embed(outcomes.prompts))
 
     def _learn(self, outcomes: Outcomes, vectors: FloatMatrix) -> None:
-        """Augmented rows are left out: one whose parent is an item would give its answer away."""
+        """Choose the test and train the reader.
+
+        Augmented rows are left out: one whose parent is an item would give its answer away.
+        """
         real = np.flatnonzero(np.ones(len(outcomes)) if outcomes.augmented is None else ~outcomes.augmented)
         outcomes, vectors = outcomes.rows(real), vectors[real]
         self._features = PromptFeatures.fit(outcomes.prompts, self.seed)
@@ -131,10 +134,12 @@ class AptitudeScorer(Scorer):
         items = set(self._test.digests)
         rest = np.array([i for i, text in enumerate(outcomes.prompts) if digest(text) not in items], dtype=np.int64)
         prompts = tuple(outcomes.prompts[i] for i in rest)
-        lesson = TrainingSet(self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest])
+        training_set = TrainingSet(
+            self._test, self._capability, prompts, features[rest], task[rest], outcomes.quality[rest]
+        )
         self._say(f"a test of {len(self._test)} items, read on {len(rest)} prompts")
         self._reader = self._new_reader()
-        self._reader.fit(lesson, self.seed, self.progress)
+        self._reader.fit(training_set, self.seed, self.progress)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return self._of(self._logits(prompts, vectors))
@@ -166,7 +171,7 @@ class AptitudeScorer(Scorer):
         return self._reader.uncertainty(test, self._capability, features.of(prompts, vectors))
 
     def _of(self, logits: FloatMatrix) -> FloatMatrix:
-        """Labels are calibrated by whoever asks, and get logits."""
+        """Logits for labels, which `CalibratedRouter` calibrates; expected quality for graded outcomes."""
         return logits if self._is_labels else self.scale.quality(logits)
 
     def join(self, outcomes: Outcomes) -> None:
@@ -238,7 +243,7 @@ class AptitudeScorer(Scorer):
 def _spread(
     found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
 ) -> FloatMatrix:
-    """The logits of what each scorer did not see, float32 [n, c], NaN elsewhere."""
+    """Logits of held-out rows by the scorer that did not see them, float32 [n, c], NaN elsewhere."""
     logits = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
     for rows, scorer in found:
         logits[rows] = scorer._logits([outcomes.prompts[i] for i in rows], vectors[rows])
@@ -248,7 +253,7 @@ def _spread(
 def _spread_errors(
     found: Sequence[tuple[np.ndarray, AptitudeScorer]], outcomes: Outcomes, vectors: FloatMatrix
 ) -> Values:
-    """Of these logits, float64 [n, c], NaN elsewhere."""
+    """The standard errors of these logits, float64 [n, c], NaN elsewhere."""
     errors = np.full(outcomes.quality.shape, np.nan)
     for rows, scorer in found:
         errors[rows] = scorer._logit_error([outcomes.prompts[i] for i in rows], vectors[rows])

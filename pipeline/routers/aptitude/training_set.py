@@ -41,17 +41,17 @@ class VirtualCandidates:
     source: Indices
 
     @classmethod
-    def drawn(cls, lesson: TrainingSet, count: int, random: np.random.Generator) -> VirtualCandidates:
+    def drawn(cls, training_set: TrainingSet, count: int, random: np.random.Generator) -> VirtualCandidates:
         """`count` mixtures, each on each task one of the real candidates, and the two extremes."""
-        real, test = lesson.capability.answers, lesson.test
+        real, test = training_set.capability.answers, training_set.test
         source = random.integers(0, real.shape[1], (count, len(test.share)))
         mixed = real[np.arange(len(test))[:, None], source[:, test.task].T]
         extremes = np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(test), 1))
         return cls(np.hstack([mixed, extremes]), source)
 
-    def quality(self, lesson: TrainingSet, rows: Indices) -> FloatMatrix:
-        """What they would have got on prompts of the lesson, float32 [rows, v]."""
-        mixed = lesson.quality[rows[:, None], self.source[:, lesson.task[rows]].T]
+    def quality(self, training_set: TrainingSet, rows: Indices) -> FloatMatrix:
+        """What they would have got on prompts of the training set, float32 [rows, v]."""
+        mixed = training_set.quality[rows[:, None], self.source[:, training_set.task[rows]].T]
         extremes = np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(rows), 1))
         return np.hstack([mixed, extremes])
 
@@ -62,7 +62,7 @@ class CapabilityReader(Protocol):
     Law: more right answers never lower a logit of `lean`; no candidate is known to it but by its capability.
     """
 
-    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None: ...
+    def fit(self, training_set: TrainingSet, seed: int, progress: Progress | None = None) -> None: ...
 
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix

@@ -47,7 +47,7 @@ class GeneratedTags:
         return [found[text] for text in texts]
 
     def _nearest(self, tags: Sequence[str]) -> dict[str, int]:
-        """The nearest known tag of each, where one is near enough."""
+        """The place of the known tag of highest cosine to each tag; none below `similarity`."""
         if not tags or not len(self.vectors):
             return {}
         cosine = np.nan_to_num(self.embed(tags) @ self.vectors.T, nan=-1.0)

@@ -97,8 +97,8 @@ class TagsScorer(Scorer):
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
         self._tagging, member = self._tagged(outcomes, self.frozen.embed(outcomes.prompts))
         self._evidence = self._weighed(outcomes, self._tagging, member, self.setting)
-        judge = outcomes.quality[:, self._evidence.reference.column].astype(np.float64)
-        self._memory = TrainingMemory.of(outcomes.prompts, member, judge)
+        reference_quality = outcomes.quality[:, self._evidence.reference.column].astype(np.float64)
+        self._memory = TrainingMemory.of(outcomes.prompts, member, reference_quality)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         tagging, evidence, _ = self._fitted()
@@ -116,9 +116,9 @@ class TagsScorer(Scorer):
         """
         tagging, evidence, memory = self._fitted()
         new = joining_quality(outcomes, self.candidates)
-        member, judge = self._recalled(outcomes, tagging, memory)
+        member, reference_quality = self._recalled(outcomes, tagging, memory)
         here = outcomes.quality[:, evidence.reference.column].astype(np.float64)
-        self._evidence = evidence.joined(new, np.where(np.isnan(here), judge, here), member)
+        self._evidence = evidence.joined(new, np.where(np.isnan(here), reference_quality, here), member)
         self.candidates = outcomes.candidates
 
     def explain(self, prompt: str, vector: FloatMatrix) -> TagsExplanation:
@@ -182,7 +182,7 @@ class TagsScorer(Scorer):
         return TagEvidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
 
     def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: TrainingMemory) -> tuple[Membership, np.ndarray]:
-        """Tags and the reference's quality, from memory where a prompt is known; the others are read now."""
+        """Tags [n, tags] and the reference's quality [n]: as stored of training prompts; of others tags made now, and NaN."""
         rows = memory.rows(outcomes.prompts)
         unknown = np.flatnonzero(rows < 0)
         texts = [outcomes.prompts[i] for i in unknown]
@@ -191,9 +191,9 @@ class TagsScorer(Scorer):
             member = sparse.vstack([memory.member, fresh], format="csr")
         else:
             member = memory.member
-        judge = np.append(memory.judge, np.full(len(unknown), np.nan))
-        rows[unknown] = len(memory.judge) + np.arange(len(unknown))
-        return member[rows], judge[rows]
+        reference_quality = np.append(memory.reference_quality, np.full(len(unknown), np.nan))
+        rows[unknown] = len(memory.reference_quality) + np.arange(len(unknown))
+        return member[rows], reference_quality[rows]
 
     def _tag_evidence(self, name: str, tag: int, vote: float) -> TagSummary:
         _, evidence, _ = self._fitted()

@@ -97,16 +97,16 @@ class TagEvidence:
         cls, reference: int, quality: FloatMatrix, member: Membership, kinds: TagKinds, variant: ScoreVariant
     ) -> TagEvidence:
         """From qualities [n, c], NaN where a candidate was not tried, and the tags of the same prompts."""
-        judge = quality[:, reference].astype(np.float64)
-        judged = ReferenceCandidate.fit(reference, judge, member, kinds)
-        expected = np.clip(judged.expected(member, kinds), 0.0, 1.0)
-        outcomes = against(quality, judge, expected)
+        reference_quality = quality[:, reference].astype(np.float64)
+        baseline = ReferenceCandidate.fit(reference, reference_quality, member, kinds)
+        expected = np.clip(baseline.expected(member, kinds), 0.0, 1.0)
+        outcomes = against(quality, reference_quality, expected)
         tallies, overall = outcomes.by_tag(member), outcomes.overall()
         prior = _prior(tallies, overall, variant, kinds)
         blank = cls(
-            kinds, variant, judged, tallies, overall, prior, RisingLines(*np.zeros((3, quality.shape[1]))), 0.0, 0.0
+            kinds, variant, baseline, tallies, overall, prior, RisingLines(*np.zeros((3, quality.shape[1]))), 0.0, 0.0
         )
-        sums, target = blank._held_out(outcomes, member), _gap(quality, judge, expected)
+        sums, target = blank._held_out(outcomes, member), _gap(quality, reference_quality, expected)
         others = np.flatnonzero((overall.tried[0] > 0) & (np.arange(quality.shape[1]) != reference))
         level = float(np.nanmean(target[:, others])) if len(others) else 0.0
         usual = _USUAL_SHARE * float(information(sums, target)[others].mean()) if len(others) else 0.0
@@ -114,12 +114,12 @@ class TagEvidence:
         maps.level[reference] = maps.slope[reference] = 0.0
         return replace(blank, maps=maps, usual_level=level, usual_information=usual)
 
-    def joined(self, quality: FloatMatrix, judge: Values, member: Membership) -> TagEvidence:
-        """With new candidates, from their qualities [n, new] alone; `judge` [n] is the reference's, or NaN."""
+    def joined(self, quality: FloatMatrix, reference_quality: Values, member: Membership) -> TagEvidence:
+        """With new candidates, from their qualities [n, new] alone; `reference_quality` [n] may be NaN."""
         expected = np.clip(self.reference.expected(member, self.kinds), 0.0, 1.0)
-        outcomes = against(quality, judge, expected)
+        outcomes = against(quality, reference_quality, expected)
         new = replace(self, tallies=outcomes.by_tag(member), overall=outcomes.overall())
-        sums, target = new._held_out(outcomes, member), _gap(quality, judge, expected)
+        sums, target = new._held_out(outcomes, member), _gap(quality, reference_quality, expected)
         maps = fit_maps(sums, target, self.usual_level, self.usual_information)
         return replace(
             self,
@@ -150,8 +150,8 @@ class TagEvidence:
         overall = {f"overall.{name}": getattr(self.overall, name) for name in TALLIES}
         own = {f"reference.{name}": getattr(reference, name) for name in ("total", "tried", "prior")}
         maps = {f"maps.{name}": getattr(self.maps, name) for name in MAPS}
-        judged = {f"reference.{name}": getattr(reference.maps, name) for name in MAPS}
-        arrays = {**tallies, **overall, **own, **maps, **judged, "prior": self.prior}
+        baseline = {f"reference.{name}": getattr(reference.maps, name) for name in MAPS}
+        arrays = {**tallies, **overall, **own, **maps, **baseline, "prior": self.prior}
         return {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
 
     def facts(self) -> dict[str, Any]:
@@ -167,13 +167,13 @@ class TagEvidence:
     @classmethod
     def load(cls, facts: dict[str, Any], tensors: dict[str, Any], kinds: TagKinds) -> TagEvidence:
         """The inverse of `facts` and `tensors`."""
-        judged = RisingLines(*(tensors[f"reference.{name}"] for name in MAPS))
+        baseline = RisingLines(*(tensors[f"reference.{name}"] for name in MAPS))
         total, tried = tensors["reference.total"], tensors["reference.tried"]
         mean, prior = float(facts["reference_mean"]), tensors["reference.prior"]
         return cls(
             kinds,
             ScoreVariant(**facts["variant"]),
-            ReferenceCandidate(int(facts["reference"]), total, tried, mean, prior, judged),
+            ReferenceCandidate(int(facts["reference"]), total, tried, mean, prior, baseline),
             Tallies(*(tensors[name] for name in TALLIES)),
             Tallies(*(tensors[f"overall.{name}"] for name in TALLIES)),
             tensors["prior"],
@@ -183,7 +183,7 @@ class TagEvidence:
         )
 
     def _held_out(self, outcomes: Tallies, member: Membership) -> Values:
-        """Sums for the prompts that were learnt from, each without its own part of them."""
+        """Sums [n, c] of the training prompts, each from tallies without those of its own fifth of the prompts."""
         sums = np.zeros(outcomes.wins.shape)
         for rows in parts(len(sums)):
             inside = outcomes.of(rows)
@@ -200,6 +200,8 @@ def _prior(tallies: Tallies, overall: Tallies, variant: ScoreVariant, kinds: Tag
     return shrinkage(tallies.net(tie), tallies.tried, np.maximum(variance, 0.0), mean, kinds)
 
 
-def _gap(quality: FloatMatrix, judge: Values, expected: Values) -> Values:
+def _gap(quality: FloatMatrix, reference_quality: Values, expected: Values) -> Values:
     """How much better than the reference each answer is, or than it is expected to be where it was not tried."""
-    return np.asarray(quality.astype(np.float64) - np.where(np.isnan(judge), expected, judge)[:, None])
+    return np.asarray(
+        quality.astype(np.float64) - np.where(np.isnan(reference_quality), expected, reference_quality)[:, None]
+    )

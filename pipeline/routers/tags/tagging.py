@@ -105,7 +105,7 @@ def fit_tagging(
 
 
 def _clusters(vectors: FloatMatrix, params: TagsParams, seed: int) -> Iterator[TagSource]:
-    """One source for each number of clusters that the prompts can fill."""
+    """One source for each number of clusters that leaves at least five distinct prompts a cluster, else one of 1."""
     distinct = len(np.unique(vectors, axis=0))
     counts = sorted({count for count in params.clusters if count * _PROMPTS_A_CLUSTER <= distinct})
     for count in counts or ([1] if params.clusters else []):

@@ -55,22 +55,22 @@ class Tallies:
         return self.wins, self.ties, self.losses
 
 
-def against(quality: FloatMatrix, judge: Values, expected: Values) -> Tallies:
+def against(quality: FloatMatrix, reference_quality: Values, expected: Values) -> Tallies:
     """Each candidate's outcome [n, c] against the reference on each prompt; a difference of at most .05 is a tie.
 
-    `judge` [n] is the reference's own quality there. Where it was not tried (NaN), `expected` [n] in 0..1 is how surely
-    it would have been right: a right answer then wins by the rest, and a wrong one loses by that much.
+    `reference_quality` is float64 [n]. Where the reference was not tried (NaN), `expected` [n] in 0..1 is how surely it
+    would have been right: a right answer then wins by the rest, and a wrong one loses by that much.
     """
-    wins, losses = _sides(quality, judge[:, None])
-    above, _ = _sides(quality, np.zeros_like(judge)[:, None])
-    _, below = _sides(quality, np.ones_like(judge)[:, None])
-    unknown, sure = np.isnan(judge)[:, None], expected[:, None]
+    wins, losses = _sides(quality, reference_quality[:, None])
+    above, _ = _sides(quality, np.zeros_like(reference_quality)[:, None])
+    _, below = _sides(quality, np.ones_like(reference_quality)[:, None])
+    unknown, sure = np.isnan(reference_quality)[:, None], expected[:, None]
     wins = np.where(unknown, (1 - sure) * above, wins)
     losses = np.where(unknown, sure * below, losses)
     tried = ~np.isnan(quality)
     return Tallies(*(np.where(tried, part, 0.0) for part in (wins, 1.0 - wins - losses, losses)))
 
 
-def _sides(quality: FloatMatrix, judge: Values) -> tuple[Values, Values]:
-    difference = quality.astype(np.float64) - judge
+def _sides(quality: FloatMatrix, reference_quality: Values) -> tuple[Values, Values]:
+    difference = quality.astype(np.float64) - reference_quality
     return (difference > TIE + 1e-6).astype(np.float64), (difference < -TIE - 1e-6).astype(np.float64)

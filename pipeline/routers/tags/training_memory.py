@@ -26,12 +26,12 @@ class TrainingMemory:
 
     digests: npt.NDArray[np.uint8]
     member: Membership
-    judge: Values
+    reference_quality: Values
 
     @classmethod
-    def of(cls, prompts: Sequence[str], member: Membership, judge: Values) -> TrainingMemory:
+    def of(cls, prompts: Sequence[str], member: Membership, reference_quality: Values) -> TrainingMemory:
         digests = np.frombuffer(b"".join(map(_digest, prompts)), dtype=np.uint8).reshape(len(prompts), _BYTES)
-        return cls(digests, member, judge)
+        return cls(digests, member, reference_quality)
 
     def rows(self, prompts: Sequence[str]) -> Indices:
         """Where each prompt stands, -1 for one that is not known."""
@@ -43,14 +43,16 @@ class TrainingMemory:
             "memory.digests": self.digests,
             "memory.columns": self.member.indices.astype(np.int32),
             "memory.starts": self.member.indptr.astype(np.int64),
-            "memory.judge": self.judge,
+            "memory.judge": self.reference_quality,
         }
 
     @classmethod
     def load(cls, tensors: Tensors, tags: int) -> TrainingMemory:
-        digests, columns, starts, judge = (tensors[f"memory.{name}"] for name in _NAMES)
+        digests, columns, starts, reference_quality = (tensors[f"memory.{name}"] for name in _NAMES)
         ones = np.ones(len(columns))
-        return cls(digests, sparse.csr_matrix((ones, columns, starts), shape=(len(judge), tags)), judge)
+        return cls(
+            digests, sparse.csr_matrix((ones, columns, starts), shape=(len(reference_quality), tags)), reference_quality
+        )
 
 
 def _digest(text: str) -> bytes:

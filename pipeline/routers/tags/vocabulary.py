@@ -75,7 +75,7 @@ def merged(phrases: Sequence[str], embed: Embed, similarity: float) -> Vocabular
 
 
 def _groups(vectors: FloatMatrix, similarity: float) -> Indices:
-    """The number of each phrase's group of near-synonyms; one that cannot be read stands alone."""
+    """The group of near-synonyms of each phrase, int64 [n]; a phrase without a vector is a group of its own."""
     from sklearn.cluster import DBSCAN
 
     groups = -np.arange(1, len(vectors) + 1)

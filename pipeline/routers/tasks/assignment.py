@@ -17,7 +17,7 @@ _RATE, _DECAY = 0.02, 1e-3
 _TEMPERATURES = np.geomspace(0.25, 4, 33)
 _HELD_OUT = 10
 _NAMES = ("weights", "biases", "centres", "least_cosine")
-_STRANGE = 0.005
+_NEW_SHARE = 0.005
 """A prompt is like no known task where so few of the training prompts are less like theirs."""
 
 
@@ -40,14 +40,14 @@ class TaskClassifier:
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-6)
         nearest = (features @ centres.T).max(axis=1)
         scale = 1 / _temperature(features, task, tasks, seed)
-        least = float(np.quantile(nearest, _STRANGE)) - 1e-4
+        least = float(np.quantile(nearest, _NEW_SHARE)) - 1e-4
         return cls(weights * np.float32(scale), biases * np.float32(scale), centres.astype(np.float32), least)
 
     def of(self, features: FloatMatrix) -> FloatMatrix:
         """The probability of each task, float32 [n, tasks]."""
         return np.asarray(softmax(features @ self.weights.T + self.biases, axis=1), dtype=np.float32)
 
-    def strange(self, features: FloatMatrix) -> np.ndarray:
+    def is_new(self, features: FloatMatrix) -> np.ndarray:
         """Which prompts are like no known task, bool [n]."""
         return np.asarray((features @ self.centres.T).max(axis=1) < self.least_cosine)
 
@@ -62,7 +62,7 @@ class TaskClassifier:
 
 
 def _temperature(features: FloatMatrix, task: Indices, tasks: int, seed: int) -> float:
-    """What logits are divided by, so that held-out probabilities are likeliest."""
+    """The divisor of logits that gives the least log loss on the held-out tenth."""
     held_out = np.arange(len(task)) % _HELD_OUT == 0
     if tasks < 2 or len(task) < 2 * _HELD_OUT:
         return 1.0
@@ -73,7 +73,7 @@ def _temperature(features: FloatMatrix, task: Indices, tasks: int, seed: int) ->
 
 
 def _heads(features: FloatMatrix, task: Indices, tasks: int, seed: int) -> tuple[FloatMatrix, FloatMatrix]:
-    """Multinomial logistic regression in mini-batches."""
+    """Weights [tasks, width] and biases [tasks] of a multinomial logistic regression, fitted in mini-batches."""
     import torch
 
     scale = float(np.sqrt(features.shape[1]))

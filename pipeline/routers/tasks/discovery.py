@@ -11,7 +11,7 @@ from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.communities import by_size, communities, gathered_small
 from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, nearest
-from pipeline.routers.tasks.ranking import ranks, worth
+from pipeline.routers.tasks.ranking import ranks, utility
 from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, row_errors, task_means
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
@@ -57,7 +57,7 @@ class TaskPartition:
 
 def discovered(neighbours: NearestNeighbours, outcomes: Outcomes, how: DiscoverySettings, seed: int) -> TaskPartition:
     """Groups by Leiden at the coarse resolution; then, without the edges between them, tasks at the fine one."""
-    ranked = ranks(worth(outcomes.quality, outcomes.cost, how.quality_per_usd))
+    ranked = ranks(utility(outcomes.quality, outcomes.cost, how.quality_per_usd))
     edges = PromptGraph.of(neighbours.first(how.neighbours), ranked)
     return _split(edges, _grouped(edges, how, len(outcomes), seed), how, seed)
 
@@ -102,33 +102,40 @@ def chosen_discovery(
     """
     some = np.sort(np.random.default_rng(seed).permutation(len(outcomes))[:_MOST])
     quality = outcomes.quality[some]
-    ranked = ranks(worth(quality, outcomes.cost[some], quality_per_usd))
+    ranked = ranks(utility(quality, outcomes.cost[some], quality_per_usd))
     base = DiscoverySettings(quality_per_usd=quality_per_usd)
     folds = make_folds(quality, count, seed)
     if not len(quality) > 2 * LEAST or folds.max() == 0:
         return replace(base, coarse=0.0, fine=0.0)
     parts = [_fold(features[some], quality, ranked, folds == fold) for fold in np.unique(folds)]
-    tried = _judged(parts, [replace(base, coarse=0.0, fine=0.0)], outcomes.is_labels, seed)
-    tried |= _judged(parts, [replace(base, coarse=c, fine=f) for c in _COARSE for f in _FINE], outcomes.is_labels, seed)
+    tried = _setting_losses(parts, [replace(base, coarse=0.0, fine=0.0)], outcomes.is_labels, seed)
+    tried |= _setting_losses(
+        parts, [replace(base, coarse=c, fine=f) for c in _COARSE for f in _FINE], outcomes.is_labels, seed
+    )
     best = _best(tried)
     if best.coarse == 0:
         return best
-    tried |= _judged(parts, [replace(best, of_agreement=share) for share in _AGREEMENT], outcomes.is_labels, seed)
+    tried |= _setting_losses(
+        parts, [replace(best, of_agreement=share) for share in _AGREEMENT], outcomes.is_labels, seed
+    )
     best = _best(tried)
-    tried |= _judged(parts, [replace(best, neighbours=k) for k in _NEIGHBOURS], outcomes.is_labels, seed)
+    tried |= _setting_losses(parts, [replace(best, neighbours=k) for k in _NEIGHBOURS], outcomes.is_labels, seed)
     return _best(tried)
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _SettingLoss:
     """How a setting did: each held-out prompt's squared error float64 [n], and how many tasks it made on average."""
 
     loss: Values
     tasks: float
 
 
-def _best(tried: dict[DiscoverySettings, _Judged]) -> DiscoverySettings:
-    """That of least loss, and of equal ones that of fewest tasks; without tasks, unless the gain is beyond chance."""
+def _best(tried: dict[DiscoverySettings, _SettingLoss]) -> DiscoverySettings:
+    """The setting of least mean loss, of equal ones that of fewest tasks.
+
+    The best without tasks, unless the other gains more than two standard errors on it.
+    """
     alone = min((how for how in tried if how.coarse == 0), key=lambda how: tried[how].loss.mean())
     best = min(tried, key=lambda how: (tried[how].loss.mean(), tried[how].tasks))
     gained = tried[alone].loss - tried[best].loss
@@ -143,10 +150,10 @@ def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Indices, held_out
     return _Fold(neighbours, ranked[~held_out], quality[~held_out], quality[held_out], voters)
 
 
-def _judged(
+def _setting_losses(
     parts: Sequence[_Fold], settings: Sequence[DiscoverySettings], is_labels: bool, seed: int
-) -> dict[DiscoverySettings, _Judged]:
-    """Each setting with each prior."""
+) -> dict[DiscoverySettings, _SettingLoss]:
+    """The held-out losses of each setting combined with each prior."""
     losses: dict[DiscoverySettings, list[Values]] = {}
     tasks: dict[DiscoverySettings, list[int]] = {}
     for part in parts:
@@ -160,7 +167,7 @@ def _judged(
             for each in (replace(how, prior=prior) for prior in _PRIORS):
                 losses.setdefault(each, []).append(_loss(part, found, each.prior, is_labels))
                 tasks.setdefault(each, []).append(len(found.group))
-    return {how: _Judged(np.concatenate(losses[how]), float(np.mean(tasks[how]))) for how in losses}
+    return {how: _SettingLoss(np.concatenate(losses[how]), float(np.mean(tasks[how]))) for how in losses}
 
 
 def _loss(part: _Fold, found: TaskPartition, prior: ShrinkagePrior, is_labels: bool) -> Values:

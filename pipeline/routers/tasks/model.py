@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import product
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.learning.linear_heads import held_out_loss, level_scores
 from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, discovered
 from pipeline.routers.tasks.graph import nearest
-from pipeline.routers.tasks.shortlists import shortlists
-from pipeline.routers.tasks.shrunken_means import joined_means, standard_error, task_means
+from pipeline.routers.tasks.shrunken_means import (
+    QualityErrors,
+    errors,
+    joined_means,
+    shortlists,
+    standard_error,
+    task_means,
+)
 from pipeline.routers.tasks.task_heads import TaskHeads
 from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 Tensors = dict[str, Any]
+_ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
+_TASK_HEADS = (0.0, 0.5, 1.0)
+_FLOORS = (0.0, 0.3, 0.5)
+LEAST = 1e-3
+"""A probability nearer to 0 or 1 than this counts as that: a mixture of estimates may even lie outside 0..1."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class TaskEstimates:
     headed: FloatMatrix
     spread: FloatMatrix
     confidence: FloatMatrix
-    strange: Binary
+    is_new: Binary
 
     def mixed(self, how: MixingWeights) -> Values:
         """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
@@ -64,7 +78,7 @@ class TaskEstimates:
 
     def abstains(self, how: MixingWeights) -> Binary:
         """For which prompts no task is trusted, bool [n]."""
-        return np.asarray(self.strange | (self.confidence < how.floor))
+        return np.asarray(self.is_new | (self.confidence < how.floor))
 
     def uncertainty(self, how: MixingWeights) -> Values:
         """The standard error of `mixed`, float64 [n, c]: that of the task's mean, and the members' spread."""
@@ -115,7 +129,7 @@ class TaskModel:
             heads.headed,
             heads.spread,
             belongs.max(axis=1),
-            self.assignment.strange(features),
+            self.assignment.is_new(features),
         )
 
     def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: DiscoverySettings) -> TaskModel:
@@ -137,3 +151,51 @@ class TaskModel:
     def load(cls, tensors: Tensors) -> TaskModel:
         own = (tensors[name] for name in ("group", "means", "error", "shortlist"))
         return cls(PromptFeatures.load(tensors), TaskClassifier.load(tensors), TaskHeads.load(tensors), *own)
+
+
+HeldOutEstimates = Sequence[tuple[Indices, TaskEstimates]]
+"""Rows, and estimates of them by a fit that did not see them."""
+
+
+def gathered_estimates(held_out: HeldOutEstimates, how: MixingWeights, shape: tuple[int, ...]) -> Values:
+    """The mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.mixed(how)
+    return found
+
+
+def gathered_errors(held_out: HeldOutEstimates, how: MixingWeights, shape: tuple[int, ...]) -> Values:
+    """The standard error of the mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.uncertainty(how)
+    return found
+
+
+def chosen_mixing(held_out: HeldOutEstimates, outcomes: Outcomes) -> MixingWeights:
+    """Of labels by log loss; of graded outcomes alpha by the differences between candidates, the level by their mean.
+
+    Of equally good settings the first: that with the least said by the heads.
+    """
+    rows = np.concatenate([rows for rows, _ in held_out])
+    judged = outcomes.rows(rows)
+
+    def mixed(how: MixingWeights) -> Values:
+        found: Values = gathered_estimates(held_out, how, outcomes.quality.shape)[rows]
+        return found
+
+    def error(how: MixingWeights) -> QualityErrors:
+        return errors(mixed(how), judged.quality)
+
+    every = [
+        MixingWeights(alpha, alpha, share, floor) for share, floor, alpha in product(_TASK_HEADS, _FLOORS, _ALPHAS)
+    ]
+    if outcomes.is_labels:
+        return _least(every, lambda how: held_out_loss(level_scores(mixed(how), LEAST), judged))
+    best = _least(every, lambda how: error(how).contrast)
+    return _least([replace(best, level=level) for level in _ALPHAS], lambda how: error(how).level)
+
+
+def _least(settings: Sequence[T], loss: Callable[[T], float]) -> T:
+    return settings[int(np.argmin([loss(each) for each in settings]))]

@@ -10,7 +10,7 @@ PERSISTENCE = 0.8
 _BLOCK = 1 << 17
 
 
-def worth(quality: FloatMatrix, cost: FloatMatrix, quality_per_usd: float) -> FloatMatrix:
+def utility(quality: FloatMatrix, cost: FloatMatrix, quality_per_usd: float) -> FloatMatrix:
     """What candidates are ranked by, float32 [n, c]: quality minus `quality_per_usd` times cost in USD.
 
     Where a price counts, a cell of unknown cost is NaN, as if untried: it is never taken for a cheap one.

@@ -22,8 +22,16 @@ from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.discovery import DiscoverySettings, chosen_discovery
 from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.mixing import LEAST, HeldOutEstimates, chosen_mixing, gathered_errors, gathered_estimates
-from pipeline.routers.tasks.model import MixingWeights, TaskEstimates, TaskModel
+from pipeline.routers.tasks.model import (
+    LEAST,
+    HeldOutEstimates,
+    MixingWeights,
+    TaskEstimates,
+    TaskModel,
+    chosen_mixing,
+    gathered_errors,
+    gathered_estimates,
+)
 from pipeline.routers.tasks.shrunken_means import ShrinkagePrior
 from pipeline.routers.tasks.task_summary import PromptMap, TaskSummaries, TaskSummary
 from pipeline.routers.text.prompt_features import PromptFeatures
@@ -121,13 +129,13 @@ class TasksScorer(Scorer):
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""
         model, _ = self._fitted()
-        return model.assignment.strange(model.features.of(prompts, vectors))
+        return model.assignment.is_new(model.features.of(prompts, vectors))
 
     def drift(self, prompt_ids: Sequence[str], prompts: Sequence[str], vectors: FloatMatrix) -> TaskDrift:
         """The prompts that are like no known task, and the clusters that they make."""
         model, _ = self._fitted()
         features, known = model.features.of(prompts, vectors), model.assignment
-        return drift_of(prompt_ids, prompts, features, known.strange(features), known.least_cosine, self.seed)
+        return drift_of(prompt_ids, prompts, features, known.is_new(features), known.least_cosine, self.seed)
 
     def tasks(self) -> tuple[TaskSummary, ...]:
         """Every task with its evidence, the largest first."""

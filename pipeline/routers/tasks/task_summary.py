@@ -183,11 +183,14 @@ def distinctive(texts: Sequence[str], task: Indices, count: int) -> tuple[tuple[
     everywhere: Counter[str] = Counter()
     for counter in inside:
         everywhere.update(counter)
-    return tuple(_telling(inside[t], read[t], everywhere, read.sum()) for t in range(count))
+    return tuple(_distinctive_phrases(inside[t], read[t], everywhere, read.sum()) for t in range(count))
 
 
-def _telling(inside: Counter[str], read: float, everywhere: Counter[str], total: float) -> tuple[str, ...]:
-    """Phrases by their part of the information on the task; a phrase within one that was taken says nothing new."""
+def _distinctive_phrases(inside: Counter[str], read: float, everywhere: Counter[str], total: float) -> tuple[str, ...]:
+    """At most eight phrases that are frequent in the task and rare elsewhere, by frequency times log ratio.
+
+    One that contains, or is part of, a phrase already taken is passed over.
+    """
     least = min(_LEAST_PROMPTS, read)
     scored = [
         (-(n / read) * float(np.log((n / read) / ((everywhere[phrase] + 1) / (total + 1)))), phrase)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.errors import InputError
 
 _NEIGHBOURHOOD = 16
-"""Prompts of an exercise are drawn among this many times as many of like length, so that little is padded."""
+"""Prompts of a batch are drawn among this many times as many of like length, so that little is padded."""
 _TRIES = 100
 HANDLED = 0.5
 """From this quality on a prompt counts as handled where it can only be so or not so."""
@@ -22,25 +21,24 @@ HANDLED = 0.5
 
 @dataclass(frozen=True)
 class CapabilityBatch:
-    """A candidate's lines, rows of the lesson's prompts int64 [k], and its quality there, float32 [k]."""
+    """A candidate's lines, rows of the training set's prompts int64 [k], and its quality there, float32 [k]."""
 
     lines: list[str]
     rows: Indices
     quality: FloatMatrix
 
 
-Pick = Callable[[FloatMatrix], Indices | None]
-
-
 class BatchSampler:
-    """Drawn from a lesson without end: real and virtual candidates alike, lines in a new order each time.
+    """Drawn from a training set without end: real and virtual candidates alike, lines in a new order each time.
 
-    Under the loss `group` the first prompt of an exercise was handled, and `group` - 1 others were not; else there are
+    Under the loss `group` the first prompt of a batch was handled, and `group` - 1 others were not; else there are
     `prompts`, as they come.
     """
 
-    def __init__(self, lesson: TrainingSet, lengths: Indices, params: AptitudeParams, prompts: int, seed: int) -> None:
-        self.lesson = lesson
+    def __init__(
+        self, training_set: TrainingSet, lengths: Indices, params: AptitudeParams, prompts: int, seed: int
+    ) -> None:
+        self.training_set = training_set
         self.by_length = np.argsort(lengths, kind="stable")
         self.params = params
         self.prompts = prompts
@@ -49,7 +47,7 @@ class BatchSampler:
     def draw(self) -> CapabilityBatch:
         """
         Raises:
-            InputError: there is nothing to learn from in the lesson.
+            InputError: there is nothing to learn from in the training set.
         """
         for _ in range(_TRIES):
             lines, quality = self._candidate()
@@ -59,21 +57,21 @@ class BatchSampler:
         raise InputError("no candidate has both handled and mishandled prompts to learn from; add outcomes")
 
     def _candidate(self) -> tuple[list[str], FloatMatrix]:
-        """A candidate's lines, and what it got on every prompt of the lesson, float32 [n]."""
-        lesson, real = self.lesson, len(self.lesson.capability.candidates)
+        """A candidate's lines, and what it got on every prompt of the training set, float32 [n]."""
+        training_set, real = self.training_set, len(self.training_set.capability.candidates)
         who = int(self.random.integers(real + (self.params.virtual + 2 if self.params.virtual else 0)))
         if who < real:
-            capability, quality = lesson.capability.of(np.array([who])), lesson.quality[:, who]
+            capability, quality = training_set.capability.of(np.array([who])), training_set.quality[:, who]
         else:
-            virtual = VirtualCandidates.drawn(lesson, self.params.virtual, self.random)
+            virtual = VirtualCandidates.drawn(training_set, self.params.virtual, self.random)
             answers = virtual.answers[:, [who - real]]
             capability = Capability(("",), answers, ("",))
-            quality = virtual.quality(lesson, np.arange(len(lesson.prompts)))[:, who - real]
-        order = self.random.permutation(len(lesson.test.share))
-        return in_words(lesson.test, capability, order)[0], quality
+            quality = virtual.quality(training_set, np.arange(len(training_set.prompts)))[:, who - real]
+        order = self.random.permutation(len(training_set.test.share))
+        return in_words(training_set.test, capability, order)[0], quality
 
     def _group(self, quality: FloatMatrix) -> Indices | None:
-        """One handled prompt, then mishandled ones near its length."""
+        """Rows of one handled prompt and of mishandled ones near its length; None where there are too few."""
         handled = self._some(quality >= HANDLED, 1)
         if handled is None:
             return None
@@ -82,7 +80,7 @@ class BatchSampler:
         return None if mishandled is None else np.append(handled, mishandled)
 
     def _some(self, wanted: np.ndarray, count: int, near: int | None = None) -> Indices | None:
-        """`count` of the wanted rows, of like length, by preference `near` a place in the order of lengths."""
+        """`count` random rows of those `wanted`, of like length; around the place `near` in the order of lengths."""
         places = np.flatnonzero(wanted[self.by_length])
         if len(places) < count:
             return None

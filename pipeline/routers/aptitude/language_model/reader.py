@@ -46,19 +46,19 @@ class LanguageModelReader:
     same.
     """
 
-    def __init__(self, params: AptitudeParams, pace: TrainingSchedule | None = None) -> None:
+    def __init__(self, params: AptitudeParams, schedule: TrainingSchedule | None = None) -> None:
         self.params = params
-        self.pace = pace or TrainingSchedule()
+        self.schedule = schedule or TrainingSchedule()
         self.seed = 0
         self.losses: list[float] = []
         self._reading: ReaderNetwork | None = None
         self._read: dict[Lines, CachedPrefix] = {}
 
-    def fit(self, lesson: TrainingSet, seed: int, progress: Progress | None = None) -> None:
+    def fit(self, training_set: TrainingSet, seed: int, progress: Progress | None = None) -> None:
         """Train for `params.steps` steps; `progress` is called once a step.
 
         Raises:
-            InputError: a model cannot be loaded, or there is nothing to learn from in the lesson.
+            InputError: a model cannot be loaded, or there is nothing to learn from in the training set.
         """
         import torch
 
@@ -69,7 +69,7 @@ class LanguageModelReader:
         self.seed = seed
         self._read = {}
         self._reading = ReaderNetwork(self.params)
-        self.losses = train_reader(self._reading, lesson, self.params, seed, self.pace, progress)
+        self.losses = train_reader(self._reading, training_set, self.params, seed, self.schedule, progress)
 
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
@@ -101,7 +101,7 @@ class LanguageModelReader:
         return np.asarray(softmax(near, axis=1), dtype=np.float32)
 
     def _judged(self, reading: ReaderNetwork, lines: Lines, tokens: Sequence[list[int]]) -> FloatMatrix:
-        """Log-odds float32 [n] for one candidate in one order."""
+        """Log-odds float32 [n] that the candidate of these lines handles each prompt."""
         import torch
 
         from pipeline.encoders.sentence_encoder import by_length

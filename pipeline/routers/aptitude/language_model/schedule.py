@@ -16,13 +16,13 @@ class TrainingStage:
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """Each step is one update on `exercises` exercises of `prompts` prompts each.
+    """Each step is one update on `batches` batches of `prompts` prompts each.
 
     `first` is the share of the steps in which the connector alone is trained. Learning rates rise over `warmup` of a
     stage's steps, then fall to nothing; they are larger on the connector and the encoder than on the language model.
     """
 
-    exercises: int = 1
+    batches: int = 1
     prompts: int = 6
     first: float = 1 / 3
     warmup: float = 0.1

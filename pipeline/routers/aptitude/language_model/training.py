@@ -19,31 +19,31 @@ from pipeline.runtime.progress import Progress
 
 def train_reader(
     reading: ReaderNetwork,
-    lesson: TrainingSet,
+    training_set: TrainingSet,
     params: AptitudeParams,
     seed: int,
-    pace: TrainingSchedule,
+    schedule: TrainingSchedule,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Train on a lesson for `params.steps` steps; the loss of each.
+    """Train on a training set for `params.steps` steps; the loss of each.
 
-    `progress` is called once a step. The memory needed is that of one exercise, not of a step.
+    `progress` is called once a step. The memory needed is that of one batch, not of a step.
 
     Raises:
-        InputError: there is nothing to learn from in the lesson.
+        InputError: there is nothing to learn from in the training set.
     """
-    tokens = reading.tokenize(lesson.prompts)
+    tokens = reading.tokenize(training_set.prompts)
     lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
-    exercises = BatchSampler(lesson, lengths, params, pace.prompts, seed)
+    sampler = BatchSampler(training_set, lengths, params, schedule.prompts, seed)
     losses: list[float] = []
-    for stage in pace.stages(params.steps):
+    for stage in schedule.stages(params.steps):
         reading.learn(stage.everything)
-        optimizer = _optimizer(reading, pace)
-        for rate in pace.rates(stage.steps):
+        optimizer = _optimizer(reading, schedule)
+        for rate in schedule.rates(stage.steps):
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["full"]
-            drawn = [exercises.draw() for _ in range(pace.exercises)]
-            losses.append(_step(reading, optimizer, drawn, tokens, params.loss, pace))
+            drawn = [sampler.draw() for _ in range(schedule.batches)]
+            losses.append(_step(reading, optimizer, drawn, tokens, params.loss, schedule))
             if progress:
                 progress(f"step {len(losses)}/{params.steps}")
     return losses
@@ -52,19 +52,19 @@ def train_reader(
 def _step(
     reading: ReaderNetwork,
     optimizer: torch.optim.Optimizer,
-    exercises: Sequence[CapabilityBatch],
+    batches: Sequence[CapabilityBatch],
     tokens: Sequence[Tokens],
     kind: str,
-    pace: TrainingSchedule,
+    schedule: TrainingSchedule,
 ) -> float:
     optimizer.zero_grad()
     total = 0.0
-    for exercise in exercises:
-        scores = reading(reading.prefix(exercise.lines), [tokens[row] for row in exercise.rows])
-        loss = loss_of(scores, torch.from_numpy(exercise.quality), kind) / len(exercises)
+    for batch in batches:
+        scores = reading(reading.prefix(batch.lines), [tokens[row] for row in batch.rows])
+        loss = loss_of(scores, torch.from_numpy(batch.quality), kind) / len(batches)
         torch.autograd.backward(loss)
         total += float(loss.detach())
-    torch.nn.utils.clip_grad_norm_(reading.parts().values(), pace.clip)
+    torch.nn.utils.clip_grad_norm_(reading.parts().values(), schedule.clip)
     optimizer.step()
     return total
 
@@ -80,11 +80,11 @@ def loss_of(scores: torch.Tensor, quality: torch.Tensor, kind: str) -> torch.Ten
     return binary_cross_entropy_with_logits(scores, quality)
 
 
-def _optimizer(reading: ReaderNetwork, pace: TrainingSchedule) -> torch.optim.Optimizer:
+def _optimizer(reading: ReaderNetwork, schedule: TrainingSchedule) -> torch.optim.Optimizer:
     full = (
-        (reading.connector.layer.parameters(), pace.connector),
-        (reading.connector.body.parameters(), pace.encoder),
-        (reading.adapters.parameters(), pace.adapters),
+        (reading.connector.layer.parameters(), schedule.connector),
+        (reading.connector.body.parameters(), schedule.encoder),
+        (reading.adapters.parameters(), schedule.adapters),
     )
     groups = [{"params": [p for p in parts if p.requires_grad], "full": rate} for parts, rate in full]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, weight_decay=0.01)

@@ -1,4 +1,4 @@
-"""The full reader of aptitude: exercises, the network on real SmolLM2, training on a planted rule, its checkpoint."""
+"""The full reader of aptitude: batches, the network on real SmolLM2, training on a planted rule, its checkpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEXTS = ("add {} and seven", "a poem on {} swans", "cook {} eggs", "the law of {
 KEYWORDS = (("add", "sum"), ("poem", "swan"), ("cook", "egg"), ("law", "state"))
 UNSEEN = ("add 91 and seven", "a poem on 92 swans", "cook 93 eggs")
 SEEN = np.eye(TASKS, dtype=np.float32)[:3]
-FAST = TrainingSchedule(exercises=4, prompts=4, first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
+FAST = TrainingSchedule(batches=4, prompts=4, first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
 
 
 def _answers(rows: int, levels: tuple[float, ...], seed: int) -> FloatMatrix:
@@ -40,7 +40,7 @@ def _answers(rows: int, levels: tuple[float, ...], seed: int) -> FloatMatrix:
 
 
 @pytest.fixture(scope="module")
-def lesson() -> TrainingSet:
+def training_set() -> TrainingSet:
     """Four tasks; a candidate's level alone decides how often it is right."""
     task = np.arange(ITEMS) % TASKS
     ids = tuple(f"p{i}" for i in range(ITEMS))
@@ -54,14 +54,14 @@ def lesson() -> TrainingSet:
     return TrainingSet(test, capability, prompts, np.eye(TASKS, dtype=np.float32)[place], place, quality)
 
 
-def _unseen(lesson: TrainingSet) -> Capability:
+def _unseen(training_set: TrainingSet) -> Capability:
     """Two candidates that were not in training: one gets everything right, one everything wrong."""
     answers = np.tile(np.array([1.0, 0.0], dtype=np.float32), (ITEMS, 1))
     return Capability(("oracle", "hopeless"), answers, ("", ""))
 
 
-def _logits(reader: LanguageModelReader, lesson: TrainingSet, capability: Capability) -> FloatMatrix:
-    return reader.logits(lesson.test, capability, UNSEEN, SEEN)
+def _logits(reader: LanguageModelReader, training_set: TrainingSet, capability: Capability) -> FloatMatrix:
+    return reader.logits(training_set.test, capability, UNSEEN, SEEN)
 
 
 def _tiny(tiny_causal: Path, tiny_encoder: Path | str, **more: object) -> AptitudeParams:
@@ -69,46 +69,53 @@ def _tiny(tiny_causal: Path, tiny_encoder: Path | str, **more: object) -> Aptitu
     return AptitudeParams(variant="full", **told)
 
 
-# --- exercises --------------------------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------------------------
 
 
-def _drawn(lesson: TrainingSet, count: int, **told: object) -> list[CapabilityBatch]:
-    exercises = BatchSampler(lesson, np.array([len(p) for p in lesson.prompts]), AptitudeParams(**told), 4, 5)
-    return [exercises.draw() for _ in range(count)]
+def _drawn(training_set: TrainingSet, count: int, **told: object) -> list[CapabilityBatch]:
+    sampler = BatchSampler(training_set, np.array([len(p) for p in training_set.prompts]), AptitudeParams(**told), 4, 5)
+    return [sampler.draw() for _ in range(count)]
 
 
-def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(lesson: TrainingSet) -> None:
-    drawn = _drawn(lesson, 80, virtual=0)
+def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(training_set: TrainingSet) -> None:
+    drawn = _drawn(training_set, 80, virtual=0)
     assert not any(np.isnan(each.quality).any() for each in drawn)
     assert len({tuple("poem" in line for line in each.lines[-TASKS:]) for each in drawn}) == TASKS
     assert all(len(set(each.rows.tolist())) == 4 for each in drawn)
     facts = [each for each in drawn if each.lines[0] == "a large one"]
     assert 5 < len(facts) < 40
-    assert all(np.array_equal(each.quality, lesson.quality[each.rows, 0]) for each in facts)
+    assert all(np.array_equal(each.quality, training_set.quality[each.rows, 0]) for each in facts)
 
 
-def test_virtual_candidates_are_exercised_too(lesson: TrainingSet) -> None:
-    every = [each for each in _drawn(lesson, 80, virtual=4) if all("excellent" in line for line in each.lines)]
+def test_virtual_candidates_are_exercised_too(training_set: TrainingSet) -> None:
+    every = [each for each in _drawn(training_set, 80, virtual=4) if all("excellent" in line for line in each.lines)]
     assert any((each.quality == 1).all() for each in every)
-    mixed = [each for each in _drawn(lesson, 80, virtual=4) if _is_mixed(each)]
+    mixed = [each for each in _drawn(training_set, 80, virtual=4) if _is_mixed(each)]
     assert len(mixed) > 5
-    assert not [each for each in _drawn(lesson, 80, virtual=0) if _is_mixed(each)]
+    assert not [each for each in _drawn(training_set, 80, virtual=0) if _is_mixed(each)]
 
 
-def _is_mixed(exercise: CapabilityBatch) -> bool:
+def _is_mixed(batch: CapabilityBatch) -> bool:
     """Good at some tasks and bad at others, as no real candidate here."""
-    grades = {line.split(" at ")[0] for line in exercise.lines}
+    grades = {line.split(" at ")[0] for line in batch.lines}
     return bool(grades & {"excellent", "very good"} and grades & {"hopeless", "very bad"})
 
 
-def test_a_group_is_one_handled_prompt_and_others_mishandled(lesson: TrainingSet) -> None:
-    for each in _drawn(lesson, 40, loss="group", group=3, virtual=4):
+def test_a_group_is_one_handled_prompt_and_others_mishandled(training_set: TrainingSet) -> None:
+    for each in _drawn(training_set, 40, loss="group", group=3, virtual=4):
         assert each.quality.tolist() == [1, 0, 0]
 
 
-def test_a_lesson_that_nobody_tried_is_refused(lesson: TrainingSet) -> None:
-    untried = np.full_like(lesson.quality, np.nan)
-    nothing = TrainingSet(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, untried)
+def test_a_lesson_that_nobody_tried_is_refused(training_set: TrainingSet) -> None:
+    untried = np.full_like(training_set.quality, np.nan)
+    nothing = TrainingSet(
+        training_set.test,
+        training_set.capability,
+        training_set.prompts,
+        training_set.features,
+        training_set.task,
+        untried,
+    )
     with pytest.raises(InputError, match="add outcomes"):
         _drawn(nothing, 1, virtual=0)
 
@@ -150,64 +157,73 @@ def test_two_orders_are_reverse_and_depend_on_the_seed_alone() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(lesson: TrainingSet, tiny_causal: Path) -> LanguageModelReader:
+def trained(training_set: TrainingSet, tiny_causal: Path) -> LanguageModelReader:
     reader = LanguageModelReader(_tiny(tiny_causal, "minilm", steps=32, virtual=0), FAST)
-    reader.fit(lesson, 7)
+    reader.fit(training_set, 7)
     return reader
 
 
 def test_training_lowers_the_loss_and_places_unseen_candidates(
-    trained: LanguageModelReader, lesson: TrainingSet
+    trained: LanguageModelReader, training_set: TrainingSet
 ) -> None:
     assert np.mean(trained.losses[-10:]) < 0.5 * np.mean(trained.losses[:10])
-    found = _logits(trained, lesson, _unseen(lesson))
+    found = _logits(trained, training_set, _unseen(training_set))
     assert (found[:, 0] > 1).all()
     assert (found[:, 1] < -1).all()
 
 
 def test_shuffled_lines_change_a_probability_by_less_than_a_twentieth(
-    trained: LanguageModelReader, lesson: TrainingSet
+    trained: LanguageModelReader, training_set: TrainingSet
 ) -> None:
     seed, found = trained.seed, []
     for trained.seed in range(6):
-        found.append(1 / (1 + np.exp(-_logits(trained, lesson, _mixed(lesson)))))
+        found.append(1 / (1 + np.exp(-_logits(trained, training_set, _mixed(training_set)))))
     trained.seed = seed
     assert 0 < np.ptp(found, axis=0).max() < 0.05
 
 
-def _mixed(lesson: TrainingSet) -> Capability:
+def _mixed(training_set: TrainingSet) -> Capability:
     """Each good at half of the tasks, so that it matters which line stands where."""
-    answers = np.stack([lesson.test.task < 2, lesson.test.task % 2], axis=1).astype(np.float32)
+    answers = np.stack([training_set.test.task < 2, training_set.test.task % 2], axis=1).astype(np.float32)
     return Capability(("one", "two"), answers, ("", ""))
 
 
 def test_what_loading_draws_changes_nothing(
-    lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first use of a bundled model converts it, and draws weights for that."""
     readers = [LanguageModelReader(_tiny(tiny_causal, tiny_encoder, steps=3)) for _ in range(2)]
-    readers[0].fit(lesson, 5)
+    readers[0].fit(training_set, 5)
     monkeypatch.setattr(causal, "locate_causal", lambda name, *others: [torch.rand(3), name][1])
-    readers[1].fit(lesson, 5)
+    readers[1].fit(training_set, 5)
     assert readers[0].losses == readers[1].losses
 
 
-def test_the_group_loss_trains_too(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_the_group_loss_trains_too(training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     """Under it a prompt's kind is what can be learnt: here poems are handled, all else is not."""
-    quality = np.tile(lesson.task[:, None] == 1, (1, 4)).astype(np.float32)
-    poems = TrainingSet(lesson.test, lesson.capability, lesson.prompts, lesson.features, lesson.task, quality)
+    quality = np.tile(training_set.task[:, None] == 1, (1, 4)).astype(np.float32)
+    poems = TrainingSet(
+        training_set.test,
+        training_set.capability,
+        training_set.prompts,
+        training_set.features,
+        training_set.task,
+        quality,
+    )
     params = _tiny(tiny_causal, tiny_encoder, steps=40, loss="group", group=4, virtual=0)
     reader = LanguageModelReader(params, FAST)
     reader.fit(poems, 7)
     assert np.mean(reader.losses[-10:]) < 0.3 * np.log(4)
-    found = _logits(reader, lesson, lesson.capability)
+    found = _logits(reader, training_set, training_set.capability)
     assert (found[1] > found[[0, 2]].max(axis=0)).all()
 
 
-def test_the_first_stage_moves_the_connector_alone(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_the_first_stage_moves_the_connector_alone(
+    training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path
+) -> None:
     params = _tiny(tiny_causal, tiny_encoder, steps=4)
     reader = LanguageModelReader(params, TrainingSchedule(first=1.0))
-    reader.fit(lesson, 7)
+    reader.fit(training_set, 7)
     torch.manual_seed(7)
     start, found = ReaderNetwork(params).state_dict(), reader._fitted().state_dict()
     moved = {name for name, part in found.items() if not torch.equal(part, start[name])}
@@ -224,30 +240,34 @@ def test_the_second_stage_moves_all_but_published_weights(trained: LanguageModel
     assert not any("word_embeddings" in name for name in moved)
 
 
-def test_a_score_does_not_depend_on_what_else_is_asked(trained: LanguageModelReader, lesson: TrainingSet) -> None:
-    together = _logits(trained, lesson, lesson.capability)
+def test_a_score_does_not_depend_on_what_else_is_asked(trained: LanguageModelReader, training_set: TrainingSet) -> None:
+    together = _logits(trained, training_set, training_set.capability)
     for row, prompt in enumerate(UNSEEN):
         for column in range(4):
-            alone = trained.logits(lesson.test, lesson.capability.of(np.array([column])), [prompt], SEEN[:1])
+            alone = trained.logits(
+                training_set.test, training_set.capability.of(np.array([column])), [prompt], SEEN[:1]
+            )
             assert alone[0, 0] == pytest.approx(together[row, column], abs=1e-4)
 
 
-def test_fewer_answers_are_more_uncertain(trained: LanguageModelReader, lesson: TrainingSet) -> None:
+def test_fewer_answers_are_more_uncertain(trained: LanguageModelReader, training_set: TrainingSet) -> None:
     every = (np.arange(ITEMS)[:, None] // TASKS % 2).astype(np.float32)
     few = np.where(np.arange(ITEMS)[:, None] < 2 * TASKS, every, np.nan).astype(np.float32)
     capability = Capability(("all", "few"), np.hstack([every, few]), ("", ""))
-    found = trained.uncertainty(lesson.test, capability, SEEN)
+    found = trained.uncertainty(training_set.test, capability, SEEN)
     assert found.shape == (3, 2)
     assert (found[:, 1] > 1.3 * found[:, 0]).all()
 
 
-def test_a_capability_without_any_answer_is_read_as_well(trained: LanguageModelReader, lesson: TrainingSet) -> None:
+def test_a_capability_without_any_answer_is_read_as_well(
+    trained: LanguageModelReader, training_set: TrainingSet
+) -> None:
     nothing = Capability(("new",), np.full((ITEMS, 1), np.nan, dtype=np.float32), ("",))
-    assert np.isfinite(_logits(trained, lesson, nothing)).all()
+    assert np.isfinite(_logits(trained, training_set, nothing)).all()
 
 
 def test_a_missing_model_is_one_error_that_names_the_setting(
-    lesson: TrainingSet, tmp_path: Path, tiny_causal: Path, tiny_encoder: Path
+    training_set: TrainingSet, tmp_path: Path, tiny_causal: Path, tiny_encoder: Path
 ) -> None:
     for told, setting in (
         ({"language_model": str(tmp_path / "nothing")}, r"nothing does not exist; .* aptitude\.language_model"),
@@ -256,12 +276,12 @@ def test_a_missing_model_is_one_error_that_names_the_setting(
         ({"capability_encoder": str(tmp_path)}, r"cannot be loaded .* aptitude\.capability_encoder"),
     ):
         with pytest.raises(InputError, match=setting):
-            LanguageModelReader(_tiny(tiny_causal, tiny_encoder).model_copy(update=told)).fit(lesson, 1)
+            LanguageModelReader(_tiny(tiny_causal, tiny_encoder).model_copy(update=told)).fit(training_set, 1)
 
 
-def test_a_reader_that_was_not_fitted_says_so(lesson: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
+def test_a_reader_that_was_not_fitted_says_so(training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     with pytest.raises(InputError, match="not fitted"):
-        _logits(LanguageModelReader(_tiny(tiny_causal, tiny_encoder)), lesson, lesson.capability)
+        _logits(LanguageModelReader(_tiny(tiny_causal, tiny_encoder)), training_set, training_set.capability)
 
 
 def test_other_weights_than_those_it_was_trained_with_are_refused(trained: LanguageModelReader, tmp_path: Path) -> None:
@@ -277,21 +297,21 @@ def test_other_weights_than_those_it_was_trained_with_are_refused(trained: Langu
 
 
 @pytest.fixture(scope="module")
-def real(lesson: TrainingSet) -> LanguageModelReader:
+def real(training_set: TrainingSet) -> LanguageModelReader:
     """Three steps on the weights that are shipped."""
     reader = LanguageModelReader(
-        AptitudeParams(variant="full", steps=3, model_tokens=16), TrainingSchedule(exercises=1, prompts=2)
+        AptitudeParams(variant="full", steps=3, model_tokens=16), TrainingSchedule(batches=1, prompts=2)
     )
     told: list[str] = []
-    reader.fit(lesson, 11, told.append)
+    reader.fit(training_set, 11, told.append)
     assert told == ["step 1/3", "step 2/3", "step 3/3"]
     return reader
 
 
-def test_smollm2_learns_and_judges(real: LanguageModelReader, lesson: TrainingSet) -> None:
+def test_smollm2_learns_and_judges(real: LanguageModelReader, training_set: TrainingSet) -> None:
     assert len(real.losses) == 3
     assert np.isfinite(real.losses).all()
-    found = _logits(real, lesson, lesson.capability)
+    found = _logits(real, training_set, training_set.capability)
     assert found.shape == (3, 4)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -299,23 +319,28 @@ def test_smollm2_learns_and_judges(real: LanguageModelReader, lesson: TrainingSe
     assert found[:, 2].tobytes() == found[:, 3].tobytes(), "and knows no candidate but by its answers"
 
 
-def test_smollm2_comes_back_from_its_checkpoint(real: LanguageModelReader, lesson: TrainingSet, tmp_path: Path) -> None:
-    before = _logits(real, lesson, _unseen(lesson))
+def test_smollm2_comes_back_from_its_checkpoint(
+    real: LanguageModelReader, training_set: TrainingSet, tmp_path: Path
+) -> None:
+    before = _logits(real, training_set, _unseen(training_set))
     real.save(tmp_path)
     stored = load_file(tmp_path / TENSORS)
     assert {name.split(".")[0] for name in stored} == {"model", "connector"}
     assert all(name.endswith((".up", ".down")) for name in stored if name.startswith("model."))
     again = LanguageModelReader(AptitudeParams())
     again.load(tmp_path)
-    assert _logits(again, lesson, _unseen(lesson)).tobytes() == before.tobytes()
+    assert _logits(again, training_set, _unseen(training_set)).tobytes() == before.tobytes()
     (tmp_path / "again").mkdir()
     again.save(tmp_path / "again")
     digests = [hashlib.sha256((tmp_path / p / TENSORS).read_bytes()).hexdigest() for p in (".", "again")]
     assert digests[0] == digests[1]
 
 
-def test_smollm2_trains_the_same_again(real: LanguageModelReader, lesson: TrainingSet) -> None:
-    again = LanguageModelReader(real.params, real.pace)
-    again.fit(lesson, 11)
+def test_smollm2_trains_the_same_again(real: LanguageModelReader, training_set: TrainingSet) -> None:
+    again = LanguageModelReader(real.params, real.schedule)
+    again.fit(training_set, 11)
     assert again.losses == real.losses
-    assert _logits(again, lesson, _unseen(lesson)).tobytes() == _logits(real, lesson, _unseen(lesson)).tobytes()
+    assert (
+        _logits(again, training_set, _unseen(training_set)).tobytes()
+        == _logits(real, training_set, _unseen(training_set)).tobytes()
+    )

@@ -91,11 +91,11 @@ def test_inclusion_probabilities_add_up_to_what_is_drawn() -> None:
 def test_weights_undo_what_the_choice_of_hard_items_does_to_a_mean() -> None:
     random = np.random.default_rng(3)
     failing = random.random(2000)
-    telling = 0.25 + 0.75 * 4 * failing * (1 - failing)
+    informativeness = 0.25 + 0.75 * 4 * failing * (1 - failing)
     right = (random.random(2000) < np.where((failing > 0.3) & (failing < 0.7), 0.2, 0.9)).astype(float)
     plain, weighted = [], []
     for seed in range(60):
-        items, weight = drawn(telling, np.zeros(2000, dtype=np.int64), 200, seed)
+        items, weight = drawn(informativeness, np.zeros(2000, dtype=np.int64), 200, seed)
         plain.append(right[items].mean())
         weighted.append((right[items] * weight).sum() / weight.sum())
     assert abs(np.mean(weighted) - right.mean()) < 0.01
@@ -120,15 +120,15 @@ def test_no_item_is_learnt_from(router: CalibratedRouter, monkeypatch: pytest.Mo
     lessons = []
     monkeypatch.setattr(
         "pipeline.routers.aptitude.attention_reader.AttentionReader.fit",
-        lambda self, lesson, *others: lessons.append(lesson),
+        lambda self, training_set, *others: lessons.append(training_set),
     )
     scorer = AptitudeScorer(FrozenEmbedding(str(tiny_encoder), 64), 0, AptitudeParams(shots=8))
     twice = table().rows(np.r_[np.arange(240), np.arange(0, 240, 4)])
     scorer.fit(replace(twice, prompt_ids=tuple(map(str, range(len(twice))))))
-    (lesson,) = lessons
-    assert not set(map(digest, lesson.prompts)) & set(lesson.test.digests)
-    assert len(set(lesson.test.digests)) == len(lesson.test)
-    assert len(set(lesson.prompts)) + len(lesson.test) == 240
+    (training_set,) = lessons
+    assert not set(map(digest, training_set.prompts)) & set(training_set.test.digests)
+    assert len(set(training_set.test.digests)) == len(training_set.test)
+    assert len(set(training_set.prompts)) + len(training_set.test) == 240
 
 
 def test_accuracy_is_told_by_task_and_in_words() -> None:

@@ -11,11 +11,16 @@ from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.communities import communities, gathered_small
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, chosen_discovery, discovered
 from pipeline.routers.tasks.graph import PromptGraph, nearest
-from pipeline.routers.tasks.mixing import chosen_mixing
-from pipeline.routers.tasks.model import MixingWeights, TaskEstimates
-from pipeline.routers.tasks.ranking import agreement, ranks, worth
-from pipeline.routers.tasks.shortlists import shortlists
-from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, errors, joined_means, standard_error, task_means
+from pipeline.routers.tasks.model import MixingWeights, TaskEstimates, chosen_mixing
+from pipeline.routers.tasks.ranking import agreement, ranks, utility
+from pipeline.routers.tasks.shrunken_means import (
+    ShrinkagePrior,
+    errors,
+    joined_means,
+    shortlists,
+    standard_error,
+    task_means,
+)
 from pipeline.routers.tasks.task_heads import TaskHeads
 from pipeline.routers.tasks.task_summary import TaskSummaries
 from pipeline.routers.text.character_ngrams import CharacterNgrams
@@ -140,8 +145,8 @@ def test_rank_biased_overlap_with_ties_and_missing_cells() -> None:
 
 def test_a_ranking_may_count_the_cost_and_never_takes_an_unknown_one_for_low() -> None:
     quality, cost = np.array([[1, 0.9, 0.9]], np.float32), np.array([[0.3, 0.1, NAN]], np.float32)
-    assert ranks(worth(quality, cost, 0.0)).tolist() == [[1, 2, 2]]
-    assert ranks(worth(quality, cost, 1.0)).tolist() == [[2, 1, 4]]
+    assert ranks(utility(quality, cost, 0.0)).tolist() == [[1, 2, 2]]
+    assert ranks(utility(quality, cost, 1.0)).tolist() == [[2, 1, 4]]
 
 
 def test_a_tied_prompt_is_neutral_in_the_graph() -> None:
@@ -217,9 +222,9 @@ def test_assignment_finds_tasks_is_calibrated_and_knows_what_is_strange() -> Non
     right = probability.argmax(axis=1) == task[400:]
     assert right.mean() > 0.9
     assert abs(probability.max(axis=1).mean() - right.mean()) < 0.05
-    assert found.strange(vectors[400:]).mean() < 0.05
+    assert found.is_new(vectors[400:]).mean() < 0.05
     elsewhere = np.linalg.svd(found.centres)[2][-1:].astype(np.float32)
-    assert found.strange(elsewhere).all()
+    assert found.is_new(elsewhere).all()
 
 
 def test_means_shrink_to_the_group_and_never_take_a_missing_cell_for_zero() -> None:
