@@ -29,3 +29,12 @@ def subject_table(prompts: int, candidates: int, is_labels: bool) -> Outcomes:
     ids = tuple(f"id-{i}" for i in range(prompts))
     names = tuple(f"model-{c}" for c in range(candidates))
     return Outcomes(ids, texts, names, quality, np.full_like(quality, np.nan), is_labels)
+
+
+def two_agents(rows: int = 24) -> Outcomes:
+    """Prompts about a loop (coding), a mail (email), or both."""
+    quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
+    texts = ("mend the loop", "write a mail to Ana", "mend the loop and mail Ana")
+    prompts = tuple(f"{texts[(0, 1, 2)[i % 3]]}, case {i}" for i in range(rows))
+    cost = np.full_like(quality, np.nan)
+    return Outcomes(tuple(f"p{i}" for i in range(rows)), prompts, ("coding", "email"), quality, cost, is_labels=True)

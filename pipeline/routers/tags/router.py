@@ -182,7 +182,7 @@ class TagsScorer(Scorer):
         return TagEvidence.fit(best_single(outcomes), outcomes.quality, member, tagging.kinds, variant)
 
     def _recalled(self, outcomes: Outcomes, tagging: Tagging, memory: TrainingMemory) -> tuple[Membership, np.ndarray]:
-        """Tags [n, tags] and the reference's quality [n]: as stored of training prompts; of others tags made now, and NaN."""
+        """Tags [n, tags] and the reference's quality [n]: as stored; of new prompts made now, and NaN."""
         rows = memory.rows(outcomes.prompts)
         unknown = np.flatnonzero(rows < 0)
         texts = [outcomes.prompts[i] for i in unknown]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from planted_subjects import two_agents
 from sandbox import ROOT
 
 from pipeline.data.folds import make_folds
-from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FP32, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
@@ -28,7 +28,6 @@ from pipeline.routers.systems import open_router
 from pipeline.runtime.tables import sha256_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NAMES = ("coding", "email")
 FIT = """
 import sys
 from pathlib import Path
@@ -39,15 +38,6 @@ fit_tiny(sys.argv[1]).save(Path(sys.argv[2]))
 """
 
 
-def table(rows: int = 24) -> Outcomes:
-    """Prompts about a loop (coding), a mail (email), or both."""
-    quality = np.array([[i % 3 != 1, i % 3 != 0] for i in range(rows)], dtype=np.float32)
-    texts = ("mend the loop", "write a mail to Ana", "mend the loop and mail Ana")
-    prompts = tuple(f"{texts[(0, 1, 2)[i % 3]]}, case {i}" for i in range(rows))
-    cost = np.full_like(quality, np.nan)
-    return Outcomes(tuple(f"p{i}" for i in range(rows)), prompts, NAMES, quality, cost, is_labels=True)
-
-
 def _params(encoder: str | Path, **changes: Any) -> FinetuningParams:
     settings: dict[str, Any] = {"max_tokens": 24, "epochs": 3, "batch_size": 8, "folds": 2}
     return FinetuningParams(encoder=str(encoder), **settings | changes)
@@ -55,7 +45,7 @@ def _params(encoder: str | Path, **changes: Any) -> FinetuningParams:
 
 def fit_tiny(encoder: str, **changes: Any) -> CalibratedRouter:
     """A classifier fitted on the small table."""
-    outcomes = table()
+    outcomes = two_agents()
     router = CalibratedRouter(ClassifierScorer(_params(encoder, **changes), seed=7))
     router.fit(outcomes, make_folds(outcomes.quality, 2, seed=7))
     return router
@@ -75,10 +65,10 @@ def test_two_processes_give_byte_identical_weights(tiny_encoder: Path, tmp_path:
 
 def test_what_ran_before_in_the_process_does_not_matter(tiny_encoder: Path) -> None:
     torch.manual_seed(1)
-    first = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    first = fit_tiny(str(tiny_encoder), epochs=1).predict(two_agents().prompts)
     torch.manual_seed(2)
     torch.rand(5)
-    second = fit_tiny(str(tiny_encoder), epochs=1).predict(table().prompts)
+    second = fit_tiny(str(tiny_encoder), epochs=1).predict(two_agents().prompts)
     assert first.quality.tobytes() == second.quality.tobytes()
 
 
@@ -107,7 +97,9 @@ def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, 
     router = fit_tiny(str(tmp_path / name))
     router.save(tmp_path / "router")
     again = open_router(tmp_path / "router")
-    assert again.predict(table().prompts).quality.tobytes() == router.predict(table().prompts).quality.tobytes()
+    assert (
+        again.predict(two_agents().prompts).quality.tobytes() == router.predict(two_agents().prompts).quality.tobytes()
+    )
     assert isinstance(again.scorer, ClassifierScorer)
     assert isinstance(again.scorer.embedding, FrozenEmbedding)
     trained = again.scorer.embedding.loaded().model.state_dict()
@@ -116,7 +108,7 @@ def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, 
     assert not any("embeddings" in key for key in changed)
     export(again.scorer.embedding.loaded(), tmp_path / "engine", FP32)
     exported = OnnxEncoder.load(tmp_path / "engine")
-    prompts = [*table().prompts, "a ferry at nine and an invoice " * 9]
+    prompts = [*two_agents().prompts, "a ferry at nine and an invoice " * 9]
     assert require_parity(again.scorer.embedding.loaded(), exported, prompts) < 1e-5
 
 
@@ -136,11 +128,11 @@ def test_upper_layers_learn_faster_than_lower_ones(tiny_encoder: Path) -> None:
 
 
 def _held_out(encoder: Path, labels: np.ndarray) -> HeldOutTokens:
-    return HeldOutTokens(SentenceEncoder.load(str(encoder), 24).tokenize(table().prompts), labels)
+    return HeldOutTokens(SentenceEncoder.load(str(encoder), 24).tokenize(two_agents().prompts), labels)
 
 
 def test_training_stops_when_the_held_out_loss_no_longer_falls(tiny_encoder: Path) -> None:
-    outcomes, params = table(), _params(tiny_encoder, epochs=8, patience=2)
+    outcomes, params = two_agents(), _params(tiny_encoder, epochs=8, patience=2)
     opposite = _held_out(tiny_encoder, 1 - outcomes.quality)
     stopped = finetune(outcomes.prompts, outcomes.quality, params, 7, held_out=opposite)
     assert len(stopped.losses) == len(stopped.logits) < 8
@@ -150,7 +142,7 @@ def test_training_stops_when_the_held_out_loss_no_longer_falls(tiny_encoder: Pat
 
 
 def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes, folds = table(25), np.array([0] * 10 + [1] * 15)
+    outcomes, folds = two_agents(25), np.array([0] * 10 + [1] * 15)
     curves = {15: [0.5, 0.1, 0.6, 0.9], 10: [0.5, 0.6, 0.2]}
 
     def planted(prompts: Any, labels: Any, *_: Any, held_out: HeldOutTokens | None = None, **__: Any) -> Any:
@@ -172,7 +164,7 @@ def test_the_final_fit_ends_with_the_epoch_that_was_chosen(tiny_encoder: Path) -
     seen: list[str] = []
     scorer = ClassifierScorer(_params(tiny_encoder, epochs=4), seed=7, progress=seen.append)
     scorer.epochs = 2
-    scorer.fit(table(24))
+    scorer.fit(two_agents(24))
     assert seen == ["all rows, epoch 1/4"] * 3 + ["all rows, epoch 2/4"] * 3
 
 
@@ -185,7 +177,7 @@ def test_the_step_budget_bounds_the_epochs(rows: int, max_steps: int, expected: 
 
 def test_the_progress_bar_is_told_of_no_more_steps_than_announced(tiny_encoder: Path) -> None:
     seen: list[str] = []
-    outcomes = table()
+    outcomes = two_agents()
     folds = make_folds(outcomes.quality, 2, seed=7)
     scorer = ClassifierScorer(_params(tiny_encoder), seed=7, progress=seen.append)
     scorer.cross_fit(outcomes, folds)

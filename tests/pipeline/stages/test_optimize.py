@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from planted_subjects import two_agents
 
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
@@ -66,10 +67,8 @@ def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
 
 @pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])
 def test_each_system_is_measured_in_int8_on_rows_that_its_fold_did_not_see(system: str, tiny_encoder: Path) -> None:
-    from test_classifier import table
-
     params = FinetuningParams(encoder=str(tiny_encoder), max_tokens=24, epochs=2, batch_size=8, folds=2)
-    outcomes = table()
+    outcomes = two_agents()
     folds = np.arange(len(outcomes)) % 2
     folds[:2] = -1
     router = new_router(system, params, seed=7)
