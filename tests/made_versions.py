@@ -90,6 +90,7 @@ class Recipe:
     materials: tuple[Material, ...] = ()
     run_key: str = "nightly-1"
     commit: str = "0" * 40
+    model_files: Sequence[str] = ()
 
 
 def write_folder(root: Path, recipe: Recipe) -> VersionFolder:
@@ -97,6 +98,8 @@ def write_folder(root: Path, recipe: Recipe) -> VersionFolder:
     evidence = root / EVIDENCE
     (root / MODEL).mkdir(parents=True)
     (root / MODEL / "router.json").write_text("{}")
+    for name in recipe.model_files:
+        (_made((root / MODEL / name).parent) / Path(name).name).write_text("made")
     write_table(pd.DataFrame(list(recipe.rows)), _made(evidence) / LINEAGE)
     write_table(pd.DataFrame(list(recipe.answers)), evidence / PREDICTIONS)
     write_table(pd.DataFrame([SUSPECT]), evidence / SUSPECTS)

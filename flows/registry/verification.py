@@ -242,7 +242,7 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
     if found is not None and found.state == ERASED:
         raise VerificationFailed(
             f"version {version.version} answers no more: {found.path} kept training prompts and was erased "
-            f"({found.actual}); promote another version"
+            f"({found.actual}); take another version"
         )
     if found is not None:
         raise VerificationFailed(

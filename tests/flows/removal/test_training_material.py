@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_versions import MadeProject
 from planted_subjects import subject_table
 from safetensors.numpy import load_file
 
-from flows.registry.versions import Version
+from flows.records.removal_log import ERASED, Removal, Removed, note
+from flows.registry.verification import check_version, require_sound
+from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
 from flows.removal.row_locations import Known, material_of_versions
 from pipeline.data.outcomes import Outcomes
@@ -24,6 +27,7 @@ from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import fit_router
 from pipeline.routers.systems import SYSTEMS, training_material
+from pipeline.runtime.errors import VerificationFailed
 from pipeline.versions.folder import FOLDER, MODEL
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -149,3 +153,23 @@ def test_the_guide_names_each_file() -> None:
     for system in SYSTEMS:
         for found in training_material(system):
             assert f"| `{found.file}` | {found.keeps} |" in guide
+
+
+def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_rows(tmp_path: Path) -> None:
+    made = MadeProject(tmp_path / "project")
+    names = ("tags.json", f"{ENGINE}/training_rows.safetensors")
+    folder = made.add(1, model_files=names)
+    version = versions_of(made.project).number("1")
+    require_sound(made.project, version, folder)
+    (folder.model / names[1]).unlink()
+    with pytest.raises(VerificationFailed, match=r"training_rows\.safetensors is missing"):
+        require_sound(made.project, version, folder)
+    note(made.project, Removal("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
+    require_sound(made.project, version, folder)
+    (folder.model / names[0]).unlink()
+    with pytest.raises(VerificationFailed, match=r"tags.json kept training prompts and was erased \(request 17\)"):
+        require_sound(made.project, version, folder)
+    found = check_version(made.project, version, Removed(made.project)).findings
+    assert {(finding.path, finding.state) for finding in found if "model" in finding.path} == {
+        (f"{FOLDER}/{MODEL}/{name}", "erased") for name in names
+    }
