@@ -186,7 +186,7 @@ def test_two_nights_at_once_make_one_version(tiny_project: Sandbox, second: dict
 
 
 def test_uncommitted_code_is_refused(tiny_project: Sandbox, first: dict[str, Any]) -> None:
-    path = tiny_project.root / "pipeline" / "metrics.py"
+    path = tiny_project.root / "pipeline" / "metrics" / "multilabel.py"
     code = path.read_text()
     path.write_text(code + "\n# a change\n")
     done = tiny_project.run("nightly")
