@@ -23,8 +23,8 @@ from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import VersionPointer, VersionSwitch
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.app import application
+from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.http.request_routing import RequestRouter
 
 AGENTS = ("translation", "email", "sql")

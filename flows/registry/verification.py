@@ -23,7 +23,7 @@ from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
-from pipeline.routers.base.training_material import TRAINING_INDEX
+from pipeline.routers.base.protocol import TRAINING_INDEX
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
 from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder

@@ -9,8 +9,7 @@ from typing import Any
 
 from flows.service.dataset_cache import DatasetCache
 from flows.workspace.project import Project
-from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK
-from pipeline.serving.engine.journal_reader import whole_entries
+from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, whole_entries
 from pipeline.serving.page.actions import Hint
 
 MOST_HINTS = 50

@@ -24,8 +24,8 @@ from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSou
 from pipeline.serving.engine.log import LogLines, log, timestamp
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import ApiKeys
 from pipeline.serving.http.app import application
+from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.http.page_mount import FAILED, PAGE, PageMount
 from pipeline.serving.http.request_routing import CHAT, RequestRouter, RoutingRequest, labelled
 

@@ -14,7 +14,7 @@ from flows.registry.verification import proved
 from flows.registry.versions import PROVENANCE_TAG, Version, opened
 from flows.workspace.project import Project
 from pipeline.data.agents import Agent, read_agents
-from pipeline.data.holdout_predictions import candidates_in, truth_in
+from pipeline.data.holdout import candidates_in, truth_in
 from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.gating.results import GateResult
 from pipeline.runtime.errors import InputError, VerificationFailed, one_line

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline.data.holdout_predictions import candidates_in, named_matrix, truth_in
+from pipeline.data.holdout import candidates_in, named_matrix, truth_in
 from pipeline.gating.champion import Champion, Choices, champion_choices
 from pipeline.gating.results import FAILED, PASSED, UNDECIDABLE, GateResult, ceiling, floor, row_count
 from pipeline.metrics.bootstrap import lower_bound, resamples

@@ -19,7 +19,7 @@ from pathlib import Path
 from pipeline.data.prices import Prices
 from pipeline.importers import alpacaeval, llmrouterbench, routellm, routerarena, routerbench, routerdc
 from pipeline.importers.cells import Cell, Tally
-from pipeline.importers.writer import OutcomeRow, write_rows, writer_for
+from pipeline.importers.files import OutcomeRow, write_rows, writer_for
 from pipeline.runtime.errors import InputError, TableError, suggestion
 
 FORMATS: dict[str, Callable[[Path], Iterator[Cell]]] = {

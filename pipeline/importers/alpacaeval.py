@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.importers.cells import Cell
+from pipeline.importers.cells import Cell, is_answer, number, text
 from pipeline.importers.files import files_of, json_list, reading
-from pipeline.importers.values import is_answer, number, text
 from pipeline.runtime.errors import TableError
 
 EXPECTED = "an annotations.json file, or a folder with some"

@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.importers.cells import Cell
+from pipeline.importers.cells import Cell, is_answer, mapping, number, text, tokens
 from pipeline.importers.files import files_of, json_lines, json_of, reading
-from pipeline.importers.values import is_answer, mapping, number, text, tokens
 from pipeline.runtime.errors import TableError
 
 EXPECTED = "results/bench, a result file in it, or a train.jsonl"

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.importers.cells import Cell
+from pipeline.importers.cells import Cell, is_answer, number
 from pipeline.importers.files import csv_rows, files_of
-from pipeline.importers.values import is_answer, number
 from pipeline.runtime.errors import TableError
 
 ANSWER = "_response"

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.prices import Prices, read_prices
-from pipeline.importers.cells import Cell, Verdict
+from pipeline.importers.cells import Cell, Verdict, is_answer, mapping, number, text, tokens
 from pipeline.importers.files import files_of, json_lines, json_list
-from pipeline.importers.values import is_answer, mapping, number, text, tokens
 
 EXPECTED = "cached_results, a .jsonl file in it, or a router's predictions.json"
 LISTS = ("model_cost/model_cost.json", "model_cost/cost.json")

@@ -13,10 +13,9 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.importers.cells import Cell, Verdict
+from pipeline.importers.cells import Cell, Verdict, is_answer, number
 from pipeline.importers.files import csv_rows, files_of
 from pipeline.importers.safe_pickle import read_pickled_frame
-from pipeline.importers.values import is_answer, number
 from pipeline.runtime.errors import TableError
 
 ANSWER, COST = "|model_response", "|total_cost"

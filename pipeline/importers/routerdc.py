@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.importers.cells import Cell
+from pipeline.importers.cells import Cell, mapping, number, text
 from pipeline.importers.files import files_of, json_list
-from pipeline.importers.values import mapping, number, text
 from pipeline.runtime.errors import TableError
 
 EXPECTED = "a folder of RouterDC's JSON files, such as datasets/split2_model7"

@@ -19,9 +19,8 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import apply_heads
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
-from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
 
 from pipeline.data.prices import Priced
-from pipeline.encoders.engine_files import ENGINE
-from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.frozen import FrozenEmbedding, encoder_identity
+from pipeline.encoders.onnx_encoder import ENGINE, OnnxEncoder
 from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.aptitude.router import AptitudeScorer
-from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.protocol import TRAINING_INDEX, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import FinetuningParams
-from pipeline.routers.base.training_material import TRAINING_INDEX, TrainingMaterial
 from pipeline.routers.baselines.clusters import ClustersScorer
 from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.linear import LinearScorer
 from pipeline.routers.baselines.tfidf import TfidfScorer
-from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.loading import load_router
+from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tasks.router import TasksScorer
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.progress import Progress
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
@@ -99,3 +101,54 @@ def open_router(folder: Path, *, engine: Path | None = None, threads: int = 2) -
     makers: dict[str, Callable[[], Scorer]] = {name: partial(make, blank, 0, None) for name, make in SYSTEMS.items()}
     own = folder / ENGINE
     return load_router(folder, makers, engine or (own if own.is_dir() else None), threads)
+
+
+def load_router(
+    folder: Path, scorers: dict[str, Callable[[], Scorer]], engine: Path | None = None, threads: int = 1
+) -> CalibratedRouter:
+    """Load a saved router; `scorers` makes an empty scorer for each system's name.
+
+    Where `engine` is given, its encoder answers in place of the one in torch.
+
+    Raises:
+        InputError: the folder holds no router, or one of a system that this release does not know.
+        VerificationFailed: it is damaged, was written in a format that this release does not read, or its encoder is
+            not the one that its policy was chosen with.
+    """
+    description = _description(folder)
+    if description.get("format") != FORMAT:
+        found = description.get("format")
+        raise VerificationFailed(
+            f"{folder}: router format {found}, this release reads {FORMAT}; use a matching release"
+        )
+    system = str(description.get("system"))
+    if system not in scorers:
+        raise InputError(f"{folder} holds a '{system}' router; known are {', '.join(scorers)}")
+    try:
+        router = CalibratedRouter(scorers[system]())
+        router.restore(description, folder)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
+    if engine is not None and router.scorer.embedding is not None:
+        router.scorer.embedding = OnnxEncoder.load(engine, threads)
+    elif router.encoder and isinstance(router.scorer.embedding, FrozenEmbedding):
+        _require_same(router.encoder, router.scorer.embedding.encoder, folder)
+    return router
+
+
+def _require_same(made_with: str, encoder: str, folder: Path) -> None:
+    """Refuse another encoder: thresholds, lambda and theta were chosen on the scores of one."""
+    if (found := encoder_identity(encoder)) != made_with:
+        raise VerificationFailed(
+            f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is {found[:23]}; "
+            "refit the router with this encoder, or restore the other one"
+        )
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing or broken); make one with fit") from error
+    return value

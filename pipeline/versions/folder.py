@@ -7,7 +7,7 @@
     router.sig          the signature over `router/`
 
 Law: nothing in the folder changes after it was signed. Erasing rows removes the files that keep something of training
-prompts (`pipeline/routers/base/training_material.py`), each as a whole.
+prompts (`pipeline/routers/base/protocol.py`), each as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.stage_rows import JOINING, outcomes_beside
-from pipeline.encoders.engine_files import ENGINE
+from pipeline.encoders.onnx_encoder import ENGINE
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
 from pipeline.runtime.track import MODELS, Track, track_of

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline.data.holdout_predictions import candidates_in, named_matrix, truth_in
+from pipeline.data.holdout import candidates_in, named_matrix, truth_in
 from pipeline.metrics.multilabel import headline
 from pipeline.runtime.params import Section
 from pipeline.runtime.tables import sha256_file

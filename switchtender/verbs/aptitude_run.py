@@ -14,7 +14,7 @@ from switchtender.show import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from pipeline.data.prices import Priced
-    from pipeline.onboarding.settings import AptitudeRunParams
+    from pipeline.onboarding.chat_client import AptitudeRunParams
     from pipeline.onboarding.test_run import AptitudeRunResult, CostEstimate
 
 app = typer.Typer()
@@ -73,7 +73,7 @@ def _root() -> Path | None:
 
 def _params(root: Path | None, given: Mapping[str, Any]) -> AptitudeRunParams:
     """What the command line gives, else the project's params.yaml, else the defaults."""
-    from pipeline.onboarding.settings import AptitudeRunParams
+    from pipeline.onboarding.chat_client import AptitudeRunParams
     from pipeline.runtime.params import read
 
     known = read("aptitude_run", AptitudeRunParams, root / "params.yaml") if root else AptitudeRunParams()
@@ -118,8 +118,7 @@ def _answer(
         HeldByAnotherRun: another process adds answers to the same file.
     """
     from pipeline.onboarding.answers_file import AnswerFile, answered_in
-    from pipeline.onboarding.chat_client import ChatClient
-    from pipeline.onboarding.endpoint import endpoint_of
+    from pipeline.onboarding.chat_client import ChatClient, endpoint_of
     from pipeline.onboarding.test_run import answer_sheet, estimate, read_sheet
 
     endpoint, rows = endpoint_of(params, model, root or Path()), read_sheet(sheet)

@@ -80,7 +80,7 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
         InputError: a setting, option, version, folder or address cannot be used.
     """
     from flows.service.serve import Service, listen
-    from pipeline.serving.engine.folder_source import FolderSource
+    from pipeline.serving.engine.hot_swap import FolderSource
 
     project = _project(folder, track)
     root = project.root if project else Path.cwd()

@@ -25,7 +25,7 @@ from flows.registry.versions import opened, versions_of
 from flows.service.version_source import RegistrySource
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.serving.engine.journal_reader import judged
+from pipeline.serving.engine.decision_journal import decisions_with_feedback
 
 PROMPT = {"prompt": "Translate this letter into Dutch and mail it to Ana."}
 
@@ -121,7 +121,7 @@ def test_it_follows_promotions_and_refuses_what_is_not_as_signed(project: Sandbo
     mine = [one for one in served(there) if one.server.startswith(name)]
     assert [one.version for one in mine] == ["1", "2"]
     assert all(one.until for one in mine), "the stop is noted too"
-    (found,) = judged(project.root / "var" / "serving")
+    (found,) = decisions_with_feedback(project.root / "var" / "serving")
     facts = versions_of(there).number("2")
     assert found.decision["run_key"] == facts.run_key
     assert found.decision["provenance_sha256"] == facts.tags["switchtender.provenance_sha256"]

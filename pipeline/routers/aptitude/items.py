@@ -17,9 +17,8 @@ from scipy.optimize import brentq
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.routers.base.settings import AptitudeParams
-from pipeline.routers.tasks.communities import by_size
 from pipeline.routers.tasks.discovery import DiscoverySettings, discovered
-from pipeline.routers.tasks.graph import nearest
+from pipeline.routers.tasks.graph import by_size, nearest
 from pipeline.routers.tasks.task_summary import distinctive
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 

@@ -15,15 +15,13 @@ from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
-from pipeline.routers.aptitude.attention_reader import AttentionReader
+from pipeline.routers.aptitude.attention_reader import AttentionReader, PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
-from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.training_set import CapabilityReader, TrainingSet
 from pipeline.routers.base.joining import joining_candidates
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import AptitudeParams
-from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
 from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values

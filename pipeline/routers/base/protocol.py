@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.windows import Embedding
-from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
     import pandas as pd
+from pipeline.encoders.onnx_encoder import ENGINE, TRAINING_ROWS
 
 
 @dataclass(frozen=True)
@@ -178,3 +178,21 @@ class DetectsNewPrompts(Protocol):
 
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts match no known task, bool [n]."""
+
+
+@dataclass(frozen=True)
+class TrainingMaterial:
+    """A file of a router's folder that keeps vectors, words, digests or places of training prompts; `keeps` says which.
+
+    A version's files are signed as a whole, so that no row can be cut out of one: erasing a row removes the file.
+    Without a file that is `needed` the router answers no more. Weights are no material: they are learnt from all rows,
+    and no file of weights is erased.
+    """
+
+    file: str
+    keeps: str
+    needed: bool = True
+
+
+TRAINING_INDEX = TrainingMaterial(f"{ENGINE}/{TRAINING_ROWS}", "a vector, the id and the label of each prompt", False)
+"""What answers lead back to, beside every router that has an encoder. Without it a version still answers."""

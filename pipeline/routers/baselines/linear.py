@@ -14,8 +14,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
 from pipeline.learning.linear_heads import PENALTIES, apply_heads, fit_heads
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
-from pipeline.routers.base.training_material import TrainingMaterial
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "linear.safetensors"

@@ -15,8 +15,7 @@ from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
-from pipeline.routers.base.training_material import TrainingMaterial
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.tables import write_json
 

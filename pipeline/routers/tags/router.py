@@ -18,9 +18,8 @@ from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import level_scores
 from pipeline.metrics.candidate_means import best_single
 from pipeline.routers.base.joining import joining_quality
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import TagsParams
-from pipeline.routers.base.training_material import TrainingMaterial
 from pipeline.routers.tags.explanation import CandidateContribution, TagsExplanation, TagSummary
 from pipeline.routers.tags.generator import TagGenerator
 from pipeline.routers.tags.scores import ScoreVariant

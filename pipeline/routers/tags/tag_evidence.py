@@ -13,6 +13,8 @@ from pipeline.routers.tags.scores import (
     RisingLines,
     ScoreVariant,
     TagKinds,
+    Tallies,
+    against,
     bounded,
     evidence,
     fit_maps,
@@ -20,9 +22,8 @@ from pipeline.routers.tags.scores import (
     parts,
     shrinkage,
 )
+from pipeline.routers.tags.scores import NAMES as TALLIES
 from pipeline.routers.tags.tag_sources import Membership
-from pipeline.routers.tags.tallies import NAMES as TALLIES
-from pipeline.routers.tags.tallies import Tallies, against
 from pipeline.runtime.arrays import FloatMatrix, Values
 
 _UNKNOWN = 0.5

@@ -9,9 +9,8 @@ import numpy as np
 
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.communities import by_size, communities, gathered_small
-from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, nearest
-from pipeline.routers.tasks.ranking import ranks, utility
+from pipeline.routers.tasks.assignment import ranks, utility
+from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, by_size, communities, gathered_small, nearest
 from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, row_errors, task_means
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 

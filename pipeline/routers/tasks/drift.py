@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.routers.tasks.communities import communities
-from pipeline.routers.tasks.graph import PromptGraph, nearest
+from pipeline.routers.tasks.graph import PromptGraph, communities, nearest
 from pipeline.routers.tasks.task_summary import distinctive
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 

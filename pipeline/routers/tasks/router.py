@@ -17,8 +17,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.joining import joining_quality
-from pipeline.routers.base.protocol import CrossFitScores, Scorer
-from pipeline.routers.base.training_material import TrainingMaterial
+from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.tasks.discovery import DiscoverySettings, chosen_discovery
 from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation

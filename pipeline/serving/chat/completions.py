@@ -19,8 +19,15 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from pipeline.serving.chat.openai_errors import ErrorBody, OpenAIProblem, OpenAIRoute
-from pipeline.serving.chat.openai_schemas import DONE, ChatRequest, JsonObject, event
+from pipeline.serving.chat.openai_schemas import (
+    DONE,
+    ChatRequest,
+    ErrorBody,
+    JsonObject,
+    OpenAIProblem,
+    OpenAIRoute,
+    event,
+)
 from pipeline.serving.chat.upstream_client import (
     EMPTY,
     UNSUPPORTED,

@@ -15,7 +15,7 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,3 +174,42 @@ def append_lines(path: Path, lines: bytes) -> None:
             raise OSError(f"{path} took a part only")
     finally:
         os.close(file)
+
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DecisionWithFeedback:
+    """One decision and every judgement of it, in the order in which they came."""
+
+    decision: Entry
+    feedback: tuple[Entry, ...]
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Every whole entry of one file, oldest first; half a line that a crash left is passed over. None where no file."""
+    if not path.exists():
+        return
+    with path.open(encoding="ascii", errors="replace") as lines:
+        yield from whole_entries(lines)
+
+
+def whole_entries(lines: Iterable[str]) -> Iterator[Entry]:
+    """The entries among lines of a journal; blank lines and torn ones are passed over."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def decisions_with_feedback(folder: Path) -> list[DecisionWithFeedback]:
+    """Every decision that somebody judged, oldest first. Judgements of decisions that are not there are left out."""
+    said: dict[tuple[str, int], list[Entry]] = {}
+    for entry in entries(folder / FEEDBACK):
+        said.setdefault((entry["request_id"], entry["index"]), []).append(entry)
+    decisions = ((d, said.get((d["request_id"], d["index"]))) for d in entries(folder / DECISIONS))
+    return [DecisionWithFeedback(decision, tuple(found)) for decision, found in decisions if found]

@@ -6,9 +6,12 @@ version that fails is refused, and the old one goes on.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,9 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.runtime.errors import SwitchtenderError, VerificationFailed, one_line
+from pipeline.routers.calibrated import DESCRIPTION
+from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
+from pipeline.runtime.tables import sha256_folder
 from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
 from pipeline.serving.engine.pool_file import PoolFile
@@ -204,3 +209,39 @@ def _line(error: Exception) -> str:
     """An error in one line; one that is not ours is named by its class too."""
     text = one_line(error, 300)
     return text if isinstance(error, SwitchtenderError) else f"{type(error).__name__}: {text}"
+
+
+FOLDER = "folder"
+
+
+class FolderSource:
+    """Law: what is loaded is what lay there when this object was made."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError where the folder holds no router."""
+        if not (folder / DESCRIPTION).is_file():
+            raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing); make one with fit")
+        self.folder = folder
+        self._digest = sha256_folder(folder)
+
+    def current(self) -> VersionPointer:
+        """Always the same; nothing signed says where such a folder comes from."""
+        return VersionPointer(FOLDER, "", "")
+
+    @contextmanager
+    def proved(self, pointer: VersionPointer) -> Iterator[Path]:
+        """A private copy of the folder.
+
+        Raises:
+            VerificationFailed: it was changed since the start.
+        """
+        with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
+            copy = Path(place) / "router"
+            # The copy is what is checked and then loaded, so nobody can change a file between the two.
+            shutil.copytree(self.folder, copy)
+            if sha256_folder(copy) != self._digest:
+                raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")
+            yield copy
+
+    def swapped(self, pointer: VersionPointer | None) -> None:
+        """Noted nowhere: the served log is that of registered versions."""

@@ -19,8 +19,7 @@ from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http import errors as problems
 from pipeline.serving.http import openapi_examples as examples
 from pipeline.serving.http.access_log import AccessLog
-from pipeline.serving.http.api_keys import ApiKeys
-from pipeline.serving.http.auth import BrowserGuard, KeyGuard
+from pipeline.serving.http.auth import ApiKeys, BrowserGuard, KeyGuard
 from pipeline.serving.http.errors import Problem
 from pipeline.serving.http.feedback import feedback_entry
 from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.serving.engine.hot_swap import VersionSwitch
-from pipeline.serving.http.api_keys import ApiKeys
+from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page.actions import Actions
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.report_links import FOLDER, ReportLinks
@@ -65,7 +65,7 @@ def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
     """Gradio with everything off that a service on one machine does not need."""
     import gradio as gr
 
-    from pipeline.serving.page.theme import head, theme
+    from pipeline.serving.page.rendering import head, theme
 
     gr.mount_gradio_app(
         app, blocks, path=PATH, footer_links=[], run_history=False, auth=visitors.log_in if visitors else None,

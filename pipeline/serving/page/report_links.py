@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from pipeline.reports.audit_page import render
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.serving.page.actions import Actions
-from pipeline.serving.page.sessions import Sessions
+from pipeline.serving.page.visitors import Sessions
 
 FOLDER = "report"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.http.api_keys import ApiKeys, KeyHolder
+from pipeline.serving.http.auth import ApiKeys, KeyHolder
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,35 @@ class Visitors:
         """The person behind a request; an unknown one has no rights."""
         person = self._known.get(name or "") if self.keys.required else self.keys.holder(None)
         return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)
+
+
+T = TypeVar("T")
+
+
+_MOST = 1000
+
+
+class Sessions(Generic[T]):
+    """One value a page, the oldest forgotten first. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, session: str) -> T | None:
+        """The page's value, or None where there is none any more."""
+        with self._lock:
+            return self._values.get(session)
+
+    def put(self, session: str, value: T) -> None:
+        """Remember a value."""
+        with self._lock:
+            self._values[session] = value
+            self._values.move_to_end(session)
+            while len(self._values) > _MOST:
+                self._values.popitem(last=False)
+
+    def take(self, session: str) -> T | None:
+        """The page's value, which is forgotten."""
+        with self._lock:
+            return self._values.pop(session, None)

@@ -18,10 +18,8 @@ from stub_upstreams import stub_upstreams
 from flows.service.serve import Service, StartupLines, listen
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
-from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED
-from pipeline.serving.engine.folder_source import FolderSource
-from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
-from pipeline.serving.engine.journal_reader import entries
+from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED, entries
+from pipeline.serving.engine.hot_swap import FolderSource, NotReady, VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.page_mount import FAILED, LOADING, PageLayer, PageMount
 

@@ -14,7 +14,7 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.track import AGENTS, MODELS
 
 READ_BY_NO_STAGE = {
-    "the web page": "pipeline/serving/page/theme.py",
+    "the web page": "pipeline/serving/page/rendering.py",
     "an importer": "pipeline/importers/routerdc.py",
     "a template of a report": "pipeline/reports/templates/report.html.j2",
     "a template of the page": "pipeline/serving/page/templates/route.html.j2",

@@ -24,8 +24,7 @@ from pipeline.routers.base.protocol import CrossFitScores, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import DESCRIPTION, CalibratedRouter
 from pipeline.routers.fitting import crossvalidate, fit_router
-from pipeline.routers.loading import load_router
-from pipeline.routers.systems import open_router
+from pipeline.routers.systems import load_router, open_router
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.tables import read_json, write_json

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_versions import Recipe, row, write_folder
 
-from pipeline.data.holdout_predictions import candidates_in, truth_in
+from pipeline.data.holdout import candidates_in, truth_in
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.tables import sha256_text, write_table
 from pipeline.versions.folder import EVIDENCE, LINEAGE, OUTCOMES, PREDICTIONS, SUSPECTS, VersionFolder

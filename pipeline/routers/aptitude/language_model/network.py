@@ -11,8 +11,6 @@ import torch
 from pipeline.encoders.causal_lm import load_causal
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.encoders.windows import ContextWindow, Tokens
-from pipeline.routers.aptitude.language_model.lora import adapt
-from pipeline.routers.aptitude.language_model.soft_prompt import SoftPromptEncoder
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.errors import InputError
 
@@ -140,3 +138,92 @@ class ReaderNetwork(torch.nn.Module):
         answered = self._ids(_QUESTION + word)
         asked = [*self.question, -1]
         return next((token for token, known in zip(answered, asked, strict=False) if token != known), -1)
+
+
+class LoraProjection(torch.nn.Module):
+    """A frozen projection plus a product of two thin matrices, which starts at zero."""
+
+    def __init__(self, frozen: torch.nn.Module, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.down = torch.nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
+        self.up = torch.nn.Parameter(torch.zeros(outputs, rank))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.frozen(hidden)
+        return found + hidden @ self.down.T @ self.up.T
+
+
+def adapt(model: torch.nn.Module, name: str, setting: str, rank: int) -> list[LoraProjection]:
+    """Freeze a model and put adapters on every projection of its attention blocks.
+
+    Raises:
+        InputError: it has none that could be found; the message names the model and the `setting` that gave it.
+    """
+    model.requires_grad_(False)
+    adapters = []
+    for path, parent in list(model.named_modules()):
+        if "attn" not in path.lower() and "attention" not in path.lower():
+            continue
+        for child, module in list(parent.named_children()):
+            if (shape := _shape(module)) is not None:
+                adapters.append(LoraProjection(module, *shape, rank))
+                setattr(parent, child, adapters[-1])
+    if not adapters:
+        raise InputError(f"the language model '{name}' has no attention to adapt; name another in {setting}")
+    return adapters
+
+
+def _shape(module: Any) -> tuple[int, int] | None:
+    """Inputs and outputs of a projection; None where a module is none. `Conv1D` is GPT-2's, stored transposed."""
+    if isinstance(module, torch.nn.Linear):
+        return module.in_features, module.out_features
+    if type(module).__name__ == "Conv1D":
+        return int(module.weight.shape[0]), int(module.weight.shape[1])
+    return None
+
+
+_KNOWN = 20_000
+"""So many lines' vectors are kept while the encoder is not trained; 50 tasks x 101 percentages fit."""
+
+
+class SoftPromptEncoder(torch.nn.Module):
+    """An encoder of lines and one linear layer to a language model's width.
+
+    `size` is the mean length of that model's own token embeddings, which soft tokens start with.
+    """
+
+    def __init__(self, encoder: SentenceEncoder, width: int, size: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.body = encoder.model
+        self.layer = torch.nn.Linear(encoder.width, width)
+        torch.nn.init.normal_(self.layer.weight, std=size / width**0.5)
+        torch.nn.init.zeros_(self.layer.bias)
+        self._known: dict[str, torch.Tensor] = {}
+        self.learn_lines(False)
+
+    def forward(self, lines: Sequence[str]) -> torch.Tensor:
+        """Soft tokens float32 [lines, width]."""
+        if not lines:
+            return torch.zeros(0, self.layer.out_features)
+        soft: torch.Tensor = self.layer(self._vectors(lines))
+        return soft
+
+    def learn_lines(self, learn: bool) -> None:
+        """Whether the encoder is trained too; its word embeddings stay, of which a few lines touch a sliver."""
+        self._known.clear()
+        self.body.requires_grad_(learn)
+        self.body.get_input_embeddings().requires_grad_(False)
+
+    def _vectors(self, lines: Sequence[str]) -> torch.Tensor:
+        """Unit vectors float32 [lines, encoder's width]."""
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.body.parameters()):
+            return self.encoder.pooled(self.encoder.tokenize(lines))
+        new = list(dict.fromkeys(line for line in lines if line not in self._known))
+        if len(self._known) + len(new) > _KNOWN:
+            self._known.clear()
+            new = list(dict.fromkeys(lines))
+        if new:
+            self._known.update(zip(new, torch.from_numpy(self.encoder.embed(new)), strict=True))
+        return torch.stack([self._known[line] for line in lines])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.page.chart import HEIGHT, WIDTH, chart
+from pipeline.serving.page.chart import HEIGHT, WIDTH, chart, cost_quality
 from pipeline.serving.page.context import Page
-from pipeline.serving.page.cost_quality import cost_quality
 from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.version_choices import dropdown, filled, in_service
 from pipeline.serving.page.visitors import Visitor

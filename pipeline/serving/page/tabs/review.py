@@ -7,12 +7,11 @@ from typing import Any
 
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.serving.http.api_keys import REVIEW
+from pipeline.serving.http.auth import REVIEW
 from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import BAD, GOOD, draw, line
-from pipeline.serving.page.sessions import Sessions
-from pipeline.serving.page.visitors import Visitor
+from pipeline.serving.page.visitors import Sessions, Visitor
 
 MOST_NOTE = 500
 

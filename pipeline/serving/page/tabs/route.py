@@ -12,11 +12,10 @@ from pipeline.policies.policy import Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, RoutingOptions, decide
 from pipeline.serving.engine.scored import ScoredText
-from pipeline.serving.http.api_keys import ROUTE
+from pipeline.serving.http.auth import ROUTE
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import BAD, draw, line
-from pipeline.serving.page.sessions import Sessions
-from pipeline.serving.page.visitors import Visitor
+from pipeline.serving.page.visitors import Sessions, Visitor
 
 ONE_THRESHOLD = "one threshold"
 POLICIES = (

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.runtime.errors import InputError
-from pipeline.serving.http.api_keys import PROMOTE
+from pipeline.serving.http.auth import PROMOTE
 from pipeline.serving.page.actions import VersionMove
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import GOOD, draw, line
-from pipeline.serving.page.sessions import Sessions
 from pipeline.serving.page.version_choices import dropdown, filled, in_service, newest_other
-from pipeline.serving.page.visitors import Visitor
+from pipeline.serving.page.visitors import Sessions, Visitor
 
 MOST_REASON = 500
 PROMOTION, ROLLBACK = "promotion", "rollback"

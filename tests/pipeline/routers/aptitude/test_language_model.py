@@ -14,11 +14,9 @@ from safetensors.numpy import load_file
 from pipeline.encoders import causal_lm as causal
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
-from pipeline.routers.aptitude.language_model.batches import BatchSampler, CapabilityBatch
 from pipeline.routers.aptitude.language_model.network import ReaderNetwork
 from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, LanguageModelReader, two_orders
-from pipeline.routers.aptitude.language_model.schedule import TrainingSchedule
-from pipeline.routers.aptitude.language_model.training import loss_of
+from pipeline.routers.aptitude.language_model.training import BatchSampler, CapabilityBatch, TrainingSchedule, loss_of
 from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.arrays import FloatMatrix

@@ -17,8 +17,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
-from pipeline.routers.tags.generated import GeneratedTags
-from pipeline.routers.tags.generator import TagGenerator, parse_tags
+from pipeline.routers.tags.generator import GeneratedTags, TagGenerator, parse_tags
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tags.vocabulary import Vocabulary
 from pipeline.runtime.arrays import FloatMatrix

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from pipeline.routers.tags.scores import ScoreVariant, TagKinds, bounded, evidence, fit_maps, shrinkage
+from pipeline.routers.tags.scores import (
+    ScoreVariant,
+    TagKinds,
+    Tallies,
+    against,
+    bounded,
+    evidence,
+    fit_maps,
+    shrinkage,
+)
 from pipeline.routers.tags.tag_evidence import TagEvidence
-from pipeline.routers.tags.tallies import Tallies, against
 
 NAN = np.nan
 KNOWN = np.zeros(4)

@@ -7,12 +7,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.assignment import TaskClassifier
-from pipeline.routers.tasks.communities import communities, gathered_small
+from pipeline.routers.tasks.assignment import TaskClassifier, agreement, ranks, utility
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, chosen_discovery, discovered
-from pipeline.routers.tasks.graph import PromptGraph, nearest
+from pipeline.routers.tasks.graph import PromptGraph, communities, gathered_small, nearest
 from pipeline.routers.tasks.model import MixingWeights, TaskEstimates, chosen_mixing
-from pipeline.routers.tasks.ranking import agreement, ranks, utility
 from pipeline.routers.tasks.shrunken_means import (
     ShrinkagePrior,
     errors,
@@ -24,7 +22,7 @@ from pipeline.routers.tasks.shrunken_means import (
 from pipeline.routers.tasks.task_heads import TaskHeads
 from pipeline.routers.tasks.task_summary import TaskSummaries
 from pipeline.routers.text.character_ngrams import CharacterNgrams
-from pipeline.routers.text.surface_features import NAMES, surface
+from pipeline.routers.text.prompt_features import NAMES, surface
 from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,8 +12,15 @@ from pathlib import Path
 import pytest
 from small_service import wait_until
 
-from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, Journal, JournalFailed, append_lines
-from pipeline.serving.engine.journal_reader import entries, judged
+from pipeline.serving.engine.decision_journal import (
+    DECISIONS,
+    FEEDBACK,
+    Journal,
+    JournalFailed,
+    append_lines,
+    decisions_with_feedback,
+    entries,
+)
 
 
 def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
@@ -107,14 +114,14 @@ def test_judgements_are_joined_with_their_decisions(tmp_path: Path) -> None:
     journal.feedback({"request_id": "elsewhere", "index": 0, "accepted": True}).result()
     journal.feedback({"request_id": "a", "index": 1, "right": ["sql"]}).result()
     journal.close()
-    (found,) = judged(tmp_path)
+    (found,) = decisions_with_feedback(tmp_path)
     assert found.decision["index"] == 1
     assert [sorted(said) for said in found.feedback] == [
         ["accepted", "index", "request_id"],
         ["index", "request_id", "right"],
     ]
     assert oct((tmp_path / FEEDBACK).stat().st_mode & 0o777) == "0o600"
-    assert judged(tmp_path / "nothing here") == []
+    assert decisions_with_feedback(tmp_path / "nothing here") == []
 
 
 def test_every_line_is_one_object_in_ascii(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.errors import ParamsError
-from pipeline.serving.http.api_keys import ANONYMOUS, ApiKeys, KeyHolder
+from pipeline.serving.http.auth import ANONYMOUS, ApiKeys, KeyHolder
 
 ANA, BOB = "ana-secret-of-length-24x", "bob-secret-of-length-24x"
 LINES = f"# who may what\n\nana {ANA} route,review\nbob {BOB} promote\n"

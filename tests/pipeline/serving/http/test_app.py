@@ -11,8 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from small_service import AGENTS, ASKED, Small
 
-from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK
-from pipeline.serving.engine.journal_reader import entries, judged
+from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, decisions_with_feedback, entries
 
 
 def _route(client: httpx.Client, **body: Any) -> Any:
@@ -96,7 +95,7 @@ def test_feedback_is_joined_with_its_decision(client: httpx.Client, small: Small
     said = {"request_id": request_id, "index": 1, "right": ["email"], "note": "bob was right"}
     response = client.post("/v1/feedback", json=said)
     assert (response.status_code, response.json()) == (202, {"request_id": request_id, "index": 1, "matched": True})
-    (found,) = [one for one in judged(small.folder) if one.decision["request_id"] == request_id]
+    (found,) = [one for one in decisions_with_feedback(small.folder) if one.decision["request_id"] == request_id]
     assert (found.decision["index"], found.feedback[0]["right"]) == (1, ["email"])
     assert (found.feedback[0]["by"], found.feedback[0]["version"]) == ("anonymous", "1")
 

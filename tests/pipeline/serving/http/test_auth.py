@@ -10,9 +10,8 @@ import httpx
 import pytest
 from small_service import ASKED, Shelf, Small, running
 
-from pipeline.serving.engine.decision_journal import DECISIONS
-from pipeline.serving.engine.journal_reader import entries
-from pipeline.serving.http.api_keys import ApiKeys
+from pipeline.serving.engine.decision_journal import DECISIONS, entries
+from pipeline.serving.http.auth import ApiKeys
 
 ANA, BOB = "ana-secret-of-length-24x", "bob-secret-of-length-24x"
 

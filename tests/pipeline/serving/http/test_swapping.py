@@ -11,9 +11,8 @@ import httpx
 import pytest
 from small_service import ASKED, Shelf, Small, running, wait_until
 
-from pipeline.serving.engine.decision_journal import DECISIONS
+from pipeline.serving.engine.decision_journal import DECISIONS, entries
 from pipeline.serving.engine.engine import Engine
-from pipeline.serving.engine.journal_reader import entries
 
 FIRST = {"1": "translation", "2": "sql"}
 

@@ -7,8 +7,7 @@ import pytest
 
 from pipeline.runtime.errors import InputError
 from pipeline.serving.page.actions import HoldoutAnswers
-from pipeline.serving.page.chart import HEIGHT, LEFT, RIGHT, WIDTH, chart
-from pipeline.serving.page.cost_quality import cost_quality
+from pipeline.serving.page.chart import HEIGHT, LEFT, RIGHT, WIDTH, chart, cost_quality
 from pipeline.serving.page.tabs.models import render
 
 NAMES = ("cheap", "dear", "dearest")

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import ApiKeys
+from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page import mount
 from pipeline.serving.page.security_headers import same_origin
 

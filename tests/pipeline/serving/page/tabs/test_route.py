@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.encoders.training_index import TrainingNeighbour
 from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED
 from pipeline.serving.engine.hot_swap import ServedVersion
-from pipeline.serving.engine.scored import ScoredText, TrainingNeighbour
+from pipeline.serving.engine.scored import ScoredText
 from pipeline.serving.engine.settings import ServeParams
-from pipeline.serving.http.api_keys import ApiKeys
+from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.tabs.route import ONE_THRESHOLD, RouteTab
