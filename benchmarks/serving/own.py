@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.serving.contender import BARE, BATCH, TORCH_SORTED, Contender, Setup
-from pipeline.encoders.onnx_encoder import ENGINE, GRAPH, OnnxEncoder
+from pipeline.encoders.engine_files import ENGINE, GRAPH
+from pipeline.encoders.onnx_encoder import OnnxEncoder
 
 
 def load(setup: Setup) -> Contender:

@@ -13,7 +13,8 @@ from benchmarks.serving.prompts import Row
 from flows.promotion.promotion import named
 from flows.registry.versions import CHAMPION, opened, versions_of
 from flows.workspace.project import find_project
-from pipeline.encoders.onnx_encoder import DESCRIPTION, ENGINE, FP32, INT8, TOKENIZER
+from pipeline.encoders.engine_files import DESCRIPTION, ENGINE, TOKENIZER
+from pipeline.encoders.onnx_encoder import FP32, INT8
 from pipeline.routers.classifier import ENCODER, HEAD, SETTINGS
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import read_json

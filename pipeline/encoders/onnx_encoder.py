@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import VerificationFailed
@@ -117,12 +118,3 @@ def padded(tokens: Sequence[Tokens]) -> tuple[Any, Any]:
         ids[row, : len(prompt)] = prompt
         mask[row, : len(prompt)] = 1
     return ids, mask
-
-
-ENGINE = "engine"
-
-
-GRAPH, TOKENIZER, DESCRIPTION = "encoder.onnx", "tokenizer.json", "engine.json"
-
-
-TRAINING_ROWS = "training_rows.safetensors"

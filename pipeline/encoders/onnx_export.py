@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.encoders.onnx_encoder import DESCRIPTION, FORMAT, FP32, GRAPH, INT8, TOKENIZER, OnnxEncoder, runtime
+from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
+from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.tables import write_json

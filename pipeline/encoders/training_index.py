@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from pipeline.encoders.onnx_encoder import TRAINING_ROWS
+from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import VerificationFailed
 

@@ -12,7 +12,7 @@ from pipeline.data.agents import read_agents
 from pipeline.data.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version, predictions_table
 from pipeline.data.outcomes import from_labels
-from pipeline.encoders.onnx_encoder import ENGINE
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.label_report import (
     BASELINES,
     EvaluationParams,

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version, predictions_table
 from pipeline.data.stage_rows import read_joining, read_rows
-from pipeline.encoders.onnx_encoder import ENGINE
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
 from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
 from pipeline.evaluation.outcome_report import ROUTER, outcome_report

@@ -17,8 +17,9 @@ from pydantic import Field
 from pipeline.data.holdout import truth_in
 from pipeline.data.outcomes import SEPARATOR, split_agents
 from pipeline.data.stage_rows import read_rows
+from pipeline.encoders.engine_files import DESCRIPTION, ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.onnx_encoder import DESCRIPTION, ENGINE, FORMAT, FP32, INT8, OnnxEncoder
+from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
 from pipeline.encoders.training_index import training_index_of
 from pipeline.metrics.bootstrap import bootstrap, interval, resamples
 from pipeline.metrics.multilabel import headline

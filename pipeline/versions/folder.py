@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.stage_rows import JOINING, outcomes_beside
-from pipeline.encoders.onnx_encoder import ENGINE
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
 from pipeline.runtime.track import MODELS, Track, track_of
-from pipeline.versions.outcome_cells import best_in, graded_in
+from pipeline.versions.outcome_cells import best_in, graded_in, has_cells
 from pipeline.versions.provenance import Build, Provenance, read_provenance, statement
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def _graded(stages: Path, track: Track) -> pd.DataFrame:
     """Every outcome that a night learnt from, took in later or judged by."""
     import pandas as pd
 
+    from pipeline.data.stage_rows import JOINING, outcomes_beside
+
     learnt, held_out = (outcomes_beside(stages / name) for name in (track.learnt, track.held_out))
     return pd.concat([pd.read_parquet(path) for path in (learnt, stages / "split" / JOINING, held_out)])
 
@@ -103,11 +104,6 @@ def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     return {name: sha256_file(path) for name, path in named.items() if name != PROVENANCE}
-
-
-def has_cells(evidence: Path) -> bool:
-    """Whether a version is one of the models' track from before outcomes had a table of their own."""
-    return not any((evidence / name).is_file() for name in (OUTCOMES, SUSPECTS))
 
 
 @dataclass(frozen=True)

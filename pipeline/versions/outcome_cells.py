@@ -5,15 +5,24 @@ gpt-4=1@0.00314|llama=0      candidate=quality@cost, joined by `|`, in the colum
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pipeline.data.outcomes import SEPARATOR
 from pipeline.runtime.errors import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SEPARATOR = "|"
+_OF_OTHERS = ("outcomes.parquet", "suspects.parquet")
+"""Later versions of the models' track have the first, those of the agents' track the second."""
+
+
+def has_cells(evidence: Path) -> bool:
+    """Whether a version, by its folder of evidence, is of the models' track and from before."""
+    return not any((evidence / name).is_file() for name in _OF_OTHERS)
 
 
 def best_in(cell: str) -> str:
@@ -23,7 +32,7 @@ def best_in(cell: str) -> str:
     except TableError:
         return cell
     most = max((level for level, _ in found.values()), default=0.0)
-    return SEPARATOR.join(name for name, (level, _) in found.items() if level == most) if found else cell
+    return _SEPARATOR.join(name for name, (level, _) in found.items() if level == most) if found else cell
 
 
 def graded_in(rows: pd.DataFrame) -> pd.DataFrame:
@@ -40,17 +49,17 @@ def graded_in(rows: pd.DataFrame) -> pd.DataFrame:
         for name, (level, usd) in _parsed(str(cell)).items()
     ]
     table = pd.DataFrame(found, columns=["prompt_id", "candidate", "quality", "cost"])
-    return table.astype({"quality": np.float32, "cost": np.float32})
+    return table.astype({"quality": "float32", "cost": "float32"})
 
 
 def _parsed(cell: str) -> dict[str, tuple[float, float]]:
     """Quality and cost by candidate; the cost is NaN where the cell has none."""
     found = {}
-    for part in cell.split(SEPARATOR) if cell else ():
+    for part in cell.split(_SEPARATOR) if cell else ():
         name, _, value = part.rpartition("=")
         level, _, usd = value.partition("@")
         try:
-            found[name] = (float(level), float(usd) if usd else np.nan)
+            found[name] = (float(level), float(usd) if usd else math.nan)
         except ValueError as error:
             raise TableError(f"'{part[:60]}' is not candidate=quality@cost; see 'switchtender verify'") from error
     return found

@@ -22,8 +22,7 @@ from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import sha256_file, write_text, write_whole
-from pipeline.versions.folder import has_cells
-from pipeline.versions.outcome_cells import best_in
+from pipeline.versions.outcome_cells import best_in, has_cells
 
 RELEASE = 1
 SOUND, MISSING, DAMAGED = "sound", "missing", "damaged"

@@ -16,7 +16,7 @@ from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
     import pandas as pd
-from pipeline.encoders.onnx_encoder import ENGINE, TRAINING_ROWS
+from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.encoders.onnx_encoder import ENGINE, INT8, OnnxEncoder
+from pipeline.encoders.engine_files import ENGINE
+from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
 from pipeline.encoders.training_index import TrainingIndex
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter

@@ -20,7 +20,7 @@ from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
 from flows.removal.row_locations import Known, material_of_versions
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.onnx_encoder import ENGINE
+from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.training_index import training_index_of
 from pipeline.routers.base.settings import AptitudeParams, FinetuningParams, TagsParams
 from pipeline.routers.baselines.knn import KnnScorer

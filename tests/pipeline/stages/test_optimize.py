@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from planted_subjects import two_agents
 
-from pipeline.encoders.onnx_encoder import TRAINING_ROWS
+from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
 from pipeline.encoders.training_index import TrainingIndex, training_index_of
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
