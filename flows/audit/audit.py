@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flows.promotion.promotion import FORGOTTEN_TAG, named
 from flows.records.promotion_log import Promotion, PromotionLog
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import served
 from flows.registry.verification import Finding, check_folder
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
@@ -46,7 +46,7 @@ def audit(project: Project, which: str) -> Audit:
         VerificationFailed: a log cannot be trusted, so nothing may be said about who decided.
         SwitchtenderError: a store cannot be reached.
     """
-    removed, versions = Removed(project), versions_of(project)
+    removed, versions = RemovalLog(project), versions_of(project)
     version = _resolved(project, versions, which, removed)
     pruned = removed.version(version.version, PRUNED)
     facts, faults = (None, ()) if pruned else _read(project, version)
@@ -77,7 +77,7 @@ def audit(project: Project, which: str) -> Audit:
     )
 
 
-def _resolved(project: Project, versions: Versions, which: str, removed: Removed) -> Version:
+def _resolved(project: Project, versions: Versions, which: str, removed: RemovalLog) -> Version:
     """A pruned version may be gone from the registry too: that is an answer, not a wrong number."""
     try:
         return named(project, versions, which)
@@ -149,7 +149,7 @@ def _places(project: Project) -> _Places:
         return _Places(cache_of(project), None, str(error))
 
 
-def _files(project: Project, facts: VersionFacts, removed: Removed) -> Iterator[KeptFile]:
+def _files(project: Project, facts: VersionFacts, removed: RemovalLog) -> Iterator[KeptFile]:
     places, commit = _places(project), facts.provenance.commit
     for material in facts.provenance.materials:
         digest = material.digest.get("sha256") or next(iter(material.digest.values()), "")
@@ -159,7 +159,7 @@ def _files(project: Project, facts: VersionFacts, removed: Removed) -> Iterator[
 
 
 def _whereabouts(
-    project: Project, material: Material, places: _Places, commit: str, removed: Removed
+    project: Project, material: Material, places: _Places, commit: str, removed: RemovalLog
 ) -> Iterator[Whereabouts]:
     """Data files are hashed where they lie; of a stage's outputs it is only looked whether they are there."""
     md5 = material.notes.get("md5", "")
@@ -173,7 +173,7 @@ def _whereabouts(
         yield Whereabouts(GIT, f"{commit}:{material.name}", _in_git(project, commit, material))
 
 
-def _at(place: ObjectStore, name: str, material: Material, removed: Removed) -> Whereabouts:
+def _at(place: ObjectStore, name: str, material: Material, removed: RemovalLog) -> Whereabouts:
     md5 = material.notes["md5"]
     path, gone = place.path(md5), removed.object(md5)
     try:

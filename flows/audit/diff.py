@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flows.promotion.promotion import named
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, Versions, opened, versions_of
 from flows.workspace.git import git
@@ -54,7 +54,7 @@ def diff(project: Project, older: str, newer: str) -> VersionDiff:
         VerificationFailed: the bytes of one are not what was signed.
         SwitchtenderError: a commit or a store cannot be reached.
     """
-    versions, removed = versions_of(project), Removed(project)
+    versions, removed = versions_of(project), RemovalLog(project)
     first, second = (_kept(project, versions, which, removed) for which in (older, newer))
     with opened(first) as old, opened(second) as new:
         require_sound(project, first, old)
@@ -73,7 +73,7 @@ def diff(project: Project, older: str, newer: str) -> VersionDiff:
         )
 
 
-def _kept(project: Project, versions: Versions, which: str, removed: Removed) -> Version:
+def _kept(project: Project, versions: Versions, which: str, removed: RemovalLog) -> Version:
     gone = removed.version(which, PRUNED)
     version = None if gone else named(project, versions, which)
     gone = removed.version(version.version, PRUNED) if version else gone

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.promotion.promotion import named
-from flows.records.removal_log import ERASED, PRUNED, Removed
+from flows.records.removal_log import ERASED, PRUNED, RemovalLog
 from flows.registry.provenance_inputs import encoder_files, encoders
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, opened, versions_of
@@ -80,7 +80,7 @@ def replay(project: Project, which: str, tell: Tell, *, echo: bool = False) -> t
 
 
 def _refuse_removed(project: Project, version: Version) -> None:
-    removed = Removed(project)
+    removed = RemovalLog(project)
     for kind in (ERASED, PRUNED):
         found = removed.version(version.version, kind)
         if found is not None:

@@ -14,7 +14,7 @@ from functools import partial
 
 from flows.audit.trace_index import take_in
 from flows.records.promotion_log import PromotionLog
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, served
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
@@ -60,7 +60,7 @@ class Tracing:
     def __init__(self, project: Project, versions: Versions, index: TraceIndex, direct: TraceIndex) -> None:
         self.versions = versions
         self._index, self._direct = index, direct
-        self._removed = Removed(project)
+        self._removed = RemovalLog(project)
         self._listed = {version.version: version for version in versions.all}
         self._spells: dict[str, list[ServingPeriod]] = defaultdict(list)
         for spell in served(project):

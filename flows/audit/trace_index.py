@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.versions import PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import HeldByAnotherRun, SwitchtenderError, VerificationFailed
@@ -53,7 +53,7 @@ def rebuild_index(project: Project) -> Rebuilt:
         VerificationFailed: a version's files are missing without having been pruned, or are not as recorded.
         SwitchtenderError: a store cannot be read, or the index cannot be written.
     """
-    versions, removed = versions_of(project), Removed(project)
+    versions, removed = versions_of(project), RemovalLog(project)
     path = project.trace_index
     carried: list[str] = []
 
@@ -71,7 +71,7 @@ def rebuild_index(project: Project) -> Rebuilt:
             return Rebuilt(len(index.versions()), tuple(carried))
 
 
-def take_in(index: TraceIndex, version: Version, removed: Removed) -> bool:
+def take_in(index: TraceIndex, version: Version, removed: RemovalLog) -> bool:
     """Add a version from its own lineage; False where it was pruned, so that there is none any more."""
     try:
         _add(index, version)

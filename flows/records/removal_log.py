@@ -46,7 +46,7 @@ def _removal(entry: dict[str, Any]) -> RemovalEntry:
     return RemovalEntry(**facts | {key: tuple(facts[key]) for key in ("versions", "objects", "rows")})
 
 
-class Removed:
+class RemovalLog:
     """Looks up why something is not there."""
 
     def __init__(self, project: Project) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.records.promotion_log import PromotionLog, signer_of
-from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, Removed
+from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, RemovalLog
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
@@ -136,7 +136,7 @@ def _is_bytecode(path: Path, model: Path) -> bool:
         return False
 
 
-def check_version(project: Project, version: Version, removed: Removed) -> Verified:
+def check_version(project: Project, version: Version, removed: RemovalLog) -> Verified:
     """Everything about one version.
 
     Raises:
@@ -194,7 +194,9 @@ def _check_commit(project: Project, version: Version, provenance: Provenance) ->
             yield Finding("git", material.name, CHANGED, expected, actual)
 
 
-def _check_objects(material: Material, places: tuple[ObjectStore, ObjectStore], removed: Removed) -> Iterator[Finding]:
+def _check_objects(
+    material: Material, places: tuple[ObjectStore, ObjectStore], removed: RemovalLog
+) -> Iterator[Finding]:
     """One file in DVC's cache and in its remote. What the remote holds may be absent from the cache."""
     md5, expected = material.notes["md5"], material.digest["sha256"]
     gone = removed.object(md5)
@@ -223,7 +225,7 @@ def check_logs(project: Project, versions: Versions) -> Verified:
         actual = found.version if found else "no version"
         if actual != expected:
             findings.append(Finding("MLflow alias", CHAMPION, CHANGED, expected, actual))
-    for name, look in (("served log", lambda: served(project)), ("removal log", lambda: Removed(project).all)):
+    for name, look in (("served log", lambda: served(project)), ("removal log", lambda: RemovalLog(project).all)):
         try:
             look()
         except VerificationFailed as error:
@@ -252,7 +254,7 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
     """
     faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
     if any(fault.state == MISSING for fault in faults):
-        faults = _erased(faults, Removed(project).version(version.version, ERASED))
+        faults = _erased(faults, RemovalLog(project).version(version.version, ERASED))
     found = next((fault for fault in faults if (fault.state, fault.path) != (ERASED, _SPARE)), None)
     if found is not None and found.state == ERASED:
         raise VerificationFailed(

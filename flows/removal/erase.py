@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.records.removal_log import ERASED, RemovalEntry, note
-from flows.removal.row_locations import Holding
+from flows.removal.row_locations import RowLocations
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.project import Project
@@ -15,7 +15,7 @@ from flows.workspace.runs import ABANDONED, UNFINISHED
 from pipeline.runtime.errors import SwitchtenderError
 
 
-def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: Holding, who: str, reason: str) -> None:
+def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations, who: str, reason: str) -> None:
     """Remove objects from cache and remote, then files. Call under the night's lock. Again, it changes nothing.
 
     `affected` are the tracks of one checkout, each with the versions whose nights saw the rows.

@@ -17,7 +17,7 @@ from flows.records.promotion_log import who_am_i
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions
 from flows.removal.erase import erase, remove_file
-from flows.removal.row_locations import DATASET_REMOTE, Holding, Known, find
+from flows.removal.row_locations import DATASET_REMOTE, RowLocations, SearchedRows, find
 from flows.workspace import runs
 from flows.workspace.commits import commit_only
 from flows.workspace.git import git
@@ -41,13 +41,13 @@ CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
 
 
 @dataclass(frozen=True)
-class Plan:
+class ForgetPlan:
     """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows."""
 
     ids: tuple[str, ...]
     cut: FilesWithoutRows
     dataset: str
-    touched: tuple[Touched, ...]
+    touched: tuple[AffectedTrack, ...]
 
     @property
     def rows(self) -> tuple[RowInVersion, ...]:
@@ -55,16 +55,16 @@ class Plan:
         return tuple(row for part in self.touched for row in part.rows)
 
     @property
-    def known(self) -> Known:
+    def known(self) -> SearchedRows:
         """What the search for bytes starts from."""
         texts = tuple(text for found in self.cut.texts.values() for text in found)
         versions = tuple(version for part in self.touched for version in part.listed.values())
         serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
-        return Known(self.ids, texts, self.dataset, versions, self.rows, frozenset(serving))
+        return SearchedRows(self.ids, texts, self.dataset, versions, self.rows, frozenset(serving))
 
 
 @dataclass(frozen=True)
-class Touched:
+class AffectedTrack:
     """What forgetting touches of one track: rows in its versions, the versions by number, and what serves now."""
 
     project: Project
@@ -88,17 +88,17 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class ForgetResult:
     """What was done, or would be: the plan, the commit (empty where the dataset did not hold the rows), the bytes."""
 
-    plan: Plan
+    plan: ForgetPlan
     commit: str
-    erased: Holding | None
+    erased: RowLocations | None
 
 
 def forget(
     project: Project, ids: Sequence[str], reason: str, *, erasing: bool = False, dry_run: bool = False
-) -> Forgetting:
+) -> ForgetResult:
     """Take rows out of the dataset, mark the versions made with them and, where asked, erase their bytes.
 
     Again, it changes nothing but what an earlier try left undone.
@@ -113,7 +113,7 @@ def forget(
         raise InputError('a reason is needed; say --reason "why"')
     if dry_run:
         found = plan(project, ids)
-        return Forgetting(found, "", find(project, found.known) if erasing else None)
+        return ForgetResult(found, "", find(project, found.known) if erasing else None)
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
     with held(project.lock, purpose), held(project.promotion_lock, purpose):
@@ -124,10 +124,10 @@ def forget(
             _mark(part)
         if search:
             erase([(part.project, part.affected) for part in found.touched], search, who, reason)
-        return Forgetting(found, commit, search)
+        return ForgetResult(found, commit, search)
 
 
-def plan(project: Project, ids: Sequence[str]) -> Plan:
+def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
     """What forgetting these rows touches; nothing is changed.
 
     Raises:
@@ -143,7 +143,7 @@ def plan(project: Project, ids: Sequence[str]) -> Plan:
     if unknown:
         raise InputError(f"no row {listed(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
     stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
-    return Plan(named, taken, stays.hexdigest(), touched)
+    return ForgetPlan(named, taken, stays.hexdigest(), touched)
 
 
 def _refuse_changed(project: Project) -> None:
@@ -153,16 +153,16 @@ def _refuse_changed(project: Project) -> None:
         raise InputError(f"{changed[0]} is changed and not committed; commit it, then forget")
 
 
-def _traced(project: Project, ids: Sequence[str]) -> Touched:
+def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
     """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
     if project.tracking_uri.startswith("sqlite") and not project.mlflow_database.exists():
-        return Touched(project, (), frozenset(), None)
+        return AffectedTrack(project, (), frozenset(), None)
     with tracing(project) as asked:
         rows = tuple(row for one in ids for row in asked.row(one))
-        return Touched(project, rows, frozenset(asked.in_service), asked.versions)
+        return AffectedTrack(project, rows, frozenset(asked.in_service), asked.versions)
 
 
-def _record(project: Project, found: Plan, search: Holding | None, who: str, reason: str) -> str:
+def _record(project: Project, found: ForgetPlan, search: RowLocations | None, who: str, reason: str) -> str:
     """Write the files, keep the new dataset in its remote, and commit both; or put everything back."""
     tracked = search.tracked if search else ()
     with _all_or_nothing(project, tracked):
@@ -180,7 +180,7 @@ def _record(project: Project, found: Plan, search: Holding | None, who: str, rea
         )
 
 
-def _entries(found: Plan, who: str, reason: str) -> list[ForgottenRow]:
+def _entries(found: ForgetPlan, who: str, reason: str) -> list[ForgottenRow]:
     """One for each text of each row: the dataset's, and those that versions knew."""
     keys = [(one, sha256_text(text)) for one, texts in found.cut.texts.items() for text in texts]
     keys += [(row.prompt_id, row.text_sha256) for row in found.rows if not row.through]
@@ -188,7 +188,7 @@ def _entries(found: Plan, who: str, reason: str) -> list[ForgottenRow]:
     return [ForgottenRow(*key, day, who, reason) for key in sorted(set(keys))]
 
 
-def _message(found: Plan, who: str, reason: str) -> str:
+def _message(found: ForgetPlan, who: str, reason: str) -> str:
     shown = ", ".join(found.ids[:3]) + (f" and {len(found.ids) - 3} more" if len(found.ids) > 3 else "")
     return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}"
 
@@ -227,7 +227,7 @@ def _put_back(before: dict[Path, bytes | None]) -> None:
             write_whole(path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
 
 
-def _mark(found: Touched) -> None:
+def _mark(found: AffectedTrack) -> None:
     """Tag the versions, beside rows that were forgotten earlier; promotion refuses them from now on."""
     if found.versions is None:
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.audit.trace_index import update_index
 from flows.records.promotion_log import PromotionLog, who_am_i
-from flows.records.removal_log import PRUNED, RemovalEntry, Removed, note
+from flows.records.removal_log import PRUNED, RemovalEntry, RemovalLog, note
 from flows.records.serving_log import served
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions, versions_of
@@ -28,7 +28,7 @@ PRUNED_TAG = "switchtender.pruned"
 
 
 @dataclass(frozen=True)
-class Pruning:
+class PruneResult:
     """What goes, or went: versions, the objects that only they use, folders on this machine, and their size.
 
     `remaining` names, in words, what lies in stores that pruning does not enter.
@@ -41,7 +41,7 @@ class Pruning:
     remaining: tuple[str, ...]
 
 
-def prune(project: Project, keep: int, *, dry_run: bool = False) -> Pruning:
+def prune(project: Project, keep: int, *, dry_run: bool = False) -> PruneResult:
     """Remove what only old versions use that never served, hold no alias and are not among the last `keep`.
 
     Raises:
@@ -63,7 +63,7 @@ def prune(project: Project, keep: int, *, dry_run: bool = False) -> Pruning:
         return found
 
 
-def plan(project: Project, keep: int) -> Pruning:
+def plan(project: Project, keep: int) -> PruneResult:
     """What `prune` would remove; nothing is changed."""
     versions = versions_of(project)
     going = tuple(_candidates(project, versions, keep))
@@ -71,7 +71,7 @@ def plan(project: Project, keep: int) -> Pruning:
     folders, elsewhere = _folders(project, versions, going)
     size = sum(_size(path) for path in folders)
     size += sum(size_of(place, md5) for place in (cache_of(project), remote_of(project)) for md5 in objects)
-    return Pruning(going, tuple(sorted(objects)), tuple(folders), size / 1e6, tuple(elsewhere))
+    return PruneResult(going, tuple(sorted(objects)), tuple(folders), size / 1e6, tuple(elsewhere))
 
 
 def _candidates(project: Project, versions: Versions, keep: int) -> Iterator[Version]:
@@ -88,7 +88,7 @@ def _objects(project: Project, versions: Versions, going: tuple[Version, ...]) -
     """The objects that only these versions use, of those that lie in the cache or the remote."""
     if not going:
         return set()
-    removed = Removed(project)
+    removed = RemovalLog(project)
     kept = objects_of_working_copy(project)
     for version in versions.all:
         if version not in going and removed.version(version.version, PRUNED) is None:
@@ -131,7 +131,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _remove(project: Project, found: Pruning, who: str, reason: str) -> None:
+def _remove(project: Project, found: PruneResult, who: str, reason: str) -> None:
     """Index first, then note, then remove; a version is tagged when all of it is gone."""
     for version in found.versions:
         update_index(project, version)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.audit.trace import RowInVersion
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version
 from flows.removal.object_references import (
@@ -42,7 +42,7 @@ _PAGES = {"gx", "reports"}
 
 
 @dataclass(frozen=True)
-class Known:
+class SearchedRows:
     """What is known before the search: ids and texts, the md5 of the dataset that stays, the registered versions of
     both tracks, what `trace` says, and the run keys of what serves.
     """
@@ -56,7 +56,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Holding:
+class RowLocations:
     """Where rows are: DVC objects by md5, files that may go, files of the dataset's remote inside the repository
     (which git tracks), and what erasing leaves, in words.
     """
@@ -68,7 +68,7 @@ class Holding:
     remaining: tuple[str, ...]
 
 
-def find(project: Project, known: Known) -> Holding:
+def find(project: Project, known: SearchedRows) -> RowLocations:
     """Search everything that is reached from here.
 
     Raises:
@@ -88,7 +88,7 @@ def find(project: Project, known: Known) -> Holding:
     objects |= _material_objects(project, learnt)
     files |= {path for checkout in learnt for path in _material_files(project, checkout)}
     models, waiting = material_of_versions(known, taught | {checkout.key for checkout in learnt if checkout.key})
-    return Holding(
+    return RowLocations(
         rows,
         tuple(sorted(objects - _kept(project, known))),
         tuple(sorted(files | models)),
@@ -199,7 +199,7 @@ def _is_held(path: Path, content: bytes, rows: SoughtRows) -> bool:
     return rows.are_in(content)
 
 
-def material_of_versions(known: Known, taught: set[str]) -> tuple[set[Path], list[str]]:
+def material_of_versions(known: SearchedRows, taught: set[str]) -> tuple[set[Path], list[str]]:
     """Files of version folders. What a version in service needs to answer stays till another serves, and is named."""
     files: set[Path] = set()
     waiting: list[str] = []
@@ -219,10 +219,10 @@ def material_of_versions(known: Known, taught: set[str]) -> tuple[set[Path], lis
     return files, waiting
 
 
-def _kept(project: Project, known: Known) -> set[str]:
+def _kept(project: Project, known: SearchedRows) -> set[str]:
     """Objects of the dataset that stays, and of versions that never knew the rows."""
     affected = {row.run_key for row in known.traced}
-    removed = {seen.track: Removed(seen) for seen in project.both}
+    removed = {seen.track: RemovalLog(seen) for seen in project.both}
     others = [
         version
         for version in known.versions
@@ -231,7 +231,7 @@ def _kept(project: Project, known: Known) -> set[str]:
     return {known.dataset}.union(*(objects_of(project, version) for version in others))
 
 
-def _quoting(known: Known, rows: SoughtRows) -> Iterator[str]:
+def _quoting(known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
     """Signed files that quote a text: lineage as the reason of a quarantine, a router the beginning of many prompts."""
     affected = {row.run_key for row in known.traced}
     for version in known.versions:

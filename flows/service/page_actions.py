@@ -10,7 +10,7 @@ from flows.audit import diff as comparing
 from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
 from flows.promotion import promotion
-from flows.records.removal_log import PRUNED, Removed
+from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
@@ -68,10 +68,10 @@ class ProjectActions:
         except InputError:  # nothing was ever registered
             return ()
         serving = promotion.in_service(self.project, versions)
-        removed = Removed(self.project)
+        removed = RemovalLog(self.project)
         return tuple(self._row(version, serving, removed) for version in reversed(versions.all))
 
-    def _row(self, version: Version, serving: promotion.InService, removed: Removed) -> VersionRow:
+    def _row(self, version: Version, serving: promotion.InService, removed: RemovalLog) -> VersionRow:
         others = tuple(alias for alias in version.aliases if alias != CHAMPION)
         roles = ((CHAMPION,) if version.version == serving.version else ()) + others
         rows = int(version.tags.get("train_rows", "0") or 0)
@@ -133,7 +133,7 @@ def _tagged(version: Version) -> float | None:
     return float(figure) if figure else None
 
 
-def _notes(version: Version, serving: promotion.InService, removed: Removed) -> str:
+def _notes(version: Version, serving: promotion.InService, removed: RemovalLog) -> str:
     pruned = removed.version(version.version, PRUNED)
     forgotten = version.tags.get(promotion.FORGOTTEN_TAG, "")
     moved = not serving.agrees and version.version == serving.alias

@@ -12,7 +12,7 @@ from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.audit.trace import RowInVersion
-    from flows.removal.forget import Forgetting, Touched
+    from flows.removal.forget import AffectedTrack, ForgetResult
 
 app = typer.Typer()
 
@@ -36,7 +36,7 @@ def forget(
         _print(done, dry_run)
 
 
-def _facts(done: Forgetting, dry_run: bool) -> dict[str, object]:
+def _facts(done: ForgetResult, dry_run: bool) -> dict[str, object]:
     plan, erased = done.plan, done.erased
     return {
         "rows": list(plan.ids),
@@ -55,7 +55,7 @@ def _facts(done: Forgetting, dry_run: bool) -> dict[str, object]:
     }
 
 
-def _touched(part: Touched) -> dict[str, list[str]]:
+def _touched(part: AffectedTrack) -> dict[str, list[str]]:
     return {"marked": list(part.marked), "in_service": [number for number in part.marked if number in part.in_service]}
 
 
@@ -72,7 +72,7 @@ def _row(row: RowInVersion) -> dict[str, object]:
     }
 
 
-def _print(done: Forgetting, dry_run: bool) -> None:
+def _print(done: ForgetResult, dry_run: bool) -> None:
     plan = done.plan
     if plan.rows:
         print_table("Versions that knew them", ["of", "version", "row", "through", "as", "fate", "taught", "served"], [
@@ -96,7 +96,7 @@ def _print(done: Forgetting, dry_run: bool) -> None:
     say(f"next: `switchtender nightly`, promote what it makes, then `switchtender trace {plan.ids[0]}`")
 
 
-def _print_erased(done: Forgetting, would: str) -> None:
+def _print_erased(done: ForgetResult, would: str) -> None:
     if done.erased is None:
         return
     files = len(done.erased.files) + len(done.erased.tracked)

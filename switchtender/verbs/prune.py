@@ -11,7 +11,7 @@ from switchtender.options import DryRun, Json, TrackOption
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from flows.removal.prune import Pruning
+    from flows.removal.prune import PruneResult
 
 app = typer.Typer()
 
@@ -36,7 +36,7 @@ def prune(
         _print(found, dry_run)
 
 
-def _print(found: Pruning, dry_run: bool) -> None:
+def _print(found: PruneResult, dry_run: bool) -> None:
     if found.versions:
         rows = [[version.version, version.run_key] for version in found.versions]
         print_table("Never served, and old", ["version", "run"], rows)
@@ -49,7 +49,7 @@ def _print(found: Pruning, dry_run: bool) -> None:
         say("next: `switchtender verify --all`")
 
 
-def _facts(found: Pruning, dry_run: bool) -> dict[str, object]:
+def _facts(found: PruneResult, dry_run: bool) -> dict[str, object]:
     return {
         "versions": [version.version for version in found.versions],
         "objects": list(found.objects),

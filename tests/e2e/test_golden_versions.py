@@ -10,7 +10,7 @@ from sandbox import ROOT, Sandbox, copy_project
 
 import mlflow
 from flows.audit.replay import replay
-from flows.records.removal_log import Removed
+from flows.records.removal_log import RemovalLog
 from flows.registry.verification import check_version
 from flows.registry.versions import Versions
 from flows.workspace.project import Project
@@ -45,7 +45,7 @@ def restored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_it_verifies(restored: Project) -> None:
     version = Versions(restored, MODEL).number("1")
-    verified = check_version(restored, version, Removed(restored))
+    verified = check_version(restored, version, RemovalLog(restored))
     assert verified.findings == ()
     assert verified.checked > 60
 

@@ -16,7 +16,7 @@ import pytest
 from sandbox import Sandbox
 
 from flows.records.promotion_log import REFS
-from flows.records.removal_log import Removed
+from flows.records.removal_log import RemovalLog
 from flows.registry.verification import Finding, check_logs, check_version
 from flows.registry.versions import Versions, opened
 from flows.workspace.dvc_objects import cache_of, remote_of
@@ -46,7 +46,7 @@ class Victim:
 
     def faults(self) -> list[Finding]:
         versions = Versions(self.project, MODEL)
-        removed = Removed(self.project)
+        removed = RemovalLog(self.project)
         results = [check_version(self.project, versions.number("2"), removed), check_logs(self.project, versions)]
         return [finding for result in results for finding in result.findings if finding.is_fault]
 

@@ -14,11 +14,11 @@ from made_versions import MadeProject
 from planted_subjects import subject_table
 from safetensors.numpy import load_file
 
-from flows.records.removal_log import ERASED, RemovalEntry, Removed, note
+from flows.records.removal_log import ERASED, RemovalEntry, RemovalLog, note
 from flows.registry.verification import check_version, require_sound
 from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
-from flows.removal.row_locations import Known, material_of_versions
+from flows.removal.row_locations import SearchedRows, material_of_versions
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.training_index import training_index_of
@@ -65,7 +65,7 @@ def saved(router: CalibratedRouter, outcomes: Outcomes, folder: Path) -> None:
 def erased(place: Path, in_service: bool = False) -> list[str]:
     """Erase as `forget --erase` does, from the folder of a version that learnt from the row; what it has to leave."""
     version = Version("1", "agents-1", "", str(place), {}, ())
-    known = Known((), (), "", (version,), (), frozenset({"agents-1"} if in_service else ()))
+    known = SearchedRows((), (), "", (version,), (), frozenset({"agents-1"} if in_service else ()))
     files, waiting = material_of_versions(known, {"agents-1"})
     for path in files:
         remove_file(path)
@@ -169,7 +169,7 @@ def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_row
     (folder.model / names[0]).unlink()
     with pytest.raises(VerificationFailed, match=r"tags.json kept training prompts and was erased \(request 17\)"):
         require_sound(made.project, version, folder)
-    found = check_version(made.project, version, Removed(made.project)).findings
+    found = check_version(made.project, version, RemovalLog(made.project)).findings
     assert {(finding.path, finding.state) for finding in found if "model" in finding.path} == {
         (f"{FOLDER}/{MODEL}/{name}", "erased") for name in names
     }
