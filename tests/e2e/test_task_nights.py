@@ -21,10 +21,11 @@ PROMPTS = ["Write a lazy function that sorts a list of buoys", "Compose a loud p
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project whose router discovers tasks, and pays for a dearer candidate only where that is beyond doubt."""
     place = tmp_path_factory.mktemp("tasks") / "a project"
-    return planted_project(place, tiny_encoder, models__train__router="tasks", models__train__policy__doubt=1.0)
+    doubting = {"models__train__router": "tasks", "models__train__policy__doubt": 1.0}
+    return planted_project(place, tiny_encoder, prefect_address, **doubting)
 
 
 @pytest.fixture(scope="module")
