@@ -66,7 +66,7 @@ def _run(
     os.environ.update(environment)
     os.chdir(folder)
     tests = Path(__file__).parent
-    sys.path[:] = [folder, *environment["PYTHONPATH"].split(os.pathsep), *_libraries(tests)]
+    sys.path[:] = [*environment["PYTHONPATH"].split(os.pathsep), *_libraries(tests)]
     sys.argv[1:] = arguments
     sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     try:
