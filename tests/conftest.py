@@ -17,6 +17,14 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.calibrated import CalibratedRouter
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what shares the tiny project's nights: it runs in one process, all else in another (see the Makefile)."""
+    for item in items:
+        if "tiny_project" in getattr(item, "fixturenames", ()):
+            item.add_marker("nights")
+
+
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     """What a flow sets for the libraries that it imports stays in its own test."""

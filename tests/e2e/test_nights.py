@@ -96,6 +96,26 @@ def test_the_registered_model_answers_as_the_command_does(
     assert {name: round(row[name], 6) for name in routed["scores"]} == routed["scores"]
 
 
+def test_route_names_every_agent_the_likeliest_first(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    scores = json.loads(tiny_project.run("route", "Translate this contract into German", "--json").stdout)["scores"]
+    assert len(scores) == 20
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_the_router_is_compared_with_both_baselines(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    report = json.loads((clone_of(tiny_project, first) / "var/stages/evaluate/metrics.json").read_text())
+    for baseline in ("tfidf", "linear"):
+        over = report["micro_f1_over"][baseline]
+        assert over["low"] <= over["value"] <= over["high"]
+
+
+def test_doctor_finds_nothing_missing(tiny_project: Sandbox, first: dict[str, Any]) -> None:
+    done = tiny_project.run("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {check["state"] for check in json.loads(done.stdout)} == {"ok"}
+
+
 def test_a_second_night_does_nothing(tiny_project: Sandbox, first: dict[str, Any]) -> None:
     again = tiny_project.night()
     assert not again["new"]
