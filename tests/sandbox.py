@@ -73,7 +73,7 @@ class Sandbox:
         """The whole project with all that it has made, at another place, for a test that damages something."""
         import sqlite3
 
-        shutil.copytree(self.root, folder, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
+        shutil.copytree(self.root, folder, symlinks=True, ignore=_of_no_use)
         with sqlite3.connect(folder / "var" / "mlflow.db") as store:
             for table, column in (("model_versions", "source"), ("model_versions", "storage_location"),
                                   ("runs", "artifact_uri"), ("experiments", "artifact_location"),
@@ -90,8 +90,16 @@ class Sandbox:
         return sorted(client.search_model_versions("name = 'agent-router'"), key=lambda found: int(found.version))
 
 
+def _of_no_use(folder: str, names: list[str]) -> set[str]:
+    """What a copy goes without: Prefect's database, and compiled files of the runs' clones."""
+    return {name for name in names if name == "prefect" or (name == "__pycache__" and "/var/" in folder)}
+
+
 def copy_project(folder: Path, prefect: str = "") -> Sandbox:
-    """The project as it is now (committed or not) after `make setup`, but for golden versions, in a new repository."""
+    """The project as it is now (committed or not) after `make setup`, in a new repository.
+
+    It goes without tests, docs and benchmarks, which nothing in it reads.
+    """
     return replace(_set_up().copy_to(folder), prefect=prefect)
 
 
@@ -109,7 +117,7 @@ def _set_up() -> Sandbox:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("tests/golden/"):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/", "benchmarks/")):
             (sandbox.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, sandbox.root / name)
     sandbox.git("init", "--quiet")

@@ -86,6 +86,7 @@ def test_audit_trace_and_verify_tell_of_it(project: Sandbox, first: dict[str, An
     assert "poet=1@0.002" in json.dumps(ask(project, "trace", "poem-001", "--track", "models"))
 
 
+@pytest.mark.heavy  # fast twin: test_a_version_with_a_candidate_that_joined_replays_too, whose router was trained alike
 def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) -> None:
     assert ask(project, "replay", "1", "--track", "models")["verdict"] == "identical"
 
