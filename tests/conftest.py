@@ -17,6 +17,14 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.routers.calibrated import CalibratedRouter
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what shares the tiny project's nights: it runs in one process, all else in another (see the Makefile)."""
+    for item in items:
+        if "tiny_project" in getattr(item, "fixturenames", ()):
+            item.add_marker("nights")
+
+
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     """What a flow sets for the libraries that it imports stays in its own test."""
@@ -62,17 +70,31 @@ def minilm() -> FrozenEmbedding:
 
 
 @pytest.fixture(scope="session")
-def tiny_project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+def prefect_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server that nights share, as those of a team do: each of its own takes ten seconds to start."""
+    from flows.night.prefect_server import serving
+    from flows.workspace.project import Project
+
+    before = dict(os.environ)
+    with serving(Project(tmp_path_factory.mktemp("prefect"))) as address:
+        os.environ.clear()
+        os.environ.update(before)
+        yield address
+        os.environ["PREFECT_API_URL"] = address
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project whose nights take under a minute, in a path with a space, on a detached HEAD."""
-    sandbox = copy_project(tmp_path_factory.mktemp("tiny") / "a project")
+    sandbox = copy_project(tmp_path_factory.mktemp("tiny") / "a project", prefect_address)
     make_tiny(sandbox, tiny_encoder)
     return sandbox
 
 
 @pytest.fixture(scope="session")
 def first_night(tiny_project: Sandbox) -> dict[str, Any]:
-    """What the tiny project's first night printed."""
-    return tiny_project.night()
+    """What the tiny project's first night printed; it had a Prefect server of its own, as a user's night has."""
+    return replace(tiny_project, prefect="").night()
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +114,7 @@ def two_versions(second_night: SecondNight) -> Sandbox:
 @pytest.fixture(scope="session")
 def full_night(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A project as shipped after its first night: the one full training of the test run."""
-    sandbox = replace(copy_project(tmp_path_factory.mktemp("full") / "project"), bytecode=True)
+    sandbox = copy_project(tmp_path_factory.mktemp("full") / "project")
     assert sandbox.night()["verdict"] == "passed"
     return sandbox
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
+from sandbox import ROOT
+from warm_command import run_warm
 
 LABELS = ("billing", "repairs", "sales")
 WORDS = {"billing": "invoice refund charge", "repairs": "broken leak noise", "sales": "price offer quote"}
@@ -14,13 +16,7 @@ WORDS = {"billing": "invoice refund charge", "repairs": "broken leak noise", "sa
 
 def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a verb to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "switchtender", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_warm("switchtender", [str(one) for one in arguments], cwd, {**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def write_prompts(path: Path) -> Path:

@@ -55,15 +55,16 @@ def ask(project: Sandbox, *arguments: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
-def planted_project(place: Path, encoder: Path, **changes: Any) -> Sandbox:
+def planted_project(place: Path, encoder: Path, prefect: str, **changes: Any) -> Sandbox:
     """A copy of the project that trains on the planted outcomes, a fourth of them held out; settings may change."""
-    made = copy_project(place)
+    made = copy_project(place, prefect)
     table, _ = planted()
     table.to_csv(made.root / "data/outcomes.csv", index=False)
     ids = sorted(set(table["prompt_id"]))[::4]
     (made.root / "data/model_holdout.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
     made.set_params(
-        nightly__tracks=["models"], models__validate__table="data/outcomes.csv", models__train__max_tokens=32,
+        run__threads=1, nightly__tracks=["models"], models__validate__table="data/outcomes.csv",
+        models__train__max_tokens=32,
         models__split__holdout="data/model_holdout.txt", models__train__encoder=str(encoder),
         models__evaluate__encoder=str(encoder), models__gate__calibration_error=0.4,
         models__gate__resamples=100, models__gate__cost_rise=1.0, **changes,

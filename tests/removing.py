@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sandbox import Sandbox
+from warm_command import run_warm
 
 
 def commit_data(project: Sandbox) -> None:
@@ -22,7 +21,8 @@ def commit_data(project: Sandbox) -> None:
 
 def _dvc(project: Sandbox, *arguments: str) -> None:
     env = project.env() | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(project.root / "var/dvc/site")}
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project.root, env=env, check=True)
+    done = run_warm("dvc", arguments, project.root, env)
+    assert done.returncode == 0, done.stderr
 
 
 def run(project: Sandbox, *arguments: str, expect: int = 0) -> Any:

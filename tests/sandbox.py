@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from warm_command import run_warm
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,12 +24,12 @@ class Sandbox:
     """A project in its own folder and git repository, with no git identity configured."""
 
     root: Path
-    bytecode: bool = False
-    """Whether Python keeps compiled files, as it does by default; here it would change what a test compares."""
+    prefect: str = ""
+    """The address of a Prefect server; without one a night starts its own, as a user's does."""
 
     def env(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "GIT_", "DVC_"))}
-        clean["PYTHONDONTWRITEBYTECODE"] = "" if self.bytecode else "1"
+        clean |= {"PREFECT_API_URL": self.prefect} if self.prefect else {}
         return clean | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": str(self.root)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -37,10 +40,8 @@ class Sandbox:
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `switchtender` to its end."""
-        process = self.start(*arguments)
-        out, err = process.communicate()
-        return subprocess.CompletedProcess(list(arguments), process.returncode, out, err)
+        """Run `switchtender` to its end, with the project's own code in a process that has the libraries loaded."""
+        return run_warm("switchtender", arguments, self.root, self.env())
 
     def night(self, expect: int = 0) -> dict[str, Any]:
         """Run a night and return what it printed as JSON."""
@@ -72,14 +73,14 @@ class Sandbox:
         """The whole project with all that it has made, at another place, for a test that damages something."""
         import sqlite3
 
-        shutil.copytree(self.root, folder, symlinks=True, ignore=shutil.ignore_patterns("prefect"))
+        shutil.copytree(self.root, folder, symlinks=True, ignore=_of_no_use)
         with sqlite3.connect(folder / "var" / "mlflow.db") as store:
             for table, column in (("model_versions", "source"), ("model_versions", "storage_location"),
                                   ("runs", "artifact_uri"), ("experiments", "artifact_location"),
                                   ("logged_models", "artifact_location")):  # fmt: skip
                 query = f"update {table} set {column} = replace({column}, ?, ?)"
                 store.execute(query, (self.root.as_uri(), folder.as_uri()))
-        return Sandbox(folder)
+        return replace(self, root=folder)
 
     def versions(self) -> list[Any]:
         """Every registered version, oldest first."""
@@ -89,33 +90,53 @@ class Sandbox:
         return sorted(client.search_model_versions("name = 'agent-router'"), key=lambda found: int(found.version))
 
 
-def copy_project(folder: Path) -> Sandbox:
-    """The files as they are now (committed or not) but for golden versions, in a new repository of one commit."""
+def _of_no_use(folder: str, names: list[str]) -> set[str]:
+    """What a copy goes without: Prefect's database, and compiled files of the runs' clones."""
+    return {name for name in names if name == "prefect" or (name == "__pycache__" and "/var/" in folder)}
+
+
+def copy_project(folder: Path, prefect: str = "") -> Sandbox:
+    """The project as it is now (committed or not) after `make setup`, in a new repository.
+
+    It goes without tests, docs and benchmarks, which nothing in it reads.
+    """
+    return replace(_set_up().copy_to(folder), prefect=prefect)
+
+
+@cache
+def _place() -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed with this process."""
+    return tempfile.TemporaryDirectory(prefix="switchtender-")
+
+
+@cache
+def _set_up() -> Sandbox:
+    """What is copied, made once."""
+    sandbox = Sandbox(Path(_place().name) / "project")
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("tests/golden/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    sandbox = Sandbox(folder)
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/", "benchmarks/")):
+            (sandbox.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, sandbox.root / name)
     sandbox.git("init", "--quiet")
     sandbox.git("add", "-A")
     sandbox.git("commit", "--quiet", "-m", "the project")
     sandbox.git("checkout", "--quiet", "--detach")
-    subprocess.run([sys.executable, "-m", "flows.setup"], cwd=folder, env=sandbox.env(), check=True)
+    subprocess.run([sys.executable, "-m", "flows.setup"], cwd=sandbox.root, env=sandbox.env(), check=True)
     return sandbox
 
 
 def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
     """The same code on a small random encoder, one epoch, with gates wide open: a night in under a minute."""
     sandbox.set_params(
-        train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32, evaluate__resamples=100,
-        gate__micro_f1=0.0, gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,
-        validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, evaluate__encoder=str(encoder),
-        label_noise__encoder=str(encoder), augment__encoder=str(encoder), augment__holdout_cosine=1.0,
-        augment__min_consistency=0.0, gate__agent_margin=1.0, gate__rare_margin=1.0, gate__resamples=100,
-        nightly__tracks=["agents"],
+        run__threads=1, train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32,
+        validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, label_noise__encoder=str(encoder),
+        augment__encoder=str(encoder), augment__holdout_cosine=1.0, augment__min_consistency=0.0,
+        evaluate__encoder=str(encoder), evaluate__resamples=100, gate__resamples=100, gate__micro_f1=0.0,
+        gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,
+        gate__agent_margin=1.0, gate__rare_margin=1.0, nightly__tracks=["agents"],
     )  # fmt: skip
     sandbox.git("add", "-A")
     sandbox.git("commit", "--quiet", "-m", "tiny profile")

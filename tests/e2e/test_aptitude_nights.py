@@ -41,14 +41,15 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project whose model router is `aptitude`, after its first night."""
-    made = copy_project(tmp_path_factory.mktemp("aptitude") / "a project")
+    made = copy_project(tmp_path_factory.mktemp("aptitude") / "a project", prefect_address)
     table().to_csv(made.root / "data/outcomes.csv", index=False)
     ids = sorted(set(table()["prompt_id"]))[::4]
     (made.root / "data/model_holdout.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
     made.set_params(
-        nightly__tracks=["models"], models__validate__table="data/outcomes.csv", models__train__max_tokens=32,
+        run__threads=1, nightly__tracks=["models"], models__validate__table="data/outcomes.csv",
+        models__train__max_tokens=32,
         models__split__holdout="data/model_holdout.txt", models__train__encoder=str(tiny_encoder),
         models__train__router="aptitude", models__train__aptitude={"tasks": 4, "shots": 8},
         models__evaluate__encoder=str(tiny_encoder), models__gate__calibration_error=1.0,

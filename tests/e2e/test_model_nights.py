@@ -17,9 +17,9 @@ from pipeline.runtime.track import MODELS
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project that trains a model router on a table of its own."""
-    return planted_project(tmp_path_factory.mktemp("models") / "a project", tiny_encoder)
+    return planted_project(tmp_path_factory.mktemp("models") / "a project", tiny_encoder, prefect_address)
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,11 @@ PROMPTS = ["Write a lazy function that sorts a list of buoys", "Compose a loud p
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Sandbox:
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project whose router discovers tasks, and pays for a dearer candidate only where that is beyond doubt."""
     place = tmp_path_factory.mktemp("tasks") / "a project"
-    return planted_project(place, tiny_encoder, models__train__router="tasks", models__train__policy__doubt=1.0)
+    doubting = {"models__train__router": "tasks", "models__train__policy__doubt": 1.0}
+    return planted_project(place, tiny_encoder, prefect_address, **doubting)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,7 @@ def test_audit_trace_and_verify_tell_of_it(project: Sandbox, first: dict[str, An
     assert "poet=1@0.002" in json.dumps(ask(project, "trace", "poem-001", "--track", "models"))
 
 
+@pytest.mark.heavy  # fast twin: test_a_version_with_a_candidate_that_joined_replays_too, whose router was trained alike
 def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) -> None:
     assert ask(project, "replay", "1", "--track", "models")["verdict"] == "identical"
 

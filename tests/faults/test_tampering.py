@@ -139,7 +139,7 @@ def edit_lineage(v: Victim) -> None:
 
 def edit_provenance(v: Victim) -> None:
     path = v.router / "provenance.json"
-    path.write_text(path.read_text().replace('"threads":2', '"threads":1'))
+    path.write_text(path.read_text().replace('"threads":1', '"threads":2'))
 
 
 def move_run_ref(v: Victim) -> None:

@@ -6,12 +6,23 @@ None of these prompts is in the dataset.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
+import yaml
+from sandbox import ROOT
 
+from pipeline.data.agents import read_agents
+from pipeline.data.folds import inner_folds
+from pipeline.data.holdout import read_holdout
+from pipeline.data.outcomes import from_labels
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.routers.baselines.linear import LinearScorer
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.tables import read_table
 
 Choose = Callable[[str], frozenset[str]]
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 OBVIOUS = {
     "coding": "My Python function raises IndexError when the list is empty, here is the code, please fix the bug.",
@@ -79,11 +90,48 @@ REFUSED = (
 )
 
 
+@dataclass(frozen=True)
+class Bar:
+    """What is asked of a router: choices that a change may move, and second requests that have to be heard."""
+
+    moved: dict[str, float]
+    added: float
+
+
+# Typos are a known weakness: 4 of 20 choices moved when this was written (docs/results/agents.md).
+TRAINED = Bar({"typos": 0.25, "upper case": 0.15, "politeness": 0.15, "space at the end": 0.15}, added=0.8)
+# With frozen vectors 11 of 20 moved by typos and 3 by politeness, and 10 of 15 second requests were heard.
+LINEAR = Bar({"typos": 0.6, "upper case": 0.15, "politeness": 0.2, "space at the end": 0.15}, added=0.6)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["linear", pytest.param("full night", marks=pytest.mark.heavy)],  # its fast twin: the linear router
+)
+def router(request: pytest.FixtureRequest) -> CalibratedRouter:
+    """One head an agent on frozen vectors of the shipped prompts; and the router of the full night."""
+    if request.param == "full night":
+        trained: CalibratedRouter = request.getfixturevalue("trained_router")
+        return trained
+    minilm: FrozenEmbedding = request.getfixturevalue("minilm")
+    rows = read_table(ROOT / "data/prompts.csv")
+    names = [agent.name for agent in read_agents(ROOT / "data/agents.yaml")]
+    train = from_labels(rows[~rows["prompt_id"].isin(read_holdout(ROOT / "data/holdout.txt"))], names)
+    made = CalibratedRouter(LinearScorer(minilm))
+    made.fit(train, inner_folds(train, 2, SHIPPED["run"]["seed"]))
+    return made
+
+
+@pytest.fixture
+def bar(router: CalibratedRouter) -> Bar:
+    return LINEAR if router.scorer.name == "linear" else TRAINED
+
+
 @pytest.fixture(scope="module")
-def choose(trained_router: CalibratedRouter) -> Choose:
+def choose(router: CalibratedRouter) -> Choose:
     def agents(prompt: str) -> frozenset[str]:
-        row = trained_router.predict([prompt]).chosen[0]
-        return frozenset(name for name, hit in zip(trained_router.candidates, row, strict=True) if hit)
+        row = router.predict([prompt]).chosen[0]
+        return frozenset(name for name, hit in zip(router.candidates, row, strict=True) if hit)
 
     return agents
 
@@ -110,22 +158,22 @@ CHANGES: dict[str, Callable[[str], str]] = {
 }
 
 
-# Typos are a known weakness: 4 of 20 choices moved when this was written (docs/results/agents.md).
-MOVED = {"typos": 0.25, "upper case": 0.15, "politeness": 0.15, "space at the end": 0.15}
-
-
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_does_not_matter_leaves_the_choice_alone(change: str, choose: Choose) -> None:
+def test_what_does_not_matter_leaves_the_choice_alone(change: str, choose: Choose, bar: Bar) -> None:
     pairs = [(prompt, CHANGES[change](prompt)) for prompt in ORDINARY]
     assert all(before != after for before, after in pairs)
     moved = [before for before, after in pairs if choose(before) != choose(after)]
-    assert len(moved) <= MOVED[change] * len(pairs), moved
+    assert len(moved) <= bar.moved[change] * len(pairs), moved
 
 
-def test_a_second_request_adds_its_agent(choose: Choose) -> None:
+def test_a_request_for_two_agents_goes_to_both(choose: Choose) -> None:
+    assert choose("Translate this contract into German and email it to Ana") >= {"translation", "email"}
+
+
+def test_a_second_request_adds_its_agent(choose: Choose, bar: Bar) -> None:
     added = [agent in choose(f"{prompt} {more}") for prompt, more, agent in ADDED]
     missed = [f"{prompt} {more}" for (prompt, more, _), hit in zip(ADDED, added, strict=True) if not hit]
-    assert sum(added) >= 0.8 * len(ADDED), missed
+    assert sum(added) >= bar.added * len(ADDED), missed
     before = [agent in choose(prompt) for prompt, _, agent in ADDED]
     assert sum(before) <= 0.2 * len(ADDED)
 

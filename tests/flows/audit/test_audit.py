@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from made_versions import MadeProject, answer, as_plain, row, state_of
 from sandbox import ROOT
+from warm_command import run_warm
 
 from flows.audit import diff as comparing
 from flows.audit.audit import audit
@@ -38,8 +39,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeProject:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = MadeProject(tmp_path / "a project")
     made.add(1, "the first prompts", rows=FIRST, answers=[answer("p3", "email", "coding")])
-    (made.project.root / "pipeline").mkdir()
-    (made.project.root / "pipeline" / "split.py").write_text("one = 1\n")
+    (made.project.root / "pipeline" / "stages").mkdir(parents=True)
+    (made.project.root / "pipeline" / "stages" / "split.py").write_text("one = 1\n")
     made.add(2, "the second prompts", rows=SECOND, answers=[answer("p3", "email", "email")])
     made.promote(1, "the first one")
     made.promote(2, "better on email", who="Bo <bo@localhost>")
@@ -48,10 +49,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeProject:
 
 def run(made: MadeProject, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as its own process, with this checkout's code."""
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "switchtender", *arguments], cwd=made.project.root, check=False,
-        env=made.files.env() | {"PYTHONPATH": str(ROOT), "COLUMNS": "90"}, capture_output=True, text=True,
-    )  # fmt: skip
+    env = made.files.env() | {"PYTHONPATH": str(ROOT), "COLUMNS": "90"}
+    return run_warm("switchtender", arguments, made.project.root, env)
 
 
 def test_it_says_who_serves_since_when_and_why(made: MadeProject) -> None:

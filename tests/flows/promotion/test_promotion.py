@@ -175,7 +175,7 @@ def test_a_log_file_that_fell_behind_its_signed_copy_is_completed(project: Proje
     assert log.differences() == []
 
 
-def test_the_flows_have_forms_and_do_the_same(project: Project) -> None:
+def test_the_flows_have_forms_and_do_the_same(project: Project, prefect_address: str) -> None:
     code = (
         "from flows.workspace.project import find_project\n"
         "from flows.night.prefect_server import serving\n"
@@ -185,7 +185,7 @@ def test_the_flows_have_forms_and_do_the_same(project: Project) -> None:
         "    print(json.dumps([f.parameters.model_dump() for f in (promote_version, roll_back)]))\n"
         "    promote_version(version='2', reason='from the form')\n"
     )
-    env = Sandbox(project.root).env()
+    env = Sandbox(project.root, prefect_address).env()
     done = subprocess.run([sys.executable, "-c", code], cwd=project.root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     forms = json.loads(done.stdout.splitlines()[0])

@@ -17,6 +17,7 @@ import pytest
 from sandbox import ROOT
 from small_aptitude import plain, small_table, small_test
 from stub_endpoint import Reply, Stub, completion, failure, stub_endpoint
+from warm_command import run_warm
 
 from pipeline.onboarding.test_sheet import make_sheet, write_sheet
 from pipeline.runtime.tables import read_table
@@ -43,20 +44,22 @@ def slowly(prompt: str) -> Reply:
     return completion("B")
 
 
-def start(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "switchtender", "aptitude", "run", "--model", "m", "--sheet", "sheet.csv"]
-    return subprocess.Popen(
-        [*command, "--out", "results.csv", *options],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )  # fmt: skip
+def told(options: tuple[str, ...]) -> list[str]:
+    return ["aptitude", "run", "--model", "m", "--sheet", "sheet.csv", "--out", "results.csv", *options]
+
+
+def environment_with(more: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
 
 
 def run(folder: Path, stub: Stub, *options: str, code: int = 0, **environment: str) -> tuple[str, str]:
-    process = start(folder, "--endpoint", stub.url, "--per-minute", "60000", *options, **environment)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    return out, err
+    done = asked(folder, "--endpoint", stub.url, "--per-minute", "60000", *options, **environment)
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def asked(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_warm("switchtender", told(options), folder, environment_with(environment))
 
 
 PRICED = ("--input-price", "2", "--output-price", "10", "--max-tokens", "100")
@@ -91,7 +94,10 @@ def test_a_run_shows_a_bar_and_what_it_cost(folder: Path, stub: Stub) -> None:
 
 def test_a_kill_loses_at_most_the_answer_under_way(folder: Path, stub: Stub) -> None:
     stub.answer = slowly
-    process = start(folder, "--endpoint", stub.url, "--per-minute", "60000", "--yes")
+    command = [sys.executable, "-m", "switchtender", *told(("--endpoint", stub.url, "--per-minute", "60000", "--yes"))]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment_with({})
+    )
     while len(stub.bodies) < 5:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -132,11 +138,10 @@ def test_a_projects_settings_say_where_and_options_override_them(folder: Path, s
         f"aptitude_run: {{endpoint: '{stub.url}', key: 'env:SOME_KEY', per_minute: 60000, max_tokens: 7}}\n",
         encoding="utf-8",
     )
-    process = start(folder, "--yes", SOME_KEY="not-a-real-key-42")
-    assert process.communicate(timeout=60)[1] == ""
+    assert asked(folder, "--yes", SOME_KEY="not-a-real-key-42").stderr == ""
     assert {body["max_tokens"] for body in stub.bodies} == {7}
     assert {sent["authorization"] for sent in stub.headers} == {"Bearer not-a-real-key-42"}
     (folder / "results.csv").unlink()
     stub.bodies.clear()
-    start(folder, "--yes", "--max-tokens", "0", SOME_KEY="not-a-real-key-42").communicate(timeout=60)
+    asked(folder, "--yes", "--max-tokens", "0", SOME_KEY="not-a-real-key-42")
     assert "max_tokens" not in stub.bodies[0]

@@ -1,4 +1,4 @@
-"""The full reader of aptitude: batches, the network on real SmolLM2, training on a planted rule, its checkpoint."""
+"""The full reader of aptitude: batches, training on a planted rule, real SmolLM2, its checkpoint."""
 
 from __future__ import annotations
 
@@ -291,25 +291,28 @@ def test_other_weights_than_those_it_was_trained_with_are_refused(trained: Langu
         LanguageModelReader(AptitudeParams()).load(tmp_path)
 
 
-# --- the real SmolLM2 -------------------------------------------------------------------------------------------
+# --- three steps on each kind of weights --------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def real(training_set: TrainingSet) -> LanguageModelReader:
-    """Three steps on the weights that are shipped."""
-    reader = LanguageModelReader(
-        AptitudeParams(variant="full", steps=3, model_tokens=16), TrainingSchedule(batches=1, prompts=2)
-    )
+@pytest.fixture(
+    scope="module",
+    params=["tiny Llama", pytest.param("SmolLM2", marks=pytest.mark.heavy)],  # its fast twin: the tiny Llama
+)
+def brief(request: pytest.FixtureRequest, training_set: TrainingSet, tiny_causal: Path) -> LanguageModelReader:
+    """Three steps, on random weights and on those that are shipped."""
+    shipped = AptitudeParams(variant="full", steps=3, model_tokens=16)
+    params = shipped if request.param == "SmolLM2" else _tiny(tiny_causal, "minilm", steps=3)
+    reader = LanguageModelReader(params, TrainingSchedule(batches=1, prompts=2))
     told: list[str] = []
     reader.fit(training_set, 11, told.append)
     assert told == ["step 1/3", "step 2/3", "step 3/3"]
     return reader
 
 
-def test_smollm2_learns_and_judges(real: LanguageModelReader, training_set: TrainingSet) -> None:
-    assert len(real.losses) == 3
-    assert np.isfinite(real.losses).all()
-    found = _logits(real, training_set, training_set.capability)
+def test_a_model_learns_and_judges(brief: LanguageModelReader, training_set: TrainingSet) -> None:
+    assert len(brief.losses) == 3
+    assert np.isfinite(brief.losses).all()
+    found = _logits(brief, training_set, training_set.capability)
     assert found.shape == (3, 4)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -317,11 +320,11 @@ def test_smollm2_learns_and_judges(real: LanguageModelReader, training_set: Trai
     assert found[:, 2].tobytes() == found[:, 3].tobytes(), "and knows no candidate but by its answers"
 
 
-def test_smollm2_comes_back_from_its_checkpoint(
-    real: LanguageModelReader, training_set: TrainingSet, tmp_path: Path
+def test_a_model_comes_back_from_its_checkpoint(
+    brief: LanguageModelReader, training_set: TrainingSet, tmp_path: Path
 ) -> None:
-    before = _logits(real, training_set, _unseen(training_set))
-    real.save(tmp_path)
+    before = _logits(brief, training_set, _unseen(training_set))
+    brief.save(tmp_path)
     stored = load_file(tmp_path / TENSORS)
     assert {name.split(".")[0] for name in stored} == {"model", "connector"}
     assert all(name.endswith((".up", ".down")) for name in stored if name.startswith("model."))
@@ -334,11 +337,11 @@ def test_smollm2_comes_back_from_its_checkpoint(
     assert digests[0] == digests[1]
 
 
-def test_smollm2_trains_the_same_again(real: LanguageModelReader, training_set: TrainingSet) -> None:
-    again = LanguageModelReader(real.params, real.schedule)
+def test_a_model_trains_the_same_again(brief: LanguageModelReader, training_set: TrainingSet) -> None:
+    again = LanguageModelReader(brief.params, brief.schedule)
     again.fit(training_set, 11)
-    assert again.losses == real.losses
+    assert again.losses == brief.losses
     assert (
         _logits(again, training_set, _unseen(training_set)).tobytes()
-        == _logits(real, training_set, _unseen(training_set)).tobytes()
+        == _logits(brief, training_set, _unseen(training_set)).tobytes()
     )
