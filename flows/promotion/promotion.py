@@ -20,7 +20,8 @@ from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.lock import held
-from flows.workspace.project import DATASET, Project
+from flows.workspace.project import Project
+from pipeline.data.dataset import DATASET
 from pipeline.gating.results import PASSED, GateResult
 from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.params import read
