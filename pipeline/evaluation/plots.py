@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ BLUE, ORANGE, GREEN, INK, GREY, PALE = (
 _DPI = 110
 _WIDTH = 10.0
 _MOST_NUMBERED = 32
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, str | float | bool] = {
     "font.family": "DejaVu Sans", "font.size": 11.0, "text.color": INK, "axes.edgecolor": GREY,
     "axes.labelcolor": INK, "axes.titlelocation": "left", "axes.titlesize": 12.0, "axes.titleweight": "bold",
     "axes.titlepad": 12.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
