@@ -104,10 +104,10 @@ def pool_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:
 def _recovered(found: dict[str, list[LeftOut]]) -> Iterator[str]:
     for candidate, made in found.items():
         without, joined, trained = (together(made, name) for name in (WITHOUT, JOINED, TRAINED))
-        gain = Resampled.of([trained - without]).figure(0)
-        if (gain["low"] or 0) > 0:
+        gain = Resampled.of([trained - without]).estimate(0)
+        if gain.low > 0:
             share = np.nanmean(joined - without) / np.nanmean(trained - without)
-            yield f"- {candidate} changes the pool by {gain['value']:+.4f}; {100 * share:.0f} % of it recovered unseen."
+            yield f"- {candidate} changes the pool by {gain.value:+.4f}; {100 * share:.0f} % of it recovered unseen."
 
 
 def _aiq_lines(found: dict[str, list[LeftOut]]) -> Iterator[str]:

@@ -106,7 +106,7 @@ def printed(found: Judged, lambdas: list[float]) -> None:
         cells = []
         for share in SHARES:
             mine, other = at(points, share * dearest), at(plain, share * dearest)
-            apart = Resampled.of([m.taken(found.got, mine[2]) - m.taken(found.got, other[2])]).figure(0)
+            apart = Resampled.of([m.taken(found.got, mine[2]) - m.taken(found.got, other[2])]).estimate(0)
             cells.append(f"{mine[1]:.4f} ({signed(apart)})")
         area = m.aiq(front, float(np.nanmin(known_mean(found.paid, axis=0))), dearest)
         print(f"| {doubt:g} | {' | '.join(cells)} | {area:.4f} |")

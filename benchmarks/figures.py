@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import Figure, Resampled
+from pipeline.metrics.bootstrap import Estimate, Resampled
 from pipeline.runtime.arrays import Values
 
 
-def signed(found: Figure) -> str:
+def signed(found: Estimate) -> str:
     """A difference with its interval."""
-    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def difference(column: Values) -> str:
     """The mean of paired differences [n] with its 95 % bootstrap interval."""
-    return signed(Resampled.of([column]).figure(0))
+    return signed(Resampled.of([column]).estimate(0))
 
 
 def correlation(expected: Values, got: Values) -> float:

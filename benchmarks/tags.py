@@ -27,9 +27,11 @@ from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
-from pipeline.evaluation.outcome_report import ROUTER, outcome_report
+from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, RANDOM
+from pipeline.metrics.bootstrap import UNKNOWN, Estimate
+from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
@@ -207,24 +209,24 @@ def _compared(shop: Workshop) -> str:
 
 def _table(shop: Workshop, found: dict[str, Predictions]) -> str:
     reports = {name: outcome_report(made, shop.outcomes, {}, shop.parts) for name, made in found.items()}
-    whole = reports[TAGS]["metrics"]
+    whole = reports[TAGS].metrics
     head = "| | quality over prompts | over data sets | minus best single | minus told data set | calibration error |"
     lines = [head, "|---|---|---|---|---|---|"]
     for name in ROWS:
-        row = reports[name]["metrics"][ROUTER] if name in reports else whole[name]
-        told = reports[name]["metrics"][BEST_PER_DATASET].get("router_minus_this") if name in reports else None
-        error = f"{reports[name]['calibration']['all']['error']:.3f}" if name in reports else ""
-        cells = [_figure(row["quality"]), _figure(row["quality_over_datasets"])]
-        cells += [_figure(row.get("minus_best_single"), True), _figure(told, True), error]
+        row = reports[name].metrics[ROUTER] if name in reports else whole[name]
+        told = reports[name].metrics[BEST_PER_DATASET].router_minus_this if name in reports else UNKNOWN
+        error = f"{reports[name].calibration['all'].error:.3f}" if name in reports else ""
+        cells = [_figure(row.quality), _figure(row.quality_over_datasets or UNKNOWN)]
+        cells += [_figure(row.minus_best_single, True), _figure(told, True), error]
         lines.append(f"| {NAMES.get(name, name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _figure(figure: dict[str, float] | None, signed: bool = False) -> str:
-    if figure is None:
+def _figure(figure: Estimate, signed: bool = False) -> str:
+    if not figure.is_known:
         return ""
     show = (lambda x: f"{x:+.3f}".replace("0.", ".")) if signed else (lambda x: f"{x:.3f}".replace("0.", "."))
-    return f"{show(figure['value'])} ({show(figure['low'])} to {show(figure['high'])})"
+    return f"{show(figure.value)} ({show(figure.low)} to {show(figure.high)})"
 
 
 def _ablation(shop: Workshop) -> str:

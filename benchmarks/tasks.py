@@ -21,12 +21,13 @@ from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
-from pipeline.evaluation.outcome_report import ROUTER, strategies_of
+from pipeline.evaluation.outcome_report import strategies_of
 from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
 from pipeline.evaluation.slices import dataset_slices
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Resampled
 from pipeline.metrics.candidate_means import known_mean
+from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
@@ -173,7 +174,7 @@ def table_rows(
             label = f"**{router}**" if name == ROUTER else name
             cells = (
                 f"{means.value[i]:.4f}", f"{over.value[i]:.4f}",
-                signed(means.figure(n + i)), signed(means.figure(2 * n + i)),
+                signed(means.estimate(n + i)), signed(means.estimate(2 * n + i)),
                 f"{100 * closed:.1f} %", half.get(name, ""),
             )  # fmt: skip
             yield f"| {label} | {' | '.join(cells)} |"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from flows.records.promotion_log import signer_of
 from flows.workspace import runs
 from flows.workspace.git import git
-from flows.workspace.project import DATASET, Project
+from flows.workspace.project import Project
+from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
 
 OK, MISSING = "ok", "missing"

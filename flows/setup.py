@@ -8,8 +8,9 @@ from flows.records.promotion_log import signer_of
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import RegisterParams
 from flows.workspace.processes import run
-from flows.workspace.project import DATASET, Project, find_project
+from flows.workspace.project import Project, find_project
 from flows.workspace.snapshot import POINTER
+from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read
 from pipeline.versions.signing import make_key

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.promotion.promotion import in_service, named
 from flows.registry.verification import proved
@@ -14,11 +13,68 @@ from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, ver
 from flows.workspace import runs
 from flows.workspace.project import Project
 from flows.workspace.runs import Run, clone_of
+from pipeline.gating.results import GateResult, parse_verdict
+from pipeline.metrics.bootstrap import Estimate
+from pipeline.metrics.holdout_figures import read_figures
+from pipeline.runtime.plain import JsonObject, as_stored, plain_fields
+from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import track_of
 
 
-def status_of(project: Project) -> dict[str, Any]:
-    """Versions by alias and the last finished night, as plain values.
+@dataclass(frozen=True)
+class VersionStatus:
+    """A version at an alias. `headline` names the figure that its track is first judged by, `figure` is its value."""
+
+    alias: str
+    version: str
+    aliases: tuple[str, ...]
+    run_key: str
+    headline: str
+    figure: float
+    train_rows: int
+    git_commit: str
+    router_sha256: str
+
+    def to_json(self) -> JsonObject:
+        """The figure stands under its name."""
+        told = plain_fields(self)
+        return {told["headline"] if name == "figure" else name: told[name] for name in told if name != "headline"}
+
+
+@dataclass(frozen=True)
+class LastNight:
+    """How the last finished night ended; `metrics` are the router's figures on the holdout."""
+
+    run_key: str
+    verdict: str
+    version: str | None
+    started: str
+    ended: str
+    commit: str
+    gates: tuple[GateResult, ...]
+    metrics: dict[str, Estimate]
+    report: str
+
+    def to_json(self) -> JsonObject:
+        """Metrics as metrics.json has them."""
+        return {**plain_fields(self), "metrics": as_stored(self.metrics)}
+
+
+@dataclass(frozen=True)
+class Status:
+    """Versions by alias and the last finished night. `alias_moved_to` is the version that MLflow's alias names where
+    that is not what the promotion log says.
+    """
+
+    model: str
+    headline: str
+    versions: tuple[VersionStatus, ...]
+    alias_moved_to: str | None
+    last_night: LastNight | None
+
+
+def status_of(project: Project) -> Status:
+    """What stands now.
 
     Raises:
         InputError: no store yet.
@@ -29,47 +85,55 @@ def status_of(project: Project) -> dict[str, Any]:
     champion = versions.number(serving.version) if serving.version else None
     listed = [(CHAMPION, champion), *((alias, versions.at(alias)) for alias in (CHALLENGER, PREVIOUS))]
     last = runs.latest_finished(project)
-    return {
-        "model": versions.model,
-        "headline": project.track.headline,
-        "versions": [_facts(alias, found) for alias, found in listed if found],
-        "alias_moved_to": None if serving.agrees else serving.alias,
-        "last_night": _night(project, last) if last else None,
-    }
+    return Status(
+        model=versions.model,
+        headline=project.track.headline,
+        versions=tuple(_version(alias, found) for alias, found in listed if found),
+        alias_moved_to=None if serving.agrees else serving.alias,
+        last_night=_night(project, last) if last else None,
+    )
 
 
-def _facts(alias: str, version: Version) -> dict[str, Any]:
+def _version(alias: str, version: Version) -> VersionStatus:
     headline = track_of(version.run_key).headline
-    return {
-        "alias": alias,
-        "version": version.version,
-        "aliases": list(version.aliases),
-        "run_key": version.run_key,
-        headline: float(version.tags[headline]),
-        "train_rows": int(version.tags["train_rows"]),
-        "git_commit": version.tags["git_commit"],
-        "router_sha256": version.tags["router_sha256"],
-    }
+    return VersionStatus(
+        alias=alias,
+        version=version.version,
+        aliases=version.aliases,
+        run_key=version.run_key,
+        headline=headline,
+        figure=float(version.tags[headline]),
+        train_rows=int(version.tags["train_rows"]),
+        git_commit=version.tags["git_commit"],
+        router_sha256=version.tags["router_sha256"],
+    )
 
 
-def _night(project: Project, run: Run) -> dict[str, Any]:
+def _night(project: Project, run: Run) -> LastNight:
     stages = clone_of(project, run.key) / project.track.stages
-    metrics = json.loads((stages / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
-    return {
-        "run_key": run.key,
-        "verdict": run.verdict,
-        "version": run.version or None,
-        "started": run.started,
-        "ended": run.ended,
-        "commit": run.commit,
-        "gates": json.loads((stages / "gate" / "verdict.json").read_text(encoding="utf-8"))["gates"],
-        "metrics": metrics["systems"]["router"],
-        "report": run.report,
-    }
+    return LastNight(
+        run_key=run.key,
+        verdict=run.verdict,
+        version=run.version or None,
+        started=run.started,
+        ended=run.ended,
+        commit=run.commit,
+        gates=parse_verdict(read_json(stages / "gate" / "verdict.json")).gates,
+        metrics=read_figures(read_json(stages / "evaluate" / "metrics.json")).router,
+        report=run.report,
+    )
+
+
+@dataclass(frozen=True)
+class RouterSource:
+    """Of which version and run a router is; of none where it lies in a folder of somebody's own."""
+
+    version: str | None
+    run_key: str | None
 
 
 @contextmanager
-def router_at(project: Project, which: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def router_at(project: Project, which: str) -> Iterator[tuple[Path, RouterSource]]:
     """The router of a version number or alias, proved before it is used, and which version that is.
 
     Raises:
@@ -78,4 +142,4 @@ def router_at(project: Project, which: str) -> Iterator[tuple[Path, dict[str, An
     """
     found = named(project, versions_of(project), which)
     with proved(project, found) as folder:
-        yield folder.model, {"version": found.version, "run_key": found.run_key}
+        yield folder.model, RouterSource(found.version, found.run_key)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from pipeline.gating.results import GateResult
 
 GATE_COLUMNS = ("gate", "value", "limit", "verdict", "reason")
 SHORT_SHA256 = 12
@@ -43,9 +45,9 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def print_gates(title: str, gates: Iterable[Mapping[str, Any]], columns: Sequence[str] = GATE_COLUMNS) -> None:
+def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] = GATE_COLUMNS) -> None:
     """Gates as a table, with the facts of each that `columns` names."""
-    print_table(title, columns, [[gate[column] for column in columns] for gate in gates])
+    print_table(title, columns, [[getattr(gate, column) for column in columns] for gate in gates])
 
 
 def say(line: str) -> None:

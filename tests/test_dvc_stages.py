@@ -12,6 +12,10 @@ import yaml
 from dependencies import imported_files
 from sandbox import ROOT
 
+from flows.workspace.dvc_stages import own_stages
+from pipeline.runtime.stage import ORDER
+from pipeline.runtime.track import TRACKS, Track
+
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 OWN_SECTION = {stage: {"run", stage.replace("models_", "models.")} for stage in DVC} | {
     "validate": {"validate"}, "lineage": set(),
@@ -58,6 +62,12 @@ def test_each_named_room_holds_code_and_every_stage_module_is_a_stage() -> None:
     assert all((ROOT / dep).is_file() or list((ROOT / dep).rglob("*.py")) for dep in named)
     modules = {path for path in (ROOT / "pipeline" / "stages").glob("*.py") if path.stem != "__init__"}
     assert modules == {module_of(stage) for stage in DVC.values()}
+
+
+@pytest.mark.parametrize("track", TRACKS.values(), ids=TRACKS)
+def test_the_stages_of_a_track_stand_in_the_order_of_the_night(track: Track) -> None:
+    names = [name.removeprefix(track.prefix) for name in own_stages(DVC, track)]
+    assert names == [name for name in ORDER if name in names]
 
 
 def test_an_import_through_another_module_is_found() -> None:

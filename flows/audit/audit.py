@@ -29,10 +29,10 @@ from pipeline.versions.audit import (
     UNKNOWN,
     Answered,
     Audit,
+    FileLocation,
     KeptFile,
     Removal,
     Term,
-    Whereabouts,
 )
 from pipeline.versions.audit_facts import VersionFacts, read_version
 from pipeline.versions.provenance import CODE, DATA, Material
@@ -154,35 +154,35 @@ def _files(project: Project, facts: VersionFacts, removed: RemovalLog) -> Iterat
     for material in facts.provenance.materials:
         digest = material.digest.get("sha256") or next(iter(material.digest.values()), "")
         yield KeptFile(
-            material.name, material.role, digest, tuple(_whereabouts(project, material, places, commit, removed))
+            material.name, material.role, digest, tuple(_locations(project, material, places, commit, removed))
         )
 
 
-def _whereabouts(
+def _locations(
     project: Project, material: Material, places: _Places, commit: str, removed: RemovalLog
-) -> Iterator[Whereabouts]:
+) -> Iterator[FileLocation]:
     """Data files are hashed where they lie; of a stage's outputs it is only looked whether they are there."""
     md5 = material.notes.get("md5", "")
     if md5:
         yield _at(places.cache, CACHE, material, removed)
         if places.remote is None:
-            yield Whereabouts(REMOTE, "", UNKNOWN, places.why)
+            yield FileLocation(REMOTE, "", UNKNOWN, places.why)
         else:
             yield _at(places.remote, REMOTE, material, removed)
     elif material.role in (DATA, CODE):
-        yield Whereabouts(GIT, f"{commit}:{material.name}", _in_git(project, commit, material))
+        yield FileLocation(GIT, f"{commit}:{material.name}", _in_git(project, commit, material))
 
 
-def _at(place: ObjectStore, name: str, material: Material, removed: RemovalLog) -> Whereabouts:
+def _at(place: ObjectStore, name: str, material: Material, removed: RemovalLog) -> FileLocation:
     md5 = material.notes["md5"]
     path, gone = place.path(md5), removed.object(md5)
     try:
         state = _state(place, material)
     except SwitchtenderError as error:
-        return Whereabouts(name, path, UNKNOWN, str(error))
+        return FileLocation(name, path, UNKNOWN, str(error))
     if state == ABSENT and gone:
-        return Whereabouts(name, path, gone.kind, f"{gone.at}, {gone.who}: {gone.reason}")
-    return Whereabouts(name, path, state)
+        return FileLocation(name, path, gone.kind, f"{gone.at}, {gone.who}: {gone.reason}")
+    return FileLocation(name, path, state)
 
 
 def _state(place: ObjectStore, material: Material) -> str:

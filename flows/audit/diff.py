@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 from flows.promotion.promotion import named
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.verification import require_sound
@@ -13,37 +10,11 @@ from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import CODE
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.versions.diff import Change, OutcomeDiff, RowDiff, diff_files, diff_outcomes, diff_rows, diff_values
+from pipeline.versions.diff import diff_files, diff_outcomes, diff_rows, diff_values
 from pipeline.versions.folder import LINEAGE, PREDICTIONS, VersionFolder
 from pipeline.versions.prediction_diff import HoldoutDiff, diff_holdouts
 from pipeline.versions.provenance import Provenance
-
-
-@dataclass(frozen=True)
-class CodeChange:
-    """A file of the code that differs; lines are None for a binary file."""
-
-    path: str
-    lines_added: int | None
-    lines_removed: int | None
-
-
-@dataclass(frozen=True)
-class VersionDiff:
-    """All that differs from `older` to `newer`; each names version and commit.
-
-    `outcomes` is None where one of them does not hold what it learnt from: labels of agents are in `rows`.
-    """
-
-    older: tuple[str, str]
-    newer: tuple[str, str]
-    rows: RowDiff
-    outcomes: OutcomeDiff | None
-    params: tuple[Change, ...]
-    environment: tuple[Change, ...]
-    files: tuple[Change, ...]
-    code: tuple[CodeChange, ...]
-    holdout: HoldoutDiff
+from pipeline.versions.version_diff import CodeChange, Side, VersionDiff
 
 
 def diff(project: Project, older: str, newer: str) -> VersionDiff:
@@ -61,8 +32,8 @@ def diff(project: Project, older: str, newer: str) -> VersionDiff:
         require_sound(project, second, new)
         before, after = old.provenance(), new.provenance()
         return VersionDiff(
-            older=(first.version, before.commit),
-            newer=(second.version, after.commit),
+            older=Side(first.version, before.commit),
+            newer=Side(second.version, after.commit),
             rows=diff_rows(old.table(LINEAGE), new.table(LINEAGE)),
             outcomes=diff_outcomes(old.graded(), new.graded()) if old.keeps_outcomes and new.keeps_outcomes else None,
             params=diff_values(before.params, after.params),
@@ -105,27 +76,3 @@ def code_changes(project: Project, before: str, after: str) -> tuple[CodeChange,
 def _code_change(line: str) -> CodeChange:
     added, removed, path = line.split("\t", 2)
     return CodeChange(path, *(None if figure == "-" else int(figure) for figure in (added, removed)))
-
-
-def as_json(found: VersionDiff) -> dict[str, Any]:
-    """Plain values under stable names."""
-    sides = {name: {"version": side[0], "commit": side[1]}
-             for name, side in (("older", found.older), ("newer", found.newer))}  # fmt: skip
-    holdout = asdict(found.holdout)
-    flips = [
-        {**asdict(flip), "dropped": flip.dropped, "gained": flip.gained, "outcome": flip.outcome}
-        for flip in found.holdout.flips
-    ]
-    return {
-        **sides,
-        **asdict(found.rows),
-        "transitions": found.rows.transitions,
-        "outcomes": asdict(found.outcomes) if found.outcomes else None,
-        "params": [asdict(change) for change in found.params],
-        "environment": [asdict(change) for change in found.environment],
-        "files": [asdict(change) for change in found.files],
-        "code": [asdict(change) for change in found.code],
-        "holdout": {key: holdout[key] for key in ("common", "only_before", "only_after", "relabelled")},
-        "metrics": holdout["metrics"],
-        "flips": flips,
-    }

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.promotion.promotion import named
 from flows.records.removal_log import ERASED, PRUNED, RemovalLog
@@ -29,7 +28,14 @@ from pipeline.runtime.tables import sha256_file, write_json
 from pipeline.runtime.track import Track
 from pipeline.versions.folder import VersionFolder
 from pipeline.versions.provenance import ENCODER, Provenance
-from pipeline.versions.replay_comparison import Comparison, Drift, ReplayParams, compare_files, drift, verdict
+from pipeline.versions.replay_comparison import (
+    FileComparison,
+    PredictionDrift,
+    ReplayParams,
+    compare_files,
+    drift,
+    verdict,
+)
 
 _TIMEOUT = 4 * 3600.0
 Tell = Callable[[str], None]
@@ -45,15 +51,15 @@ class Certificate:
     provenance_sha256: str
     at: str
     verdict: str
-    recorded_environment: dict[str, Any]
-    environment: dict[str, Any]
+    recorded_environment: dict[str, str | int]
+    environment: dict[str, str | int]
     same_environment: bool
-    files: tuple[Comparison, ...]
-    drift: Drift
+    files: tuple[FileComparison, ...]
+    drift: PredictionDrift
     bound: dict[str, float]
 
     @property
-    def differing(self) -> list[Comparison]:
+    def differing(self) -> list[FileComparison]:
         return [file for file in self.files if not file.same]
 
 

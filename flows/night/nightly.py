@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -26,6 +25,7 @@ from flows.workspace.processes import end_marked
 from flows.workspace.project import NIGHT_MARK, Project
 from flows.workspace.runs import FINISHED, Run, clone_of
 from pipeline.gating.champion import write_champion
+from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.tables import read_json
@@ -133,9 +133,9 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
             raise
     run = runs.save(project, replace(run, timings=timings))
     clone = clone_of(project, run.key)
-    verdict: dict[str, Any] = read_json(clone / project.track.stages / "gate" / "verdict.json")
+    verdict = parse_verdict(read_json(clone / project.track.stages / "gate" / "verdict.json")).verdict
     commit = snapshot.record(project, run.key, clone)
-    run = replace(run, commit=commit, verdict=verdict["verdict"])
+    run = replace(run, commit=commit, verdict=verdict)
     registry = _registry(project)
     registered = register(
         registry, FinishedNight(run.key, clone, commit, run.data, run.verdict, run.started, runs.now())
@@ -171,10 +171,8 @@ def _report(
     clone = clone_of(project, run.key)
     table = project.table
     older = clone_of(project, before.key) / table if before else None
-    facts = collect(
-        clone,
-        run.key,
-        project.track,
+    facts = replace(
+        collect(clone, run.key, project.track),
         version=run.version or None,
         alias=", ".join(aliases) or None,
         stopped=stopped,

@@ -20,8 +20,9 @@ from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.lock import held
-from flows.workspace.project import DATASET, Project
-from pipeline.gating.results import PASSED, GateResult
+from flows.workspace.project import Project
+from pipeline.data.dataset import DATASET
+from pipeline.gating.results import GateResult
 from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
@@ -68,7 +69,7 @@ class Move:
 
     @property
     def closed(self) -> list[str]:
-        return [gate.gate for gate in self.gates if gate.verdict != PASSED]
+        return [gate.gate for gate in self.gates if not gate.passed]
 
 
 def promote(
@@ -160,7 +161,7 @@ def first(project: Project, version: Version, flow: str) -> bool:
         if serving.version or serving.alias:
             return False
         with proved(project, version) as folder:
-            gates = _own_gates(folder)
+            gates = folder.gates()
         _move(project, versions, Move("", version.version, gates), PROMOTED, FIRST_REASON, flow, forced=False)
         return True
 
@@ -219,7 +220,7 @@ def _judged(project: Project, versions: Versions, candidate: Version, serving: s
     """The candidate's own gates as recorded, and those against the champion of today."""
     params_file = project.root / "params.yaml"
     with proved(project, candidate) as folder:
-        own = _own_gates(folder)
+        own = folder.gates()
         if not serving or serving == candidate.version:
             return Move(serving, candidate.version, own)
         champion = versions.number(serving)
@@ -233,12 +234,8 @@ def _judged(project: Project, versions: Versions, candidate: Version, serving: s
                 read("run", RunParams, params_file).seed,
             )
     # The comparison with the champion of that night is replaced by the one with today's.
-    own = tuple(gate for gate in own if not gate.gate.startswith("champion_"))
+    own = tuple(gate for gate in own if gate.against != "champion")
     return Move(serving, candidate.version, (*own, *results))
-
-
-def _own_gates(folder: VersionFolder) -> tuple[GateResult, ...]:
-    return tuple(GateResult(**gate) for gate in folder.gates())
 
 
 def _require_readable(project: Project, champion: Version, folder: VersionFolder) -> None:

@@ -23,6 +23,7 @@ from flows.workspace.project import Project
 from pipeline.gating.results import PASSED
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read_file
+from pipeline.runtime.stage import Summary
 from pipeline.runtime.tables import read_json, sha256_file
 from pipeline.runtime.track import Track, track_of
 from pipeline.versions.diff import dotted
@@ -124,7 +125,7 @@ def _params(path: Path) -> dict[str, str]:
     return {name: str(value) for name, value in dotted(read_file(path)).items()}
 
 
-def _metrics(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+def _metrics(figures: dict[str, Summary]) -> dict[str, float]:
     return {
         f"{stage}.{name}": float(value)
         for stage, summary in figures.items()

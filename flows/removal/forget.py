@@ -22,8 +22,9 @@ from flows.workspace import runs
 from flows.workspace.commits import commit_only
 from flows.workspace.git import git
 from flows.workspace.lock import held
-from flows.workspace.project import DATASET, Project
+from flows.workspace.project import Project
 from flows.workspace.snapshot import POINTER, dvc, uncommitted_data
+from pipeline.data.dataset import DATASET
 from pipeline.data.forgetting import (
     FORGOTTEN_FILE,
     FilesWithoutRows,

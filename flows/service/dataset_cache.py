@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from flows.workspace.project import DATASET, Project
+from flows.workspace.project import Project
+from pipeline.data.dataset import DATASET
 from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import read_table, sha256_text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from flows.audit import diff as comparing
 from flows.audit.audit import audit
@@ -32,6 +31,7 @@ from pipeline.serving.page.actions import (
     VersionRow,
 )
 from pipeline.versions.audit import Audit
+from pipeline.versions.version_diff import VersionDiff
 
 
 class ProjectActions:
@@ -85,8 +85,8 @@ class ProjectActions:
             return replace(row, note=f"{notes} {error}".strip())
         return replace(row, interval=summary.interval, gates=summary.gates)
 
-    def compare(self, older: str, newer: str) -> dict[str, Any]:
-        return comparing.as_json(comparing.diff(self.project, older, newer))
+    def compare(self, older: str, newer: str) -> VersionDiff:
+        return comparing.diff(self.project, older, newer)
 
     def rehearse_promotion(self, version: str, reason: str) -> VersionMove:
         refusal = ""

@@ -20,7 +20,7 @@ from pipeline.gating.results import GateResult
 from pipeline.runtime.errors import InputError, VerificationFailed, one_line
 from pipeline.runtime.track import AGENTS, Track, track_of
 from pipeline.serving.page.actions import HoldoutAnswers
-from pipeline.versions.folder import EVIDENCE, LINEAGE, METRICS, PREDICTIONS, VersionFolder
+from pipeline.versions.folder import EVIDENCE, LINEAGE, PREDICTIONS, VersionFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +92,9 @@ def _key(version: Version) -> tuple[str, str]:
 
 def _summary_of(folder: VersionFolder, track: Track) -> VersionSummary:
     try:
-        figure = folder.facts(METRICS)["systems"]["router"][track.headline]
-        gates = tuple(GateResult(**gate) for gate in folder.gates())
-        return VersionSummary((float(figure["low"]), float(figure["high"])), gates)
-    except (KeyError, TypeError, ValueError) as error:
+        figure = folder.figures().router[track.headline]
+        return VersionSummary((figure.low, figure.high), folder.gates())
+    except KeyError as error:
         raise _unexpected(folder, error) from error
 
 

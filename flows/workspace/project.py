@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import S, read_file
 from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
 
 NIGHT_MARK = "SWITCHTENDER_NIGHT"
 MARKS = ("params.yaml", "dvc.yaml")
-DATASET = Path("data/prompts.csv")
 
 
 @dataclass(frozen=True)

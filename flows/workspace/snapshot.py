@@ -20,7 +20,8 @@ from flows.workspace.dvc_objects import store_url
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
 from flows.workspace.processes import run
-from flows.workspace.project import DATASET, Project
+from flows.workspace.project import Project
+from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.params import read, read_file
 from pipeline.runtime.reproducibility import RunParams, fingerprint

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from pipeline.data.dataset import DATASET
 from pipeline.data.holdout import HOLDOUT_FILE
 from pipeline.data.label_reviews import REVIEWS_FILE
 from pipeline.runtime.errors import TableError
 
-PROMPTS_FILE = Path("data/prompts.csv")
 FORGOTTEN_FILE = Path("data/forgotten.csv")
 ID, PROMPT = "prompt_id", "prompt"
 
@@ -51,9 +51,9 @@ def files_without_rows(root: Path, ids: Collection[str]) -> FilesWithoutRows:
     Raises:
         TableError: a file is missing, not UTF-8, malformed or lacks a column.
     """
-    prompts, texts = without_rows(_read(root / PROMPTS_FILE), ids, str(PROMPTS_FILE))
+    prompts, texts = without_rows(_read(root / DATASET), ids, str(DATASET))
     reviews, _ = without_rows(_read(root / REVIEWS_FILE), ids, str(REVIEWS_FILE))
-    new = {PROMPTS_FILE: prompts, REVIEWS_FILE: reviews, HOLDOUT_FILE: without_ids(_read(root / HOLDOUT_FILE), ids)}
+    new = {DATASET: prompts, REVIEWS_FILE: reviews, HOLDOUT_FILE: without_ids(_read(root / HOLDOUT_FILE), ids)}
     return FilesWithoutRows({path: text.encode() for path, text in new.items() if text != _read(root / path)}, texts)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.outcome_report import ROUTER, Facts
+from pipeline.evaluation.outcome_facts import OutcomeReport, StrategyFigures, Swept
 from pipeline.evaluation.plots import BLUE, GREEN, GREY, INK, ORANGE, new_figure, save
 from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, RANDOM
+from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.runtime.tables import write_table
 
 if TYPE_CHECKING:
@@ -29,23 +32,34 @@ _NAMES = {
     RANDOM: "random",
     ORACLE: "oracle",
 }
-_LINES: dict[str, dict[str, Any]] = {
-    ROUTER: {"color": BLUE, "linewidth": 2.4},
-    SINGLE_CANDIDATES: {"color": GREY, "linewidth": 1.6, "linestyle": (0, (4, 3))},
-    BEST_PER_DATASET: {"color": GREEN, "linewidth": 1.4},
+
+
+@dataclass(frozen=True)
+class _Line:
+    """How a frontier is drawn."""
+
+    colour: str
+    width: float
+    dashes: tuple[float, ...] = ()
+
+
+_LINES = {
+    ROUTER: _Line(BLUE, 2.4),
+    SINGLE_CANDIDATES: _Line(GREY, 1.6, (4, 3)),
+    BEST_PER_DATASET: _Line(GREEN, 1.4),
 }
 _OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def draw_outcomes(report: Facts, folder: Path) -> tuple[Path, ...]:
+def draw_outcomes(report: OutcomeReport, folder: Path) -> tuple[Path, ...]:
     """Write a `.csv` and a `.png` for each picture; the one of costs only where costs are known. The PNGs' paths.
 
     Raises:
         TableError: the folder cannot be written.
     """
     drawn = []
-    if report["swept"] is not None:
-        rows = cost_quality_rows(report)
+    if report.swept is not None:
+        rows = cost_quality_rows(report.swept, report.metrics)
         write_table(rows, folder / f"{COST_QUALITY}.csv")
         save(folder / f"{COST_QUALITY}.png", lambda: draw_cost_quality(rows))
         drawn.append(folder / f"{COST_QUALITY}.png")
@@ -57,24 +71,20 @@ def draw_outcomes(report: Facts, folder: Path) -> tuple[Path, ...]:
     return tuple(drawn)
 
 
-def cost_quality_rows(report: Facts) -> pd.DataFrame:
+def cost_quality_rows(swept: Swept, metrics: Mapping[str, StrategyFigures]) -> pd.DataFrame:
     """A row a point: series, kind (point or front), name, cost_usd (a prompt, mean), quality."""
-    swept = report["swept"]
-    rows = [
-        {"series": "candidate", "kind": _POINT, "name": row["candidate"], **_place(row)} for row in swept["candidates"]
+    points = [("candidate", _POINT, one.candidate, one.cost_usd, one.quality) for one in swept.candidates]
+    points += [
+        (name, _POINT, name, metrics[name].cost_usd.value, metrics[name].quality.value)
+        for name in (ROUTER, RANDOM, ORACLE)
     ]
-    for name in (ROUTER, RANDOM, ORACLE):
-        figures = report["metrics"][name]
-        place = {"cost_usd": figures["cost_usd"]["value"], "quality": figures["quality"]["value"]}
-        rows.append({"series": name, "kind": _POINT, "name": name, **place})
-    for name, row in swept["rows"].items():
-        if name != ORACLE:
-            rows += [{"series": name, "kind": _FRONT, "name": name, **_place(point)} for point in row["frontier"]]
-    return pd.DataFrame(rows)
-
-
-def _place(point: Facts) -> Facts:
-    return {"cost_usd": point["cost_usd"], "quality": point["quality"]}
+    points += [
+        (name, _FRONT, name, point.cost_usd, point.quality)
+        for name, row in swept.rows.items()
+        if name != ORACLE
+        for point in row.frontier
+    ]
+    return pd.DataFrame(points, columns=["series", "kind", "name", "cost_usd", "quality"])
 
 
 def draw_cost_quality(rows: pd.DataFrame) -> Figure:
@@ -86,7 +96,7 @@ def draw_cost_quality(rows: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
     fronts = rows[rows["kind"] == _FRONT]
     for name in [SINGLE_CANDIDATES, *(n for n in fronts["series"].unique() if n != SINGLE_CANDIDATES)]:
-        line = _LINES.get(str(name)) or {"color": next(others), "linewidth": 1.2}
+        line = _LINES.get(str(name)) or _Line(next(others), 1.2)
         _front(axes, fronts[fronts["series"] == name], str(name), line)
     _candidates(axes, rows[rows["series"] == "candidate"].dropna())
     _marks(axes, rows[rows["kind"] == _POINT])
@@ -97,11 +107,18 @@ def draw_cost_quality(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _front(axes: Axes, rows: pd.DataFrame, name: str, line: Facts) -> None:
+def _front(axes: Axes, rows: pd.DataFrame, name: str, line: _Line) -> None:
     """A frontier, drawn densely: between two of its points it is a mixture, which bends on a logarithmic axis."""
     cost, quality = rows["cost_usd"].to_numpy(), rows["quality"].to_numpy()
     dense = np.unique(np.concatenate([np.linspace(a, b, 40) for a, b in pairwise(cost)] or [cost]))
-    axes.plot(dense, np.interp(dense, cost, quality), label=_NAMES.get(name, name), **line)
+    axes.plot(
+        dense,
+        np.interp(dense, cost, quality),
+        label=_NAMES.get(name, name),
+        color=line.colour,
+        linewidth=line.width,
+        linestyle=(0, line.dashes) if line.dashes else "-",
+    )
 
 
 def _candidates(axes: Axes, rows: pd.DataFrame) -> None:
@@ -125,6 +142,7 @@ def _candidates(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _marks(axes: Axes, rows: pd.DataFrame) -> None:
+    """The router's stored policy, random choice and the oracle."""
     marks = {
         ROUTER: ("o", ORANGE, 110, "the router's stored policy"),
         RANDOM: ("x", GREY, 60, "random"),
@@ -135,19 +153,19 @@ def _marks(axes: Axes, rows: pd.DataFrame) -> None:
         axes.scatter(row["cost_usd"], row["quality"], marker=marker, s=size, color=colour, label=label, zorder=4)
 
 
-def slice_rows(report: Facts) -> pd.DataFrame:
+def slice_rows(report: OutcomeReport) -> pd.DataFrame:
     """A row a slice: kind, name, prompts, router, best_single, oracle, difference, low, high."""
     rows = [
         {
-            "kind": row["kind"],
-            "name": row["name"],
-            "prompts": row["prompts"],
-            **{name: row["quality"][name] for name in (ROUTER, BEST_SINGLE, ORACLE)},
-            "difference": row["router_minus_best_single"]["value"],
-            "low": row["router_minus_best_single"]["low"],
-            "high": row["router_minus_best_single"]["high"],
+            "kind": part.kind,
+            "name": part.name,
+            "prompts": part.prompts,
+            **{name: part.quality[name] for name in (ROUTER, BEST_SINGLE, ORACLE)},
+            "difference": part.router_minus_best_single.value,
+            "low": part.router_minus_best_single.low,
+            "high": part.router_minus_best_single.high,
         }
-        for row in [*report["datasets"], *report["slices"]]
+        for part in [*report.datasets, *report.slices]
     ]
     return pd.DataFrame(rows)
 
@@ -172,7 +190,8 @@ def draw_slices(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _difference(row: dict[Any, Any]) -> str:
-    if row["difference"] is None or np.isnan(row["difference"]):
+def _difference(row: Mapping[Hashable, float]) -> str:
+    """A difference with its interval as text, a dash where it is not known."""
+    if np.isnan(row["difference"]):
         return "–"
     return f"{row['difference']:+.3f}  ({row['low']:+.3f} to {row['high']:+.3f})"

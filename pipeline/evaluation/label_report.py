@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from pipeline.data.outcomes import Outcomes, from_labels
-from pipeline.metrics.bootstrap import bootstrap, interval, resamples
-from pipeline.metrics.multilabel import HEADLINE, expected_calibration_error, micro_f1, per_candidate
+from pipeline.metrics.bootstrap import Estimate, bootstrap, paired_differences, resamples, six_decimals
+from pipeline.metrics.holdout_figures import ROUTER
+from pipeline.metrics.multilabel import HEADLINE, CandidateScores, expected_calibration_error, micro_f1, per_candidate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router
-from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
+from pipeline.runtime.arrays import Binary, Indices
 from pipeline.runtime.params import Section
+from pipeline.runtime.plain import OMITTED
 
 BASELINES = ("tfidf", "linear")
-
-
 BASELINE_FOLDS = 3
 
 
@@ -34,14 +35,44 @@ class EvaluationParams(Section):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One system's answers on the holdout: probabilities float32 [n, c] and choices bool [n, c]."""
+class LabelSlice(Estimate):
+    """Micro-F1 on a part of the holdout, and how many prompts and labels that has."""
 
-    probability: FloatMatrix
-    chosen: Binary
+    slice: str
+    prompts: int
+    labels: int
 
 
-def fit_baseline(name: str, train: pd.DataFrame, names: tuple[str, ...], params: EvaluationParams, seed: int) -> Any:
+@dataclass(frozen=True)
+class EngineDifference:
+    """What serves beside the same weights in torch at full precision; nothing is chosen by it."""
+
+    torch_micro_f1: float
+    routed_differently: int
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """metrics.json of the agents' track. `micro_f1_over` holds the router's paired gain over each baseline."""
+
+    systems: dict[str, dict[str, Estimate]]
+    micro_f1_over: dict[str, Estimate]
+    per_agent: tuple[CandidateScores, ...]
+    slices: tuple[LabelSlice, ...]
+    prompts: int
+    holdout_version: str
+    engine: EngineDifference | None = field(default=None, metadata=OMITTED)
+
+    @property
+    def gains(self) -> dict[str, Estimate]:
+        """Over each other system, in the track's headline figure."""
+        return self.micro_f1_over
+
+
+def fit_baseline(
+    name: str, train: pd.DataFrame, names: tuple[str, ...], params: EvaluationParams, seed: int
+) -> CalibratedRouter:
     """A baseline on the real train rows, tuned on folds merged from those of `split`."""
     outcomes = from_labels(train, names)
     baseline = new_router(name, FinetuningParams(encoder=params.encoder), seed)
@@ -49,42 +80,59 @@ def fit_baseline(name: str, train: pd.DataFrame, names: tuple[str, ...], params:
     return baseline
 
 
-def engine_facts(served: Judged, exact: Judged, truth: Outcomes) -> dict[str, Any]:
-    """What serves beside the same weights in torch at full precision; nothing is chosen by it."""
+def label_report(
+    systems: Mapping[str, Predictions],
+    exact: Predictions,
+    truth: Outcomes,
+    rare: Sequence[int],
+    params: EvaluationParams,
+    seed: int,
+    holdout_version: str,
+) -> LabelReport:
+    """Everything that is said of the holdout; `exact` is what the router predicts in torch at full precision."""
+    router, labels = systems[ROUTER], truth.quality > 0.5
+    draws = resamples(len(truth), params.resamples, seed)
+    return LabelReport(
+        systems={name: _figures(found, labels, draws) for name, found in systems.items()},
+        micro_f1_over={name: _gain(router, found, labels, draws) for name, found in systems.items() if name != ROUTER},
+        per_agent=per_candidate(labels, router.chosen, truth.candidates),
+        slices=slices(truth, router.chosen, rare, params),
+        prompts=len(truth),
+        holdout_version=holdout_version,
+        engine=engine_difference(router, exact, truth),
+    )
+
+
+def engine_difference(served: Predictions, exact: Predictions, truth: Outcomes) -> EngineDifference:
+    """What serves beside what torch says at full precision, on the same prompts."""
+    return EngineDifference(
+        torch_micro_f1=six_decimals(micro_f1(truth.quality > 0.5, exact.chosen)),
+        routed_differently=int((served.chosen != exact.chosen).any(axis=1).sum()),
+        largest_difference=six_decimals(np.abs(served.quality - exact.quality).max()),
+    )
+
+
+def headline_estimates(predictions: Predictions, labels: Binary, draws: Indices) -> dict[str, Estimate]:
+    """Each headline metric with its interval."""
+    chosen = predictions.chosen
     return {
-        "torch_micro_f1": round(micro_f1(truth.quality > 0.5, exact.chosen), 6),
-        "routed_differently": int((served.chosen != exact.chosen).any(axis=1).sum()),
-        "largest_difference": round(float(np.abs(served.probability - exact.probability).max()), 6),
+        metric: Estimate.of(statistic(labels, chosen), bootstrap(statistic, labels, chosen, draws), six_decimals)
+        for metric, statistic in HEADLINE.items()
     }
 
 
-def _judge(predictions: Predictions) -> Judged:
-    return Judged(predictions.quality, predictions.chosen)
+def _figures(predictions: Predictions, labels: Binary, draws: Indices) -> dict[str, Estimate]:
+    """Headline metrics and the calibration error, each with its interval."""
+    error = expected_calibration_error
+    resampled = np.array([error(labels[rows], predictions.quality[rows]) for rows in draws])
+    calibration = Estimate.of(error(labels, predictions.quality), resampled, six_decimals)
+    return {**headline_estimates(predictions, labels, draws), "calibration_error": calibration}
 
 
-def measure(systems: dict[str, Judged], truth: Outcomes, draws: Indices) -> dict[str, Any]:
-    """Headline metrics with intervals for each system, and the paired difference of each baseline."""
-    labels = truth.quality > 0.5
-    boots = {name: bootstrap(micro_f1, labels, judged.chosen, draws) for name, judged in systems.items()}
-    report: dict[str, Any] = {"systems": {}, "micro_f1_over": {}}
-    for name, judged in systems.items():
-        figures = {
-            metric: _with_interval(statistic(labels, judged.chosen), bootstrap(statistic, labels, judged.chosen, draws))
-            for metric, statistic in HEADLINE.items()
-        }
-        ece = np.array([expected_calibration_error(labels[rows], judged.probability[rows]) for rows in draws])
-        figures["calibration_error"] = _with_interval(expected_calibration_error(labels, judged.probability), ece)
-        report["systems"][name] = figures
-        if name != "router":
-            gain = micro_f1(labels, systems["router"].chosen) - micro_f1(labels, judged.chosen)
-            report["micro_f1_over"][name] = _with_interval(gain, boots["router"] - boots[name])
-    report["per_agent"] = per_candidate(labels, systems["router"].chosen, truth.candidates)
-    return report
-
-
-def _with_interval(value: float, values: Any) -> dict[str, float]:
-    low, high = interval(values)
-    return {"value": round(float(value), 6), "low": round(low, 6), "high": round(high, 6)}
+def _gain(router: Predictions, other: Predictions, labels: Binary, draws: Indices) -> Estimate:
+    """By how much the router's micro-F1 is above another's, on the same resamples."""
+    gain = micro_f1(labels, router.chosen) - micro_f1(labels, other.chosen)
+    return Estimate.of(gain, paired_differences(micro_f1, labels, router.chosen, other.chosen, draws), six_decimals)
 
 
 def rare_agents(train: pd.DataFrame, names: tuple[str, ...], params: EvaluationParams) -> list[int]:
@@ -93,31 +141,30 @@ def rare_agents(train: pd.DataFrame, names: tuple[str, ...], params: EvaluationP
     return [column for column in range(len(names)) if support[column] < params.rare_below]
 
 
-def slices(
-    truth: Outcomes, chosen: Binary, rare: list[int], params: EvaluationParams, draws: Indices
-) -> list[dict[str, Any]]:
+def slices(truth: Outcomes, chosen: Binary, rare: Sequence[int], params: EvaluationParams) -> tuple[LabelSlice, ...]:
     """Micro-F1 with intervals on parts of the holdout; rare and common compare columns, the others rows."""
     labels = truth.quality > 0.5
     words = np.array([len(prompt.split()) for prompt in truth.prompts])
     asked = labels.sum(axis=1)
-    every = np.ones(len(truth), dtype=np.bool_)
-    columns = np.isin(np.arange(labels.shape[1]), rare)
+    every_row, every_column = np.ones(len(truth), dtype=np.bool_), np.ones(labels.shape[1], dtype=np.bool_)
+    is_rare = np.isin(np.arange(labels.shape[1]), rare)
     parts = {
-        "one agent": (asked == 1, ~columns | columns),
-        "several agents": (asked > 1, ~columns | columns),
-        "short prompts": (words < params.short_below_words, ~columns | columns),
-        "longer prompts": (words >= params.short_below_words, ~columns | columns),
-        "rare agents": (every, columns),
-        "common agents": (every, ~columns),
+        "one agent": (asked == 1, every_column),
+        "several agents": (asked > 1, every_column),
+        "short prompts": (words < params.short_below_words, every_column),
+        "longer prompts": (words >= params.short_below_words, every_column),
+        "rare agents": (every_row, is_rare),
+        "common agents": (every_row, ~is_rare),
     }
-    return [
-        _slice(name, rows, cols, labels, chosen, len(draws))
-        for name, (rows, cols) in parts.items()
-        if rows.any() and cols.any()
-    ]
+    return tuple(
+        _slice(name, labels[rows][:, columns], chosen[rows][:, columns], params.resamples)
+        for name, (rows, columns) in parts.items()
+        if rows.any() and columns.any()
+    )
 
 
-def _slice(name: str, rows: Binary, columns: Binary, labels: Binary, chosen: Binary, count: int) -> dict[str, Any]:
-    t, p = labels[rows][:, columns], chosen[rows][:, columns]
-    values = bootstrap(micro_f1, t, p, resamples(len(t), count, seed=0))
-    return {"slice": name, "prompts": int(rows.sum()), "labels": int(t.sum()), **_with_interval(micro_f1(t, p), values)}
+def _slice(name: str, labels: Binary, chosen: Binary, count: int) -> LabelSlice:
+    """Micro-F1 of a part that was cut out, with its interval over the part's own prompts."""
+    drawn = bootstrap(micro_f1, labels, chosen, resamples(len(labels), count, seed=0))
+    found = Estimate.of(micro_f1(labels, chosen), drawn, six_decimals)
+    return LabelSlice(found.value, found.low, found.high, name, len(labels), int(labels.sum()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,18 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = ("per_agent", "precision_recall", "reliability", "cooccurrence")
-BLUE, ORANGE, GREEN, INK, GREY, PALE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#1F2933",
-    "#7B8794",
-    "#E4E7EB",
-)
+BLUE, ORANGE, GREEN, INK, GREY, PALE = ("#0072B2", "#D55E00", "#009E73", "#1F2933", "#7B8794", "#E4E7EB")
 _DPI = 110
 _WIDTH = 10.0
 _MOST_NUMBERED = 32
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, str | float | bool] = {
     "font.family": "DejaVu Sans", "font.size": 11.0, "text.color": INK, "axes.edgecolor": GREY,
     "axes.labelcolor": INK, "axes.titlelocation": "left", "axes.titlesize": 12.0, "axes.titleweight": "bold",
     "axes.titlepad": 12.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -43,13 +36,7 @@ _STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def draw_all(
-    truth: Binary,
-    probability: FloatMatrix,
-    chosen: Binary,
-    names: tuple[str, ...],
-    folder: Path,
-) -> None:
+def draw_all(truth: Binary, probability: FloatMatrix, chosen: Binary, names: tuple[str, ...], folder: Path) -> None:
     """Write `<picture>.csv` and `<picture>.png` for each of PICTURES.
 
     `truth` and `chosen` are bool [n, c], `probability` float32 [n, c] in 0..1, `names` the c agents; n, c >= 1.
@@ -67,15 +54,9 @@ def draw_all(
         write_table(frame, folder / f"{name}.csv")
     error = expected_calibration_error(truth, probability)
     save(folder / "per_agent.png", lambda: draw_per_agent(rows["per_agent"]))
-    save(
-        folder / "precision_recall.png",
-        lambda: draw_precision_recall(rows["precision_recall"], truth, chosen),
-    )
+    save(folder / "precision_recall.png", lambda: draw_precision_recall(rows["precision_recall"], truth, chosen))
     save(folder / "reliability.png", lambda: draw_reliability(rows["reliability"], error))
-    save(
-        folder / "cooccurrence.png",
-        lambda: draw_cooccurrence(rows["cooccurrence"], names),
-    )
+    save(folder / "cooccurrence.png", lambda: draw_cooccurrence(rows["cooccurrence"], names))
 
 
 def save(path: Path, draw: Callable[[], Figure]) -> None:
@@ -83,10 +64,7 @@ def save(path: Path, draw: Callable[[], Figure]) -> None:
 
     with style.context(["default", _STYLE]):
         figure = draw()
-        write_whole(
-            path,
-            lambda to: figure.savefig(to, format="png", dpi=_DPI, metadata={"Software": None}),
-        )
+        write_whole(path, lambda to: figure.savefig(to, format="png", dpi=_DPI, metadata={"Software": None}))
 
 
 def new_figure(height: float, columns: int = 1, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
@@ -106,25 +84,12 @@ def draw_per_agent(rows: pd.DataFrame) -> Figure:
     places = np.arange(len(rows))
     axes.barh(places, rows["f1"], height=0.62, color=BLUE, alpha=0.35, label="F1")
     axes.scatter(
-        rows["precision"],
-        places,
-        marker="|",
-        s=130,
-        linewidths=2.6,
-        color=ORANGE,
-        label="precision",
-        zorder=3,
+        rows["precision"], places, marker="|", s=130, linewidths=2.6, color=ORANGE, label="precision", zorder=3
     )
     axes.scatter(rows["recall"], places, marker="o", s=34, color=BLUE, label="recall", zorder=3)
     for place, row in enumerate(rows.itertuples()):
         absent = row.support == 0
-        axes.text(
-            1.025,
-            place,
-            "–" if absent else f"{row.f1:.2f}",
-            va="center",
-            fontweight="bold",
-        )
+        axes.text(1.025, place, "–" if absent else f"{row.f1:.2f}", va="center", fontweight="bold")
         note = _note(int(str(row.support)), int(str(row.chosen)))
         axes.text(0.02, place, note, va="center", color=GREY, fontsize=10)
     axes.set_yticks(places, [f"{row.agent}  ({row.support})" for row in rows.itertuples()])
@@ -153,13 +118,7 @@ def draw_precision_recall(rows: pd.DataFrame, truth: Binary, chosen: Binary) -> 
     if rows.empty:
         axes.text(0.5, 0.5, "no agent is asked for in the holdout", ha="center", color=GREY)
     else:
-        axes.plot(
-            rows["recall"],
-            rows["precision"],
-            color=BLUE,
-            linewidth=2.2,
-            label="one threshold for all agents",
-        )
+        axes.plot(rows["recall"], rows["precision"], color=BLUE, linewidth=2.2, label="one threshold for all agents")
         _operating_point(axes, truth, chosen)
         axes.legend(loc="lower left")
     axes.set(xlim=(0, 1.005), ylim=(0, 1.005), xlabel="recall", ylabel="precision")
@@ -176,24 +135,11 @@ def _iso_f1(axes: Axes) -> None:
 
 def _operating_point(axes: Axes, truth: Binary, chosen: Binary) -> None:
     """The router's own thresholds, one an agent: a point that need not lie on the curve."""
-    both, picked, asked = (
-        int((truth & chosen).sum()),
-        int(chosen.sum()),
-        int(truth.sum()),
-    )
+    both, picked, asked = (int((truth & chosen).sum()), int(chosen.sum()), int(truth.sum()))
     precision = both / picked if picked else 0.0
     recall, f1 = both / asked, f1_from_counts(both, picked, asked)
     label = f"the router's thresholds: precision {precision:.2f}, recall {recall:.2f}, F1 {f1:.2f}"
-    axes.scatter(
-        [recall],
-        [precision],
-        s=110,
-        color=ORANGE,
-        edgecolor="white",
-        linewidth=1.5,
-        zorder=4,
-        label=label,
-    )
+    axes.scatter([recall], [precision], s=110, color=ORANGE, edgecolor="white", linewidth=1.5, zorder=4, label=label)
 
 
 def draw_reliability(rows: pd.DataFrame, error: float) -> Figure:
@@ -202,25 +148,12 @@ def draw_reliability(rows: pd.DataFrame, error: float) -> Figure:
     _diagonal(likely, rows[rows["cells"] == "likely"])
     every = rows[rows["cells"] == "all"]
     gap = every["frequency"] - every["probability"]
-    gaps.bar(
-        np.arange(len(every)),
-        gap,
-        width=0.7,
-        color=[BLUE if g >= 0 else ORANGE for g in gap],
-    )
+    gaps.bar(np.arange(len(every)), gap, width=0.7, color=[BLUE if g >= 0 else ORANGE for g in gap])
     gaps.set_xticks(
-        np.arange(len(every)),
-        [_percent(p) for p in every["probability"]],
-        rotation=45,
-        ha="right",
-        fontsize=10,
+        np.arange(len(every)), [_percent(p) for p in every["probability"]], rotation=45, ha="right", fontsize=10
     )
     reach = max(0.05, float(gap.abs().max()) * 1.15)
-    gaps.set(
-        ylim=(-reach, reach),
-        xlabel="mean probability of the bin",
-        ylabel="observed minus predicted",
-    )
+    gaps.set(ylim=(-reach, reach), xlabel="mean probability of the bin", ylabel="observed minus predicted")
     gaps.axhline(0, color=GREY, linewidth=1)
     gaps.grid(axis="y")
     gaps.spines[["left", "bottom"]].set_visible(False)
@@ -237,20 +170,8 @@ def _diagonal(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     low, high = _wilson(rows["frequency"].to_numpy(), rows["count"].to_numpy())
     axes.vlines(rows["probability"], low, high, color=BLUE, linewidth=1.6, alpha=0.5)
-    axes.plot(
-        rows["probability"],
-        rows["frequency"],
-        "o-",
-        color=BLUE,
-        markersize=7,
-        linewidth=1.4,
-    )
-    axes.set(
-        xlim=(0, 1.02),
-        ylim=(0, 1.02),
-        xlabel="predicted probability",
-        ylabel="observed frequency",
-    )
+    axes.plot(rows["probability"], rows["frequency"], "o-", color=BLUE, markersize=7, linewidth=1.4)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="predicted probability", ylabel="observed frequency")
     axes.grid()
     share = rows["share"].sum()
     note = f"({share:.0%} of all; equally filled bins, 95% intervals)"
@@ -299,18 +220,9 @@ def _numbers(axes: Axes, values: np.ndarray) -> None:
 
 def _frame(axes: Axes, labels: list[str]) -> None:
     places = np.arange(len(labels))
-    axes.set_xticks(
-        places,
-        [*labels[:-1], "nothing"],
-        rotation=50,
-        ha="right",
-        rotation_mode="anchor",
-    )
+    axes.set_xticks(places, [*labels[:-1], "nothing"], rotation=50, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, [*labels[:-1], "nothing"])
-    axes.set(
-        xlabel="chosen without need (diagonal: rightly)",
-        ylabel="missed (diagonal: found)",
-    )
+    axes.set(xlabel="chosen without need (diagonal: rightly)", ylabel="missed (diagonal: found)")
     axes.set_xticks(places[:-1] + 0.5, minor=True)
     axes.set_yticks(places[:-1] + 0.5, minor=True)
     axes.grid(which="minor", color=PALE, linewidth=0.8)

@@ -1,19 +1,27 @@
 """One model, a mixture or a router: what a table of outcomes speaks for, and how surely.
 
 Everything is cross-validated: the best single candidate, the mixture's two candidates and the router are chosen
-without the rows on which they are compared. A mixture sends each prompt to one of two candidates at random; it is
-judged by what is expected of that draw.
+without the rows on which they are compared. A mixture sends each prompt to one of two candidates at random; what is
+compared is the mean of that draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.evaluation.recommendation_facts import (
+    ChoiceFigures,
+    ComparedChoices,
+    Difference,
+    EqualDifference,
+    MixtureFigures,
+    QualityDifference,
+    Recommendation,
+)
 from pipeline.evaluation.recommendation_text import usd, verdict
 from pipeline.evaluation.reference_strategies import (
     BEST_PER_DATASET,
@@ -25,13 +33,11 @@ from pipeline.evaluation.reference_strategies import (
     of_predictions,
 )
 from pipeline.metrics import cost_quality as m
-from pipeline.metrics.bootstrap import Resampled, figure, short
+from pipeline.metrics.bootstrap import Estimate, Resampled, six_digits
 from pipeline.metrics.candidate_means import known_mean, mean_quality_and_cost
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def parts_of(outcomes: Outcomes, folds: Indices) -> list[Part]:
 
 def recommend(
     outcomes: Outcomes, parts: Sequence[Part], routers: Mapping[str, Predictions], budget: float | None = None
-) -> Facts:
+) -> Recommendation:
     """Compare the best single candidate, a mixture of two and the routers; `sentence` says what to do.
 
     `routers` are cross-validated predictions by name, over the same folds as `parts`. `budget` is the most that a
@@ -60,33 +66,34 @@ def recommend(
     """
     has_costs = all(np.isfinite(part.cost).any() for part, _ in parts)
     if budget is not None:
-        _check(outcomes, parts, budget, has_costs)
+        _require_affordable(outcomes, parts, budget, has_costs)
     rows = baseline_rows(outcomes, parts, TRAIN)
     fitted = {name: of_predictions(name, found, outcomes, parts) for name, found in routers.items()}
     if budget is not None:
-        fitted = {name: _within(found, outcomes, parts, budget) for name, found in fitted.items()}
+        fitted = {name: _least_lambda(found, outcomes, parts, budget) for name, found in fitted.items()}
     router, used = _best_elsewhere(fitted, outcomes, parts)
     single = _single(outcomes, parts, budget)
-    facts: Facts = {
-        "prompts": len(outcomes),
-        "candidates": len(outcomes.candidates),
-        "folds": len(parts),
-        "budget_usd": budget,
-        "router": used,
-        "best_single": single.choice(outcomes.candidates),
-        "rows": _rows({"router": router, **fitted, **rows, "best_single": single}),
-        "router_minus_best_single": _difference(router, single),
-        "mixture": _mixture(router, outcomes, parts, budget) if has_costs else None,
-    }
-    if BEST_PER_DATASET in rows:
-        facts["router_minus_best_per_dataset"] = _difference(router, rows[BEST_PER_DATASET])
-    if budget is not None and facts["mixture"]:
-        facts["mixture"]["minus_best_single"] = _difference(_at_budget(outcomes, parts, budget), single)
-    found, sentence = verdict(facts)
-    return {**facts, "verdict": found, "sentence": sentence}
+    mixture = _mixture(router, outcomes, parts) if has_costs else None
+    if budget is not None and mixture is not None:
+        mixture = _within_budget(mixture, router, single, outcomes, parts, budget)
+    compared = ComparedChoices(
+        prompts=len(outcomes),
+        candidates=len(outcomes.candidates),
+        folds=len(parts),
+        budget_usd=budget,
+        router=used,
+        best_single=single.choice(outcomes.candidates),
+        rows=_rows({"router": router, **fitted, **rows, "best_single": single}),
+        router_minus_best_single=_difference(router, single),
+        mixture=mixture,
+        router_minus_best_per_dataset=_difference(router, rows[BEST_PER_DATASET]) if BEST_PER_DATASET in rows else None,
+    )
+    found, sentence = verdict(compared)
+    return Recommendation(**vars(compared), verdict=found, sentence=sentence)
 
 
-def _check(outcomes: Outcomes, parts: Sequence[Part], budget: float, has_costs: bool) -> None:
+def _require_affordable(outcomes: Outcomes, parts: Sequence[Part], budget: float, has_costs: bool) -> None:
+    """Raises InputError where no candidate costs at most the budget, or no costs are known."""
     if not has_costs:
         raise InputError("--budget needs costs, and the table has none; add a column 'cost', or leave --budget out")
     least = max(float(np.nanmin(mean_quality_and_cost(part)[1])) for part, _ in parts)
@@ -113,7 +120,7 @@ def _best_elsewhere(fitted: Mapping[str, Strategy], outcomes: Outcomes, parts: S
     return by_picks(best, outcomes, picks, TRAIN), best
 
 
-def _within(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget: float) -> Strategy:
+def _least_lambda(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget: float) -> Strategy:
     """The router at the least lambda that kept within the budget on the other folds."""
     assert router.expected is not None
     priced = np.isfinite(router.expected.cost)
@@ -177,50 +184,57 @@ def _at_budget(outcomes: Outcomes, parts: Sequence[Part], budget: float) -> Stra
 # --- comparing --------------------------------------------------------------------------------------------------
 
 
-def _rows(strategies: Mapping[str, Strategy]) -> Facts:
+def _rows(strategies: Mapping[str, Strategy]) -> dict[str, ChoiceFigures]:
     """Quality and cost of each way of choosing, with intervals, and on how many prompts they rest."""
     means = Resampled.of([column for s in strategies.values() for column in (s.quality, s.cost)])
     return {
-        name: {
-            "quality": means.figure(2 * i),
-            "cost_usd": means.figure(2 * i + 1),
-            "prompts": len(s.quality) - s.untried,
-            "untried": s.untried,
-        }
+        name: ChoiceFigures(means.estimate(2 * i), means.estimate(2 * i + 1), len(s.quality) - s.untried, s.untried)
         for i, (name, s) in enumerate(strategies.items())
     }
 
 
-def _difference(left: Strategy, right: Strategy) -> Facts:
+def _difference(left: Strategy, right: Strategy) -> Difference:
     """Left minus right on the prompts where both are known, with the share of resamples in which it is above 0."""
     means = Resampled.of([left.quality - right.quality, left.cost - right.cost])
-    return {
-        "quality": {**means.figure(0), "share_of_resamples_above_0": float((means.draws[:, 0] > 0).mean())},
-        "cost_usd": means.figure(1),
-        "prompts": int((~np.isnan(left.quality - right.quality)).sum()),
-    }
+    above = float((means.draws[:, 0] > 0).mean())
+    return Difference(
+        QualityDifference(**vars(means.estimate(0)), share_of_resamples_above_0=above),
+        means.estimate(1),
+        int((~np.isnan(left.quality - right.quality)).sum()),
+    )
 
 
-def _mixture(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget: float | None) -> Facts:
+def _mixture(router: Strategy, outcomes: Outcomes, parts: Sequence[Part]) -> MixtureFigures:
     """The router beside the mixture that costs as much on the same prompts, and the one that is as good."""
     spent, got = float(known_mean(router.cost)), float(known_mean(router.quality))
-    by_cost, by_quality = _mixed(outcomes, parts, cost=spent)[0], _mixed(outcomes, parts, quality=got)[0]
-    shown, share = _mixed(outcomes, parts, cost=spent if budget is None else budget)
+    (by_cost, share), (by_quality, _) = _mixed(outcomes, parts, cost=spent), _mixed(outcomes, parts, quality=got)
     highest = min(float(mean_quality_and_cost(part)[0].max()) for part, _ in parts)
-    as_good = _at_equal(router, by_quality, "quality") if got <= highest else None
-    facts: Facts = {
-        "cheaper": shown.cheaper.choice(outcomes.candidates),
-        "dearer": shown.dearer.choice(outcomes.candidates),
-        "share_of_dearer": short(float(share.mean())),
-        "router_minus_mixture_at_equal_cost": _at_equal(router, by_cost, "cost"),
-        "router_minus_mixture_at_equal_quality_usd": as_good,
-    }
-    if budget is not None:
-        facts["router_minus_mixture_at_budget"] = _difference(router, _at_budget(outcomes, parts, budget))
-    return facts
+    return MixtureFigures(
+        cheaper=by_cost.cheaper.choice(outcomes.candidates),
+        dearer=by_cost.dearer.choice(outcomes.candidates),
+        share_of_dearer=six_digits(share.mean()),
+        router_minus_mixture_at_equal_cost=_at_equal(router, by_cost, "cost"),
+        router_minus_mixture_at_equal_quality_usd=_at_equal(router, by_quality, "quality") if got <= highest else None,
+    )
 
 
-def _at_equal(router: Strategy, mixture: Mixture, equal: str) -> Facts | None:
+def _within_budget(
+    found: MixtureFigures, router: Strategy, single: Strategy, outcomes: Outcomes, parts: Sequence[Part], budget: float
+) -> MixtureFigures:
+    """The same comparisons with the mixture that is shown being the one that costs the budget."""
+    shown, share = _mixed(outcomes, parts, cost=budget)
+    mixed = _at_budget(outcomes, parts, budget)
+    return replace(
+        found,
+        cheaper=shown.cheaper.choice(outcomes.candidates),
+        dearer=shown.dearer.choice(outcomes.candidates),
+        share_of_dearer=six_digits(share.mean()),
+        router_minus_mixture_at_budget=_difference(router, mixed),
+        minus_best_single=_difference(mixed, single),
+    )
+
+
+def _at_equal(router: Strategy, mixture: Mixture, equal: str) -> EqualDifference | None:
     """Router minus mixture in quality (or in cost), the mixture's share making the other one equal in each draw.
 
     None where no prompt has all six figures.
@@ -239,4 +253,5 @@ def _at_equal(router: Strategy, mixture: Mixture, equal: str) -> Facts | None:
         share = np.where(np.isnan(span), 0.0, np.clip((wanted - low) / span, 0.0, 1.0))
         return np.asarray(here - (cheap + share * (dear - cheap)))
 
-    return {**figure(float(apart(means.value)), apart(means.draws)), "prompts": int(common.sum())}
+    found = Estimate.of(float(apart(means.value)), apart(means.draws))
+    return EqualDifference(**vars(found), prompts=int(common.sum()))

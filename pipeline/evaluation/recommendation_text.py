@@ -2,74 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Facts = dict[str, Any]
+from pipeline.evaluation.recommendation_facts import MIXTURE, NOTHING, ONE, USE_ROUTER, ComparedChoices
+from pipeline.metrics.bootstrap import Estimate
 
 MARGIN = 0.005
 """A router that may be this much worse, but no more, counts as being as good."""
 
 
-def verdict(facts: Facts) -> tuple[str, str]:
-    """`one`, `mixture`, `router` or `none`, and the sentence that says so, from the facts of `recommend`."""
-    return _for_quality(facts) if facts["budget_usd"] is None else _within_budget(facts)
+def verdict(found: ComparedChoices) -> tuple[str, str]:
+    """ONE, MIXTURE, USE_ROUTER or NOTHING, and the sentence that says so."""
+    return _for_quality(found) if found.budget_usd is None else _within_budget(found)
 
 
-def _for_quality(facts: Facts) -> tuple[str, str]:
+def _for_quality(found: ComparedChoices) -> tuple[str, str]:
     """Quality decides; cost decides between what is as good, if a mixture could not have saved as much."""
-    router, single = facts["router"], facts["best_single"]
-    quality, cost = facts["router_minus_best_single"]["quality"], facts["router_minus_best_single"]["cost_usd"]
-    equal = (facts["mixture"] or {}).get("router_minus_mixture_at_equal_cost") or {"low": None}
-    cheaper = cost["high"] is not None and cost["high"] < 0
-    pays = cheaper and _surely_more(equal)
-    if quality["low"] is None:
-        return "none", f"Nothing can be said: {router} chose no candidate that was tried where {single} was tried too."
-    if _surely_more(quality):
-        return "router", f"Use {router}: it beat {single} alone by {spread(quality)}{_at_what_cost(facts)}."
-    if quality["low"] >= -MARGIN and pays:
-        return "router", f"Use {router}: as good as {single} alone ({spread(quality)}){_at_what_cost(facts)}."
+    router, single = found.router, found.best_single
+    quality, cost = found.router_minus_best_single.quality, found.router_minus_best_single.cost_usd
+    equal = found.mixture.router_minus_mixture_at_equal_cost if found.mixture else None
+    pays = cost.high < 0 and equal is not None and _is_above_0(equal)
+    if not quality.is_known:
+        return NOTHING, f"Nothing can be said: {router} chose no candidate that was tried where {single} was tried too."
+    if _is_above_0(quality):
+        return USE_ROUTER, f"Use {router}: it beat {single} alone by {spread(quality)}{_at_what_cost(found)}."
+    if quality.low >= -MARGIN and pays:
+        return USE_ROUTER, f"Use {router}: as good as {single} alone ({spread(quality)}){_at_what_cost(found)}."
     alone = f"Use {single} alone: no router beat it (difference {spread(quality)})"
-    if pays:
-        spent = facts["rows"]["router"]["cost_usd"]["value"]
-        return "one", f"{alone}; to spend {usd(spent)} a prompt, {router} beat a mixture by {spread(equal)}."
-    return "one", f"{alone}."
+    if pays and equal:
+        spent = found.rows["router"].cost_usd.value
+        return ONE, f"{alone}; to spend {usd(spent)} a prompt, {router} beat a mixture by {spread(equal)}."
+    return ONE, f"{alone}."
 
 
-def _within_budget(facts: Facts) -> tuple[str, str]:
-    router, single, mixture = facts["router"], facts["best_single"], facts["mixture"]
-    start = f"With {usd(facts['budget_usd'])} a prompt use"
-    over_single = facts["router_minus_best_single"]["quality"]
-    over_mixture = mixture["router_minus_mixture_at_budget"]["quality"]
-    mixed = mixture["minus_best_single"]["quality"]
-    if _surely_more(over_single) and _surely_more(over_mixture):
+def _within_budget(found: ComparedChoices) -> tuple[str, str]:
+    """A router has to beat the best candidate within the budget and the mixture that costs as much."""
+    router, single, mixture = found.router, found.best_single, found.mixture
+    if found.budget_usd is None or mixture is None:
+        raise ValueError("a comparison within a budget needs the budget and costs")
+    if mixture.router_minus_mixture_at_budget is None or mixture.minus_best_single is None:
+        raise ValueError("a comparison within a budget needs the mixture at that budget")
+    start = f"With {usd(found.budget_usd)} a prompt use"
+    over_single = found.router_minus_best_single.quality
+    over_mixture = mixture.router_minus_mixture_at_budget.quality
+    mixed = mixture.minus_best_single.quality
+    if _is_above_0(over_single) and _is_above_0(over_mixture):
         beaten = f"{single} alone by {spread(over_single)} and a mixture by {spread(over_mixture)}"
-        return "router", f"{start} {router}: it beat {beaten}."
-    if _surely_more(mixed):
-        pair = f"{mixture['cheaper']} and {mixture['dearer']}"
-        return "mixture", (
+        return USE_ROUTER, f"{start} {router}: it beat {beaten}."
+    if _is_above_0(mixed):
+        pair = f"{mixture.cheaper} and {mixture.dearer}"
+        return MIXTURE, (
             f"{start} a random mixture of {pair}: it beat {single} alone by {spread(mixed)}, and no router beat it "
             f"(difference {spread(over_mixture)})."
         )
-    return "one", f"{start} {single} alone: neither a router (difference {spread(over_single)}) nor a mixture beat it."
+    return ONE, f"{start} {single} alone: neither a router (difference {spread(over_single)}) nor a mixture beat it."
 
 
-def _surely_more(found: Facts) -> bool:
-    return found["low"] is not None and found["low"] > 0
+def _is_above_0(found: Estimate) -> bool:
+    """Whether the whole interval lies above 0; one that is not known does not."""
+    return found.low > 0
 
 
-def _at_what_cost(facts: Facts) -> str:
-    rows = facts["rows"]
-    spent, single = rows["router"]["cost_usd"]["value"], rows["best_single"]["cost_usd"]["value"]
-    return f", at {spent / single:.0%} of its cost" if spent is not None and single else ""
+def _at_what_cost(found: ComparedChoices) -> str:
+    """What share of the best single candidate's cost the router takes; empty where either is not known."""
+    spent, single = (found.rows[name].cost_usd for name in ("router", "best_single"))
+    return f", at {spent.value / single.value:.0%} of its cost" if spent.is_known and single.value > 0 else ""
 
 
-def spread(found: Facts) -> str:
+def spread(found: Estimate) -> str:
     """`-.003, 95 % -.010 to .004`."""
-    if found["value"] is None:
+    if not found.is_known:
         return "not known"
-    return f"{short(found['value'])}, 95 % {short(found['low'])} to {short(found['high'])}"
+    return f"{short(found.value)}, 95 % {short(found.low)} to {short(found.high)}"
 
 
 def short(value: float) -> str:

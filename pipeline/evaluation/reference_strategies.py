@@ -1,7 +1,7 @@
 """What every evaluation of graded outcomes shows beside the router: ways of choosing that know little or everything.
 
 Which candidate is the best single one, the cheapest, or the best on a data set is itself learnt. Chosen on the prompts
-that are judged it flatters the baseline, so it is chosen on other prompts wherever there are some.
+that are evaluated it flatters the baseline, so it is chosen on other prompts wherever there are some.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class Strategy:
     expected: Expected | None = None
 
     @property
+    def picked(self) -> Indices:
+        """The columns picked; none where no single candidate was."""
+        return np.zeros(0, np.int64) if self.picks is None else self.picks
+
+    @property
     def untried(self) -> int:
         """On how many prompts what was picked was never tried."""
         return int(np.isnan(self.quality).sum())
@@ -56,6 +61,9 @@ class Strategy:
     def choice(self, candidates: Sequence[str]) -> str | None:
         """The candidate picked most often; None where none is picked singly."""
         return None if self.picks is None else candidates[int(np.bincount(self.picks).argmax())]
+
+
+Strategies = dict[str, Strategy]
 
 
 def by_picks(

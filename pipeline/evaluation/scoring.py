@@ -1,19 +1,18 @@
-"""Predictions against the truth: multi-label metrics for labels, quality and cost for graded outcomes."""
+"""A table of predictions read beside the truth, and multi-label metrics of labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.evaluation.outcome_report import outcome_report
+from pipeline.evaluation.label_report import headline_estimates
 from pipeline.evaluation.reference_strategies import Part
-from pipeline.metrics.bootstrap import bootstrap, interval, resamples
-from pipeline.metrics.multilabel import HEADLINE, expected_calibration_error, per_candidate
+from pipeline.metrics.bootstrap import Estimate, resamples, six_decimals
+from pipeline.metrics.multilabel import CandidateScores, expected_calibration_error, per_candidate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import LINE, read_table
@@ -22,22 +21,23 @@ RESAMPLES = 1000
 _COLUMNS = ("prompt_id", "candidate", "score", "chosen")
 
 
-def score_files(predictions: Path, truth: Path, train: Path | None = None) -> dict[str, Any]:
-    """Metrics of a predictions table on the prompts of a truth table; baselines are chosen in `train` where given.
+@dataclass(frozen=True)
+class LabelScores:
+    """Multi-label metrics with their intervals, and each candidate's own."""
 
-    Raises:
-        TableError: a table is malformed, or a prompt or candidate of the truth was not predicted.
-        InputError: every prompt of `train` is evaluated too.
-    """
-    predicted, outcomes = read_predictions(predictions, truth)
-    return score(predicted, outcomes, parts=read_train(train, outcomes) if train else None)
+    kind: str
+    prompts: int
+    candidates: int
+    metrics: dict[str, Estimate]
+    calibration_error: float
+    per_candidate: tuple[CandidateScores, ...]
 
 
 def read_predictions(predictions: Path, truth: Path) -> tuple[Predictions, Outcomes]:
-    """A predictions table, in the order of the truth that it is judged by.
+    """A predictions table, in the order of the truth that it is held against.
 
     Raises:
-        TableError: as for `score_files`.
+        TableError: a table is malformed, or a prompt or candidate of the truth was not predicted.
     """
     rows = read_table(predictions, required=_COLUMNS)
     candidates = tuple(dict.fromkeys(rows["candidate"].astype(str)))
@@ -121,34 +121,14 @@ def _chosen(rows: pd.DataFrame, path: Path) -> pd.Series:
     return values
 
 
-def score(
-    predictions: Predictions,
-    outcomes: Outcomes,
-    learnt: Mapping[str, Predictions] | None = None,
-    parts: Sequence[Part] | None = None,
-) -> dict[str, Any]:
-    """All metrics, each with its 95 % bootstrap interval over prompts; `learnt` and `parts` as for `outcome_report`."""
-    if outcomes.is_labels:
-        return _labels(predictions, outcomes, resamples(len(outcomes), RESAMPLES, seed=0))
-    return outcome_report(predictions, outcomes, learnt, parts)
-
-
-def _figure(value: Any, values: Any) -> dict[str, float]:
-    low, high = interval(values)
-    return {"value": round(float(value), 6), "low": round(low, 6), "high": round(high, 6)}
-
-
-def _labels(predictions: Predictions, outcomes: Outcomes, draws: Any) -> dict[str, Any]:
-    truth, chosen = outcomes.quality > 0.5, predictions.chosen
-    metrics = {
-        name: _figure(statistic(truth, chosen), bootstrap(statistic, truth, chosen, draws))
-        for name, statistic in HEADLINE.items()
-    }
-    return {
-        "kind": "labels",
-        "prompts": len(outcomes),
-        "candidates": len(outcomes.candidates),
-        "metrics": metrics,
-        "calibration_error": round(expected_calibration_error(truth, predictions.quality), 6),
-        "per_candidate": per_candidate(truth, chosen, outcomes.candidates),
-    }
+def label_scores(predictions: Predictions, outcomes: Outcomes) -> LabelScores:
+    """Multi-label metrics of predictions of labels."""
+    labels = outcomes.quality > 0.5
+    return LabelScores(
+        kind="labels",
+        prompts=len(outcomes),
+        candidates=len(outcomes.candidates),
+        metrics=headline_estimates(predictions, labels, resamples(len(outcomes), RESAMPLES, seed=0)),
+        calibration_error=six_decimals(expected_calibration_error(labels, predictions.quality)),
+        per_candidate=per_candidate(labels, predictions.chosen, outcomes.candidates),
+    )

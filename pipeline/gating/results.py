@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.gating.champion import Champion
+from pipeline.runtime.plain import as_stored, parsed, plain_fields
 from pipeline.runtime.stage import Summary
 from pipeline.runtime.tables import write_json
 
 GATE = "gate"
 PASSED, FAILED, UNDECIDABLE = "passed", "failed", "undecidable"
+NO_CHAMPION = "there is no champion to compare with"
+
+Against = Literal["limit", "champion", "best_single"]
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate's finding. `value` is None where nothing could be measured."""
+    """One gate's finding. `value` is None where nothing could be measured.
+
+    `against` says what was held against what: a figure of the router itself against a `limit`, or its choices, prompt
+    by prompt, against those of the `champion` or of the `best_single` candidate.
+    """
 
     gate: str
     value: float | None
     limit: float
     verdict: str
     reason: str
+    against: Against = "limit"
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == PASSED
+
+    def to_json(self) -> dict[str, str | float | None]:
+        """As verdict.json has it."""
+        return dict(sorted(plain_fields(self).items()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of all gates: `passed` only where each of them passed."""
+
+    verdict: str
+    gates: tuple[GateResult, ...]
+
+    @classmethod
+    def of(cls, gates: list[GateResult]) -> Verdict:
+        return cls(PASSED if all(gate.passed for gate in gates) else FAILED, tuple(gates))
+
+
+def parse_verdict(content: object) -> Verdict:
+    """From the content of verdict.json. One of release 0.1.0 names no `against`: there the gates' names begin with it.
+
+    Raises:
+        ValueError: it is not what a night writes.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("gates"), list):
+        raise ValueError("it lists no gates")
+    gates = [{"against": _by_name(str(gate.get("gate"))), **gate} for gate in content["gates"]]
+    return parsed(Verdict, {**content, "gates": gates})
+
+
+def _by_name(gate: str) -> Against:
+    """What a gate of release 0.1.0 was held against."""
+    return "champion" if gate.startswith("champion_") else "best_single" if gate == "over_best_single" else "limit"
 
 
 def floor(name: str, value: float, limit: float) -> GateResult:
@@ -41,15 +88,23 @@ def ceiling(name: str, value: float, limit: float) -> GateResult:
 def row_count(train_rows: int, champion: Champion | None, drop: float) -> GateResult:
     """Whether the router learnt from at most `drop` (a share) fewer rows than the champion."""
     if champion is None:
-        return GateResult("row_count", float(train_rows), 0.0, PASSED, "there is no champion to compare with")
+        return GateResult("row_count", float(train_rows), 0.0, PASSED, NO_CHAMPION)
     limit = (1 - drop) * champion.train_rows
     reason = f"champion version {champion.version} learnt from {champion.train_rows} rows"
     return GateResult("row_count", float(train_rows), limit, PASSED if train_rows >= limit else FAILED, reason)
 
 
-def write_verdict(results: list[GateResult], stages: Path) -> Summary:
+def not_compared(gate: str, limit: float, champion: Champion | None) -> GateResult:
+    """The gate of a champion that there is not, which passes, or that has not answered the holdout, which does not."""
+    if champion is None:
+        return GateResult(gate, None, limit, PASSED, NO_CHAMPION, "champion")
+    reason = f"champion version {champion.version} has not answered every prompt of this holdout"
+    return GateResult(gate, None, limit, UNDECIDABLE, reason, "champion")
+
+
+def write_verdict(gates: list[GateResult], stages: Path) -> Summary:
     """Write what the gates found, and whether all of them let it pass."""
-    verdict = PASSED if all(result.verdict == PASSED for result in results) else FAILED
-    write_json({"verdict": verdict, "gates": [asdict(result) for result in results]}, stages / GATE / "verdict.json")
-    counts = {name: sum(result.verdict == name for result in results) for name in (PASSED, FAILED, UNDECIDABLE)}
-    return {"verdict": verdict, "gates": len(results), **{f"gates_{name}": count for name, count in counts.items()}}
+    found = Verdict.of(gates)
+    write_json(as_stored(found), stages / GATE / "verdict.json")
+    counts = {name: sum(gate.verdict == name for gate in gates) for name in (PASSED, FAILED, UNDECIDABLE)}
+    return {"verdict": found.verdict, "gates": len(gates), **{f"gates_{name}": n for name, n in counts.items()}}

@@ -1,4 +1,9 @@
-"""Bootstrap over prompts: resamples, percentile intervals, one-sided bounds. One draw serves paired comparisons."""
+"""Bootstrap over prompts, the only one there is: resamples, percentile intervals, one-sided bounds.
+
+Draws depend on the number of rows, their count and the seed alone, so that two systems on the same prompts are scored
+on the same resamples. Their difference is then a paired one: what makes a resample hard makes it hard for both, and
+cancels. Unpaired, the same interval would be several times as wide.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,69 @@ import numpy as np
 
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.runtime.arrays import Binary, Indices, Values
+from pipeline.runtime.plain import Figure
+
+RESAMPLES = 2000
+_TAIL = (1.0 - 0.95) / 2.0
+_CELLS = 2_000_000
+"""So many row numbers are drawn at once, which bounds the memory."""
+
+
+def six_decimals(value: float) -> float:
+    return round(float(value), 6)
+
+
+def six_digits(value: float) -> float:
+    """Six decimals, or six significant digits of what is below a tenth: costs are that small."""
+    return six_decimals(value) if abs(value) >= 0.1 else float(f"{value:.6g}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval. Law: all three are NaN where it is not known."""
+
+    value: Figure
+    low: Figure
+    high: Figure
+
+    @classmethod
+    def of(cls, value: float, draws: Values, rounded: Callable[[float], float] = six_digits) -> Estimate:
+        """A value with the percentile interval of its bootstrap draws [count]; those not known are left out."""
+        known = draws[np.isfinite(draws)]
+        if not np.isfinite(value) or not len(known):
+            return UNKNOWN
+        return Estimate(*(rounded(float(figure)) for figure in (value, *np.quantile(known, [_TAIL, 1.0 - _TAIL]))))
+
+    @property
+    def is_known(self) -> bool:
+        return bool(np.isfinite(self.value))
+
+
+UNKNOWN = Estimate(np.nan, np.nan, np.nan)
 
 
 def resamples(rows: int, count: int, seed: int) -> Indices:
-    """Row numbers of `count` bootstrap resamples: int64 [count, rows]. One draw serves paired comparisons."""
-    return np.random.default_rng(seed).integers(0, rows, size=(count, rows))
+    """Row numbers of `count` bootstrap resamples: int64 [count, rows]."""
+    return np.concatenate(list(_drawn(rows, count, seed)))
+
+
+def resampling_weights(rows: int, count: int = RESAMPLES, seed: int = 0) -> Iterator[Values]:
+    """How often each row stands in each of the same resamples, in blocks float64 [some, rows], `count` in all.
+
+    A mean of a resample is a weighted mean of all rows. With weights the means of many columns in all resamples are one
+    matrix product, and no row is copied; F1 and its like are no means of rows, and take the row numbers.
+    """
+    for drawn in _drawn(rows, count, seed):
+        drawn += np.arange(len(drawn))[:, None] * rows
+        yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+
+
+def _drawn(rows: int, count: int, seed: int) -> Iterator[Indices]:
+    """Resamples in blocks int64 [some, rows]; where the blocks are cut changes no draw."""
+    random = np.random.default_rng(seed)
+    block = max(1, _CELLS // rows)
+    for start in range(0, count, block):
+        yield random.integers(0, rows, size=(min(block, count - start), rows))
 
 
 def bootstrap(statistic: Callable[[Any, Binary], float], truth: Any, chosen: Binary, draws: Indices) -> Values:
@@ -22,33 +85,26 @@ def bootstrap(statistic: Callable[[Any, Binary], float], truth: Any, chosen: Bin
     return np.array([statistic(truth[rows], chosen[rows]) for rows in draws])
 
 
-def interval(values: Values, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap values."""
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
+def paired_differences(
+    statistic: Callable[[Any, Binary], float], truth: Any, ours: Binary, theirs: Binary, draws: Indices
+) -> Values:
+    """By how much ours exceeds theirs on each resample: float64 [count]."""
+    return bootstrap(statistic, truth, ours, draws) - bootstrap(statistic, truth, theirs, draws)
 
 
-Figure = dict[str, float | None]
+def lower_bound(
+    statistic: Callable[[Any, Binary], float],
+    truth: Any,
+    ours: Binary,
+    theirs: Binary,
+    confidence: float,
+    draws: Indices,
+) -> float:
+    """The one-sided lower bound of the paired difference.
 
-
-RESAMPLES = 2000
-
-
-_CELLS = 2_000_000
-
-
-def resampling_weights(rows: int, count: int = RESAMPLES, seed: int = 0) -> Iterator[Values]:
-    """How often each row stands in each bootstrap resample, in blocks float64 [some, rows], `count` in all.
-
-    The draws depend on the arguments alone, so that whatever is computed from them is paired.
+    One-sided, since a gate asks only whether ours is worse: all that may go wrong lies at one end.
     """
-    random = np.random.default_rng(seed)
-    block = max(1, _CELLS // rows)
-    for start in range(0, count, block):
-        size = min(block, count - start)
-        drawn = random.integers(0, rows, size=(size, rows)) + np.arange(size)[:, None] * rows
-        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+    return float(np.quantile(paired_differences(statistic, truth, ours, theirs, draws), 1 - confidence))
 
 
 @dataclass(frozen=True)
@@ -80,37 +136,11 @@ class Resampled:
         drawn = [means(weight) for weight in resampling_weights(len(values), count)]
         return cls(means(np.ones((1, len(values))))[0], np.concatenate(drawn))
 
-    def figure(self, column: int) -> Figure:
+    def estimate(self, column: int) -> Estimate:
         """A column's mean with its 95 % interval."""
-        return figure(self.value[column], self.draws[:, column])
-
-
-def figure(value: float, draws: Values) -> Figure:
-    """A value with the 95 % percentile interval of its draws; None for each where it is not known."""
-    known = draws[np.isfinite(draws)]
-    if not np.isfinite(value) or not len(known):
-        return {"value": None, "low": None, "high": None}
-    low, high = interval(known)
-    return {"value": short(value), "low": short(low), "high": short(high)}
-
-
-def short(value: float) -> float:
-    """Six decimals, or six significant digits of what is below a tenth: costs are that small."""
-    return round(float(value), 6) if abs(value) >= 0.1 else float(f"{value:.6g}")
+        return Estimate.of(self.value[column], self.draws[:, column])
 
 
 def _ratio(above: Values, below: Values) -> Values:
+    """Elementwise above / below, NaN where nothing lies below."""
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
-
-
-def lower_bound(
-    statistic: Callable[[Any, Binary], float],
-    truth: Any,
-    ours: Binary,
-    theirs: Binary,
-    confidence: float,
-    draws: np.ndarray,
-) -> float:
-    """The one-sided lower bound of the paired difference, by percentile bootstrap over prompts."""
-    difference = bootstrap(statistic, truth, ours, draws) - bootstrap(statistic, truth, theirs, draws)
-    return float(np.quantile(difference, 1 - confidence))

@@ -32,7 +32,10 @@ def mean_quality_and_cost(part: Outcomes) -> tuple[Values, Values]:
 
 
 def shrunk_quality(quality: Values, towards: Values | None = None) -> Values:
-    """Shrunk mean quality of each candidate, float64 [c]; -inf where never tried."""
+    """Shrunk mean quality of each candidate, float64 [c]; -inf where never tried.
+
+    Of many candidates the highest plain mean is often that of one tried twice, by luck.
+    """
     tried = (~np.isnan(quality)).sum(axis=0)
     total = np.where(np.isnan(quality), 0.0, quality).sum(axis=0)
     prior = known_mean(quality) if towards is None else towards

@@ -78,6 +78,9 @@ def willingness(expected_cost: Values) -> Values:
 def frontier(curve: Curve) -> Curve:
     """The non-decreasing convex hull of a curve's points: what mixtures of them reach, cheapest first.
 
+    Sending a share of the prompts to one point's choices and the others to another's reaches every place on the line
+    between them, so that a point below such a line is worth nothing.
+
     Hu et al., RouterBench (arXiv 2403.12031), section 3. Points of unknown cost or quality are left out.
     """
     known = np.isfinite(curve.cost) & np.isfinite(curve.quality)

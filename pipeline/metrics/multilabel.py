@@ -1,4 +1,4 @@
-"""Multi-label metrics, calibration error and bootstrap intervals."""
+"""Multi-label metrics and the calibration error."""
 
 from __future__ import annotations
 
@@ -104,19 +104,21 @@ def headline(outcomes: Outcomes) -> Headline:
     return Headline("quality", outcomes.quality, chosen_quality)
 
 
-def per_candidate(truth: Binary, chosen: Binary, candidates: tuple[str, ...]) -> list[dict[str, float | int | str]]:
-    """Precision, recall, F1 and support of each candidate, in column order."""
-    rows: list[dict[str, float | int | str]] = []
-    for column, name in enumerate(candidates):
-        t, p = truth[:, column], chosen[:, column]
-        both = int((t & p).sum())
-        rows.append(
-            {
-                "candidate": name,
-                "precision": both / int(p.sum()) if p.any() else 0.0,
-                "recall": both / int(t.sum()) if t.any() else 0.0,
-                "f1": f1_from_counts(both, int(p.sum()), int(t.sum())),
-                "support": int(t.sum()),
-            }
-        )
-    return rows
+@dataclass(frozen=True)
+class CandidateScores:
+    """How well one candidate is chosen; `support` counts the prompts that ask for it."""
+
+    candidate: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def per_candidate(truth: Binary, chosen: Binary, candidates: tuple[str, ...]) -> tuple[CandidateScores, ...]:
+    """Each candidate's scores, in column order; arguments bool [n, c]."""
+    both, picked, asked = (cells.sum(axis=0).tolist() for cells in (truth & chosen, chosen, truth))
+    return tuple(
+        CandidateScores(name, b / p if p else 0.0, b / a if a else 0.0, f1_from_counts(b, p, a), a)
+        for name, b, p, a in zip(candidates, both, picked, asked, strict=True)
+    )

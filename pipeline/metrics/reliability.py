@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import Figure, figure, resampling_weights
+from pipeline.metrics.bootstrap import UNKNOWN, Estimate, resampling_weights, six_decimals
 from pipeline.runtime.arrays import Indices, Values
 
 BINS = 10
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """How many cells a bin has, and their mean expected and mean observed quality."""
+
+    count: int
+    expected: float
+    observed: float
+
+
+@dataclass(frozen=True)
 class Reliability:
     """m known cells: expected and observed quality float64 [m], the prompt and the bin of each int64 [m].
 
-    Bins are filled equally, from the lowest expectation to the highest; `prompts` says of how many prompts they are.
+    Bins are filled equally, from the lowest expectation to the highest: bins of equal width would leave most cells in
+    one of them, and the error would hang on the few cells of the others. `prompts` says of how many prompts they are.
     """
 
     expected: Values
@@ -35,17 +45,17 @@ class Reliability:
         place = np.repeat(np.arange(bins), sizes)
         return cls(expected[known][order], quality[known][order], prompt[order], place, len(quality))
 
-    def table(self) -> list[dict[str, float]]:
-        """Of each bin that has cells: count, mean expected and mean observed quality."""
+    def table(self) -> tuple[ReliabilityBin, ...]:
+        """The bins that have cells."""
         inside = (self.bin == each for each in np.unique(self.bin))
-        return [
-            {
-                "count": int(cells.sum()),
-                "expected": round(float(self.expected[cells].mean()), 6),
-                "observed": round(float(self.observed[cells].mean()), 6),
-            }
+        return tuple(
+            ReliabilityBin(
+                int(cells.sum()),
+                six_decimals(self.expected[cells].mean()),
+                six_decimals(self.observed[cells].mean()),
+            )
             for cells in inside
-        ]
+        )
 
     def error(self) -> float:
         """The mean gap of the bins, weighted by their cells; NaN where there is none."""
@@ -54,20 +64,18 @@ class Reliability:
         count, gap = self._sums()
         return float(np.abs(gap.sum(axis=0)).sum() / count.sum())
 
-    def error_figure(self) -> Figure:
+    def error_estimate(self) -> Estimate:
         """The error with its 95 % interval over resampled prompts, in the bins of all.
 
         Chance alone opens gaps, in a resample more than in the sample: the interval leans upwards, and where all
         draws lie above the value it begins at the value.
         """
         if not len(self.bin):
-            return figure(np.nan, np.zeros(0))
+            return UNKNOWN
         count, gap = self._sums()
         draws = [np.abs(weight @ gap).sum(axis=1) / (weight @ count) for weight in resampling_weights(self.prompts)]
-        found = figure(self.error(), np.concatenate(draws))
-        assert found["low"] is not None
-        assert found["value"] is not None
-        return {**found, "low": min(found["low"], found["value"])}
+        found = Estimate.of(self.error(), np.concatenate(draws))
+        return replace(found, low=min(found.low, found.value))
 
     def _sums(self) -> tuple[Values, Values]:
         """Of each prompt: its cells [n], and what they exceed the observed by, in each bin [n, bins]."""

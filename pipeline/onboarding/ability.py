@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.routers.aptitude.capability import accuracy
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.runtime.arrays import FloatMatrix, Values
@@ -15,12 +16,9 @@ _Z = 1.959964
 
 
 @dataclass(frozen=True)
-class AccuracyEstimate:
+class AccuracyEstimate(Estimate):
     """An accuracy from 0 to 1 with its 95 % interval, from so many answers."""
 
-    value: float
-    low: float
-    high: float
     answers: int
 
 

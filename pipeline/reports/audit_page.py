@@ -6,15 +6,16 @@ forbids it to load or run anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.reports.night_report import METRICS, page_environment
+from pipeline.gating.results import GateResult
+from pipeline.metrics.bootstrap import Estimate
+from pipeline.reports.night_report import METRICS, Banner, page_environment
 from pipeline.runtime.tables import write_text
-from pipeline.versions.audit import IN_SERVICE, NEVER, Audit, Term
-from pipeline.versions.audit_facts import FATES, plain_rows
+from pipeline.versions.audit import IN_SERVICE, NEVER, Audit, clock
+from pipeline.versions.audit_facts import plain_rows
 from pipeline.versions.diff import dotted
 from pipeline.versions.provenance import CODE, DATA, ENCODER, STAGE_OUTPUT
 
@@ -31,17 +32,7 @@ MEANINGS = {
     "augmented": "made by machine from other rows, so that rare agents are learnt too",
     "refused": "made by machine and thrown away before training",
 }
-PAIRED = "champion_"
 MOST_CHAMPIONS = 10
-
-
-@dataclass(frozen=True)
-class Banner:
-    """The first thing read: tone `good`, `bad` or `plain`, a headline, and what to know about it."""
-
-    tone: str
-    headline: str
-    detail: str
 
 
 def build_page(audit: Audit, path: Path) -> None:
@@ -65,9 +56,10 @@ def render(audit: Audit) -> str:
             banner=banner(audit),
             files=[(title, audit.of(role)) for title, role in _OTHERS.items()],
             data=audit.of(DATA),
-            fates=[fate for fate in FATES if facts and facts.fates[fate]],
+            fates=facts.seen_fates if facts else [],
             rows=plain_rows(facts.rows) if facts else [],
-            gates=_gates(facts.gates) if facts else ((), ()),
+            own_gates=_closed_first(facts.gates_against(champion=False)) if facts else [],
+            paired_gates=_closed_first(facts.gates_against(champion=True)) if facts else [],
             metrics=_ordered(facts.metrics) if facts else {},
             params=_sections(facts.provenance.params) if facts else {},
         )
@@ -99,28 +91,17 @@ def _removed(audit: Audit) -> str:
     return f"By {gone.who} on {clock(gone.at)} UTC: {gone.reason}" if gone else ""
 
 
-def clock(moment: str) -> str:
-    """A moment of a log (UTC, ISO 8601) to the minute."""
-    return moment[:16].replace("T", " ")
+def _closed_first(gates: Iterable[GateResult]) -> list[GateResult]:
+    return sorted(gates, key=lambda gate: gate.passed)
 
 
-def shut(term: Term) -> list[str]:
-    """The gates that had not passed when it was put into service."""
-    return [gate for gate, verdict in term.gates.items() if verdict != "passed"]
-
-
-def _gates(gates: tuple[dict[str, Any], ...]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Those on the version alone, and those against the champion of its night; what did not pass comes first."""
-    ordered = sorted(gates, key=lambda gate: gate["verdict"] == "passed")
-    paired = [gate for gate in ordered if str(gate["gate"]).startswith(PAIRED)]
-    return [gate for gate in ordered if gate not in paired], paired
-
-
-def _ordered(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _ordered(metrics: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The metrics that have a name of their own first."""
     return {name: metrics[name] for name in dict.fromkeys([*METRICS, *metrics]) if name in metrics}
 
 
-def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _sections(params: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Each section's settings on one level."""
     return {
         section: dotted(values) if isinstance(values, Mapping) else {"": values} for section, values in params.items()
     }
@@ -128,6 +109,6 @@ def _sections(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _environment() -> Environment:
     environment = page_environment()
-    environment.filters |= {"clock": clock, "shut": shut}
-    environment.globals |= {"MEANINGS": MEANINGS, "PAIRED": PAIRED, "MOST_CHAMPIONS": MOST_CHAMPIONS}
+    environment.filters |= {"clock": clock}
+    environment.globals |= {"MEANINGS": MEANINGS, "MOST_CHAMPIONS": MOST_CHAMPIONS}
     return environment

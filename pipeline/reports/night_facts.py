@@ -9,37 +9,31 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pipeline.data.fates import read_fates
 from pipeline.evaluation.cost_quality_plots import OUTCOME_PICTURES
+from pipeline.evaluation.label_report import LabelReport
+from pipeline.evaluation.outcome_facts import ModelReport, read_model_report
 from pipeline.evaluation.plots import PICTURES
 from pipeline.evaluation.task_map import TASK_MAP
+from pipeline.gating.results import PASSED, GateResult, Verdict, parse_verdict
+from pipeline.metrics.precision_loss import PrecisionChoice, read_precisions
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.stage import Summary
+from pipeline.runtime.plain import parsed
+from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import sha256_file
 from pipeline.runtime.track import AGENTS, Track
 
-ORDER = (
-    "validate",
-    "split",
-    "label_noise",
-    "augment",
-    "train",
-    "join",
-    "optimize",
-    "evaluate",
-    "gate",
-    "lineage",
-)
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
-PASSED, UNDECIDABLE = "passed", "undecidable"
 _RECORDED = ("data/*", "params.yaml", "dvc.lock", "constraints.txt")
 _NOT_DATA = {"README.md", ".gitignore"}
 
 Rows = list[dict[str, str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,19 +56,20 @@ class DataChanges:
 
 
 @dataclass(frozen=True)
-class ReportFacts:
+class NightFacts:
     """All that one report shows. Law: nothing is read, asked or timed while it is drawn.
 
     `verdict` and `gates` are verdict.json's; `verdict` is None where the night ended before the gate, and then
     `stopped` says where and why. `version` is None where nothing was registered, `alias` what it was given.
-    `changes` is None where there is no earlier dataset. `metrics` is metrics.json, `precisions` precisions.json;
-    `pictures` are PNG bytes; `links` are label -> path. The other fields are None where their stage left nothing.
+    `changes` is None where there is no earlier dataset. `metrics` is metrics.json, a LabelReport of agents and a
+    ModelReport of models; `pictures` are PNG bytes; `links` are label -> path. The other fields are None where their
+    stage left nothing.
     """
 
     run_key: str
     track: Track = AGENTS
     verdict: str | None = None
-    gates: tuple[dict[str, Any], ...] = ()
+    gates: tuple[GateResult, ...] = ()
     stopped: str | None = None
     version: str | None = None
     alias: str | None = None
@@ -83,14 +78,14 @@ class ReportFacts:
     timings: tuple[StageTime, ...] = ()
     changes: DataChanges | None = None
     uncommitted: tuple[str, ...] = ()
-    metrics: dict[str, Any] | None = None
-    precisions: dict[str, Any] | None = None
+    metrics: LabelReport | ModelReport | None = None
+    precisions: PrecisionChoice | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
     suspects: Rows | None = None
     quarantine: Rows | None = None
     fates: dict[str, dict[str, int]] | None = None
-    lineage: dict[str, Any] | None = None
-    environment: dict[str, Any] | None = None
+    lineage: Summary | None = None
+    environment: Mapping[str, object] | None = None
     params: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
@@ -101,40 +96,55 @@ class ReportFacts:
         return self.verdict == PASSED and bool(self.gates) and not self.closed and self.stopped is None
 
     @property
-    def closed(self) -> tuple[dict[str, Any], ...]:
+    def closed(self) -> tuple[GateResult, ...]:
         """The gates that did not pass: those that failed and those that could not decide."""
-        return tuple(gate for gate in self.gates if gate.get("verdict") != PASSED)
+        return tuple(gate for gate in self.gates if not gate.passed)
 
 
-def collect(run_folder: Path, run_key: str, track: Track = AGENTS, **known: Any) -> ReportFacts:
-    """Gather the facts of a night from its folder; `known` adds or replaces fields of ReportFacts.
+def collect(run_folder: Path, run_key: str, track: Track = AGENTS) -> NightFacts:
+    """The facts of a night that lie in its folder.
 
-    From files: verdict, gates, summaries, metrics, pictures, suspects, quarantine, fates, lineage, environment,
-    params and the sha256 of data/*, params.yaml, dvc.lock and constraints.txt. The caller knows the rest:
-    version, alias, ended, stopped, timings, changes, uncommitted, links.
+    They are verdict, gates, summaries, metrics, pictures, suspects, quarantine, fates, lineage, environment, params and
+    the sha256 of data/*, params.yaml, dvc.lock and constraints.txt. The caller knows the rest: version, alias, ended,
+    stopped, timings, changes, uncommitted, links.
 
     Raises:
         InputError: a file is there but is not what its stage writes.
     """
     stages = run_folder / track.stages
-    gate = _json(stages / "gate" / "verdict.json") or {}
-    summaries = {name: found for name in ORDER if (found := _json(stages / name / "summary.json")) is not None}
-    facts: dict[str, Any] = {
-        "verdict": gate.get("verdict"),
-        "gates": tuple(gate.get("gates", ())),
-        "summaries": summaries,
-        "metrics": _json(stages / "evaluate" / "metrics.json"),
-        "precisions": _json(stages / "optimize" / "precisions.json"),
-        "pictures": _pictures(stages / "evaluate" / "plots"),
-        "suspects": _rows(stages / "label_noise" / "suspects.csv"),
-        "quarantine": _rows(stages / "validate" / "quarantine.csv"),
-        "fates": count_fates(stages / "fates"),
-        "lineage": summaries.get("lineage"),
-        "environment": _json(stages / "train" / "environment.json"),
-        "params": _text(run_folder / "params.yaml"),
-        "digests": _digests(run_folder),
-    }
-    return ReportFacts(run_key=run_key, track=track, **{**facts, **known})
+    verdict = _facts(stages / "gate" / "verdict.json", parse_verdict) or Verdict("", ())
+    found = {name: _facts(stages / name / "summary.json", _summary) for name in ORDER}
+    summaries = {name: summary for name, summary in found.items() if summary is not None}
+    report: Callable[[object], LabelReport | ModelReport] = _label_report if track is AGENTS else read_model_report
+    return NightFacts(
+        run_key=run_key,
+        track=track,
+        verdict=verdict.verdict or None,
+        gates=verdict.gates,
+        summaries=summaries,
+        metrics=_facts(stages / "evaluate" / "metrics.json", report),
+        precisions=_facts(stages / "optimize" / "precisions.json", read_precisions),
+        pictures=_pictures(stages / "evaluate" / "plots"),
+        suspects=_rows(stages / "label_noise" / "suspects.csv"),
+        quarantine=_rows(stages / "validate" / "quarantine.csv"),
+        fates=count_fates(stages / "fates"),
+        lineage=summaries.get("lineage"),
+        environment=_facts(stages / "train" / "environment.json", _environment),
+        params=_text(run_folder / "params.yaml"),
+        digests=_digests(run_folder),
+    )
+
+
+def _label_report(content: object) -> LabelReport:
+    return parsed(LabelReport, content)
+
+
+def _summary(content: object) -> Summary:
+    return parsed(Summary, content)
+
+
+def _environment(content: object) -> dict[str, object]:
+    return parsed(dict[str, object], content)
 
 
 def count_fates(folder: Path) -> dict[str, dict[str, int]] | None:
@@ -156,17 +166,18 @@ def _text(path: Path) -> str | None:
         raise InputError(f"{path} cannot be read ({error}); run its stage again") from error
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _facts(path: Path, read: Callable[[object], T]) -> T | None:
+    """What `read` makes of a JSON file; None where there is none."""
     text = _text(path)
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        return read(json.loads(text))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); run its stage again") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is not a JSON object; run its stage again")
-    return value
+    except (ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path} is not what its stage writes ({reason}); run it again") from error
 
 
 def _rows(path: Path) -> Rows | None:

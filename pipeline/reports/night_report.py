@@ -9,12 +9,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.data.outcomes import split_agents
-from pipeline.reports.night_facts import ORDER, PASSED, UNCHANGED, UNDECIDABLE, ReportFacts
+from pipeline.gating.results import PASSED, UNDECIDABLE
+from pipeline.metrics.bootstrap import Estimate
+from pipeline.metrics.holdout_figures import ROUTER
+from pipeline.reports.night_facts import UNCHANGED, NightFacts, StageTime
+from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import write_text
+from pipeline.runtime.track import AGENTS
+from pipeline.versions.diff import dotted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -89,14 +96,14 @@ CAPTIONS = {
 
 @dataclass(frozen=True)
 class Banner:
-    """The first thing read: tone `good` or `bad`, a headline, and what to look at next."""
+    """The first thing read on a page: tone `good`, `bad` or `plain`, a headline, and what to look at next."""
 
     tone: str
     headline: str
     detail: str
 
 
-def build_report(facts: ReportFacts, path: Path) -> None:
+def build_report(facts: NightFacts, path: Path) -> None:
     """Draw the report and write it whole.
 
     Raises:
@@ -105,28 +112,30 @@ def build_report(facts: ReportFacts, path: Path) -> None:
     write_text(render(facts), path)
 
 
-def render(facts: ReportFacts) -> str:
+def render(facts: NightFacts) -> str:
     """The page as HTML; the same facts give the same text."""
     rank = {PASSED: 2, UNDECIDABLE: 1}
+    figures = _router_figures(facts)
     return (
         _environment()
         .get_template(TEMPLATE)
         .render(
             facts=facts,
             banner=banner(facts),
-            gates=sorted(facts.gates, key=lambda gate: rank.get(str(gate.get("verdict")), 0)),
-            headline=headline_metric(facts),
-            shown=[name for name in METRICS if name in _router_of(facts)],
+            gates=sorted(facts.gates, key=lambda gate: rank.get(gate.verdict, 0)),
+            headline=figures.get(facts.track.headline),
+            shown=[name for name in METRICS if name in figures],
             pictures=[(*CAPTIONS[name], _data_address(png)) for name, png in facts.pictures.items()],
             stages=stage_rows(facts),
             fates=fate_rows(facts.fates),
-            environment=flatten(facts.environment or {}),
+            environment=_one_level(facts.environment or {}),
             captions=CAPTIONS,
+            of_agents=facts.track is AGENTS,
         )
     )
 
 
-def banner(facts: ReportFacts) -> Banner:
+def banner(facts: NightFacts) -> Banner:
     """Whether the night passed. Anything but an open door is bad news: no verdict is not a pass."""
     if facts.stopped is not None or facts.verdict is None:
         return Banner(
@@ -145,29 +154,28 @@ def banner(facts: ReportFacts) -> Banner:
     return Banner("good", f"Passed {opened}", f"Version {facts.version} is registered{role}.")
 
 
-def headline_metric(facts: ReportFacts) -> dict[str, float] | None:
-    """The track's headline figure with its interval, where the night came so far."""
-    return _router_of(facts).get(facts.track.headline)
+def _router_figures(facts: NightFacts) -> dict[str, Estimate]:
+    """The router's figures on the holdout; none where the night did not come so far."""
+    return facts.metrics.systems.get(ROUTER, {}) if facts.metrics else {}
 
 
-def _router_of(facts: ReportFacts) -> dict[str, Any]:
-    return ((facts.metrics or {}).get("systems") or {}).get("router") or {}
+@dataclass(frozen=True)
+class StageRow:
+    """A stage that was timed or left a summary; `width` is that of its bar, in per cent of the longest."""
+
+    stage: str
+    time: StageTime | None
+    width: float
+    summary: Summary | None
 
 
-def stage_rows(facts: ReportFacts) -> list[dict[str, Any]]:
-    """One row a stage that was timed or left a summary: stage, seconds, width of its bar in per cent, summary."""
+def stage_rows(facts: NightFacts) -> list[StageRow]:
+    """The stages that were timed, and below them those that only left a summary."""
     times = {time.stage: time for time in facts.timings}
     longest = max((time.seconds for time in facts.timings), default=0.0) or 1.0
-    names = [time.stage for time in facts.timings] + [name for name in ORDER if name in facts.summaries]
-    return [
-        {
-            "stage": name,
-            "time": times.get(name),
-            "width": 100 * times[name].seconds / longest if name in times else 0,
-            "summary": facts.summaries.get(name),
-        }
-        for name in dict.fromkeys(names)
-    ]
+    names = dict.fromkeys([*times, *(name for name in ORDER if name in facts.summaries)])
+    width = {name: 100 * time.seconds / longest for name, time in times.items()}
+    return [StageRow(name, times.get(name), width.get(name, 0), facts.summaries.get(name)) for name in names]
 
 
 def fate_rows(
@@ -182,15 +190,10 @@ def fate_rows(
     return columns, [(stage, [counts.get(fate, 0) for fate in columns]) for stage, counts in (fates or {}).items()]
 
 
-def flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested facts as one level, `outer.inner`; a list becomes its items joined by commas."""
-    flat: dict[str, Any] = {}
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return flat
+def _one_level(facts: Mapping[str, object]) -> dict[str, object]:
+    """Nested facts as `outer.inner`; a list becomes its items joined by commas."""
+    flat = dotted(facts).items()
+    return {name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value for name, value in flat}
 
 
 def page_environment() -> Environment:
@@ -227,9 +230,9 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def figure(value: Any, digits: int = 3) -> str:
+def figure(value: object, digits: int = 3) -> str:
     """A value as it is read: whole numbers with separators, others to some digits, nothing as a dash."""
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and isnan(value)):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -6,8 +6,6 @@ system, so that differences are paired.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version, predictions_table
@@ -16,17 +14,16 @@ from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.label_report import (
     BASELINES,
     EvaluationParams,
-    _judge,
-    engine_facts,
+    LabelReport,
     fit_baseline,
-    measure,
+    label_report,
     rare_agents,
-    slices,
 )
 from pipeline.evaluation.plots import draw_all
-from pipeline.metrics.bootstrap import resamples
+from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.systems import open_router
 from pipeline.runtime.params import read
+from pipeline.runtime.plain import plain
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import STAGES, Summary, run_stage
 from pipeline.runtime.tables import read_table, write_json, write_table
@@ -47,33 +44,24 @@ def evaluate(params: EvaluationParams, run: RunParams) -> Summary:
     truth = from_labels(holdout, names)
     trained = STAGES / "train" / "router"
     router = open_router(trained, engine=STAGES / "optimize" / ENGINE, threads=run.threads)
-    systems = {"router": _judge(router.predict(truth.prompts))}
-    exact = _judge(open_router(trained).predict(truth.prompts))
-    for name in BASELINES:
-        systems[name] = _judge(fit_baseline(name, train, names, params, run.seed).predict(truth.prompts))
-    draws = resamples(len(truth), params.resamples, run.seed)
-    report = measure(systems, truth, draws)
-    report["slices"] = slices(truth, systems["router"].chosen, rare_agents(train, names, params), params, draws)
-    report["engine"] = engine_facts(systems["router"], exact, truth)
-    report["holdout_version"] = holdout_version(holdout)
-    report["prompts"] = len(truth)
-    write_json(report, STAGES / NAME / "metrics.json")
-    judged = systems["router"]
-    table = predictions_table(holdout, names, judged.probability, judged.chosen)
+    predicted, exact = router.predict(truth.prompts), open_router(trained).predict(truth.prompts)
+    baselines = {name: fit_baseline(name, train, names, params, run.seed).predict(truth.prompts) for name in BASELINES}
+    rare = rare_agents(train, names, params)
+    systems = {ROUTER: predicted, **baselines}
+    report = label_report(systems, exact, truth, rare, params, run.seed, holdout_version(holdout))
+    write_json(plain(report), STAGES / NAME / "metrics.json")
+    table = predictions_table(holdout, names, predicted.quality, predicted.chosen)
     write_table(table, STAGES / NAME / "predictions.parquet")
-    draw_all(
-        truth.quality > 0.5, systems["router"].probability, systems["router"].chosen, names, STAGES / NAME / "plots"
-    )
+    draw_all(truth.quality > 0.5, predicted.quality, predicted.chosen, names, STAGES / NAME / "plots")
     write_fates(NAME, fates_of_rows(holdout, KEPT, HOLDOUT))
     return _summary(report)
 
 
-def _summary(report: dict[str, Any]) -> Summary:
-    router = report["systems"]["router"]
+def _summary(report: LabelReport) -> Summary:
     return {
-        "prompts": report["prompts"],
-        **{metric: figure["value"] for metric, figure in router.items()},
-        **{f"{name}_micro_f1": report["systems"][name]["micro_f1"]["value"] for name in BASELINES},
+        "prompts": report.prompts,
+        **{metric: found.value for metric, found in report.systems[ROUTER].items()},
+        **{f"{name}_micro_f1": report.systems[name]["micro_f1"].value for name in BASELINES},
     }
 
 

@@ -9,16 +9,15 @@ one-sided bound of the difference must stay above minus the margin (a non-inferi
 
 from __future__ import annotations
 
-import json
-
 from pipeline.data.agents import read_agents
-from pipeline.gating.agent_gates import Evidence, GateParams, evidence_of, judge
+from pipeline.gating.agent_gates import GateInputs, GateParams, inputs_of, judge
 from pipeline.gating.champion import read_champion
 from pipeline.gating.results import GATE, write_verdict
+from pipeline.metrics.holdout_figures import read_figures
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.stage import STAGES, Summary, run_stage
-from pipeline.runtime.tables import read_table
+from pipeline.runtime.tables import read_json, read_table
 
 
 def gate(params: GateParams, seed: int) -> Summary:
@@ -31,13 +30,13 @@ def gate(params: GateParams, seed: int) -> Summary:
     return write_verdict(results, STAGES)
 
 
-def gather() -> Evidence:
+def gather() -> GateInputs:
     """Read the stages' outputs and the champion."""
-    return evidence_of(
+    return inputs_of(
         names=tuple(agent.name for agent in read_agents()),
         train_agents=read_table(STAGES / "label_noise" / "train.parquet")["agents"],
         predictions=read_table(STAGES / "evaluate" / "predictions.parquet"),
-        report=json.loads((STAGES / "evaluate" / "metrics.json").read_text(encoding="utf-8")),
+        report=read_figures(read_json(STAGES / "evaluate" / "metrics.json")),
         champion=read_champion(),
     )
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, NO_SPLIT, QUARANTINED, REFUSED, read_fates
-from pipeline.runtime.stage import Summary, run_stage_on_track
+from pipeline.runtime.stage import ORDER, Summary, run_stage_on_track
 from pipeline.runtime.tables import write_table
 from pipeline.runtime.track import AGENTS, Track
 
 NAME = "lineage"
-ORDER = ("validate", "split", "label_noise", "augment", "train", "join", "evaluate")
 KEY = ["prompt_id", "text_sha256"]
 
 

@@ -6,7 +6,6 @@ Baselines are chosen and fitted on the rows that the router learnt from. Nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,11 @@ from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
 from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
-from pipeline.evaluation.outcome_report import ROUTER, outcome_report
+from pipeline.evaluation.outcome_facts import ModelReport, OutcomeReport, UnmatchedPrompts
+from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.task_map import TASK_MAP, draw_task_map
+from pipeline.metrics.bootstrap import six_decimals
+from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.systems import open_router
 from pipeline.routers.tasks.router import TasksScorer
@@ -41,7 +43,7 @@ class ModelEvaluationParams(Section):
 
 
 def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODELS) -> Summary:
-    """Judge the holdout; write metrics, predictions, plot data and pictures.
+    """Score the holdout; write metrics, predictions, plot data and pictures.
 
     Raises:
         InputError: the router cannot be loaded.
@@ -54,34 +56,31 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     predictions = router.judge(truth.prompts, reading)
     parts = [(part, np.arange(len(truth)))]
     learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
-    report = {
-        **outcome_report(predictions, truth, learnt, parts),
-        "holdout_version": holdout_version(holdout.prompts, holdout.graded),
-        "drift": drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading)),
-    }
-    report |= as_systems(report)
-    write_json(report, track.stages / NAME / "metrics.json")
+    outcomes = outcome_report(predictions, truth, learnt, parts)
+    drift = drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading))
+    report = models_report(outcomes, holdout_version(holdout.prompts, holdout.graded), drift)
+    write_json(report.to_json(), track.stages / NAME / "metrics.json")
     rows = holdout.labelled()
     table = predictions_table(rows, predictions.candidates, predictions.quality, predictions.chosen)
     write_table(table, track.stages / NAME / "predictions.parquet")
     plots = track.stages / NAME / "plots"
-    draw_outcomes(report, plots)
+    draw_outcomes(outcomes, plots)
     if isinstance(router.scorer, TasksScorer):
         draw_task_map(router.scorer.tasks(), router.scorer.prompt_map(), plots / f"{TASK_MAP}.png")
     write_fates(NAME, fates_of_rows(rows, KEPT, HOLDOUT), track.stages / FATES.name)
     return _summary(report)
 
 
-def drift_facts(prompt_ids: Sequence[str], new: Binary | None) -> dict[str, Any] | None:
+def drift_facts(prompt_ids: Sequence[str], new: Binary | None) -> UnmatchedPrompts | None:
     """How many of the prompts match no task, the share, and the first of them; None where the system cannot tell."""
     if new is None:
         return None
     ids = [prompt_ids[i] for i in np.flatnonzero(new).tolist()]
-    return {"prompts": len(new), "new": len(ids), "share": round(float(new.mean()), 6), "prompt_ids": ids[:MOST_NEW]}
+    return UnmatchedPrompts(len(new), len(ids), six_decimals(new.mean()), tuple(ids[:MOST_NEW]))
 
 
-def as_systems(report: dict[str, Any]) -> dict[str, Any]:
-    """The headline figures as every track's metrics.json has them: each system's, and the router's lead over it.
+def models_report(outcomes: OutcomeReport, holdout_version: str, drift: UnmatchedPrompts | None) -> ModelReport:
+    """The report with the headline figures as every track's metrics.json has them.
 
     A system whose quality is known on no prompt is left out: always the cheapest, where that is a candidate known by
     its aptitude test alone.
@@ -90,26 +89,25 @@ def as_systems(report: dict[str, Any]) -> dict[str, Any]:
         InputError: that is so of the router itself.
     """
     systems = {
-        name: {what: row[what] for what in _SHOWN if row.get(what, {}).get("value") is not None}
-        for name, row in report["metrics"].items()
-        if row.get("quality", {}).get("value") is not None
+        name: {what: found for what in _SHOWN if (found := getattr(row, what)).is_known}
+        for name, row in outcomes.metrics.items()
+        if row.quality.is_known
     }
     if ROUTER not in systems:
         raise InputError(
             "on no holdout prompt is the quality of what the router chooses known; add outcomes of the candidates that "
             "joined on holdout prompts to data/candidates"
         )
-    systems[ROUTER]["calibration_error"] = report["calibration"]["all"]["error_interval"]
-    lead = {name: row["router_minus_this"] for name, row in report["metrics"].items() if "router_minus_this" in row}
-    return {"systems": systems, "quality_over": lead}
+    systems[ROUTER]["calibration_error"] = outcomes.calibration["all"].error_interval
+    lead = {name: row.router_minus_this for name, row in outcomes.metrics.items() if row.router_minus_this.is_known}
+    return ModelReport(outcomes, holdout_version, drift, systems, lead)
 
 
-def _summary(report: dict[str, Any]) -> Summary:
-    systems = report["systems"]
+def _summary(report: ModelReport) -> Summary:
     return {
-        "prompts": report["prompts"],
-        **{what: figure["value"] for what, figure in systems[ROUTER].items()},
-        **{f"{name}_quality": row["quality"]["value"] for name, row in systems.items() if name != ROUTER},
+        "prompts": report.prompts,
+        **{what: found.value for what, found in report.systems[ROUTER].items()},
+        **{f"{name}_quality": row["quality"].value for name, row in report.systems.items() if name != ROUTER},
     }
 
 

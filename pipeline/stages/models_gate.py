@@ -6,16 +6,15 @@ nor to the champion, calibrated, and no dearer than allowed.
 
 from __future__ import annotations
 
-import json
-
 from pipeline.data.stage_rows import outcomes_beside
 from pipeline.gating.champion import read_champion
-from pipeline.gating.model_gates import ModelGateParams, evidence_of, judge
+from pipeline.gating.model_gates import ModelGateParams, inputs_of, judge
 from pipeline.gating.results import GATE, write_verdict
+from pipeline.metrics.holdout_figures import read_figures
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.stage import Summary, run_stage_of
-from pipeline.runtime.tables import read_table
+from pipeline.runtime.tables import read_json, read_table
 from pipeline.runtime.track import MODELS
 
 
@@ -26,11 +25,11 @@ def gate(params: ModelGateParams, seed: int) -> Summary:
         InputError: the champion's folder says neither who it is nor that there is none.
     """
     predictions = read_table(MODELS.stages / "evaluate" / "predictions.parquet")
-    report = json.loads((MODELS.stages / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
+    report = read_figures(read_json(MODELS.stages / "evaluate" / "metrics.json"))
     graded = read_table(outcomes_beside(MODELS.stages / MODELS.held_out))
     train_rows = len(read_table(MODELS.stages / MODELS.learnt))
-    evidence = evidence_of(predictions, graded, report, train_rows, read_champion(MODELS.champion))
-    return write_verdict(judge(evidence, params, seed), MODELS.stages)
+    inputs = inputs_of(predictions, graded, report, train_rows, read_champion(MODELS.champion))
+    return write_verdict(judge(inputs, params, seed), MODELS.stages)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,22 @@ fp32 graph serves. Nothing of the holdout is looked at.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from pipeline.data.holdout import truth_in
-from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.data.outcomes import split_agents
 from pipeline.data.stage_rows import read_rows
 from pipeline.encoders.engine_files import DESCRIPTION, ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder
 from pipeline.encoders.training_index import training_index_of
-from pipeline.metrics.bootstrap import bootstrap, interval, resamples
 from pipeline.metrics.multilabel import headline
+from pipeline.metrics.precision_loss import PrecisionChoice, PrecisionLoss, differing
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
@@ -36,7 +36,6 @@ NAME = "optimize"
 COMPARISON = "precisions.json"
 NO_ENCODER = "none"
 PARITY_PROMPTS = 64
-_RESAMPLES = 2000
 
 
 class OptimizeParams(Section):
@@ -59,17 +58,18 @@ def optimize(params: OptimizeParams, run: RunParams, track: Track = AGENTS) -> S
     engine.mkdir(parents=True, exist_ok=True)
     if not isinstance(router.scorer.embedding, FrozenEmbedding):
         write_json({"format": FORMAT, "precision": NO_ENCODER}, engine / DESCRIPTION)
-        write_json({"precision": NO_ENCODER, "prompts": 0, "differing": []}, out / COMPARISON)
+        write_json(PrecisionChoice(NO_ENCODER, 0).to_json(), out / COMPARISON)
         return {"precision": NO_ENCODER, "engine_sha256": sha256_folder(engine)}
     learnt = read_rows(track, track.learnt)
     rows = learnt.labelled()
     real = rows[rows["parents"] == ""].reset_index(drop=True) if "parents" in rows.columns else rows
-    comparison = compare_precisions(router, _held_out(track, router.candidates), params, learnt.graded)
-    comparison["fp32_differs_from_torch"] = _export(router.scorer.embedding, engine, comparison["precision"], real)
+    choice = compare_precisions(router, _held_out(track, router.candidates), params, learnt.graded)
+    difference = _export(router.scorer.embedding, engine, choice.precision, real)
+    choice = replace(choice, fp32_differs_from_torch=difference)
     if params.training_rows:
         _write_training_rows(trained, engine, real, params.training_rows, run)
-    write_json(comparison, out / COMPARISON)
-    return _summary(comparison, engine)
+    write_json(choice.to_json(), out / COMPARISON)
+    return _summary(choice, engine)
 
 
 def compare_precisions(
@@ -77,57 +77,32 @@ def compare_precisions(
     held_out: dict[str, pd.DataFrame],
     params: OptimizeParams,
     graded: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> PrecisionChoice:
     """int8 beside fp32 on held-out rows: the headline figure of each, the loss with its paired 95 % interval, and what
     is routed differently.
 
     `held_out` has a table for each precision: prompt_id, agents, and a probability a candidate. Where outcomes were
     `graded`, they are compared by quality first: that is where a precision can differ.
     """
-    if not params.int8 or not len(held_out[FP32]):
-        return {"precision": FP32, "prompts": len(held_out[FP32]), "differing": [], "reason": "int8 was not measured"}
-    names = list(router.candidates)
-    first = headline(truth_in(held_out[FP32], names, graded))
+    rows, names = held_out[FP32], list(router.candidates)
+    if not params.int8 or not len(rows):
+        return PrecisionChoice(FP32, len(rows), reason="int8 was not measured")
     quality = {which: table[names].to_numpy(np.float32) for which, table in held_out.items()}
     policy = router.policy if isinstance(router.policy, SubsetPolicy) else BestPolicy()
     chosen = {which: policy.choose(values) for which, values in quality.items()}
-    draws = resamples(len(held_out[FP32]), _RESAMPLES, seed=0)
-    boots = {which: bootstrap(first.statistic, first.truth, values, draws) for which, values in chosen.items()}
-    spread = boots[FP32] - boots[INT8]
-    figures = {which: round(first.statistic(first.truth, values), 6) for which, values in chosen.items()}
-    loss = round(figures[FP32] - figures[INT8], 6)
-    low, high = interval(spread)
-    passed = loss <= params.max_loss
+    change = float(np.abs(quality[FP32] - quality[INT8]).max())
+    measured = PrecisionLoss.of(headline(truth_in(rows, names, graded)), chosen[FP32], chosen[INT8], change)
+    loss, passed = measured.loss.value, measured.loss.value <= params.max_loss
     verdict = "at most" if passed else "more than"
-    return {
-        "precision": INT8 if passed else FP32,
-        "prompts": len(held_out[FP32]),
-        "metric": first.name,
-        first.name: figures,
-        "loss": {"value": loss, "low": round(low, 6), "high": round(high, 6)},
-        "limit": params.max_loss,
-        "reason": f"int8 loses {loss:.4f} of {first.name} on held-out folds, {verdict} {params.max_loss}",
-        "largest_difference": round(float(np.abs(quality[FP32] - quality[INT8]).max()), 6),
-        "differing": _differing(held_out[FP32], chosen, names),
-    }
-
-
-def _differing(rows: pd.DataFrame, chosen: dict[str, Any], names: list[str]) -> list[dict[str, str]]:
-    """Rows that the precisions route differently: their label and both choices."""
-
-    def named(row: Any, which: str) -> str:
-        return SEPARATOR.join(name for name, hit in zip(names, chosen[which][row], strict=True) if hit)
-
-    found = np.flatnonzero((chosen[FP32] != chosen[INT8]).any(axis=1))
-    return [
-        {
-            "prompt_id": str(rows["prompt_id"].iloc[row]),
-            "label": str(rows["agents"].iloc[row]),
-            FP32: named(row, FP32),
-            INT8: named(row, INT8),
-        }
-        for row in found
-    ]
+    ids, labels = ([str(cell) for cell in rows[name]] for name in ("prompt_id", "agents"))
+    return PrecisionChoice(
+        precision=INT8 if passed else FP32,
+        prompts=len(rows),
+        differing=differing(ids, labels, chosen[FP32], chosen[INT8], names),
+        reason=f"int8 loses {loss:.4f} of {measured.metric} on held-out folds, {verdict} {params.max_loss}",
+        limit=params.max_loss,
+        measured=measured,
+    )
 
 
 def _held_out(track: Track, candidates: tuple[str, ...]) -> dict[str, pd.DataFrame]:
@@ -162,14 +137,15 @@ def _write_training_rows(trained: Path, engine: Path, rows: pd.DataFrame, most: 
     training_index_of(reading.vectors[reading.first], [str(name) for name in kept["prompt_id"]], agents).save(engine)
 
 
-def _summary(comparison: dict[str, Any], engine: Path) -> Summary:
-    metric = comparison.get("metric", "")
+def _summary(choice: PrecisionChoice, engine: Path) -> Summary:
+    found = choice.measured
+    figures = {f"fp32_{found.metric}": found.fp32, f"int8_{found.metric}": found.int8} if found else {}
     return {
-        "precision": comparison["precision"],
-        "prompts": comparison["prompts"],
-        **{f"{which}_{metric}": value for which, value in comparison.get(metric, {}).items()},
-        "routed_differently": len(comparison["differing"]),
-        "fp32_differs_from_torch": comparison["fp32_differs_from_torch"],
+        "precision": choice.precision,
+        "prompts": choice.prompts,
+        **figures,
+        "routed_differently": len(choice.differing),
+        "fp32_differs_from_torch": choice.fp32_differs_from_torch,
         "engine_megabytes": round(sum(path.stat().st_size for path in engine.iterdir()) / 1e6, 1),
         "engine_sha256": sha256_folder(engine),
     }

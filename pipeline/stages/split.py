@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
@@ -26,7 +27,6 @@ from pipeline.runtime.tables import read_table, write_table, write_text
 from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
 
 NAME = "split"
-PROMPTS = Path("data/prompts.csv")
 
 
 class SplitParams(Section):
@@ -98,7 +98,7 @@ def _draw(track: Track) -> None:
     if place.exists():
         raise InputError(f"{place} exists and is frozen; a new holdout is a decision: remove the file first")
     if track is AGENTS:
-        rows = StageRows(read_table(PROMPTS, required=("prompt_id", "agents")))
+        rows = StageRows(read_table(DATASET, required=("prompt_id", "agents")))
     else:
         rows = read_rows(track, track.valid)
     ids = draw_holdout(rows.outcomes(), params, run.seed)

@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.data.agents import read_agents
+from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
 from pipeline.data.forgetting import forgotten_rows
 from pipeline.data.holdout import read_holdout
@@ -28,7 +29,6 @@ from pipeline.validation.expectations import CRITICAL, Suite, SuiteRunner, read_
 from pipeline.validation.quarantine import RESULTS, TableCheck
 
 NAME = "validate"
-PROMPTS = Path("data/prompts.csv")
 CONTEXT = Path("var/gx")
 DOCS = Path("var/reports/data_docs")
 OUT = STAGES / NAME
@@ -55,7 +55,7 @@ def validate(params: ValidationParams) -> Summary:
     taxonomy = [agent.name for agent in read_agents()]
     holdout = read_holdout()
     suites = read_suites(tables.TABLES, tables.TABLES_WITH_LINES, others=derived_outcome_tables.OUTCOME_TABLES)
-    rows = read_table(PROMPTS)
+    rows = read_table(DATASET)
     runner = SuiteRunner(suites, CONTEXT, DOCS)
     checked = check_table(rows, runner, taxonomy, holdout, params)
     _write(checked, suites)
@@ -113,7 +113,7 @@ def _stop_where_failed(checked: TableCheck, params: ValidationParams, first_page
     if len(put_aside) and (share > params.max_quarantined_share or checked.kept.empty):
         line = int(put_aside[LINE].iloc[0])
         raise InputError(
-            f"{len(put_aside)} of {len(checked.rows)} rows of {PROMPTS} are in quarantine, over the limit of "
+            f"{len(put_aside)} of {len(checked.rows)} rows of {DATASET} are in quarantine, over the limit of "
             f"{params.max_quarantined_share:.1%} (validate.max_quarantined_share); the first is line {line}: "
             f"{checked.reasons[line][0]}; mend the rows in {OUT / 'quarantine.csv'}, or see {first_page}"
         )

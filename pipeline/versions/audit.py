@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from pipeline.gating.results import PASSED
+from pipeline.runtime.plain import JsonObject, as_stored, plain
 from pipeline.versions.audit_facts import VersionFacts
 from pipeline.versions.provenance import DATA
 
@@ -29,6 +30,11 @@ class Term:
     forced: bool
     gates: dict[str, str]
 
+    @property
+    def closed(self) -> list[str]:
+        """The gates that had not passed when it was put into service."""
+        return [gate for gate, verdict in self.gates.items() if verdict != PASSED]
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -40,7 +46,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class FileLocation:
     """Whether a file's bytes are in one place: THERE, ABSENT, CHANGED, UNKNOWN, or `pruned` or `erased` on purpose."""
 
     place: str
@@ -56,7 +62,7 @@ class KeptFile:
     name: str
     role: str
     sha256: str
-    places: tuple[Whereabouts, ...]
+    places: tuple[FileLocation, ...]
 
     def at(self, place: str) -> str:
         """Its state in one place; empty where that place never held it."""
@@ -124,7 +130,7 @@ class Audit:
         return tuple(file for file in self.files if file.role == role)
 
 
-def as_json(audit: Audit) -> dict[str, Any]:
+def as_json(audit: Audit) -> JsonObject:
     """Plain values under stable names; rows only as counts (`row_counts`), since they are given on request."""
     last = audit.terms[-1] if audit.terms else None
     return {
@@ -153,18 +159,18 @@ def as_json(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _term(term: Term) -> dict[str, Any]:
+def _term(term: Term) -> JsonObject:
     """Named as in the log of promotions."""
     facts = asdict(term)
     return {"version_to": facts.pop("version"), **facts, "until": term.until or None}
 
 
-def _file(file: KeptFile) -> dict[str, Any]:
+def _file(file: KeptFile) -> JsonObject:
     facts = asdict(file)
     return {"path": facts.pop("name"), **facts}
 
 
-def _facts(facts: VersionFacts) -> dict[str, Any]:
+def _facts(facts: VersionFacts) -> JsonObject:
     made = facts.provenance
     return {
         "started": made.started,
@@ -177,12 +183,17 @@ def _facts(facts: VersionFacts) -> dict[str, Any]:
             "train": facts.split("train"),
             "holdout": facts.split("holdout"),
             "by_fate": facts.fates,
-            "by_agent": [asdict(found) for found in facts.agents],
+            "by_agent": plain(facts.agents),
         },
-        "suspects": list(facts.suspects),
-        "decisions": [asdict(review) for review in facts.reviews],
-        "metrics": facts.metrics,
-        "gains_over_baselines": facts.gains,
-        "gates": list(facts.gates),
+        "suspects": plain(facts.suspects),
+        "decisions": plain(facts.reviews),
+        "metrics": as_stored(facts.metrics),
+        "gains_over_baselines": as_stored(facts.gains),
+        "gates": plain(facts.gates),
         "training_material": list(facts.training_material),
     }
+
+
+def clock(moment: str) -> str:
+    """A moment of a log (UTC, ISO 8601) to the minute."""
+    return moment[:16].replace("T", " ")

@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import (
@@ -22,11 +22,13 @@ from pipeline.data.fates import (
 )
 from pipeline.data.label_reviews import COLUMNS
 from pipeline.data.outcomes import split_agents
+from pipeline.gating.results import GateResult
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import AGENTS, Track, track_of
-from pipeline.versions.folder import DESCRIPTION, EVIDENCE, LINEAGE, METRICS, SUSPECTS, VersionFolder
+from pipeline.versions.folder import DESCRIPTION, EVIDENCE, LINEAGE, SUSPECTS, VersionFolder
 from pipeline.versions.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -53,6 +55,23 @@ class AgentRows:
 
 
 @dataclass(frozen=True)
+class LabelSuspect:
+    """A label that looks wrong to models which had not seen the row; `quality` is in 0..1, low is bad.
+
+    `doubted` and `missing` are `agent probability` pairs as text, `review` is what a person has decided.
+    """
+
+    rank: int
+    prompt_id: str
+    quality: float
+    agents: str
+    doubted: str
+    missing: str
+    suggested: str
+    review: str
+
+
+@dataclass(frozen=True)
 class Review:
     """A person's decision on a label. `standing` is IN_FORCE, SUPERSEDED by a later one on the same text, or STALE.
 
@@ -73,10 +92,9 @@ class Review:
 class VersionFacts:
     """All that an audit takes from the folder. `rows` is the lineage, one row for every row ever in play.
 
-    `metrics` and `gains` hold `value, low, high` (95 % bootstrap interval) by metric and by baseline; `suspects` are
-    the label suspects, the least credible first; `prompts` counts those of the holdout; `headline` names the metric to
-    show first; `training_material` are the files of the model's folder that keep something of training prompts, by what
-    is there now.
+    `metrics` stand by name and `gains` by baseline; `suspects` are the label suspects, the least credible first;
+    `prompts` counts those of the holdout; `headline` names the metric to show first; `training_material` are the files
+    of the model's folder that keep something of training prompts, by what is there now.
     """
 
     provenance: Provenance
@@ -84,12 +102,12 @@ class VersionFacts:
     rows: pd.DataFrame
     fates: dict[str, int]
     agents: tuple[AgentRows, ...]
-    suspects: tuple[dict[str, Any], ...]
+    suspects: tuple[LabelSuspect, ...]
     reviews: tuple[Review, ...]
-    metrics: dict[str, dict[str, float]]
-    gains: dict[str, dict[str, float]]
+    metrics: dict[str, Estimate]
+    gains: dict[str, Estimate]
     prompts: int
-    gates: tuple[dict[str, Any], ...]
+    gates: tuple[GateResult, ...]
     headline: str = AGENTS.headline
     training_material: tuple[str, ...] = ()
 
@@ -101,6 +119,15 @@ class VersionFacts:
     def split(self, name: str) -> int:
         """How many rows are in train or in the holdout."""
         return int((self.rows["split"] == name).sum())
+
+    @property
+    def seen_fates(self) -> list[str]:
+        """The fates that some row had."""
+        return [fate for fate, count in self.fates.items() if count]
+
+    def gates_against(self, champion: bool) -> list[GateResult]:
+        """The gates that held it against the champion of its night, or the others."""
+        return [gate for gate in self.gates if (gate.against == "champion") is champion]
 
 
 @dataclass(frozen=True)
@@ -119,10 +146,10 @@ def read_version(folder: VersionFolder) -> VersionFacts:
         VerificationFailed: a file is missing, damaged, or not what a night writes.
     """
     try:
-        rows, report, provenance = folder.table(LINEAGE), folder.facts(METRICS), folder.provenance()
+        rows, figures, provenance = folder.table(LINEAGE), folder.figures(), folder.provenance()
         track = track_of(provenance.run_key)
         of_agents = track is AGENTS
-        names = _names(folder, track)
+        names = _candidates(folder, track)
         return VersionFacts(
             provenance=provenance,
             provenance_sha256=folder.provenance_sha256(),
@@ -131,10 +158,10 @@ def read_version(folder: VersionFolder) -> VersionFacts:
             agents=count_agents(rows, names),
             suspects=_suspects(folder.table(SUSPECTS)) if of_agents else (),
             reviews=read_decisions(folder.text("label_reviews.csv"), rows) if of_agents else (),
-            metrics=report["systems"]["router"],
-            gains=report[f"{track.headline}_over"],
-            prompts=int(report["prompts"]),
-            gates=tuple(folder.gates()),
+            metrics=figures.router,
+            gains=figures.gains,
+            prompts=figures.prompts,
+            gates=folder.gates(),
             headline=track.headline,
             training_material=tuple(found.file for found in training_material_in(folder.model)),
         )
@@ -145,7 +172,7 @@ def read_version(folder: VersionFolder) -> VersionFacts:
         ) from error
 
 
-def _names(folder: VersionFolder, track: Track) -> list[str]:
+def _candidates(folder: VersionFolder, track: Track) -> list[str]:
     """The agents of its day, or the language models that it knows."""
     if track is AGENTS:
         return [agent.name for agent in read_agents(folder.root / EVIDENCE / "agents.yaml")]
@@ -197,14 +224,12 @@ def _standing(line: dict[str, str], is_latest: bool, present: set[tuple[str, str
     return IN_FORCE if (line["prompt_id"], line["text_sha256"]) in present else STALE
 
 
-def _suspects(table: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+def _suspects(table: pd.DataFrame) -> tuple[LabelSuspect, ...]:
+    texts = ("agents", "doubted", "missing", "suggested", "review")
     return tuple(
-        {
-            "rank": int(row["rank"]),
-            "prompt_id": str(row["prompt_id"]),
-            "quality": float(row["quality"]),
-            **{name: str(row[name]) for name in ("agents", "doubted", "missing", "suggested", "review")},
-        }
+        LabelSuspect(
+            int(row["rank"]), str(row["prompt_id"]), float(row["quality"]), *(str(row[name]) for name in texts)
+        )
         for row in table.to_dict("records")
     )
 
@@ -234,7 +259,10 @@ def _require(what: str, value: str, known: list[str]) -> None:
         raise InputError(f"there is no {what} '{value}'; known are {listed(known)}")
 
 
-def plain_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
+Cell = str | int | float | bool | None
+
+
+def plain_rows(rows: pd.DataFrame) -> list[dict[str, Cell]]:
     """Rows as plain values, for JSON and for the page."""
     return [
         {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}

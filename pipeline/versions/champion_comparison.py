@@ -9,7 +9,7 @@ from pipeline.data.agents import read_agents
 from pipeline.data.fates import TRAIN
 from pipeline.data.outcomes import split_agents
 from pipeline.gating import model_gates
-from pipeline.gating.agent_gates import GateParams, against_champion, evidence_of
+from pipeline.gating.agent_gates import GateParams, against_champion, inputs_of
 from pipeline.gating.champion import Champion, Choices
 from pipeline.gating.model_gates import ModelGateParams
 from pipeline.gating.results import GateResult
@@ -18,7 +18,6 @@ from pipeline.runtime.track import MODELS, track_of
 from pipeline.versions.folder import (
     EVIDENCE,
     LINEAGE,
-    METRICS,
     PREDICTIONS,
     VersionFolder,
     router_sha256,
@@ -42,7 +41,7 @@ def choices_of(contender: Contender) -> tuple[Champion, Choices]:
     Raises:
         VerificationFailed: its evidence cannot be read.
     """
-    figures = contender.folder.facts("summaries.json")
+    figures = contender.folder.summaries()
     rows = contender.folder.table(PREDICTIONS)
     keys = zip(rows["prompt_id"], rows["text_sha256"], strict=True)
     return (
@@ -69,15 +68,16 @@ def rematch(challenger: Contender, champion: Contender, dataset: Path, params: P
     keys = set(zip(predictions["prompt_id"], predictions["text_sha256"], strict=True)) - choices.by_row.keys()
     if keys:
         choices = answer(choices, _texts(dataset, keys), champion.folder.model)
-    lineage, report = challenger.folder.table(LINEAGE), challenger.folder.facts(METRICS)
+    lineage, report = challenger.folder.table(LINEAGE), challenger.folder.figures()
     learnt = lineage[lineage["taught"] & (lineage["method"].fillna("") == "") & (lineage["split"] == TRAIN)]
     track = track_of(challenger.run_key)
     if track is MODELS:
-        graded = model_gates.evidence_of(predictions, challenger.folder.graded(), report, len(learnt), (who, choices))
-        return model_gates.against_champion(graded, track.read("gate", ModelGateParams, params), seed)
+        graded = challenger.folder.graded()
+        against = model_gates.inputs_of(predictions, graded, report, len(learnt), (who, choices))
+        return model_gates.against_champion(against, track.read("gate", ModelGateParams, params), seed)
     names = tuple(agent.name for agent in read_agents(challenger.folder.root / EVIDENCE / "agents.yaml"))
-    evidence = evidence_of(names, learnt["agents"], predictions, report, (who, choices))
-    return against_champion(evidence, track.read("gate", GateParams, params), seed)
+    inputs = inputs_of(names, learnt["agents"], predictions, report, (who, choices))
+    return against_champion(inputs, track.read("gate", GateParams, params), seed)
 
 
 def _texts(dataset: Path, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

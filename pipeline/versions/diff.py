@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.data.fates import AUGMENTED, QUARANTINED, REFUSED, RELABELLED
 from pipeline.data.outcomes import split_agents
@@ -18,7 +18,7 @@ Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class DatasetRow:
     """A row of the dataset as one version knew it. `agents` is the label after review."""
 
     prompt_id: str
@@ -34,8 +34,8 @@ class Change:
     """One value before and after; None where there was none."""
 
     name: str
-    before: Any
-    after: Any
+    before: object
+    after: object
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class RowDiff:
     `reworded` holds ids whose text alone was replaced (digests before and after); they are neither added nor removed.
     """
 
-    added: tuple[Row, ...]
-    removed: tuple[Row, ...]
+    added: tuple[DatasetRow, ...]
+    removed: tuple[DatasetRow, ...]
     reworded: tuple[RowChange, ...]
     relabelled: tuple[RowChange, ...]
     fates: tuple[RowChange, ...]
@@ -98,10 +98,10 @@ def diff_outcomes(older: pd.DataFrame, newer: pd.DataFrame) -> OutcomeDiff:
 
 def diff_rows(older: pd.DataFrame, newer: pd.DataFrame) -> RowDiff:
     """Compare two lineages."""
-    before, after = _dataset(older), _dataset(newer)
+    before, after = _rows_by_key(older), _rows_by_key(newer)
     pairs = _reworded(before, after)
     both = [(before[key], after[key]) for key in before if key in after]
-    texts_before, texts_after = _made(older), _made(newer)
+    texts_before, texts_after = _augmented(older), _augmented(newer)
     return RowDiff(
         added=tuple(row for key, row in after.items() if key not in before and key not in pairs.values()),
         removed=tuple(row for key, row in before.items() if key not in after and key not in pairs),
@@ -114,12 +114,12 @@ def diff_rows(older: pd.DataFrame, newer: pd.DataFrame) -> RowDiff:
     )
 
 
-def _dataset(lineage: pd.DataFrame) -> dict[Key, Row]:
+def _rows_by_key(lineage: pd.DataFrame) -> dict[Key, DatasetRow]:
     """Rows of the dataset by key. A text that stands there twice is numbered, those that went on first."""
-    found: dict[Key, Row] = {}
+    found: dict[Key, DatasetRow] = {}
     rows = lineage[~lineage["fate"].isin([AUGMENTED, REFUSED])].to_dict("records")
     for facts in sorted(rows, key=lambda row: row["fate"] == QUARANTINED):
-        row = Row(**{name: str(facts[name]) for name in Row.__dataclass_fields__})
+        row = DatasetRow(**{name: str(facts[name]) for name in DatasetRow.__dataclass_fields__})
         number = 0
         while (row.prompt_id, row.text_sha256, number) in found:
             number += 1
@@ -127,12 +127,13 @@ def _dataset(lineage: pd.DataFrame) -> dict[Key, Row]:
     return found
 
 
-def _made(lineage: pd.DataFrame) -> set[tuple[str, str]]:
+def _augmented(lineage: pd.DataFrame) -> set[tuple[str, str]]:
+    """Text and label of each row that `augment` made."""
     made = lineage[lineage["fate"] == AUGMENTED]
     return set(zip(made["text_sha256"], made["agents"], strict=True))
 
 
-def _reworded(before: dict[Key, Row], after: dict[Key, Row]) -> dict[Key, Key]:
+def _reworded(before: dict[Key, DatasetRow], after: dict[Key, DatasetRow]) -> dict[Key, Key]:
     """Keys that went and keys that came under the same id, paired in order."""
     came: dict[str, list[Key]] = {}
     for key in after:
@@ -142,25 +143,27 @@ def _reworded(before: dict[Key, Row], after: dict[Key, Row]) -> dict[Key, Key]:
     return {key: came[key[0]].pop(0) for key in went if came.get(key[0])}
 
 
-def _relabelled(pairs: list[tuple[Row, Row]]) -> tuple[RowChange, ...]:
+def _relabelled(pairs: list[tuple[DatasetRow, DatasetRow]]) -> tuple[RowChange, ...]:
+    """The rows, before and after, whose labels are different sets."""
     changed = [(old, new) for old, new in pairs if set(split_agents(old.agents)) != set(split_agents(new.agents))]
     return tuple(_change(old, new, "agents", new.reason if new.fate == RELABELLED else "") for old, new in changed)
 
 
-def _change(old: Row, new: Row, name: str, why: str = "") -> RowChange:
+def _change(old: DatasetRow, new: DatasetRow, name: str, why: str = "") -> RowChange:
+    """What one field of a row was and is."""
     return RowChange(new.prompt_id, new.text_sha256, getattr(old, name), getattr(new, name), why)
 
 
-def diff_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+def diff_values(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Change, ...]:
     """Nested settings that differ, under dotted names; a setting that came or went has None on the other side."""
     old, new = dotted(before), dotted(after)
     names = sorted(old.keys() | new.keys())
     return tuple(Change(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested settings as one level, `section.key`."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= dotted(value, f"{prefix}{key}.")

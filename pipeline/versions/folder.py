@@ -13,12 +13,17 @@ prompts (`pipeline/routers/base/protocol.py`), each as a whole.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.encoders.engine_files import ENGINE
+from pipeline.gating.results import GateResult, parse_verdict
+from pipeline.metrics.holdout_figures import HoldoutFigures, read_figures
 from pipeline.runtime.errors import TableError, VerificationFailed
+from pipeline.runtime.plain import parsed
+from pipeline.runtime.stage import Summary
 from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
 from pipeline.runtime.track import MODELS, Track, track_of
 from pipeline.versions.outcome_cells import best_in, graded_in, has_cells
@@ -34,6 +39,7 @@ LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet
 OUTCOMES = "outcomes.parquet"
 """What was graded on the prompts of a models' version: learnt from, joined by and judged on."""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
+T = TypeVar("T")
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",
     PREDICTIONS: "evaluate/predictions.parquet",
@@ -84,17 +90,17 @@ def made_at(clone: Path, track: Track, name: str) -> Path:
     return clone / track.stages / made_by / name
 
 
-def train_rows(figures: dict[str, dict[str, Any]]) -> int:
+def train_rows(figures: dict[str, Summary]) -> int:
     """How many real rows a router learnt from, by the stages' summaries."""
-    return int(figures["label_noise" if "label_noise" in figures else "split"]["train"])
+    return int(str(figures["label_noise" if "label_noise" in figures else "split"]["train"]))
 
 
-def router_sha256(figures: dict[str, dict[str, Any]]) -> str:
+def router_sha256(figures: dict[str, Summary]) -> str:
     """The digest of the router's folder, by the stages' summaries."""
     return str(figures["join" if "join" in figures else "train"]["router_sha256"])
 
 
-def summaries(stages: Path) -> dict[str, dict[str, Any]]:
+def summaries(stages: Path) -> dict[str, Summary]:
     """Each stage's summary, by stage."""
     return {path.parent.name: read_json(path) for path in sorted(stages.glob("*/summary.json"))}
 
@@ -162,9 +168,26 @@ class VersionFolder:
         except (OSError, ValueError) as error:
             raise VerificationFailed(f"{path} cannot be read; see 'switchtender verify'") from error
 
-    def facts(self, name: str) -> Any:
-        """One of the evidence's JSON files."""
-        return read_json(self.root / EVIDENCE / name)
+    def summaries(self) -> dict[str, Summary]:
+        """Each stage's summary, by stage."""
+        return self._parsed(SUMMARIES, lambda content: parsed(dict[str, Summary], content))
+
+    def figures(self) -> HoldoutFigures:
+        """What metrics.json says of its holdout."""
+        return self._parsed(METRICS, read_figures)
+
+    def gates(self) -> tuple[GateResult, ...]:
+        """What each gate found on its night."""
+        return self._parsed(VERDICT, parse_verdict).gates
+
+    def _parsed(self, name: str, parse: Callable[[object], T]) -> T:
+        """What `parse` makes of one of the evidence's JSON files."""
+        path = self.root / EVIDENCE / name
+        try:
+            return parse(read_json(path))
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{path} is not what a night writes ({' '.join(str(error).split())[:160]})"
+            raise VerificationFailed(f"{reason}; see 'switchtender verify'") from error
 
     def text(self, name: str) -> str:
         """One of the evidence's text files."""
@@ -173,8 +196,3 @@ class VersionFolder:
             return path.read_text(encoding="utf-8")
         except OSError as error:
             raise VerificationFailed(f"{path} cannot be read; see 'switchtender verify'") from error
-
-    def gates(self) -> list[dict[str, Any]]:
-        """Each gate's value, limit, verdict and reason."""
-        gates: list[dict[str, Any]] = self.facts(VERDICT)["gates"]
-        return gates

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import rfc8785
 
 from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.tables import sha256_text, write_text
 
 START = "0" * 64
@@ -27,7 +27,7 @@ class Head:
     sha256: str
 
 
-def chained(text: str, entry: dict[str, Any]) -> str:
+def chained(text: str, entry: JsonObject) -> str:
     """The log's text with one more entry, which is given `sequence` (from 1) and `previous`."""
     head = head_of(text)
     line = rfc8785.dumps({**entry, "sequence": head.length + 1, "previous": head.sha256}).decode("utf-8")
@@ -45,7 +45,7 @@ def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def entries(text: str, where: str) -> list[dict[str, Any]]:
+def entries(text: str, where: str) -> list[JsonObject]:
     """Every entry, oldest first.
 
     Raises:
@@ -54,7 +54,7 @@ def entries(text: str, where: str) -> list[dict[str, Any]]:
     found, before = [], START
     for number, line in enumerate(_lines(text), start=1):
         try:
-            entry: dict[str, Any] = json.loads(line)
+            entry: JsonObject = json.loads(line)
             sound = entry["sequence"] == number and entry["previous"] == before
         except (ValueError, KeyError, TypeError):
             sound = False
@@ -82,7 +82,7 @@ def read_log(path: Path) -> str:
         raise VerificationFailed(f"{path} cannot be read ({error}); restore it") from error
 
 
-def append(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
+def append(path: Path, entry: JsonObject) -> JsonObject:
     """Add an entry to a log file; returns it as written. Call under a lock.
 
     Raises:

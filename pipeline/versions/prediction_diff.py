@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.data.outcomes import label_matrix, split_agents
-from pipeline.metrics.bootstrap import bootstrap, interval, resamples
+from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_decimals
 from pipeline.metrics.multilabel import HEADLINE, Statistic
 from pipeline.runtime.arrays import Binary, Indices
+from pipeline.runtime.plain import JsonObject, plain_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +19,18 @@ KEY = ["prompt_id", "text_sha256"]
 
 @dataclass(frozen=True)
 class PairedMetric:
-    """One metric of both versions; `low` and `high` bound the difference (after minus before), 95 % bootstrap."""
+    """One metric of both versions, and the paired difference, after minus before."""
 
     metric: str
     before: float
     after: float
-    difference: float
-    low: float
-    high: float
+    difference: Estimate
+
+    def to_json(self) -> dict[str, str | float]:
+        """The difference stands beside its bounds, under the metric's name."""
+        found = self.difference
+        told: dict[str, str | float] = {"metric": self.metric, "before": self.before, "after": self.after}
+        return {**told, "difference": found.value, "low": found.low, "high": found.high}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class Flip:
     def gained(self) -> tuple[str, ...]:
         """Chosen now, and not before."""
         return tuple(name for name in self.after if name not in self.before)
+
+    def to_json(self) -> JsonObject:
+        return {**plain_fields(self), "dropped": self.dropped, "gained": self.gained, "outcome": self.outcome}
 
     @property
     def outcome(self) -> str:
@@ -106,13 +114,13 @@ Subsets = list[tuple[str, ...]]
 def _paired(
     names: tuple[str, ...], truth: Subsets, before: Subsets, after: Subsets, count: int, seed: int
 ) -> tuple[PairedMetric, ...]:
+    """Each headline metric of both, on the same resamples."""
     t, old, new = (label_matrix(subsets, names) > 0.5 for subsets in (truth, before, after))
     draws = resamples(len(truth), count, seed)
     return tuple(_metric(name, statistic, t, old, new, draws) for name, statistic in HEADLINE.items())
 
 
 def _metric(name: str, statistic: Statistic, truth: Binary, old: Binary, new: Binary, draws: Indices) -> PairedMetric:
-    low, high = interval(bootstrap(statistic, truth, new, draws) - bootstrap(statistic, truth, old, draws))
     before, after = statistic(truth, old), statistic(truth, new)
-    figures = (before, after, after - before, low, high)
-    return PairedMetric(name, *(round(figure, 6) for figure in figures))
+    difference = Estimate.of(after - before, paired_differences(statistic, truth, new, old, draws), six_decimals)
+    return PairedMetric(name, six_decimals(before), six_decimals(after), difference)

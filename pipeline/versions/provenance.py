@@ -14,6 +14,7 @@ from typing import Any
 import rfc8785
 
 from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.plain import JsonObject
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -37,7 +38,7 @@ class Build:
 
     run_key: str
     commit: str
-    params: Mapping[str, Any]
+    params: JsonObject
     environment: Mapping[str, str | int]
     materials: tuple[Material, ...]
     started: str
@@ -78,7 +79,7 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _dependency(material: Material) -> dict[str, Any]:
+def _dependency(material: Material) -> JsonObject:
     return {
         "name": material.name,
         "digest": dict(material.digest),
@@ -86,7 +87,7 @@ def _dependency(material: Material) -> dict[str, Any]:
     }
 
 
-def read_statement(path: Path) -> dict[str, Any]:
+def read_statement(path: Path) -> JsonObject:
     """A statement of the kind that `statement` writes.
 
     Raises:
@@ -94,7 +95,7 @@ def read_statement(path: Path) -> dict[str, Any]:
     """
     try:
         content = path.read_bytes()
-        value: dict[str, Any] = json.loads(content)
+        value: JsonObject = json.loads(content)
         kind = (value["_type"], value["predicateType"], value["predicate"]["buildDefinition"]["buildType"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationFailed(f"{path} cannot be read ({error}); do not use that version") from error
@@ -111,8 +112,8 @@ class Provenance:
 
     run_key: str
     commit: str
-    params: dict[str, Any]
-    environment: dict[str, Any]
+    params: JsonObject
+    environment: dict[str, str | int]
     materials: tuple[Material, ...]
     started: str
     ended: str

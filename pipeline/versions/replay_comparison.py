@@ -30,7 +30,7 @@ class ReplayParams(Section):
 
 
 @dataclass(frozen=True)
-class Drift:
+class PredictionDrift:
     """How two routers' holdout predictions differ: share of equal choices, largest and mean change of a score, and the
     track's headline figure (micro-F1, or the chosen quality) before and after.
     """
@@ -44,7 +44,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FileComparison:
     """One file of the version: sha256 as recorded and as made again (empty where it was not made)."""
 
     path: str
@@ -56,7 +56,7 @@ class Comparison:
         return self.recorded == self.replayed
 
 
-def compare_files(provenance: Provenance, clone: Path) -> list[Comparison]:
+def compare_files(provenance: Provenance, clone: Path) -> list[FileComparison]:
     """The model's files and every stage's outputs, as recorded and as a replay's clone holds them.
 
     The environment's fingerprint is no output to compare: it is what tells which verdict a difference gets.
@@ -71,11 +71,12 @@ def compare_files(provenance: Provenance, clone: Path) -> list[Comparison]:
     return found + [_compared(m.name, m.digest["sha256"], clone / m.name) for m in outputs]
 
 
-def _compared(name: str, recorded: str, path: Path) -> Comparison:
-    return Comparison(name, recorded, sha256_file(path) if path.is_file() else "")
+def _compared(name: str, recorded: str, path: Path) -> FileComparison:
+    """A file as a replay's clone holds it, beside what was recorded."""
+    return FileComparison(name, recorded, sha256_file(path) if path.is_file() else "")
 
 
-def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
+def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> PredictionDrift:
     """How far the replayed router's holdout predictions are from the recorded ones.
 
     Raises:
@@ -88,7 +89,7 @@ def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
     ours, theirs = (named_matrix(cells, names) for cells in (before["chosen"], after["chosen"]))
     first = headline(truth_in(recorded, names, None if track is AGENTS else folder.graded()))
     change = np.abs(before[list(names)].to_numpy() - after[list(names)].to_numpy())
-    return Drift(
+    return PredictionDrift(
         prompts=len(before),
         agreement=float((ours == theirs).all(axis=1).mean()),
         largest=float(change.max()),
@@ -98,7 +99,7 @@ def drift(folder: VersionFolder, clone: Path, track: Track = AGENTS) -> Drift:
     )
 
 
-def verdict(files: list[Comparison], found: Drift, same_environment: bool, params: ReplayParams) -> str:
+def verdict(files: list[FileComparison], found: PredictionDrift, same_environment: bool, params: ReplayParams) -> str:
     """IDENTICAL where every file is; on the same machine anything less DIFFERS; elsewhere the bound decides."""
     if all(file.same for file in files):
         return IDENTICAL

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.onboarding.test_sheet import AptitudeSheet
     from pipeline.routers.aptitude.items import AptitudeTest
     from pipeline.routers.calibrated import CalibratedRouter
+    from pipeline.runtime.plain import JsonObject
 
 CHAMPION = "champion"
 Version = Annotated[str, typer.Option("--version", help="A version number or alias of the models' track.")]
@@ -189,7 +190,7 @@ def _join_folder(router: CalibratedRouter, name: str, graded: GradedAnswers, out
 
 
 def _join_project(
-    name: str, graded: GradedAnswers, results: Path, facts: dict[str, Any], dry_run: bool, as_json: bool
+    name: str, graded: GradedAnswers, results: Path, facts: JsonObject, dry_run: bool, as_json: bool
 ) -> None:
     """Keep the answers among the project's candidates, and run the night that lets the candidate in or not."""
     from flows.workspace.candidates import keep
@@ -207,7 +208,7 @@ def _join_project(
         print_json(known)
 
 
-def _facts(ability: Ability) -> dict[str, Any]:
+def _facts(ability: Ability) -> JsonObject:
     return {
         "answers": ability.level.answers,
         "items": ability.items,
@@ -218,7 +219,7 @@ def _facts(ability: Ability) -> dict[str, Any]:
     }
 
 
-def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
+def _rounded(facts: JsonObject) -> JsonObject:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in facts.items()}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.data.prices import Priced
     from pipeline.onboarding.chat_client import AptitudeRunParams
     from pipeline.onboarding.test_run import AptitudeRunResult, CostEstimate
+    from pipeline.runtime.plain import JsonObject
 
 app = typer.Typer()
 
@@ -159,7 +160,7 @@ def _print_estimate(asked: CostEstimate, answered: int, params: AptitudeRunParam
         )
 
 
-def _estimated(asked: CostEstimate, answered: int) -> dict[str, Any]:
+def _estimated(asked: CostEstimate, answered: int) -> JsonObject:
     return {
         "answered_before": answered,
         "to_ask": asked.prompts,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.versions.audit_facts import RowFilter, VersionFacts
 
 MOST_SUSPECTS, MOST_CHAMPIONS, WIDTH = 10, 10, 96
-PAIRED = "champion_"
 SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar.", "augmented": "augm."}
 
 app = typer.Typer()
@@ -172,8 +171,7 @@ def _print_term_table(title: str, terms: Any) -> None:
 
 
 def _act(term: Term) -> str:
-    shut = [gate for gate, verdict in term.gates.items() if verdict != "passed"]
-    return f"{term.action}, FORCED past {', '.join(shut)}" if term.forced else term.action
+    return f"{term.action}, FORCED past {', '.join(term.closed)}" if term.forced else term.action
 
 
 def _print_files(found: Audit) -> None:
@@ -193,10 +191,10 @@ def _where(places: Any) -> str:
 
 
 def _print_fates(facts: VersionFacts) -> None:
-    totals = ", ".join(f"{count} {fate}" for fate, count in facts.fates.items() if count)
+    seen = facts.seen_fates
+    totals = ", ".join(f"{facts.fates[fate]} {fate}" for fate in seen)
     say("")
     say(f"{len(facts.rows)} rows: {totals}; {facts.taught} taught the router, {facts.split('holdout')} test it")
-    seen = [fate for fate, count in facts.fates.items() if count]
     rows = [[one.agent, one.taught, one.holdout, *(one.fates[fate] for fate in seen)] for one in facts.agents]
     columns = ["agent", "taught", "test", *(SHORT_FATES.get(fate, fate) for fate in seen)]
     print_table("Rows by agent (a row of two agents counts twice)", columns, rows)
@@ -210,26 +208,25 @@ def _print_labels(facts: VersionFacts) -> None:
         columns = ["row", "decision", "agents", "by", "on", "note", "standing"]
         print_table("People's decisions on labels", columns, reviews)
     suspects = facts.suspects[:MOST_SUSPECTS]
-    rows = [[s["rank"], s["prompt_id"], s["quality"], s["doubted"], s["missing"], s["review"]] for s in suspects]
+    rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.review] for s in suspects]
     title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
     print_table(title, ["", "row", "quality", "doubted", "missing", "decided"], rows)
 
 
 def _print_figures(facts: VersionFacts) -> None:
-    rows = [[name, f["value"], f["low"], f["high"]] for name, f in facts.metrics.items()]
-    gains = [[f"{facts.headline} over {name}", f["value"], f["low"], f["high"]] for name, f in facts.gains.items()]
+    named = {**facts.metrics, **{f"{facts.headline} over {name}": gain for name, gain in facts.gains.items()}}
+    rows = [[name, found.value, found.low, found.high] for name, found in named.items()]
     title = f"Metrics on {facts.prompts} holdout prompts, with 95 % intervals"
-    print_table(title, ["metric", "value", "low", "high"], [*rows, *gains])
+    print_table(title, ["metric", "value", "low", "high"], rows)
     _print_gates(facts)
 
 
 def _print_gates(facts: VersionFacts) -> None:
     """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
-    paired = [gate for gate in facts.gates if gate["gate"].startswith(PAIRED)]
-    print_gates("Gates of its night", [gate for gate in facts.gates if gate not in paired])
+    print_gates("Gates of its night", facts.gates_against(champion=False))
     rows = [
-        [g["gate"].removeprefix(PAIRED), g["reason"].partition(",")[0], g["value"], g["limit"], g["verdict"]]
-        for g in paired
+        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.limit, gate.verdict]
+        for gate in facts.gates_against(champion=True)
     ]
     print_table("Gates against the champion of that night", ["of", "found", "at least", "limit", "verdict"], rows)
 

@@ -32,25 +32,26 @@ def crossval(
 ) -> None:
     """Fit and judge once a fold; no row is judged by a router that saw it."""
     from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.outcome_report import outcome_report
     from pipeline.evaluation.recommendation import parts_of
-    from pipeline.evaluation.scoring import score
+    from pipeline.evaluation.scoring import label_scores
     from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.reproducibility import pin
-    from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
+    from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
-    about = {"router": system, "folds": len(set(folded.tolist()))}
+    made = Crossvalidated(system, len(set(folded.tolist())))
     if outcomes.is_labels:
         refuse_for_labels(pictures=pictures)
-        show_labels({**about, **score(_predictions(system, outcomes, folded, seed), outcomes)}, as_json)
+        show_labels(label_scores(_predictions(system, outcomes, folded, seed), outcomes), as_json, made)
         return
     names = tuple(LEARNT) if baselines else ()
     found = crossvalidated((system, *names), outcomes, folded, seed)
     predictions = found.pop(system)
-    report = score(predictions, outcomes, found, parts_of(outcomes, folded))
-    show_outcomes({**about, **report}, names, pictures, as_json)
+    report = outcome_report(predictions, outcomes, found, parts_of(outcomes, folded))
+    show_outcomes(report, names, pictures, as_json, made)
 
 
 def _predictions(system: str, labels: Outcomes, folds: Indices, seed: int) -> Predictions:

@@ -11,7 +11,7 @@ from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, print_json, print_table, say, short
 
 if TYPE_CHECKING:
-    from flows.audit.diff import VersionDiff
+    from pipeline.versions.version_diff import VersionDiff
 
 MOST_FLIPS, MOST_ROWS = 20, 20
 
@@ -26,9 +26,9 @@ def diff(older: VersionArgument, newer: VersionArgument, as_json: Json = False, 
 
     found = comparing.diff(find_project(track=track), older, newer)
     if as_json:
-        print_json(comparing.as_json(found))
+        print_json(found.to_json())
         return
-    before, after = (f"version {number} ({key[:SHORT_SHA256]})" for number, key in (found.older, found.newer))
+    before, after = (f"version {one.version} ({one.commit[:SHORT_SHA256]})" for one in (found.older, found.newer))
     say(f"From {before} to {after}")
     _print_row_diff(found)
     _print_changes(found)
@@ -74,8 +74,10 @@ def _none(value: object) -> object:
 
 def _print_holdout_diff(found: VersionDiff) -> None:
     holdout = found.holdout
-    rows = [[m.metric, m.before, m.after, f"{m.difference:+.3f}", f"{m.low:+.3f}", f"{m.high:+.3f}"]
-            for m in holdout.metrics]  # fmt: skip
+    rows = [
+        [m.metric, m.before, m.after, *(f"{figure:+.3f}" for figure in vars(m.difference).values())]
+        for m in holdout.metrics
+    ]
     title = f"On {holdout.common} holdout prompts of both (95 % intervals)"
     print_table(title, ["metric", "before", "after", "difference", "low", "high"], rows)
     flips = [[f.prompt_id, *(", ".join(names) for names in (f.truth, f.dropped, f.gained)), f.outcome]

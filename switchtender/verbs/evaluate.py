@@ -28,7 +28,8 @@ def evaluate(
 ) -> None:
     """Compare predictions with the truth: multi-label metrics, or quality and cost."""
     from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
-    from pipeline.evaluation.scoring import read_predictions, read_train, score
+    from pipeline.evaluation.outcome_report import outcome_report
+    from pipeline.evaluation.scoring import label_scores, read_predictions, read_train
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.runtime.reproducibility import pin
     from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
@@ -36,7 +37,7 @@ def evaluate(
     predicted, outcomes = read_predictions(predictions, truth)
     if outcomes.is_labels:
         refuse_for_labels(train=train, pictures=pictures)
-        show_labels(score(predicted, outcomes), as_json)
+        show_labels(label_scores(predicted, outcomes), as_json)
         return
     parts = read_train(train, outcomes) if train else None
     names = tuple(LEARNT) if parts and baselines else ()
@@ -44,4 +45,4 @@ def evaluate(
         pin(_SEED, _THREADS)
     with training_bar("baselines") as advance:
         learnt = learnt_predictions(names, outcomes, parts or [], FinetuningParams(), _SEED, advance)
-    show_outcomes(score(predicted, outcomes, learnt, parts), names, pictures, as_json)
+    show_outcomes(outcome_report(predicted, outcomes, learnt, parts), names, pictures, as_json)

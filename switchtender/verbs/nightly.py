@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,26 +38,39 @@ def nightly(
 
 
 def _print_plans(projects: Sequence[Project], as_json: bool) -> None:
+    from pipeline.runtime.plain import plain
+
     plans = [_plan(project) for project in projects]
     if as_json:
-        print_json({"nights": plans})
+        print_json({"nights": plain(plans)})
         return
     for plan in plans:
-        word = "retrain" if plan["would_run"] else "do nothing: nothing is new"
-        say(f"A night would {word} ({plan['track']}); last finished: {plan['last_finished']}.")
-        say(f"Uncommitted data it would take along: {', '.join(plan['uncommitted']) or 'none'}.")
+        word = "retrain" if plan.would_run else "do nothing: nothing is new"
+        say(f"A night would {word} ({plan.track}); last finished: {plan.last_finished}.")
+        say(f"Uncommitted data it would take along: {', '.join(plan.uncommitted) or 'none'}.")
 
 
-def _plan(project: Project) -> dict[str, Any]:
+@dataclass(frozen=True)
+class NightPlan:
+    """Whether a night would run, and what on; `last_finished` is the run key of the night before it."""
+
+    track: str
+    would_run: bool
+    last_finished: str | None
+    uncommitted: list[str]
+    identity: str
+
+
+def _plan(project: Project) -> NightPlan:
     """Whether a night would run, and what it would run on."""
     from flows.workspace import runs, snapshot
 
     identity = snapshot.identify(project)
     before = runs.latest_finished(project)
-    return {
-        "track": project.track.name,
-        "would_run": before is None or before.identity != identity.digest,
-        "last_finished": before.key if before else None,
-        "uncommitted": snapshot.uncommitted_data(project),
-        "identity": identity.digest,
-    }
+    return NightPlan(
+        track=project.track.name,
+        would_run=before is None or before.identity != identity.digest,
+        last_finished=before.key if before else None,
+        uncommitted=snapshot.uncommitted_data(project),
+        identity=identity.digest,
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +12,19 @@ from switchtender.options import Json, PoolFile, Threads
 from switchtender.show import print_json, say
 
 app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class PredictedTable:
+    """What was predicted. `unanswered` are prompts for which no candidate is chosen, None where that tells nothing;
+    `prices` says whose were counted, None without a pool.
+    """
+
+    prompts: int
+    candidates: int
+    out: str
+    unanswered: list[str] | None
+    prices: str | None
 
 
 @app.command(epilog="Example: switchtender predict my-router prompts.csv --out predictions.csv")
@@ -35,20 +49,19 @@ def predict(
     opened = open_router(router)
     predictions = opened.predict(prompts, entries, labels)
     write_table(predictions.table(ids), out)
-    facts: dict[str, Any] = {"prompts": len(ids), "candidates": len(predictions.candidates), "out": str(out)}
-    if pool or not opened.calibration:  # that no agent is needed is an answer too
-        facts["unanswered"] = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
-    if pool:
-        facts["prices"] = "pool" if opened.can_reprice else "training"
+    unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
+    told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too
+    prices = ("pool" if opened.can_reprice else "training") if pool else None
+    made = PredictedTable(len(ids), len(predictions.candidates), str(out), told, prices)
     if as_json:
-        print_json(facts)
+        print_json({name: held for name, held in vars(made).items() if held is not None})
     else:
-        _print(facts)
+        _print(made)
 
 
-def _print(facts: dict[str, Any]) -> None:
-    say(f"{facts['prompts']} prompts, {facts['candidates']} candidates: {facts['out']}")
-    if unanswered := facts.get("unanswered"):
-        say(f"no candidate is chosen for {len(unanswered)} of them, such as '{unanswered[0]}'")
-    if facts.get("prices") == "training":
+def _print(made: PredictedTable) -> None:
+    say(f"{made.prompts} prompts, {made.candidates} candidates: {made.out}")
+    if made.unanswered:
+        say(f"no candidate is chosen for {len(made.unanswered)} of them, such as '{made.unanswered[0]}'")
+    if made.prices == "training":
         say("costs are by the prices of training: it was fitted without a pool, so that those of this one do not count")

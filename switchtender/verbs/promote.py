@@ -59,11 +59,11 @@ def rollback(
 
 def _print(move: Move, done: str, dry_run: bool, as_json: bool) -> None:
     """The gates as they were read today, and what was, or would be, `done`."""
-    gates = [asdict(gate) for gate in move.gates]
     if as_json:
+        gates = [asdict(gate) for gate in move.gates]
         print_json({"from": move.version_from or None, "to": move.version_to, "dry_run": dry_run, "gates": gates})
         return
-    if gates:
-        print_gates(f"Gates of version {move.version_to}", gates)
+    if move.gates:
+        print_gates(f"Gates of version {move.version_to}", move.gates)
     word = f"would be {done}" if dry_run else done
     say(f"{word} version {move.version_to} (before: {f'version {move.version_from}' if move.version_from else 'none'})")

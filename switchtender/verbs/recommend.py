@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads
 from switchtender.own_tables import crossvalidated, outcomes_of
 from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.recommendation_facts import Recommendation
 
 _KNOWN = ("router", "random", "cheapest", "dearest", "best_single", "best_per_dataset", "oracle")
 
@@ -35,6 +38,7 @@ def recommend(
     from pipeline.evaluation import recommendation
     from pipeline.evaluation.fitted_baselines import LEARNT
     from pipeline.routers.fitting import outer_folds
+    from pipeline.runtime.plain import plain
     from pipeline.runtime.reproducibility import pin
 
     outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
@@ -43,47 +47,47 @@ def recommend(
     predictions = crossvalidated(systems or tuple(LEARNT), outcomes, folded, seed)
     facts = recommendation.recommend(outcomes, recommendation.parts_of(outcomes, folded), predictions, budget)
     if as_json:
-        print_json(facts)
+        print_json(plain(facts))
     else:
         _print(facts)
 
 
-def _print(facts: dict[str, Any]) -> None:
-    from switchtender.report_tables import cost, figure_range
+def _print(found: Recommendation) -> None:
+    from switchtender.report_tables import cost, estimate_range
 
-    single = f"best single: {facts['best_single']}"
+    single = f"best single: {found.best_single}"
     names = {"router": "best router of each fold", "best_single": single, "best_per_dataset": "told data set"}
-    only = "router" if sum(name not in _KNOWN for name in facts["rows"]) == 1 else ""
+    only = "router" if sum(name not in _KNOWN for name in found.rows) == 1 else ""
     rows = [
-        [names.get(name, name), figure_range(row["quality"]), cost(row["cost_usd"]["value"])]
-        for name, row in facts["rows"].items()
+        [names.get(name, name), estimate_range(row.quality), cost(row.cost_usd.value)]
+        for name, row in found.rows.items()
         if name != only
     ]
-    print_table(f"{facts['prompts']} prompts, {facts['candidates']} candidates", ["", "quality, 95 %", "USD"], rows)
-    for line in _comparisons(facts):
+    print_table(f"{found.prompts} prompts, {found.candidates} candidates", ["", "quality, 95 %", "USD"], rows)
+    for line in _comparisons(found):
         say(line)
-    say(facts["sentence"])
+    say(found.sentence)
 
 
-def _comparisons(facts: dict[str, Any]) -> list[str]:
+def _comparisons(found: Recommendation) -> list[str]:
     """In a line each: the router beside the best single candidate, the data sets' best, and a mixture of two."""
     from pipeline.evaluation.recommendation_text import spread, usd
 
-    router, mixture = facts["router"], facts["mixture"]
-    lines = [f"{router} minus {facts['best_single']}: {spread(facts['router_minus_best_single']['quality'])}"]
-    if "router_minus_best_per_dataset" in facts:
-        told = spread(facts["router_minus_best_per_dataset"]["quality"])
+    router, mixture = found.router, found.mixture
+    lines = [f"{router} minus {found.best_single}: {spread(found.router_minus_best_single.quality)}"]
+    if found.router_minus_best_per_dataset:
+        told = spread(found.router_minus_best_per_dataset.quality)
         lines.append(f"{router} minus the best candidate of each data set, which it is not told: {told}")
     if not mixture:
         return [*lines, "no costs are known, so nothing can be said of mixtures"]
-    pair = f"a mixture of {mixture['cheaper']} and {mixture['dearer']}"
-    at_cost = mixture["router_minus_mixture_at_equal_cost"]
-    at_quality = mixture["router_minus_mixture_at_equal_quality_usd"]
+    pair = f"a mixture of {mixture.cheaper} and {mixture.dearer}"
+    at_cost = mixture.router_minus_mixture_at_equal_cost
+    at_quality = mixture.router_minus_mixture_at_equal_quality_usd
     if at_cost:
         lines.append(f"{router} minus {pair}, at equal cost: {spread(at_cost)}")
     if at_quality:
-        low, high = usd(at_quality["low"]), usd(at_quality["high"])
-        lines.append(f"at equal quality it costs {usd(at_quality['value'])} a prompt more, 95 % {low} to {high}")
+        low, high = usd(at_quality.low), usd(at_quality.high)
+        lines.append(f"at equal quality it costs {usd(at_quality.value)} a prompt more, 95 % {low} to {high}")
     else:
         lines.append("no mixture reaches its quality")
     return lines

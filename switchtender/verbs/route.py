@@ -13,6 +13,7 @@ from switchtender.router_source import name_of, router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from flows.status import RouterSource
     from pipeline.routers.calibrated import CalibratedRouter
 
 app = typer.Typer()
@@ -38,7 +39,7 @@ def route(
 
 
 def _print_choice(
-    router: CalibratedRouter, text: str, title: str, source: dict[str, Any], as_json: bool, why: bool
+    router: CalibratedRouter, text: str, title: str, source: RouterSource, as_json: bool, why: bool
 ) -> None:
     predictions = router.predict([text])
     evidence = router.explain(text) if why else None
@@ -48,7 +49,7 @@ def _print_choice(
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
         said = {"why": evidence} if why else {}
-        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **said, **source})
+        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **said, **vars(source)})
         return
     rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
     print_table(title, ["", "agent", "score"], rows)

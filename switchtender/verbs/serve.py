@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flows.service.serve import StartupLines
     from flows.service.version_source import RegistrySource
     from flows.workspace.project import Project
+    from pipeline.runtime.plain import JsonObject
     from pipeline.serving.engine.hot_swap import ServedVersion
     from pipeline.serving.engine.settings import ServeParams
 
@@ -160,7 +161,7 @@ def _as_json() -> StartupLines:
     )
 
 
-def _facts(served: ServedVersion) -> dict[str, Any]:
+def _facts(served: ServedVersion) -> JsonObject:
     return {
         "event": "serving",
         "version": served.version,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from switchtender.options import Json, TrackOption
 from switchtender.show import print_gates, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from flows.status import LastNight, Status
 
 app = typer.Typer()
 
@@ -17,28 +20,29 @@ def status(as_json: Json = False, track: TrackOption = "") -> None:
     """Which version serves, which challenges, and how the last night ended."""
     from flows.status import status_of
     from flows.workspace.project import find_project
+    from pipeline.runtime.plain import plain
 
-    facts = status_of(find_project(track=track))
+    found = status_of(find_project(track=track))
     if as_json:
-        print_json(facts)
+        print_json(plain(found))
         return
-    _print_versions(facts)
-    _print_last_night(facts["last_night"])
+    _print_versions(found)
+    _print_last_night(found.last_night)
 
 
-def _print_versions(facts: dict[str, Any]) -> None:
-    headline = facts["headline"]
-    rows = [[v["alias"], v["version"], v[headline], v["run_key"]] for v in facts["versions"]]
-    print_table(f"Versions of {facts['model']}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
-    if facts["alias_moved_to"] is not None:
-        moved = facts["alias_moved_to"] or "none"
+def _print_versions(found: Status) -> None:
+    headline = found.headline
+    rows = [[one.alias, one.version, one.figure, one.run_key] for one in found.versions]
+    print_table(f"Versions of {found.model}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
+    if found.alias_moved_to is not None:
+        moved = found.alias_moved_to or "none"
         say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")
         say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
 
 
-def _print_last_night(last: dict[str, Any] | None) -> None:
+def _print_last_night(last: LastNight | None) -> None:
     if last is None:
         say("No night has finished yet; run 'make nightly'.")
         return
-    print_gates(f"Gates of {last['run_key']}", last["gates"], ["gate", "value", "limit", "verdict"])
-    say(f"report  {last['report']}")
+    print_gates(f"Gates of {last.run_key}", last.gates, ["gate", "value", "limit", "verdict"])
+    say(f"report  {last.report}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.routers.tasks.drift import TaskDrift
     from pipeline.routers.tasks.router import TasksScorer
     from pipeline.routers.tasks.task_summary import TaskSummary
+    from pipeline.runtime.plain import JsonObject
 
 _SHOWN = 40
 _NAMED = 3
@@ -87,7 +88,7 @@ def _drift(router: CalibratedRouter, scorer: TasksScorer, table: Path) -> TaskDr
     return scorer.drift(ids, router.followed(prompts), reading.vectors[reading.first])
 
 
-def _facts(tasks: tuple[TaskSummary, ...], drift: TaskDrift | None, title: str, html: Path | None) -> dict[str, Any]:
+def _facts(tasks: tuple[TaskSummary, ...], drift: TaskDrift | None, title: str, html: Path | None) -> JsonObject:
     from dataclasses import asdict
 
     found = {"router": title, "page": str(html) if html else None, "tasks": [_known(asdict(task)) for task in tasks]}

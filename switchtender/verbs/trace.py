@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flows.audit.trace import RowInVersion, Tracing
     from flows.records.serving_log import ServingPeriod
     from flows.workspace.project import Project
+    from pipeline.runtime.plain import JsonObject
 
 _ONE = "name one of: a row's id, --text, --agent, --removed-since"
 
@@ -202,7 +203,7 @@ def _print_rows(title: str, rows: Sequence[RowInVersion]) -> None:
         print_table(title, ["row", "text sha256", "split", "fate", "label then"], lines)
 
 
-def _facts(row: RowInVersion) -> dict[str, Any]:
+def _facts(row: RowInVersion) -> JsonObject:
     spells = [{"server": spell.server, "since": spell.since, "until": spell.until or None} for spell in row.served]
     return {
         "version": row.version,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipeline.gating.results import PASSED, GateResult
+from pipeline.gating.results import GateResult
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.versions.audit import Audit
+from pipeline.versions.version_diff import VersionDiff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,7 @@ class Hint:
 
 def closed(gates: tuple[GateResult, ...]) -> tuple[str, ...]:
     """The gates that did not pass, by name."""
-    return tuple(gate.gate for gate in gates if gate.verdict != PASSED)
+    return tuple(gate.gate for gate in gates if not gate.passed)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Actions(Protocol):
     def versions(self) -> tuple[VersionRow, ...]:
         """Every registered version, newest first."""
 
-    def compare(self, older: str, newer: str) -> dict[str, Any]:
+    def compare(self, older: str, newer: str) -> VersionDiff:
         """What differs between two versions, as `switchtender diff --json` gives it."""
 
     def rehearse_promotion(self, version: str, reason: str) -> VersionMove:

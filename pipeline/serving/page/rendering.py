@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.reports.audit_page import MEANINGS, banner, clock
+from pipeline.reports.audit_page import MEANINGS, banner
 from pipeline.reports.night_report import METRICS, figure
 from pipeline.serving.page.actions import closed
+from pipeline.versions.audit import clock
 
 if TYPE_CHECKING:
     from jinja2 import Environment

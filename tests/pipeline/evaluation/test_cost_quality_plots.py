@@ -12,13 +12,14 @@ import pytest
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.evaluation.cost_quality_plots import COST_QUALITY, SLICES, draw_outcomes
+from pipeline.evaluation.outcome_facts import OutcomeReport
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.routers.base.protocol import Predictions
 
 NAMES = ("vendor/big", "vendor/mid", "small")
 
 
-def report(cost: Any = (0.01, 0.003, 0.0001), rows: int = 60, gaps: bool = False) -> dict[str, Any]:
+def report(cost: Any = (0.01, 0.003, 0.0001), rows: int = 60, gaps: bool = False) -> OutcomeReport:
     random = np.random.default_rng(0)
     quality = np.clip(random.normal([0.7, 0.5, 0.4], 0.3, (rows, 3)), 0, 1).astype(np.float32)
     if gaps:
@@ -51,16 +52,17 @@ def test_each_picture_has_its_rows(tmp_path: Path) -> None:
 
 def test_the_rows_are_those_of_the_report(tmp_path: Path) -> None:
     facts = report()
+    assert facts.swept is not None
     draw_outcomes(facts, tmp_path)
     points = pd.read_csv(tmp_path / f"{COST_QUALITY}.csv")
     stored = points[(points["series"] == "router") & (points["kind"] == "point")].iloc[0]
-    assert stored["quality"] == facts["swept"]["operating_point"]["quality"]
+    assert stored["quality"] == facts.swept.operating_point.quality
     front = points[(points["series"] == "knn") & (points["kind"] == "front")]
-    assert front["quality"].tolist() == [point["quality"] for point in facts["swept"]["rows"]["knn"]["frontier"]]
+    assert front["quality"].tolist() == [point.quality for point in facts.swept.rows["knn"].frontier]
     assert set(points.loc[points["series"] == "candidate", "name"]) == set(NAMES)
     slices = pd.read_csv(tmp_path / f"{SLICES}.csv")
-    assert slices["name"].tolist() == [row["name"] for row in [*facts["datasets"], *facts["slices"]]]
-    assert slices["difference"][0] == facts["datasets"][0]["router_minus_best_single"]["value"]
+    assert slices["name"].tolist() == [part.name for part in [*facts.datasets, *facts.slices]]
+    assert slices["difference"][0] == facts.datasets[0].router_minus_best_single.value
 
 
 def test_the_same_report_gives_the_same_bytes_whatever_the_readers_own_settings(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ import pandas as pd
 import pytest
 
 from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.evaluation.outcome_facts import OutcomeReport
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.reference_strategies import EVALUATED, TRAIN, baseline_rows
-from pipeline.evaluation.scoring import read_predictions, read_train, score, score_files
+from pipeline.evaluation.scoring import read_predictions, read_train
 from pipeline.evaluation.slices import prompt_slices, script
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.fitting import crossvalidate
 from pipeline.runtime.errors import InputError, TableError
+from pipeline.runtime.plain import plain
 from pipeline.runtime.tables import write_table
 
 NAN = np.nan
@@ -44,8 +47,10 @@ def predictions(expected: Any, cost: Any = NAN, picks: Any = None) -> Prediction
     return Predictions(NAMES, quality, np.broadcast_to(np.float32(cost), quality.shape), chosen)
 
 
-def value(report: dict[str, Any], strategy: str, what: str = "quality") -> float:
-    return float(report["metrics"][strategy][what]["value"])
+def value(report: OutcomeReport, strategy: str, what: str = "quality") -> float:
+    found = getattr(report.metrics[strategy], what)
+    assert isinstance(found, Estimate)
+    return found.value
 
 
 def test_every_baseline_by_hand() -> None:
@@ -54,12 +59,12 @@ def test_every_baseline_by_hand() -> None:
         "router": (0.825, 5.25), "random": (0.541667, 13 / 3), "cheapest": (0.45, 1.0), "dearest": (0.65, 8.0),
         "best_single": (0.65, 8.0), "best_per_dataset": (0.825, 6.0), "oracle": (0.825, 4.5),
     }  # fmt: skip
-    assert set(report["metrics"]) == set(expected)
+    assert set(report.metrics) == set(expected)
     for name, (quality, cost) in expected.items():
         assert value(report, name) == pytest.approx(quality, abs=1e-6), name
         assert value(report, name, "cost_usd") == pytest.approx(cost, abs=1e-5), name
-    assert report["best_single"] == "big"
-    assert report["chosen_in"] == EVALUATED
+    assert report.best_single == "big"
+    assert report.chosen_in == EVALUATED
     assert value(report, "router", "minus_best_single") == pytest.approx(0.175)
     assert value(report, "router", "gap_closed") == pytest.approx(1.0)
     assert value(report, "router", "quality_over_datasets") == pytest.approx(0.825)
@@ -67,22 +72,22 @@ def test_every_baseline_by_hand() -> None:
     assert value(report, "router", "accept_rate") == 1.0
     assert value(report, "cheapest", "accept_rate") == 0.5
     assert value(report, "router", "mean_rank") == pytest.approx((1 + 1.5 + 2 + 1) / 4)
-    json.dumps(report, allow_nan=False)
+    json.dumps(plain(report), allow_nan=False)
 
 
 def test_what_was_never_tried_is_counted_and_left_out_of_every_mean() -> None:
     gapped = [[1.0, 0.5, NAN], [NAN, 0.9, 0.7], [NAN, 0.6, 0.6], [0.2, NAN, 0.4]]
     cost = np.where(np.isnan(gapped), NAN, COST)
     report = outcome_report(predictions(np.nan_to_num(QUALITY), picks=[2, 1, 1, 1]), outcomes(gapped, cost))
-    assert report["untried_choices"] == 2
-    assert (report["metrics"]["router"]["prompts"], report["metrics"]["router"]["untried"]) == (2, 2)
+    assert report.untried_choices == 2
+    assert (report.metrics["router"].prompts, report.metrics["router"].untried) == (2, 2)
     assert value(report, "router") == pytest.approx(0.75)
     assert value(report, "router", "cost_usd") == pytest.approx(4.0)
     assert value(report, "random") == pytest.approx((0.75 + 0.8 + 0.6 + 0.3) / 4)
     assert value(report, "random", "cost_usd") == pytest.approx((6 + 2.5 + 2.5 + 4.5) / 4)
     assert value(report, "oracle") == pytest.approx((1 + 0.9 + 0.6 + 0.4) / 4)
-    assert report["tried_cells"] == pytest.approx(8 / 12, abs=1e-6)
-    json.dumps(report, allow_nan=False)
+    assert report.tried_cells == pytest.approx(8 / 12, abs=1e-6)
+    json.dumps(plain(report), allow_nan=False)
 
 
 def test_a_candidate_tried_once_by_luck_is_not_the_best_single_one() -> None:
@@ -95,8 +100,10 @@ def test_a_candidate_tried_once_by_luck_is_not_the_best_single_one() -> None:
 def test_a_router_that_only_chose_untried_cells_has_no_figure_and_not_zero() -> None:
     gapped = [[NAN, 0.5, 0.1], [NAN, 0.5, 0.1]]
     report = outcome_report(predictions(gapped, picks=[0, 0]), outcomes(gapped, np.full((2, 3), NAN), None))
-    assert report["metrics"]["router"]["quality"] == {"value": None, "low": None, "high": None}
-    json.dumps(report, allow_nan=False)
+    assert not report.metrics["router"].quality.is_known
+    told = plain(report)["metrics"]["router"]
+    assert told["quality"] == {"value": None, "low": None, "high": None}
+    json.dumps(plain(report), allow_nan=False)
 
 
 def test_baselines_are_chosen_in_train_where_there_is_one() -> None:
@@ -104,12 +111,12 @@ def test_baselines_are_chosen_in_train_where_there_is_one() -> None:
     judged = outcomes()
     flattered = outcome_report(predictions(QUALITY), judged)
     honest = outcome_report(predictions(QUALITY), judged, parts=[(train, np.arange(4))])
-    assert (flattered["best_single"], honest["best_single"]) == ("big", "small")
-    assert (flattered["chosen_in"], honest["chosen_in"]) == (EVALUATED, TRAIN)
-    metrics = honest["metrics"]
-    assert {metrics[name]["chosen_in"] for name in ("best_single", "best_per_dataset", "cheapest")} == {TRAIN}
-    assert metrics["oracle"]["chosen_in"] == EVALUATED
-    assert (metrics["cheapest"]["most_chosen"], metrics["dearest"]["most_chosen"]) == ("big", "small")
+    assert (flattered.best_single, honest.best_single) == ("big", "small")
+    assert (flattered.chosen_in, honest.chosen_in) == (EVALUATED, TRAIN)
+    metrics = honest.metrics
+    assert {metrics[name].chosen_in for name in ("best_single", "best_per_dataset", "cheapest")} == {TRAIN}
+    assert metrics["oracle"].chosen_in == EVALUATED
+    assert (metrics["cheapest"].most_chosen, metrics["dearest"].most_chosen) == ("big", "small")
     assert value(honest, "best_single") == pytest.approx(0.45)
     assert value(honest, "best_per_dataset") == pytest.approx((0.5 + 0.9 + 0.6 + 0.1) / 4)
 
@@ -126,43 +133,46 @@ def test_choices_follow_the_fold_and_a_data_set_new_to_a_fold_gets_the_best_over
 
 def test_without_costs_or_data_sets_nothing_is_said_of_them() -> None:
     report = outcome_report(predictions(QUALITY), outcomes(cost=np.full((4, 3), NAN), datasets=None))
-    assert set(report["metrics"]) == {"router", "random", "best_single", "oracle"}
-    assert report["swept"] is None
-    assert report["pair"] is None
-    assert report["datasets"] == []
-    assert "quality_over_datasets" not in report["metrics"]["router"]
+    assert set(report.metrics) == {"router", "random", "best_single", "oracle"}
+    assert report.swept is None
+    assert report.pair is None
+    assert report.datasets == ()
+    assert "quality_over_datasets" not in plain(report)["metrics"]["router"]
 
 
 def test_curves_are_labelled_as_swept_and_stand_beside_the_stored_policy() -> None:
     report = outcome_report(predictions(QUALITY, cost=COST, picks=[1, 1, 1, 1]), outcomes())
-    swept = report["swept"]
-    assert "optimistic" in swept["label"]
-    assert (swept["operating_point"]["quality"], swept["operating_point"]["cost_usd"]) == (0.525, 4.0)
-    assert (swept["half_of_best_single"], swept["cost_from"], swept["cost_to"]) == (4.0, 1.0, 8.0)
-    knows = swept["rows"]["router"]
-    assert (
-        knows["quality_at_half_of_best_single"] > swept["rows"]["single_candidates"]["quality_at_half_of_best_single"]
-    )
-    points = [(point["cost_usd"], point["quality"]) for point in swept["rows"]["single_candidates"]["frontier"]]
+    swept, pair = report.swept, report.pair
+    assert swept is not None
+    assert pair is not None
+    assert "optimistic" in swept.label
+    assert (swept.operating_point.quality, swept.operating_point.cost_usd) == (0.525, 4.0)
+    assert (swept.half_of_best_single, swept.cost_from, swept.cost_to) == (4.0, 1.0, 8.0)
+    knows = swept.rows["router"]
+    assert knows.quality_at_half_of_best_single > swept.rows["single_candidates"].quality_at_half_of_best_single
+    points = [(point.cost_usd, point.quality) for point in swept.rows["single_candidates"].frontier]
     assert points == [(1.0, 0.45), (8.0, 0.65)], "mid lies below a mixture of the other two"
-    assert report["pair"]["strong"] == "big"
-    assert report["pair"]["weak"] == "small"
-    assert report["pair"]["rows"]["router"]["apgr"] > 0.5
+    assert pair.strong == "big"
+    assert pair.weak == "small"
+    assert pair.rows["router"].apgr > 0.5
 
 
 def test_a_router_without_costs_of_its_own_is_swept_by_the_mean_costs_of_train() -> None:
     known, unknown = (outcome_report(predictions(QUALITY, cost=cost), outcomes()) for cost in ([8.0, 4.0, 1.0], NAN))
-    assert known["swept"]["rows"]["router"] == unknown["swept"]["rows"]["router"]
+    assert known.swept is not None
+    assert unknown.swept is not None
+    assert known.swept.rows["router"] == unknown.swept.rows["router"]
 
 
 def test_learnt_baselines_stand_beside_the_router_under_their_names() -> None:
     worse = predictions(QUALITY, picks=[2, 0, 0, 1])
     report = outcome_report(predictions(QUALITY), outcomes(), {"knn": worse})
-    assert list(report["metrics"])[-2:] == ["knn", "oracle"]
+    assert list(report.metrics)[-2:] == ["knn", "oracle"]
     assert value(report, "knn") == pytest.approx((0 + 0.2 + 0.6 + 0.1) / 4)
     assert value(report, "knn", "router_minus_this") == pytest.approx(0.825 - 0.225)
-    assert "knn" in report["swept"]["rows"]
-    assert "knn" in report["accept"]["area"]
+    assert report.swept is not None
+    assert "knn" in report.swept.rows
+    assert "knn" in report.accept.area
 
 
 def test_slices_tell_data_sets_lengths_ties_and_scripts_apart() -> None:
@@ -170,24 +180,24 @@ def test_slices_tell_data_sets_lengths_ties_and_scripts_apart() -> None:
         outcomes(), prompts=("short", "这是一个中文问题", "a long prompt in English", "another long prompt, longer")
     )
     report = outcome_report(predictions(QUALITY, picks=[0, 0, 0, 0]), table)
-    assert [(row["name"], row["prompts"]) for row in report["datasets"]] == [("a", 2), ("b", 2)]
-    found = {(row["kind"], row["name"]): row for row in report["slices"]}
+    assert [(row.name, row.prompts) for row in report.datasets] == [("a", 2), ("b", 2)]
+    found = {(row.kind, row.name): row for row in report.slices}
     assert set(found) == {
         ("length", "short (to 16)"), ("length", "long"), ("agreement", "tied (all alike)"), ("agreement", "decided"),
         ("script", "cjk"), ("script", "latin"),
     }  # fmt: skip
-    assert found["agreement", "tied (all alike)"]["prompts"] == 1
-    assert found["script", "cjk"]["quality"]["router"] == pytest.approx(0.2)
-    assert found["script", "cjk"]["router_minus_best_single"]["value"] == 0.0
+    assert found["agreement", "tied (all alike)"].prompts == 1
+    assert found["script", "cjk"].quality["router"] == pytest.approx(0.2)
+    assert found["script", "cjk"].router_minus_best_single.value == 0.0
 
 
 def test_data_sets_count_alike_and_each_has_its_own_difference() -> None:
     report = outcome_report(predictions(QUALITY, picks=[2, 2, 0, 0]), outcomes(datasets=("a", "b", "b", "b")))
     router, single = np.array([0.0, 0.9, 0.6, 0.8]), np.array([1.0, 0.2, 0.6, 0.8])
     assert value(report, "router", "quality_over_datasets") == pytest.approx((0.0 + router[1:].mean()) / 2, abs=1e-6)
-    differences = [row["router_minus_best_single"]["value"] for row in report["datasets"]]
+    differences = [row.router_minus_best_single.value for row in report.datasets]
     assert differences == pytest.approx([-1.0, (router - single)[1:].mean()], abs=1e-6)
-    assert [row["quality"]["router"] for row in report["datasets"]] == pytest.approx([0.0, router[1:].mean()], abs=1e-6)
+    assert [row.quality["router"] for row in report.datasets] == pytest.approx([0.0, router[1:].mean()], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -242,12 +252,11 @@ def test_train_gives_the_baselines_of_an_evaluation_from_files(tmp_path: Path) -
     truth = write(tmp_path, "truth", outcomes())
     train = write(tmp_path, "train", outcomes([[0.1, 0.2, 0.9]] * 4))
     write_table(predictions(QUALITY, cost=COST).table([f"p{i}" for i in range(4)]), tmp_path / "p.csv")
-    assert score_files(tmp_path / "p.csv", truth)["chosen_in"] == EVALUATED
-    report = score_files(tmp_path / "p.csv", truth, train)
-    assert (report["chosen_in"], report["best_single"]) == (TRAIN, "small")
-    found, judged = read_predictions(tmp_path / "p.csv", truth)
+    found, evaluated = read_predictions(tmp_path / "p.csv", truth)
     np.testing.assert_array_equal(found.cost, np.array(COST, dtype=np.float32))
-    assert score(found, judged)["metrics"]["router"] == outcome_report(found, judged)["metrics"]["router"]
+    assert outcome_report(found, evaluated).chosen_in == EVALUATED
+    report = outcome_report(found, evaluated, parts=read_train(train, evaluated))
+    assert (report.chosen_in, report.best_single) == (TRAIN, "small")
 
 
 def test_prompts_that_are_evaluated_are_left_out_of_train(tmp_path: Path) -> None:

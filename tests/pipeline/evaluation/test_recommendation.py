@@ -14,9 +14,20 @@ from typer.testing import CliRunner
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.evaluation.recommendation import parts_of, recommend
+from pipeline.evaluation.recommendation_facts import (
+    ChoiceFigures,
+    ComparedChoices,
+    Difference,
+    EqualDifference,
+    MixtureFigures,
+    QualityDifference,
+    Recommendation,
+)
 from pipeline.evaluation.recommendation_text import MARGIN, short, spread, usd, verdict
+from pipeline.metrics.bootstrap import UNKNOWN, Estimate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.plain import plain
 from switchtender.app import app
 
 NAMES = ("big", "mid", "small")
@@ -47,79 +58,77 @@ def knowing(outcomes: Outcomes, share: float, price: Any = PRICE) -> Predictions
     return router(np.where(known, outcomes.quality, 0.3 * noise) + 0.01 * np.arange(3), price)
 
 
-def run(outcomes: Outcomes, found: Predictions | dict[str, Predictions], budget: float | None = None) -> dict[str, Any]:
+def run(outcomes: Outcomes, found: Predictions | dict[str, Predictions], budget: float | None = None) -> Recommendation:
     named = found if isinstance(found, dict) else {"knn": found}
     facts = recommend(outcomes, parts_of(outcomes, FOLDS), named, budget)
-    json.dumps(facts, allow_nan=False)
+    json.dumps(plain(facts), allow_nan=False)
     return facts
 
 
 def test_a_router_that_knows_the_answers_is_recommended() -> None:
     facts = run(table(), knowing(table(), 0.9))
-    assert facts["verdict"] == "router"
-    assert facts["sentence"].startswith("Use knn: it beat big alone by ")
-    assert facts["sentence"].endswith(" of its cost.")
-    assert facts["router_minus_best_single"]["quality"]["low"] > 0
-    assert facts["mixture"]["router_minus_mixture_at_equal_quality_usd"] is None, "no mixture is that good"
+    assert facts.verdict == "router"
+    assert facts.sentence.startswith("Use knn: it beat big alone by ")
+    assert facts.sentence.endswith(" of its cost.")
+    assert facts.router_minus_best_single.quality.low > 0
+    assert facts.mixture.router_minus_mixture_at_equal_quality_usd is None, "no mixture is that good"
 
 
 def test_a_router_that_knows_nothing_is_not() -> None:
     facts = run(table(), router(np.random.default_rng(5).random((ROWS, 3))))
-    assert facts["verdict"] == "one"
-    assert facts["sentence"].startswith("Use big alone: no router beat it (difference -.")
-    assert facts["router_minus_best_single"]["quality"]["share_of_resamples_above_0"] == 0
-    equal = facts["mixture"]["router_minus_mixture_at_equal_cost"]
-    assert equal["low"] < 0.05
-    assert equal["value"] < 0.02
+    assert facts.verdict == "one"
+    assert facts.sentence.startswith("Use big alone: no router beat it (difference -.")
+    assert facts.router_minus_best_single.quality.share_of_resamples_above_0 == 0
+    equal = facts.mixture.router_minus_mixture_at_equal_cost
+    assert equal.low < 0.05
+    assert equal.value < 0.02
 
 
 def test_always_choosing_the_best_model_is_no_gain() -> None:
     facts = run(table(), router([0.9, 0.5, 0.1]))
-    assert facts["verdict"] == "one"
-    assert spread(facts["router_minus_best_single"]["quality"]) == "0, 95 % 0 to 0"
+    assert facts.verdict == "one"
+    assert spread(facts.router_minus_best_single.quality) == "0, 95 % 0 to 0"
 
 
 def test_a_mixture_costs_what_the_router_costs_and_is_judged_by_its_expectation() -> None:
     outcomes = table()
     picks = np.where(np.arange(ROWS)[:, None] % 2 == 0, [0.9, 0.1, 0.2], [0.1, 0.2, 0.9])
     facts = run(outcomes, router(picks))
-    mixture = facts["mixture"]
-    assert (mixture["cheaper"], mixture["dearer"]) in {("mid", "big"), ("small", "mid"), ("small", "big")}
-    assert facts["rows"]["router"]["cost_usd"]["value"] == 5.5
+    mixture = facts.mixture
+    assert (mixture.cheaper, mixture.dearer) in {("mid", "big"), ("small", "mid"), ("small", "big")}
+    assert facts.rows["router"].cost_usd.value == 5.5
     level = outcomes.quality.mean(axis=0)
-    cheap, dear = NAMES.index(mixture["cheaper"]), NAMES.index(mixture["dearer"])
+    cheap, dear = NAMES.index(mixture.cheaper), NAMES.index(mixture.dearer)
     share = (5.5 - PRICE[cheap]) / (PRICE[dear] - PRICE[cheap])
     expected = (1 - share) * level[cheap] + share * level[dear]
-    got = facts["rows"]["router"]["quality"]["value"]
-    assert mixture["router_minus_mixture_at_equal_cost"]["value"] == pytest.approx(got - expected, abs=0.01)
-    assert mixture["share_of_dearer"] == pytest.approx(share, abs=0.02)
+    got = facts.rows["router"].quality.value
+    assert mixture.router_minus_mixture_at_equal_cost.value == pytest.approx(got - expected, abs=0.01)
+    assert mixture.share_of_dearer == pytest.approx(share, abs=0.02)
 
 
 def test_a_budget_that_no_single_good_model_fits_speaks_for_a_mixture() -> None:
     facts = run(table(level=(0.9, 0.2, 0.1)), router(np.random.default_rng(5).random((ROWS, 3))), budget=5.0)
-    assert facts["verdict"] == "mixture"
-    assert facts["best_single"] == "mid"
-    assert facts["sentence"].startswith(
-        "With USD 5 a prompt use a random mixture of small and big: it beat mid alone by "
-    )
-    assert facts["mixture"]["share_of_dearer"] == pytest.approx(4 / 9, abs=1e-4)
+    assert facts.verdict == "mixture"
+    assert facts.best_single == "mid"
+    assert facts.sentence.startswith("With USD 5 a prompt use a random mixture of small and big: it beat mid alone by ")
+    assert facts.mixture.share_of_dearer == pytest.approx(4 / 9, abs=1e-4)
 
 
 def test_within_a_budget_lambda_is_chosen_on_the_other_folds() -> None:
     outcomes = table()
     facts = run(outcomes, knowing(outcomes, 0.9), budget=3.0)
-    assert facts["verdict"] == "router"
-    assert facts["sentence"].startswith("With USD 3 a prompt use knn: it beat small alone by ")
-    assert 1.0 < facts["rows"]["router"]["cost_usd"]["value"] < 3.2
+    assert facts.verdict == "router"
+    assert facts.sentence.startswith("With USD 3 a prompt use knn: it beat small alone by ")
+    assert 1.0 < facts.rows["router"].cost_usd.value < 3.2
     freely = run(outcomes, knowing(outcomes, 0.9))
-    assert freely["rows"]["router"]["cost_usd"]["value"] > 3.2
-    assert facts["mixture"]["router_minus_mixture_at_budget"]["quality"]["low"] > 0
+    assert freely.rows["router"].cost_usd.value > 3.2
+    assert facts.mixture.router_minus_mixture_at_budget.quality.low > 0
 
 
 def test_a_budget_of_just_the_cheapest_model_leaves_that_one() -> None:
     facts = run(table(), knowing(table(), 0.9), budget=1.0)
-    assert facts["verdict"] == "one"
-    assert facts["sentence"].startswith("With USD 1 a prompt use small alone: neither a router ")
+    assert facts.verdict == "one"
+    assert facts.sentence.startswith("With USD 1 a prompt use small alone: neither a router ")
 
 
 @pytest.mark.parametrize(
@@ -134,21 +143,21 @@ def test_a_budget_that_cannot_be_kept_is_refused(cost: Any, budget: float, messa
 
 def test_without_costs_nothing_is_said_of_mixtures() -> None:
     facts = run(table(np.nan), knowing(table(), 0.9, np.nan))
-    assert facts["mixture"] is None
-    assert facts["sentence"].startswith("Use knn: it beat big alone by ")
-    assert "cost" not in facts["sentence"]
+    assert facts.mixture is None
+    assert facts.sentence.startswith("Use knn: it beat big alone by ")
+    assert "cost" not in facts.sentence
 
 
 def test_of_several_routers_each_fold_takes_the_one_that_was_best_elsewhere() -> None:
     outcomes = table()
     good, bad = knowing(outcomes, 0.9), router([0.1, 0.2, 0.9])
     facts = run(outcomes, {"linear": bad, "knn": good})
-    assert facts["router"] == "knn"
-    assert facts["rows"]["router"] == facts["rows"]["knn"]
+    assert facts.router == "knn"
+    assert facts.rows["router"] == facts.rows["knn"]
     lucky = np.where((FOLDS == 0)[:, None], good.quality, bad.quality)
     luckier = np.where((FOLDS == 1)[:, None], good.quality, bad.quality)
     mixed = run(outcomes, {"a": router(lucky), "b": router(luckier)})
-    figures = [mixed["rows"][name]["quality"]["value"] for name in ("router", "a", "b")]
+    figures = [mixed.rows[name].quality.value for name in ("router", "a", "b")]
     assert figures[0] < min(figures[1:]), "being good on the judged fold alone does not help"
 
 
@@ -162,25 +171,26 @@ def test_untried_choices_do_not_count_against_a_router_nor_for_it() -> None:
         False, FOLDS,
     )  # fmt: skip
     facts = run(gapped, router([0.9, 0.5, 0.1]))
-    assert facts["rows"]["router"]["untried"] == ROWS // 5
-    assert facts["rows"]["router"]["prompts"] == ROWS - ROWS // 5
-    assert facts["router_minus_best_single"]["quality"]["value"] == 0
+    assert facts.rows["router"].untried == ROWS // 5
+    assert facts.rows["router"].prompts == ROWS - ROWS // 5
+    assert facts.router_minus_best_single.quality.value == 0
 
 
 # --- the sentence -----------------------------------------------------------------------------------------------
 
 
-def figure(low: float, value: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": low, "high": high}
+def figure(low: float, value: float, high: float) -> Estimate:
+    return Estimate(value, low, high)
 
 
-def facts_with(quality: dict[str, float], cost: dict[str, float], equal: dict[str, float]) -> dict[str, Any]:
-    rows = {"router": {"cost_usd": {"value": 0.003}}, "best_single": {"cost_usd": {"value": 0.005}}}
-    return {
-        "router": "knn", "best_single": "gpt-x", "budget_usd": None, "rows": rows,
-        "router_minus_best_single": {"quality": quality, "cost_usd": cost},
-        "mixture": {"router_minus_mixture_at_equal_cost": equal},
-    }  # fmt: skip
+def facts_with(quality: Estimate, cost: Estimate, equal: Estimate) -> ComparedChoices:
+    spent = {"router": Estimate(0.003, 0.002, 0.004), "best_single": Estimate(0.005, 0.004, 0.006)}
+    return ComparedChoices(
+        prompts=9, candidates=2, folds=3, budget_usd=None, router="knn", best_single="gpt-x",
+        rows={name: ChoiceFigures(quality, cost_usd, 9, 0) for name, cost_usd in spent.items()},
+        router_minus_best_single=Difference(QualityDifference(quality.value, quality.low, quality.high, 1.0), cost, 9),
+        mixture=MixtureFigures("small", "gpt-x", 0.5, EqualDifference(**vars(equal), prompts=9), None),
+    )  # fmt: skip
 
 
 SAVES, SPENDS = figure(-0.003, -0.002, -0.001), figure(-0.001, 0.0, 0.001)
@@ -204,14 +214,13 @@ AHEAD, EQUAL = figure(0.01, 0.02, 0.03), figure(-0.01, 0.0, 0.01)
     ],
 )  # fmt: skip
 def test_the_sentence_follows_the_intervals(
-    quality: dict[str, float], cost: dict[str, float], equal: dict[str, float], expected: tuple[str, str]
+    quality: Estimate, cost: Estimate, equal: Estimate, expected: tuple[str, str]
 ) -> None:
     assert verdict(facts_with(quality, cost, equal)) == expected
 
 
 def test_nothing_is_claimed_where_nothing_is_known() -> None:
-    unknown: dict[str, Any] = {"value": None, "low": None, "high": None}
-    assert verdict(facts_with(unknown, unknown, unknown))[0] == "none"
+    assert verdict(facts_with(UNKNOWN, UNKNOWN, UNKNOWN))[0] == "none"
 
 
 def test_figures_in_words() -> None:

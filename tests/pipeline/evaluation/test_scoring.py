@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from pipeline.data.outcomes import label_matrix, split_agents
-from pipeline.evaluation.scoring import score_files
+from pipeline.evaluation.outcome_facts import OutcomeReport
+from pipeline.evaluation.outcome_report import outcome_report
+from pipeline.evaluation.scoring import LabelScores, label_scores, read_predictions
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import write_table
@@ -36,35 +39,35 @@ def _predictions(labels: dict[str, str] = LABELS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prompt_id", "candidate", "score", "chosen"])
 
 
-def _score(folder: Path, predictions: pd.DataFrame, truth: Path | None = None) -> dict[str, Any]:
+def _score(folder: Path, predictions: pd.DataFrame, truth: Path | None = None) -> LabelScores:
     write_table(predictions, folder / "predictions.csv")
-    return score_files(folder / "predictions.csv", truth or _truth(folder))
+    return label_scores(*read_predictions(folder / "predictions.csv", truth or _truth(folder)))
 
 
 def test_perfect_predictions_score_one(tmp_path: Path) -> None:
     report = _score(tmp_path, _predictions())
-    assert (report["kind"], report["prompts"], report["candidates"]) == ("labels", 5, 3)
+    assert (report.kind, report.prompts, report.candidates) == ("labels", 5, 3)
     for name in ("micro_f1", "macro_f1", "subset_accuracy"):
-        assert report["metrics"][name] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert report["metrics"]["hamming_loss"]["value"] == report["calibration_error"] == 0.0
-    assert [row["support"] for row in report["per_candidate"]] == [3, 2, 2]
+        assert report.metrics[name] == Estimate(1.0, 1.0, 1.0)
+    assert report.metrics["hamming_loss"].value == report.calibration_error == 0.0
+    assert [row.support for row in report.per_candidate] == [3, 2, 2]
 
 
 def test_errors_count_and_the_order_of_rows_does_not(tmp_path: Path) -> None:
     wrong = LABELS | {"p1": "email", "p2": "coding"}
     report = _score(tmp_path, _predictions(wrong).sample(frac=1, random_state=1))
     truth, chosen = (label_matrix([split_agents(c) for c in table.values()], NAMES) > 0.5 for table in (LABELS, wrong))
-    figure = report["metrics"]["micro_f1"]
-    assert figure["value"] == pytest.approx(micro_f1(truth, chosen), abs=1e-6)
-    assert figure["low"] < figure["value"] < figure["high"]
-    assert report["metrics"]["subset_accuracy"]["value"] == 0.6
+    figure = report.metrics["micro_f1"]
+    assert figure.value == pytest.approx(micro_f1(truth, chosen), abs=1e-6)
+    assert figure.low < figure.value < figure.high
+    assert report.metrics["subset_accuracy"].value == 0.6
 
 
 def test_predictions_may_cover_more_prompts_and_candidates_than_the_truth(tmp_path: Path) -> None:
     truth = _truth(tmp_path, {"p3": "email", "p1": "coding"})
     report = _score(tmp_path, _predictions(), truth)
-    assert report["prompts"] == 2
-    assert report["metrics"]["micro_f1"]["value"] == 1.0
+    assert report.prompts == 2
+    assert report.metrics["micro_f1"].value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -104,13 +107,14 @@ def _choices(expected: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prompt_id", "candidate", "score", "chosen"])
 
 
-def _graded(folder: Path, truth: pd.DataFrame, expected: np.ndarray) -> dict[str, Any]:
+def _graded(folder: Path, truth: pd.DataFrame, expected: np.ndarray) -> OutcomeReport:
     write_table(truth, folder / "truth.parquet")
-    return _score(folder, _choices(expected), folder / "truth.parquet")
+    write_table(_choices(expected), folder / "predictions.csv")
+    return outcome_report(*read_predictions(folder / "predictions.csv", folder / "truth.parquet"))
 
 
-def _quality(report: dict[str, Any], strategy: str) -> float:
-    return float(report["metrics"][strategy]["quality"]["value"])
+def _quality(report: OutcomeReport, strategy: str) -> float:
+    return report.metrics[strategy].quality.value
 
 
 def test_a_router_that_knows_something_lies_between_the_best_single_candidate_and_the_oracle(
@@ -119,15 +123,15 @@ def test_a_router_that_knows_something_lies_between_the_best_single_candidate_an
     truth, quality, _ = graded
     noisy = quality + np.random.default_rng(2).normal(0, 0.1, quality.shape)
     report = _graded(tmp_path, truth, noisy)
-    assert report["kind"] == "outcomes"
-    assert report["best_single"] == "sql"
+    assert report.kind == "outcomes"
+    assert report.best_single == "sql"
     order = [_quality(report, strategy) for strategy in ("oracle", "router", "best_single", "random")]
     assert order == sorted(order, reverse=True)
     assert len(set(order)) == 4
     assert order[0] == pytest.approx(quality.max(axis=1).mean(), abs=1e-6)
     assert order[3] == pytest.approx(quality.mean(), abs=1e-6)
-    for figures in report["metrics"].values():
-        assert figures["quality"]["low"] <= figures["quality"]["value"] <= figures["quality"]["high"]
+    for figures in report.metrics.values():
+        assert figures.quality.low <= figures.quality.value <= figures.quality.high
 
 
 def test_a_router_that_knows_everything_is_the_oracle_and_one_that_knows_nothing_is_random(
@@ -146,10 +150,10 @@ def test_cost_is_that_of_the_candidates_chosen(
     truth, quality, cost = graded
     report = _graded(tmp_path, truth, quality)
     spent = cost[np.arange(200), quality.argmax(axis=1)].mean()
-    assert report["metrics"]["router"]["cost_usd"]["value"] == pytest.approx(spent, abs=1e-6)
-    assert report["metrics"]["best_single"]["cost_usd"]["value"] == pytest.approx(0.01)
+    assert report.metrics["router"].cost_usd.value == pytest.approx(spent, abs=1e-6)
+    assert report.metrics["best_single"].cost_usd.value == pytest.approx(0.01)
     free = _graded(tmp_path, truth.drop(columns="cost"), quality)
-    assert "cost_usd" not in free["metrics"]["router"]
+    assert "cost_usd" not in free.metrics["router"].to_json()
 
 
 def test_choices_that_were_never_tried_are_counted_and_not_scored(
@@ -158,5 +162,5 @@ def test_choices_that_were_never_tried_are_counted_and_not_scored(
     truth, quality, _ = graded
     untried = truth[~((truth["prompt_id"] == "p0") & (truth["candidate"] == NAMES[quality[0].argmax()]))]
     report = _graded(tmp_path, untried, quality)
-    assert report["untried_choices"] == 1
+    assert report.untried_choices == 1
     assert _quality(report, "router") == pytest.approx(quality[1:].max(axis=1).mean(), abs=1e-6)

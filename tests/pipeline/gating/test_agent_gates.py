@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.gating.agent_gates import Evidence, GateParams, judge
+from pipeline.gating.agent_gates import GateInputs, GateParams, judge
 from pipeline.gating.champion import CHAMPION, Champion, Choices, write_champion
 from pipeline.gating.results import FAILED, PASSED, UNDECIDABLE, GateResult
 from pipeline.metrics.multilabel import micro_f1, recall
@@ -48,20 +48,20 @@ def _without(agent: int, count: int) -> Binary:
     return chosen
 
 
-def _evidence(chosen: Binary | None = None, champion: Binary | None = None, **metrics: float) -> Evidence:
-    return Evidence(
+def _inputs(chosen: Binary | None = None, champion: Binary | None = None, **metrics: float) -> GateInputs:
+    return GateInputs(
         truth=_truth(), chosen=_truth() if chosen is None else chosen, names=NAMES,
         train_support=np.array([90, 80, 70, 8, 6]), metrics=METRICS | metrics, train_rows=400,
         champion=None if champion is None else FORMER, champion_chosen=champion,
     )  # fmt: skip
 
 
-def _judge(evidence: Evidence, params: GateParams = PARAMS) -> Judgement:
-    return {result.gate: result for result in judge(evidence, params, seed=1)}
+def _judge(inputs: GateInputs, params: GateParams = PARAMS) -> Judgement:
+    return {result.gate: result for result in judge(inputs, params, seed=1)}
 
 
 def test_a_sound_challenger_passes_every_gate() -> None:
-    results = _judge(_evidence(champion=_truth()))
+    results = _judge(_inputs(champion=_truth()))
     assert list(results) == [
         "micro_f1", "macro_f1", "rare_recall", "calibration_error", "row_count",
         "champion_micro_f1", "champion_f1_coding", "champion_f1_email", "champion_f1_travel", "champion_rare_recall",
@@ -77,41 +77,41 @@ def test_a_sound_challenger_passes_every_gate() -> None:
 def test_a_floor_or_ceiling_is_met_at_its_limit_and_failed_beyond(
     name: str, just_enough: float, too_little: float
 ) -> None:
-    assert _judge(_evidence(**{name: just_enough}))[name].verdict == PASSED
-    failed = _judge(_evidence(**{name: too_little}))
+    assert _judge(_inputs(**{name: just_enough}))[name].verdict == PASSED
+    failed = _judge(_inputs(**{name: too_little}))
     assert [gate for gate, result in failed.items() if result.verdict != PASSED] == [name]
     assert failed[name].value == too_little
 
 
 @pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "calibration_error"])
 def test_a_metric_that_is_not_a_number_does_not_pass(name: str) -> None:
-    assert _judge(_evidence(**{name: float("nan")}))[name].verdict == FAILED
+    assert _judge(_inputs(**{name: float("nan")}))[name].verdict == FAILED
 
 
 def test_rare_agents_are_pooled_for_their_floor() -> None:
-    half = _judge(_evidence(_without(LEGAL, 4)))["rare_recall"]
+    half = _judge(_inputs(_without(LEGAL, 4)))["rare_recall"]
     assert (half.verdict, half.value) == (PASSED, 0.5)
     both = _without(LEGAL, 4) & _without(SPEECH, 1)
-    less = _judge(_evidence(both))["rare_recall"]
+    less = _judge(_inputs(both))["rare_recall"]
     assert (less.verdict, less.value) == (FAILED, 0.375)
 
 
 def test_a_rare_agent_missing_from_the_holdout_leaves_its_gate_undecidable() -> None:
     thin = _without(SPEECH, 3)
-    result = _judge(replace(_evidence(chosen=thin), truth=thin))["rare_recall"]
+    result = _judge(replace(_inputs(chosen=thin), truth=thin))["rare_recall"]
     assert (result.verdict, result.value) == (UNDECIDABLE, None)
     assert "speech" in result.reason
     assert "legal" not in result.reason
 
 
 def test_with_no_rare_agent_there_is_nothing_to_miss() -> None:
-    none_rare = _judge(_evidence(champion=_truth()), PARAMS.model_copy(update={"rare_below": 1}))
+    none_rare = _judge(_inputs(champion=_truth()), PARAMS.model_copy(update={"rare_below": 1}))
     assert none_rare["rare_recall"].verdict == PASSED
     assert "champion_rare_recall" not in none_rare
 
 
 def test_the_row_count_may_fall_by_the_share_allowed_and_no_further() -> None:
-    enough = replace(_evidence(champion=_truth()), train_rows=360)
+    enough = replace(_inputs(champion=_truth()), train_rows=360)
     assert _judge(enough)["row_count"].verdict == PASSED
     result = _judge(replace(enough, train_rows=359))["row_count"]
     assert (result.verdict, result.limit) == (FAILED, 360)
@@ -121,16 +121,16 @@ def test_the_row_count_may_fall_by_the_share_allowed_and_no_further() -> None:
 def test_the_overall_gate_fails_a_challenger_worse_than_the_margin() -> None:
     every_sixth = np.arange(60)[:, None] % 6 == 0
     worse = np.where(every_sixth, np.roll(_truth(), 1, axis=1), _truth())
-    results = _judge(_evidence(worse, champion=_truth()))
+    results = _judge(_inputs(worse, champion=_truth()))
     assert results["champion_micro_f1"].verdict == FAILED
     assert results["champion_micro_f1"].limit == -0.03
-    swapped = _judge(_evidence(_truth(), champion=worse))
+    swapped = _judge(_inputs(_truth(), champion=worse))
     assert swapped["champion_micro_f1"].verdict == PASSED
     assert (swapped["champion_micro_f1"].value or 0) > 0
 
 
 def test_a_difference_within_the_margin_is_not_enough_when_its_bound_is_not() -> None:
-    result = _judge(_evidence(_without(0, 3), champion=_truth()))["champion_micro_f1"]
+    result = _judge(_inputs(_without(0, 3), champion=_truth()))["champion_micro_f1"]
     difference = micro_f1(_truth(), _without(0, 3)) - 1
     assert (result.value or 0) < -0.03 < difference < 0
     assert result.verdict == FAILED
@@ -138,49 +138,49 @@ def test_a_difference_within_the_margin_is_not_enough_when_its_bound_is_not() ->
 
 def test_errors_that_both_make_cost_the_challenger_nothing() -> None:
     bad = _without(0, 15)
-    assert _judge(_evidence(bad, champion=bad))["champion_micro_f1"].value == 0.0
+    assert _judge(_inputs(bad, champion=bad))["champion_micro_f1"].value == 0.0
 
 
 def test_an_agent_that_breaks_fails_its_own_gate() -> None:
-    results = _judge(_evidence(_without(2, 10), champion=_truth()))
+    results = _judge(_inputs(_without(2, 10), champion=_truth()))
     assert results["champion_f1_travel"].verdict == FAILED
     assert results["champion_f1_email"].verdict == PASSED
 
 
 def test_an_agent_with_few_holdout_prompts_has_no_gate_of_its_own() -> None:
     fewer = PARAMS.model_copy(update={"agent_minimum": 21})
-    assert not [name for name in _judge(_evidence(champion=_truth()), fewer) if name.startswith("champion_f1_")]
+    assert not [name for name in _judge(_inputs(champion=_truth()), fewer) if name.startswith("champion_f1_")]
 
 
 def test_a_rare_agent_has_no_gate_of_its_own_however_many_holdout_prompts_it_has() -> None:
     all_of_them = PARAMS.model_copy(update={"agent_minimum": 1})
-    gates = {name for name in _judge(_evidence(champion=_truth()), all_of_them) if name.startswith("champion_f1_")}
+    gates = {name for name in _judge(_inputs(champion=_truth()), all_of_them) if name.startswith("champion_f1_")}
     assert gates == {"champion_f1_coding", "champion_f1_email", "champion_f1_travel"}
 
 
 def test_rare_agents_that_break_fail_their_pooled_gate() -> None:
-    results = _judge(_evidence(_without(LEGAL, 4), champion=_truth()))
+    results = _judge(_inputs(_without(LEGAL, 4), champion=_truth()))
     assert results["rare_recall"].verdict == PASSED
     assert results["champion_rare_recall"].verdict == FAILED
 
 
 def test_without_a_champion_there_is_nothing_to_fall_behind() -> None:
-    results = _judge(_evidence(_without(0, 10)))
+    results = _judge(_inputs(_without(0, 10)))
     assert [name for name in results if name.startswith("champion")] == ["champion_micro_f1"]
     assert results["champion_micro_f1"].verdict == results["row_count"].verdict == PASSED
     assert "no champion" in results["champion_micro_f1"].reason
 
 
 def test_a_champion_that_has_not_answered_every_prompt_leaves_the_test_undecidable() -> None:
-    results = _judge(replace(_evidence(), champion=FORMER, champion_chosen=None))
+    results = _judge(replace(_inputs(), champion=FORMER, champion_chosen=None))
     assert [name for name in results if name.startswith("champion")] == ["champion_micro_f1"]
     assert results["champion_micro_f1"].verdict == UNDECIDABLE
 
 
 def test_the_bound_falls_as_confidence_rises() -> None:
-    evidence = _evidence(_without(0, 3), champion=_without(1, 3))
+    inputs = _inputs(_without(0, 3), champion=_without(1, 3))
     at = [
-        _judge(evidence, PARAMS.model_copy(update={"confidence": level}))["champion_micro_f1"].value or 0.0
+        _judge(inputs, PARAMS.model_copy(update={"confidence": level}))["champion_micro_f1"].value or 0.0
         for level in (0.6, 0.8, 0.95)
     ]
     assert at[0] > at[1] > at[2]
@@ -200,7 +200,8 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Champion
     write_table(rows, Path("var/stages/evaluate/predictions.parquet"))
     write_table(pd.DataFrame({"agents": cells * 10}), Path("var/stages/label_noise/train.parquet"))
     figures = {name: {"value": value, "low": 0.0, "high": 1.0} for name, value in METRICS.items()}
-    write_json({"systems": {"router": figures}}, Path("var/stages/evaluate/metrics.json"))
+    report = {"systems": {"router": figures}, "micro_f1_over": {}, "prompts": 40}
+    write_json(report, Path("var/stages/evaluate/metrics.json"))
     return lambda champion, choices: write_champion(champion, choices)
 
 
@@ -239,12 +240,12 @@ def test_a_champion_that_answered_another_text_has_not_answered(night: Callable[
 
 def test_the_champions_choices_are_lined_up_with_the_rows(night: Callable[..., None]) -> None:
     night(FORMER, Choices(dict(reversed(list(_answers(40, ("email", "an_agent_of_old", "sql")).by_row.items())))))
-    evidence = gather()
-    assert evidence.champion == FORMER
-    assert evidence.champion_chosen is not None
-    columns = np.flatnonzero(evidence.champion_chosen.all(axis=0))
-    assert {evidence.names[c] for c in columns} == {"email", "sql"}
-    assert recall(evidence.truth, evidence.chosen) == 1.0
+    inputs = gather()
+    assert inputs.champion == FORMER
+    assert inputs.champion_chosen is not None
+    columns = np.flatnonzero(inputs.champion_chosen.all(axis=0))
+    assert {inputs.names[c] for c in columns} == {"email", "sql"}
+    assert recall(inputs.truth, inputs.chosen) == 1.0
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"champion": {"version": "4"}}', '{"champion": "4"}'])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.gating.champion import Champion
-from pipeline.gating.model_gates import ModelEvidence, ModelGateParams, judge
+from pipeline.gating.model_gates import ModelGateInputs, ModelGateParams, judge
 from pipeline.gating.results import FAILED, PASSED, UNDECIDABLE, GateResult
 
 PARAMS = ModelGateParams(
@@ -24,11 +24,11 @@ def chosen(column: int) -> np.ndarray:
     return matrix
 
 
-def evidence() -> ModelEvidence:
+def inputs() -> ModelGateInputs:
     """The first candidate is right on 90 of 100 prompts, the second on 60, the third on 30; all cost a cent."""
     right = np.arange(PROMPTS)[:, None] < np.array([90, 60, 30])
     quality = right.astype(np.float32)
-    return ModelEvidence(
+    return ModelGateInputs(
         ("good", "fair", "poor"), quality, np.full_like(quality, 0.01), chosen(0), 0, 0.05, 400, None, None
     )
 
@@ -37,13 +37,13 @@ def champion(rows: int = 400) -> Champion:
     return Champion("1", "models-1", "sha256:0", rows)
 
 
-def result(name: str, of: ModelEvidence, params: ModelGateParams = PARAMS) -> GateResult:
+def result(name: str, of: ModelGateInputs, params: ModelGateParams = PARAMS) -> GateResult:
     (found,) = [each for each in judge(of, params, 0) if each.gate == name]
     return found
 
 
 def test_a_good_router_passes_every_gate() -> None:
-    assert {each.verdict for each in judge(evidence(), PARAMS, 0)} == {PASSED}
+    assert {each.verdict for each in judge(inputs(), PARAMS, 0)} == {PASSED}
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_good_router_passes_every_gate() -> None:
     ids=["quality", "best single", "calibration", "dear", "cost unknown"],
 )
 def test_each_gate_closes(name: str, changes: dict[str, object], outcome: str) -> None:
-    assert result(name, replace(evidence(), **changes)).verdict == outcome  # type: ignore[arg-type]
+    assert result(name, replace(inputs(), **changes)).verdict == outcome  # type: ignore[arg-type]
 
 
-def untried(tried: int) -> ModelEvidence:
+def untried(tried: int) -> ModelGateInputs:
     """Half of the prompts go to a candidate that was tried on the first few of them."""
     half = chosen(0)
     half[50:] = [False, True, False]
-    known = evidence()
+    known = inputs()
     quality = known.quality.copy()
     quality[50 + tried :, 1] = np.nan
     return replace(known, quality=quality, chosen=half)
@@ -79,7 +79,7 @@ def test_choices_that_nobody_tried_are_not_judged_by_the_others() -> None:
 
 
 def test_a_candidate_chosen_now_and_then_needs_no_outcome() -> None:
-    known = evidence()
+    known = inputs()
     few = chosen(0)
     few[:4] = [False, False, True]
     quality = known.quality.copy()
@@ -88,16 +88,16 @@ def test_a_candidate_chosen_now_and_then_needs_no_outcome() -> None:
 
 
 def test_the_champion_is_compared_prompt_by_prompt() -> None:
-    worse = replace(evidence(), champion=champion(), champion_chosen=chosen(0), chosen=chosen(1))
+    worse = replace(inputs(), champion=champion(), champion_chosen=chosen(0), chosen=chosen(1))
     assert result("champion_quality", worse).verdict == FAILED
-    unread = replace(evidence(), champion=champion(), champion_chosen=None)
+    unread = replace(inputs(), champion=champion(), champion_chosen=None)
     assert result("champion_quality", unread).verdict == UNDECIDABLE
-    shrunk = replace(evidence(), champion=champion(600), champion_chosen=chosen(0))
+    shrunk = replace(inputs(), champion=champion(600), champion_chosen=chosen(0))
     assert result("row_count", shrunk).verdict == FAILED
 
 
 def test_a_dearer_router_than_the_champion_is_stopped() -> None:
-    known = evidence()
+    known = inputs()
     cost = known.cost * np.array([2, 1, 1], dtype=np.float32)
     dearer = replace(known, cost=cost, champion=champion(), champion_chosen=chosen(1))
     found = result("champion_cost", dearer)

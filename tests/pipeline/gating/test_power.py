@@ -16,7 +16,7 @@ from benchmarks.gate_power import (
     settings,
     shipped_holdout,
 )
-from pipeline.gating.agent_gates import Evidence, GateParams, against_champion
+from pipeline.gating.agent_gates import GateInputs, GateParams, against_champion
 from pipeline.gating.champion import Champion
 from pipeline.gating.results import GATE
 from pipeline.metrics.multilabel import micro_f1
@@ -63,8 +63,8 @@ def test_the_simulation_judges_as_the_stage_does(
 ) -> None:
     champion = Champion(version="1", run_key="nightly-2026-01-01-1", router_sha256="0" * 64, train_rows=390)
     for seed, (ours, theirs) in enumerate(simulated["smallest agent .40"][:5]):
-        evidence = Evidence(holdout.truth, ours, holdout.names, holdout.train_support, {}, 390, champion, theirs)
-        stage = {result.gate: (result.value, result.limit) for result in against_champion(evidence, params, seed)}
+        inputs = GateInputs(holdout.truth, ours, holdout.names, holdout.train_support, {}, 390, champion, theirs)
+        stage = {result.gate: (result.value, result.limit) for result in against_champion(inputs, params, seed)}
         here = bounds(holdout, (ours, theirs), params, seed)
         assert stage.keys() == here.keys()
         for gate, found in here.items():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.metrics import cost_quality as m
-from pipeline.metrics.bootstrap import RESAMPLES, Resampled, resampling_weights, short
-from pipeline.metrics.reliability import Reliability
+from pipeline.metrics.bootstrap import RESAMPLES, Resampled, resampling_weights, six_digits
+from pipeline.metrics.reliability import Reliability, ReliabilityBin
 
 NAN = np.nan
 
@@ -25,7 +25,7 @@ def curve(*points: tuple[float, float]) -> m.Curve:
 def test_what_is_not_known_is_left_out_of_a_mean_and_is_never_zero() -> None:
     means = Resampled.of([np.array([1.0, NAN, 0.5, NAN]), np.array([NAN] * 4)])
     assert means.value[0] == 0.75
-    assert means.figure(1) == {"value": None, "low": None, "high": None}
+    assert not means.estimate(1).is_known
     assert np.nanmin(means.draws[:, 0]) >= 0.5
 
 
@@ -49,11 +49,11 @@ def test_one_set_of_draws_serves_every_call() -> None:
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     values = (np.arange(1000) % 2).astype(np.float64)
-    figure = Resampled.of([values]).figure(0)
+    figure = Resampled.of([values]).estimate(0)
     half = 1.96 * np.sqrt(0.25 / 1000)
-    assert figure["value"] == 0.5
-    assert figure["low"] == pytest.approx(0.5 - half, abs=0.003)
-    assert figure["high"] == pytest.approx(0.5 + half, abs=0.003)
+    assert figure.value == 0.5
+    assert figure.low == pytest.approx(0.5 - half, abs=0.003)
+    assert figure.high == pytest.approx(0.5 + half, abs=0.003)
 
 
 def test_groups_count_alike_however_many_prompts_they_have() -> None:
@@ -187,15 +187,12 @@ def test_equals_share_a_rank_and_only_what_was_tried_is_ranked() -> None:
 def test_calibration_by_equally_filled_bins() -> None:
     expected = np.array([0.1, 0.2, 0.8, 0.9, 0.5])
     found = Reliability.of(expected, np.array([0.0, 0.0, 1.0, 0.0, NAN]), bins=2)
-    assert found.table() == [
-        {"count": 2, "expected": 0.15, "observed": 0.0},
-        {"count": 2, "expected": 0.85, "observed": 0.5},
-    ]
+    assert found.table() == (ReliabilityBin(2, 0.15, 0.0), ReliabilityBin(2, 0.85, 0.5))
     assert found.error() == pytest.approx(0.25)
     nothing = Reliability.of(expected, np.full(5, NAN))
-    assert nothing.table() == []
+    assert nothing.table() == ()
     assert np.isnan(nothing.error())
-    assert nothing.error_figure() == {"value": None, "low": None, "high": None}
+    assert not nothing.error_estimate().is_known
 
 
 def test_the_calibration_error_has_an_interval_over_prompts() -> None:
@@ -203,17 +200,17 @@ def test_the_calibration_error_has_an_interval_over_prompts() -> None:
     random = np.random.default_rng(4)
     expected = random.uniform(0.2, 0.8, (200, 1))
     quality = (random.random((200, 1)) < np.clip(expected + 0.15, 0, 1)).astype(np.float64)
-    found = Reliability.of(expected, quality).error_figure()
-    assert found["low"] < found["value"] < found["high"]  # type: ignore[operator]
-    assert found["low"] == pytest.approx(0.11, abs=0.04)
-    assert found["high"] == pytest.approx(0.25, abs=0.04)
-    twice = Reliability.of(np.tile(expected, 2), np.tile(quality, 2)).error_figure()
-    assert twice["high"] - twice["low"] == pytest.approx(found["high"] - found["low"], rel=0.15)  # type: ignore[operator]
-    honest = Reliability.of(expected, (random.random((200, 1)) < expected).astype(np.float64)).error_figure()
-    assert honest["low"] <= honest["value"] < honest["high"]  # type: ignore[operator]
+    found = Reliability.of(expected, quality).error_estimate()
+    assert found.low < found.value < found.high
+    assert found.low == pytest.approx(0.11, abs=0.04)
+    assert found.high == pytest.approx(0.25, abs=0.04)
+    twice = Reliability.of(np.tile(expected, 2), np.tile(quality, 2)).error_estimate()
+    assert twice.high - twice.low == pytest.approx(found.high - found.low, rel=0.15)
+    honest = Reliability.of(expected, (random.random((200, 1)) < expected).astype(np.float64)).error_estimate()
+    assert honest.low <= honest.value < honest.high
 
 
 def test_small_costs_keep_their_digits() -> None:
-    assert short(0.0000812345678) == 8.12346e-05
-    assert short(0.005020408) == 0.00502041
-    assert short(0.5123456789) == 0.512346
+    assert six_digits(0.0000812345678) == 8.12346e-05
+    assert six_digits(0.005020408) == 0.00502041
+    assert six_digits(0.5123456789) == 0.512346

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from pipeline.metrics import bootstrap
 from pipeline.metrics import multilabel as metrics
 from pipeline.runtime.arrays import Binary
 
@@ -48,9 +49,9 @@ def test_figures_of_each_candidate_agree_with_scikit_learn() -> None:
     chosen[:, 2] = False
     expected = oracle.precision_recall_fscore_support(truth, chosen, average=None, zero_division=0)
     rows = metrics.per_candidate(truth, chosen, tuple("abcde"))
-    assert [row["candidate"] for row in rows] == list("abcde")
+    assert [row.candidate for row in rows] == list("abcde")
     for name, column in zip(("precision", "recall", "f1", "support"), expected, strict=True):
-        assert [row[name] for row in rows] == pytest.approx(column.tolist())
+        assert [getattr(row, name) for row in rows] == pytest.approx(column.tolist())
 
 
 def test_nothing_asked_and_nothing_chosen_scores_zero_and_does_not_divide_by_it() -> None:
@@ -97,23 +98,23 @@ def test_the_bootstrap_interval_covers_the_true_value_about_as_often_as_it_says(
     for trial in range(120):
         truth = np.ones((80, 2), dtype=bool)
         hits = random.random(truth.shape) < 0.7
-        draws = metrics.resamples(len(truth), 200, seed=trial)
-        low, high = metrics.interval(metrics.bootstrap(metrics.recall, truth, hits, draws))
-        covered += low <= 0.7 <= high
+        draws = bootstrap.resamples(len(truth), 200, seed=trial)
+        found = bootstrap.Estimate.of(0.7, bootstrap.bootstrap(metrics.recall, truth, hits, draws))
+        covered += found.low <= 0.7 <= found.high
     assert 0.87 <= covered / 120 <= 1.0
 
 
 def test_the_interval_leaves_equal_tails() -> None:
-    low, high = metrics.interval(np.arange(1001) / 1000, level=0.9)
-    assert (low, high) == pytest.approx((0.05, 0.95))
+    found = bootstrap.Estimate.of(0.5, np.arange(1001) / 1000)
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
 
 
 def test_one_draw_serves_two_systems_so_that_equal_ones_never_differ() -> None:
     truth, chosen = _pair(9)
-    draws = metrics.resamples(len(truth), 50, seed=1)
+    draws = bootstrap.resamples(len(truth), 50, seed=1)
     assert draws.shape == (50, len(truth))
-    first, second = (metrics.bootstrap(metrics.micro_f1, truth, chosen, draws) for _ in range(2))
+    first, second = (bootstrap.bootstrap(metrics.micro_f1, truth, chosen, draws) for _ in range(2))
     assert (first == second).all()
     assert np.ptp(first) > 0
-    assert (draws == metrics.resamples(len(truth), 50, seed=1)).all()
-    assert (draws != metrics.resamples(len(truth), 50, seed=2)).any()
+    assert (draws == bootstrap.resamples(len(truth), 50, seed=1)).all()
+    assert (draws != bootstrap.resamples(len(truth), 50, seed=2)).any()

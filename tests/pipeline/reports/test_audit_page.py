@@ -12,7 +12,7 @@ from made_versions import GATE, Recipe, row, write_folder
 
 from pipeline.reports.audit_page import build_page, render
 from pipeline.runtime.tables import sha256_text
-from pipeline.versions.audit import Answered, Audit, KeptFile, Removal, Term, Whereabouts, as_json
+from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term, as_json
 from pipeline.versions.audit_facts import read_version
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)> https://example.org/a.png"
@@ -56,7 +56,7 @@ def audit(tmp_path: Path) -> Audit:
     reviews = (f"p1,{sha256_text('p1')},keep,,bo,2026-01-01,checked",)
     weak = {**GATE, "gate": "champion_micro_f1", "verdict": "undecidable", "reason": "too few prompts"}
     facts = read_version(write_folder(tmp_path / "router", Recipe(rows=rows, reviews=reviews, gates=(GATE, weak))))
-    places = (Whereabouts("cache", "/c", "there"), Whereabouts("remote", "/r", "erased", "bo: request 17"))
+    places = (FileLocation("cache", "/c", "there"), FileLocation("remote", "/r", "erased", "bo: request 17"))
     return Audit(
         asked="2026-02-03T09:00:00+00:00",
         model="agent-router",
@@ -110,7 +110,7 @@ def test_hostile_words_anywhere_are_only_words(audit: Audit, tmp_path: Path) -> 
     gate = {**GATE, "gate": ATTACK, "reason": ATTACK, "verdict": ATTACK}
     facts = read_version(write_folder(tmp_path / "hostile", Recipe(rows=rows, reviews=reviews, gates=(gate,))))
     bad = term(ATTACK, ATTACK, who=ATTACK, action=ATTACK, forced=True, gates={ATTACK: ATTACK})
-    files = (KeptFile(ATTACK, "data", ATTACK, (Whereabouts(ATTACK, ATTACK, ATTACK, ATTACK),)),)
+    files = (KeptFile(ATTACK, "data", ATTACK, (FileLocation(ATTACK, ATTACK, ATTACK, ATTACK),)),)
     hostile = replace(
         audit, facts=facts, terms=(bad,), before=(bad,), after=bad, files=files, faults=(ATTACK,), run_key=ATTACK,
         forgotten=(ATTACK,), alias_moved_to=ATTACK, aliases=(ATTACK,), version=ATTACK, model=ATTACK,

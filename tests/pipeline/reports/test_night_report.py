@@ -11,15 +11,18 @@ import pandas as pd
 import pytest
 
 from pipeline.data.fates import KEPT, QUARANTINED, fate_of, write_fates
+from pipeline.evaluation.label_report import LabelReport
+from pipeline.gating.results import GateResult
 from pipeline.reports.night_facts import (
     UNCHANGED,
     DataChanges,
-    ReportFacts,
+    NightFacts,
     StageTime,
     collect,
 )
 from pipeline.reports.night_report import banner, build_report, duration, figure, render
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.plain import parsed
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)> see https://example.org/a.png"
 LOADING = {
@@ -78,14 +81,8 @@ def _gate(
     verdict: str = "passed",
     value: float | None = 0.88,
     reason: str = "at least the floor",
-) -> dict[str, Any]:
-    return {
-        "gate": name,
-        "value": value,
-        "limit": 0.87,
-        "verdict": verdict,
-        "reason": reason,
-    }
+) -> GateResult:
+    return GateResult(name, value, 0.87, verdict, reason)
 
 
 def _metrics() -> dict[str, Any]:
@@ -122,12 +119,12 @@ def _metrics() -> dict[str, Any]:
     }
 
 
-def _facts() -> ReportFacts:
+def _facts() -> NightFacts:
     suspect = {
         "rank": "1", "prompt_id": "p7", "prompt": ATTACK, "agents": "coding|sql", "quality": "0.123456",
         "doubted": "sql 0.08", "missing": "email 0.91", "suggested": "coding|email", "review": "",
     }  # fmt: skip
-    return ReportFacts(
+    return NightFacts(
         run_key="nightly-2026-11-22-1",
         verdict="passed",
         gates=(_gate("micro_f1"), _gate("macro_f1")),
@@ -137,7 +134,7 @@ def _facts() -> ReportFacts:
         changes=DataChanges("version 11, champion", added=("p503",), changed=("p9", ATTACK)),
         uncommitted=("data/agents.yaml",),
         summaries={"train": {"rows": 414, "loss": 0.25, "note": ATTACK}},
-        metrics=_metrics(),
+        metrics=parsed(LabelReport, _metrics()),
         pictures={"per_agent": PIXEL},
         suspects=[suspect],
         quarantine=[
@@ -221,7 +218,7 @@ def test_only_an_open_door_is_good_news(change: dict[str, Any]) -> None:
 
 
 def test_a_night_that_stopped_early_says_where_and_shows_what_there_is() -> None:
-    text = Page(render(ReportFacts("nightly-1", stopped="validate: 13 of 502 rows are in quarantine"))).text
+    text = Page(render(NightFacts("nightly-1", stopped="validate: 13 of 502 rows are in quarantine"))).text
     assert "Stopped before a verdict" in text
     assert "validate: 13 of 502 rows are in quarantine" in text
     assert "The router was not evaluated this night." in text
@@ -299,7 +296,7 @@ def _night(folder: Path) -> Path:
     files: dict[str, Any] = {
         "gate/verdict.json": {
             "verdict": "failed",
-            "gates": [_gate("micro_f1", "failed")],
+            "gates": [_gate("micro_f1", "failed").to_json()],
         },
         "gate/summary.json": {"verdict": "failed"},
         "validate/summary.json": {"rows": 3},
@@ -331,7 +328,7 @@ def _night(folder: Path) -> Path:
 
 
 def test_collect_reads_what_the_stages_left(tmp_path: Path) -> None:
-    facts = collect(_night(tmp_path), "nightly-1", ended="02:04", timings=(StageTime("gate", 1.0),))
+    facts = collect(_night(tmp_path), "nightly-1")
     assert (facts.verdict, len(facts.closed), facts.passed) == ("failed", 1, False)
     assert list(facts.summaries) == ["validate", "gate", "lineage"]
     assert facts.quarantine == []
@@ -341,7 +338,8 @@ def test_collect_reads_what_the_stages_left(tmp_path: Path) -> None:
     assert facts.pictures == {"per_agent": PIXEL}
     assert set(facts.digests) == {"data/prompts.csv", "params.yaml"}
     assert facts.digests["data/prompts.csv"].startswith("ba7816bf8f01cfea")
-    assert (facts.ended, facts.timings[0].stage) == ("02:04", "gate")
+    assert isinstance(facts.metrics, LabelReport)
+    assert facts.metrics.slices[0].slice == "one agent"
     assert "Not passed: 1 of 1 gate did not open" in Page(render(facts)).top
 
 

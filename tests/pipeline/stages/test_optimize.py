@@ -13,6 +13,7 @@ from planted_subjects import two_agents
 from pipeline.encoders.engine_files import TRAINING_ROWS
 from pipeline.encoders.onnx_export import quantised
 from pipeline.encoders.training_index import TrainingIndex, training_index_of
+from pipeline.metrics.precision_loss import RoutedDifferently, read_precisions
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.knn import KnnScorer
@@ -50,12 +51,15 @@ def _held_out(wrong: int, rows: int = 200) -> dict[str, pd.DataFrame]:
 def test_int8_is_kept_only_where_it_loses_at_most_what_is_allowed(wrong: int, precision: str) -> None:
     found = compare_precisions(_Judge(), _held_out(wrong), PARAMS)
     lost = 1 - 2 * (400 - wrong) / (400 - wrong + 400)
-    assert found["loss"]["value"] == pytest.approx(lost, abs=1e-6)
-    assert found["loss"]["low"] <= found["loss"]["value"] <= found["loss"]["high"]
-    assert found["precision"] == precision
-    assert len(found["differing"]) == wrong
+    assert found.measured is not None
+    loss = found.measured.loss
+    assert loss.value == pytest.approx(lost, abs=1e-6)
+    assert loss.low <= loss.value <= loss.high
+    assert found.precision == precision
+    assert len(found.differing) == wrong
     if wrong:
-        assert found["differing"][0] == {"prompt_id": "p0", "label": "sql|email", "fp32": "sql|email", "int8": "sql"}
+        assert found.differing[0] == RoutedDifferently("p0", "sql|email", "sql|email", "sql")
+    assert read_precisions(found.to_json()) == found
 
 
 def test_graded_outcomes_are_compared_by_the_quality_of_what_is_chosen() -> None:
@@ -72,16 +76,16 @@ def test_graded_outcomes_are_compared_by_the_quality_of_what_is_chosen() -> None
         for name, quality in (("sql", 1.0), ("email", 0.25))
     )
     found = compare_precisions(router, held_out, PARAMS, graded)
-    assert found["quality"] == {"fp32": 1.0, "int8": pytest.approx(1 - 10 * 0.75 / rows)}
-    assert found["precision"] == "fp32"
-    assert [row["prompt_id"] for row in found["differing"]] == [f"p{i}" for i in range(10)]
+    assert found.to_json()["quality"] == {"fp32": 1.0, "int8": pytest.approx(1 - 10 * 0.75 / rows)}
+    assert found.precision == "fp32"
+    assert [row.prompt_id for row in found.differing] == [f"p{i}" for i in range(10)]
 
 
 def test_int8_can_be_switched_off_and_is_not_kept_unmeasured() -> None:
     off = OptimizeParams(int8=False, max_loss=1.0, training_rows=0)
-    assert compare_precisions(_Judge(), _held_out(0), off)["precision"] == "fp32"
+    assert compare_precisions(_Judge(), _held_out(0), off).precision == "fp32"
     empty = {name: table.head(0) for name, table in _held_out(0).items()}
-    assert compare_precisions(_Judge(), empty, PARAMS)["precision"] == "fp32"
+    assert compare_precisions(_Judge(), empty, PARAMS).precision == "fp32"
 
 
 @pytest.mark.parametrize("system", ["linear", "knn", "clusters", "classifier"])

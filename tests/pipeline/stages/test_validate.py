@@ -16,6 +16,7 @@ import pytest
 from sandbox import ROOT
 
 from pipeline.data.agents import read_agents
+from pipeline.data.dataset import DATASET
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
 from pipeline.data.holdout import read_holdout
 from pipeline.encoders.frozen import FrozenEmbedding
@@ -23,7 +24,7 @@ from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text
 from pipeline.stages import validate as validation
-from pipeline.stages.validate import DOCS, OUT, PROMPTS, TableCheck, ValidationParams, check_table, validate
+from pipeline.stages.validate import DOCS, OUT, TableCheck, ValidationParams, check_table, validate
 from pipeline.validation import derived_prompt_tables as tables
 from pipeline.validation.derived_outcome_tables import OUTCOME_TABLES
 from pipeline.validation.expectations import CRITICAL, ROW, Suite, SuiteRunner, read_suites
@@ -49,7 +50,7 @@ class Dataset:
 
     def write(self) -> None:
         """Write the files that the stage reads, in the current folder."""
-        with PROMPTS.open("w", encoding="utf-8", newline="") as file:
+        with DATASET.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writerow(self.columns)
             writer.writerows([row.get(name, "") for name in self.columns] for row in self.rows)
@@ -99,7 +100,7 @@ def check(dataset: Dataset, runner: SuiteRunner) -> TableCheck:
     """Judge a dataset as the stage does, without its outputs."""
     dataset.write()
     taxonomy = [agent.name for agent in read_agents()]
-    return check_table(read_table(PROMPTS), runner, taxonomy, read_holdout(), PARAMS)
+    return check_table(read_table(DATASET), runner, taxonomy, read_holdout(), PARAMS)
 
 
 def broken(checked: TableCheck) -> set[str]:
@@ -412,8 +413,8 @@ def test_a_missing_input_is_named(dataset: Dataset) -> None:
         with pytest.raises(InputError, match=re.escape(str(path))):
             validate(PARAMS)
         path.write_bytes(kept)
-    PROMPTS.unlink()
-    with pytest.raises(TableError, match=re.escape(str(PROMPTS))):
+    DATASET.unlink()
+    with pytest.raises(TableError, match=re.escape(str(DATASET))):
         validate(PARAMS)
 
 

@@ -8,6 +8,7 @@ import pytest
 from made_versions import AGENTS, answer, row
 
 from pipeline.data.outcomes import label_matrix
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.diff import Change, OutcomeDiff, diff_files, diff_outcomes, diff_rows, diff_values
@@ -142,10 +143,12 @@ def test_paired_intervals_hold_the_planted_difference(compared: tuple[HoldoutDif
     metrics = {metric.metric: metric for metric in found.metrics}
     assert list(metrics) == ["micro_f1", "macro_f1", "hamming_loss", "subset_accuracy"]
     micro = metrics["micro_f1"]
-    assert micro.difference == pytest.approx(difference, abs=1e-6)
-    assert micro.low < difference < micro.high
-    assert micro.low > 0, "the newer one is better, and a paired interval shows it"
-    assert metrics["hamming_loss"].difference == pytest.approx(-metrics["subset_accuracy"].difference * 2 / 3)
+    assert micro.difference.value == pytest.approx(difference, abs=1e-6)
+    assert micro.difference.low < difference < micro.difference.high
+    assert micro.difference.low > 0, "the newer one is better, and a paired interval shows it"
+    assert metrics["hamming_loss"].difference.value == pytest.approx(
+        -metrics["subset_accuracy"].difference.value * 2 / 3
+    )
 
 
 def test_pairing_is_tighter_than_two_separate_draws(compared: tuple[HoldoutDiff, float]) -> None:
@@ -154,13 +157,13 @@ def test_pairing_is_tighter_than_two_separate_draws(compared: tuple[HoldoutDiff,
     hits = [(frame["agents"] == frame["chosen"]).to_numpy() for frame in (older, newer)]
     apart = [hits[1][rng.integers(0, 60, 60)].mean() - hits[0][rng.integers(0, 60, 60)].mean() for _ in range(400)]
     accuracy = next(m for m in compared[0].metrics if m.metric == "subset_accuracy")
-    assert accuracy.high - accuracy.low < np.quantile(apart, 0.975) - np.quantile(apart, 0.025)
+    assert accuracy.difference.high - accuracy.difference.low < np.quantile(apart, 0.975) - np.quantile(apart, 0.025)
 
 
 def test_two_equal_versions_differ_by_nothing_at_all() -> None:
     older, _, _ = planted()
     found = diff_holdouts(older, older, 100, 7)
-    assert {(m.difference, m.low, m.high) for m in found.metrics} == {(0.0, 0.0, 0.0)}
+    assert {m.difference for m in found.metrics} == {Estimate(0.0, 0.0, 0.0)}
     assert found.flips == ()
 
 

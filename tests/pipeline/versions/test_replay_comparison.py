@@ -15,7 +15,7 @@ from pipeline.versions.replay_comparison import (
     ENVIRONMENT,
     IDENTICAL,
     WITHIN_BOUND,
-    Comparison,
+    FileComparison,
     ReplayParams,
     compare_files,
     drift,
@@ -23,7 +23,7 @@ from pipeline.versions.replay_comparison import (
 )
 
 PARAMS = ReplayParams(agreement=0.75, headline=0.2)
-SAME, OTHER = Comparison("model/a", "1", "1"), Comparison("model/b", "1", "2")
+SAME, OTHER = FileComparison("model/a", "1", "1"), FileComparison("model/b", "1", "2")
 
 
 def predictions(chosen: list[str], probability: float) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def test_drift_says_how_many_choices_and_how_much_of_a_probability_moved(folder:
     ([SAME, OTHER], ["sql", "sql", "legal", "legal"], False, DIFFERS),
 ])  # fmt: skip
 def test_only_another_machine_may_be_merely_close(
-    files: list[Comparison], chosen: list[str], same_environment: bool, expected: str,
+    files: list[FileComparison], chosen: list[str], same_environment: bool, expected: str,
     folder: VersionFolder, tmp_path: Path,
 ) -> None:  # fmt: skip
     found = drift(folder, replayed(tmp_path, chosen))

@@ -11,7 +11,7 @@ from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.version_choices import dropdown, filled, in_service
 from pipeline.serving.page.visitors import Visitor
 from pipeline.versions.audit import Audit
-from pipeline.versions.audit_facts import FATES, RowFilter, chosen_rows, plain_rows
+from pipeline.versions.audit_facts import FATES, Cell, RowFilter, chosen_rows, plain_rows
 from pipeline.versions.provenance import DATA
 
 MOST_ROWS = 100
@@ -62,7 +62,7 @@ class AuditTab:
             "audit",
             audit=found,
             data=found.of(DATA),
-            fates=[name for name in FATES if found.facts and found.facts.fates[name]],
+            fates=found.facts.seen_fates if found.facts else [],
             fate=fate,
             count=len(rows),
             rows=rows[:MOST_ROWS],
@@ -78,7 +78,7 @@ class AuditTab:
         return draw("trace", found=found, verdict=verdict(found))
 
 
-def listed(found: Audit, fate: str) -> list[dict[str, Any]]:
+def listed(found: Audit, fate: str) -> list[dict[str, Cell]]:
     """The rows of one fate.
 
     Raises:

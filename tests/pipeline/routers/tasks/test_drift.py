@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ from typer.testing import CliRunner
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.reports.night_facts import ReportFacts
+from pipeline.evaluation.outcome_facts import UnmatchedPrompts
+from pipeline.evaluation.outcome_report import outcome_report
+from pipeline.reports.night_facts import NightFacts
 from pipeline.reports.night_report import render
+from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.track import MODELS
-from pipeline.stages.models_evaluate import MOST_NEW, drift_facts
+from pipeline.stages.models_evaluate import MOST_NEW, drift_facts, models_report
 from switchtender.app import app
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,12 +152,13 @@ def test_the_command_tells_how_many_of_a_table_match_no_task(folder: Path, tmp_p
 def test_metrics_and_report_give_how_many_of_the_holdout_match_no_task() -> None:
     assert drift_facts(("a",), None) is None
     facts = drift_facts(("a", "b", "c"), np.array([False, True, False]))
-    assert facts == {"prompts": 3, "new": 1, "share": 0.333333, "prompt_ids": ["b"]}
+    assert facts == UnmatchedPrompts(prompts=3, new=1, share=0.333333, prompt_ids=("b",))
     many = drift_facts([f"p{i}" for i in range(99)], np.ones(99, np.bool_))
     assert many is not None
-    assert (many["new"], len(many["prompt_ids"])) == (99, MOST_NEW)
-    metrics = {"prompts": 3, "systems": {}, "quality_over": {}, "best_single": "a", "datasets": [], "slices": []}
-    page = render(ReportFacts("night-1", MODELS, metrics={**metrics, "drift": facts}))
+    assert (many.new, len(many.prompt_ids)) == (99, MOST_NEW)
+    outcomes = table(3)
+    always = Predictions(outcomes.candidates, outcomes.quality, outcomes.cost, np.array([[True, False]] * 3))
+    metrics = models_report(outcome_report(always, outcomes), "h", facts)
+    page = render(NightFacts("night-1", MODELS, metrics=metrics))
     assert "<b>1</b> of 3 prompts of the holdout match no task" in page
-    for without in ({**metrics, "drift": None}, metrics):
-        assert "match no task" not in render(ReportFacts("night-1", MODELS, metrics=without))
+    assert "match no task" not in render(NightFacts("night-1", MODELS, metrics=replace(metrics, drift=None)))
