@@ -33,7 +33,7 @@ from benchmarks.left_out import (
 )  # fmt: skip
 from benchmarks.releases import stream
 from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.evaluation.fitted_baselines import RememberedEmbedding
+from pipeline.evaluation.reference_strategies import RememberedEmbedding
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Resampled
 from pipeline.metrics.candidate_means import known_mean

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.figures import signed
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.evaluation.fitted_baselines import RememberedEmbedding
+from pipeline.evaluation.reference_strategies import RememberedEmbedding
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Resampled
 from pipeline.metrics.candidate_means import known_mean

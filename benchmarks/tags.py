@@ -26,10 +26,16 @@ from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
-from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.recommendation import parts_of
-from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, RANDOM
+from pipeline.evaluation.reference_strategies import (
+    BEST_PER_DATASET,
+    BEST_SINGLE,
+    LEARNT,
+    ORACLE,
+    RANDOM,
+    RememberedEmbedding,
+)
 from pipeline.metrics.bootstrap import UNKNOWN, Estimate
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered

@@ -20,9 +20,17 @@ from benchmarks.figures import signed
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
 from pipeline.evaluation.outcome_report import strategies_of
-from pipeline.evaluation.reference_strategies import BEST_PER_DATASET, BEST_SINGLE, ORACLE, TRAIN, Part, Strategy
+from pipeline.evaluation.reference_strategies import (
+    BEST_PER_DATASET,
+    BEST_SINGLE,
+    LEARNT,
+    ORACLE,
+    TRAIN,
+    Part,
+    RememberedEmbedding,
+    Strategy,
+)
 from pipeline.evaluation.slices import dataset_slices
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Resampled

@@ -45,8 +45,8 @@ def training_params(params: Path | None) -> tuple[FinetuningParams, PolicyParams
 
 def crossvalidated(systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int) -> dict[str, Predictions]:
     """Predictions of each system on the same folds; those that share an embedding embed each prompt once."""
-    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
     from pipeline.evaluation.recommendation import parts_of
+    from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.routers.fitting import crossvalidate
 

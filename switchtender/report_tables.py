@@ -64,7 +64,7 @@ def show_outcomes(
 ) -> None:
     """The report on graded outcomes, beside baselines that were `fitted`; its plots go into the folder `pictures`."""
     from pipeline.evaluation.cost_quality_plots import draw_outcomes
-    from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.reference_strategies import LEARNT
 
     left_out = [name for name in LEARNT if name not in (*fitted, made.router if made else "")]
     drawn = draw_outcomes(report, pictures) if pictures else ()

@@ -30,8 +30,7 @@ from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import track_named
-from pipeline.versions.champion_comparison import Contender, choices_of
-from pipeline.versions.rescoring import answer, unanswered
+from pipeline.versions.champion_comparison import Contender, answer, choices_of, unanswered
 
 Tell = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.evaluation.recommendation_facts import (
+from pipeline.evaluation.recommendation_text import (
     ChoiceFigures,
     ComparedChoices,
     Difference,
@@ -21,8 +21,9 @@ from pipeline.evaluation.recommendation_facts import (
     MixtureFigures,
     QualityDifference,
     Recommendation,
+    usd,
+    verdict,
 )
-from pipeline.evaluation.recommendation_text import usd, verdict
 from pipeline.evaluation.reference_strategies import (
     BEST_PER_DATASET,
     TRAIN,

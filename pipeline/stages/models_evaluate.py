@@ -14,9 +14,9 @@ from pipeline.data.holdout import holdout_version, predictions_table
 from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
-from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
 from pipeline.evaluation.outcome_facts import ModelReport, OutcomeReport, UnmatchedPrompts
 from pipeline.evaluation.outcome_report import outcome_report
+from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
 from pipeline.evaluation.task_map import TASK_MAP, draw_task_map
 from pipeline.metrics.bootstrap import six_decimals
 from pipeline.metrics.holdout_figures import ROUTER

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import TRAIN
+from pipeline.data.holdout import read_holdout
 from pipeline.data.outcomes import split_agents
 from pipeline.gating import model_gates
 from pipeline.gating.agent_gates import GateParams, against_champion, inputs_of
 from pipeline.gating.champion import Champion, Choices
 from pipeline.gating.model_gates import ModelGateParams
 from pipeline.gating.results import GateResult
+from pipeline.routers.systems import open_router
 from pipeline.runtime.tables import read_table, sha256_text
 from pipeline.runtime.track import MODELS, track_of
 from pipeline.versions.folder import (
@@ -23,7 +25,6 @@ from pipeline.versions.folder import (
     router_sha256,
     train_rows,
 )
-from pipeline.versions.rescoring import answer
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,30 @@ def _texts(dataset: Path, keys: set[tuple[str, str]]) -> dict[tuple[str, str], s
     rows = read_table(dataset, required=("prompt_id", "prompt")).to_dict("records")
     texts = {(str(row["prompt_id"]), sha256_text(str(row["prompt"]))): str(row["prompt"]) for row in rows}
     return {key: texts[key] for key in sorted(keys) if key in texts}
+
+
+def unanswered(choices: Choices, dataset: Path, holdout: Path) -> dict[tuple[str, str], str]:
+    """Holdout prompts of a dataset that the champion has not answered, by key: those that are new or reworded."""
+    ids = set(read_holdout(holdout))
+    rows = read_table(dataset, required=("prompt_id", "prompt"))
+    texts = {
+        (str(row["prompt_id"]), sha256_text(str(row["prompt"]))): str(row["prompt"])
+        for row in rows.to_dict("records")
+        if row["prompt_id"] in ids
+    }
+    return {key: text for key, text in texts.items() if key not in choices.by_row}
+
+
+def answer(choices: Choices, prompts: dict[tuple[str, str], str], router: Path) -> Choices:
+    """The choices with those of a saved router on more prompts: a changed holdout is rescored, never guessed.
+
+    Raises:
+        InputError: the router cannot be loaded.
+    """
+    predictions = open_router(router).predict(list(prompts.values()))
+    names = predictions.candidates
+    more = {
+        key: tuple(name for name, hit in zip(names, row, strict=True) if hit)
+        for key, row in zip(prompts, predictions.chosen, strict=True)
+    }
+    return Choices({**choices.by_row, **more})

@@ -31,9 +31,9 @@ def crossval(
     as_json: Json = False,
 ) -> None:
     """Fit and judge once a fold; no row is judged by a router that saw it."""
-    from pipeline.evaluation.fitted_baselines import LEARNT
     from pipeline.evaluation.outcome_report import outcome_report
     from pipeline.evaluation.recommendation import parts_of
+    from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.evaluation.scoring import label_scores
     from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.reproducibility import pin

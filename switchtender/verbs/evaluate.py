@@ -27,8 +27,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare predictions with the truth: multi-label metrics, or quality and cost."""
-    from pipeline.evaluation.fitted_baselines import LEARNT, learnt_predictions
     from pipeline.evaluation.outcome_report import outcome_report
+    from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
     from pipeline.evaluation.scoring import label_scores, read_predictions, read_train
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.runtime.reproducibility import pin

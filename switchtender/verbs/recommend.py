@@ -12,7 +12,7 @@ from switchtender.own_tables import crossvalidated, outcomes_of
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from pipeline.evaluation.recommendation_facts import Recommendation
+    from pipeline.evaluation.recommendation_text import Recommendation
 
 _KNOWN = ("router", "random", "cheapest", "dearest", "best_single", "best_per_dataset", "oracle")
 
@@ -36,7 +36,7 @@ def recommend(
 ) -> None:
     """One model, a mixture of two or a router: what a table speaks for, and how surely."""
     from pipeline.evaluation import recommendation
-    from pipeline.evaluation.fitted_baselines import LEARNT
+    from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.plain import plain
     from pipeline.runtime.reproducibility import pin

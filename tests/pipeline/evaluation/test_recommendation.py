@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.evaluation.recommendation import parts_of, recommend
-from pipeline.evaluation.recommendation_facts import (
+from pipeline.evaluation.recommendation_text import (
+    MARGIN,
     ChoiceFigures,
     ComparedChoices,
     Difference,
@@ -22,8 +23,11 @@ from pipeline.evaluation.recommendation_facts import (
     MixtureFigures,
     QualityDifference,
     Recommendation,
+    short,
+    spread,
+    usd,
+    verdict,
 )
-from pipeline.evaluation.recommendation_text import MARGIN, short, spread, usd, verdict
 from pipeline.metrics.bootstrap import UNKNOWN, Estimate
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.errors import InputError

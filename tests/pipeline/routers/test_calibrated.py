@@ -17,7 +17,7 @@ from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import PoolCandidate
 from pipeline.data.prices import Priced
-from pipeline.evaluation.scoring import score
+from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.policies.policy import BestPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
 from pipeline.routers.base.cost_model import tokens_in
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, gathered
@@ -27,6 +27,7 @@ from pipeline.routers.fitting import crossvalidate, fit_router
 from pipeline.routers.systems import load_router, open_router
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.plain import plain
 from pipeline.runtime.tables import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -164,7 +165,7 @@ def test_the_share_of_strong_calls_is_realised_on_new_prompts(share: float) -> N
     assert router.chosen_on["strong_share"] == pytest.approx(share, abs=0.001)
     found = router.predict(new.prompts)
     assert found.chosen[:, 0].mean() == pytest.approx(share, abs=0.05)
-    report = score(found, new)
+    report = plain(outcome_report(found, new))
     assert report["pair"]["strong"] == "big"
     assert report["pair"]["rows"]["router"]["share_of_strong"] == pytest.approx(found.chosen[:, 0].mean(), abs=1e-6)
 
@@ -214,14 +215,14 @@ def test_the_report_shows_a_lambda_of_train_beside_the_swept_curve() -> None:
     found = crossvalidate("tfidf", outcomes, (np.arange(90) // 3 % 3).astype(np.int64), FinetuningParams(), 7)
     assert found.operating is not None
     assert found.operating.sum(axis=1).tolist() == [1] * 90
-    swept = score(found, outcomes)["swept"]
+    swept = plain(outcome_report(found, outcomes))["swept"]
     at = swept["operating_point"]
     assert "optimistic" in swept["label"]
     assert "chosen in train" in at["label"]
     picks = found.operating.argmax(axis=1)
     assert at["quality"] == pytest.approx(outcomes.quality[np.arange(90), picks].mean(), abs=1e-5)
     assert at["cost_usd"] == pytest.approx(outcomes.cost[np.arange(90), picks].mean(), rel=1e-4)
-    assert at["cost_usd"] < score(found, outcomes)["metrics"]["router"]["cost_usd"]["value"]
+    assert at["cost_usd"] < plain(outcome_report(found, outcomes))["metrics"]["router"]["cost_usd"]["value"]
     assert at["minus_best_single"]["value"] == pytest.approx(at["quality"] - outcomes.quality[:, 0].mean(), abs=1e-4)
     assert swept["operating_points"]["router"] == at
 
@@ -229,7 +230,7 @@ def test_the_report_shows_a_lambda_of_train_beside_the_swept_curve() -> None:
 def test_without_a_lambda_the_report_shows_the_stored_policy() -> None:
     outcomes = graded()
     found = replace(fitted(outcomes).predict(outcomes.prompts), operating=None)
-    swept = score(found, outcomes)["swept"]
+    swept = plain(outcome_report(found, outcomes))["swept"]
     assert swept["operating_point"]["label"] == "by the stored policy"
     assert swept["operating_points"] == {}
 

@@ -14,7 +14,7 @@ from sandbox import ROOT
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding
+from pipeline.evaluation.reference_strategies import LEARNT, RememberedEmbedding
 from pipeline.routers.base.protocol import Scorer
 from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.prompt_effects import QualityDecomposition

@@ -11,8 +11,8 @@ import pytest
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.windows import TextEncoder
-from pipeline.evaluation.fitted_baselines import LEARNT, RememberedEmbedding, learnt_predictions
 from pipeline.evaluation.recommendation import parts_of
+from pipeline.evaluation.reference_strategies import LEARNT, RememberedEmbedding, learnt_predictions
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.fitting import crossvalidate
 from pipeline.routers.systems import SYSTEMS

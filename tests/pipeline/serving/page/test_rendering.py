@@ -22,7 +22,7 @@ from pipeline.serving.page.actions import (
 )
 from pipeline.serving.page.rendering import draw, line, share, usd
 from pipeline.serving.page.tabs.models import render
-from pipeline.versions.audit import Answered, Audit, KeptFile, Removal, Term, Whereabouts
+from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
 from pipeline.versions.provenance import DATA
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{ 7 * 7 }}${alert(3)}"
@@ -33,7 +33,7 @@ AUDIT = Audit(
     asked=EVIL, model=EVIL, version=EVIL, run_key=EVIL, mlflow_run=EVIL, aliases=(EVIL,), terms=(TERM,), before=(TERM,),
     after=TERM, answered=(Answered(EVIL, EVIL, EVIL),), commit=EVIL, ref=EVIL, provenance_sha256=EVIL,
     forgotten=(EVIL,), pruned=Removal(EVIL, EVIL, EVIL), alias_moved_to=EVIL, faults=(EVIL,),
-    files=(KeptFile(EVIL, DATA, EVIL, (Whereabouts(EVIL, EVIL, EVIL, EVIL),)),), facts=None,
+    files=(KeptFile(EVIL, DATA, EVIL, (FileLocation(EVIL, EVIL, EVIL, EVIL),)),), facts=None,
 )  # fmt: skip
 ROW = {"prompt_id": EVIL, "split": EVIL, "agents": EVIL, "reason": EVIL, "parents": EVIL, "fate": EVIL}
 CHANGE = {"name": EVIL, "before": EVIL, "after": EVIL, "prompt_id": EVIL, "why": EVIL, "agents": EVIL, "fate": EVIL,
