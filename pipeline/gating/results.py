@@ -60,10 +60,10 @@ def parse_verdict(content: object) -> Verdict:
     Raises:
         ValueError: it is not what a night writes.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("gates"), list):
+    if not isinstance(content, dict) or not isinstance(gates := content.get("gates"), list):
         raise ValueError("it lists no gates")
-    gates = [{"against": _by_name(str(gate.get("gate"))), **gate} for gate in content["gates"]]
-    return parsed(Verdict, {**content, "gates": gates})
+    told = [{"against": _by_name(str(g.get("gate"))), **g} if isinstance(g, dict) else g for g in gates]
+    return parsed(Verdict, {**content, "gates": told})
 
 
 def _by_name(gate: str) -> Against:

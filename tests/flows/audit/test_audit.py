@@ -195,7 +195,7 @@ def test_json_is_plain_and_names_the_chain(made: MadeProject) -> None:
 
 
 def test_diff_shows_rows_code_files_metrics_and_flips(made: MadeProject) -> None:
-    found = as_plain(comparing.as_json(comparing.diff(made.project, "1", "champion")))
+    found = as_plain(comparing.diff(made.project, "1", "champion").to_json())
     assert [r["prompt_id"] for r in found["added"]] == ["p4"]
     assert found["removed"] == []
     assert [(c["prompt_id"], c["before"], c["after"]) for c in found["relabelled"]] == [("p2", "sql", "email")]
