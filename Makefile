@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench bench-serving repro clean
+.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench bench-serving repro clean distclean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,5 +69,8 @@ bench-serving: setup ## the engine beside torch, setfit and semantic-router; the
 repro: setup ## the stages alone, without Prefect or MLflow
 	@"$(BIN)/python" -m dvc repro
 
-clean: ## remove what running made (not the environment)
+clean: ## remove what stages and benchmarks made; keys, registry, logs and runs stay
+	rm -rf var/stages var/models var/gx var/reports var/bench
+
+distclean: ## remove var whole: THE SIGNING KEY, registry, logs and runs too
 	rm -rf var

@@ -98,7 +98,7 @@ def _disk(project: Project) -> Check:
 
 
 def _store(project: Project) -> Check:
-    there = project.mlflow_database.exists() or not project.tracking_uri.startswith("sqlite")
+    there = project.has_store
     return _check("registry", there, project.tracking_uri.rsplit("@", 1)[-1] if there else "no store yet", "make setup")
 
 

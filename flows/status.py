@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.promotion.promotion import in_service, named
+from flows.promotion.promotion import in_service, version_named
 from flows.registry.verification import proved
 from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, versions_of
 from flows.workspace import runs
@@ -140,6 +140,6 @@ def router_at(project: Project, which: str) -> Iterator[tuple[Path, RouterSource
         InputError: there is no such version.
         VerificationFailed: its bytes are not what was signed.
     """
-    found = named(project, versions_of(project), which)
+    found = version_named(project, versions_of(project), which)
     with proved(project, found) as folder:
         yield folder.model, RouterSource(found.version, found.run_key)

@@ -19,7 +19,7 @@ import yaml
 from sandbox import Sandbox
 
 from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
-from flows.records.serving_log import swapped
+from flows.records.serving_log import record_swap
 from flows.registry.versions import PROVENANCE_TAG, RUN_KEY
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
@@ -211,7 +211,7 @@ class MadeProject:
                 **{**known, "at": at, "version_to": str(number), "reason": reason, "provenance_sha256": "", **facts}
             )
         )
-        swapped(self.project, str(number), "")
+        record_swap(self.project, str(number), "")
         self.alias("champion", number)
         return at
 

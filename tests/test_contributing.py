@@ -13,7 +13,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", 
 QUESTIONS = {
     "add a gate", "add a router", "change how thresholds are chosen", "add a column to prompts.csv",
     "put another store behind the registry", "add a tab", "add an importer", "add a method of augmentation",
-    "change retries", "add a policy", "add a metric to the report", "add a verb",
+    "change retries", "add a policy", "add a metric to the report", "add a verb", "change what makes a night new",
+    "change how long prompts are read", "change what `forget --erase` removes", "change how a version is signed",
+    "change micro-batching", "change the audit", "change the loss", "change where int8 is allowed",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from flows.promotion.promotion import named
+from flows.promotion.promotion import version_named
 from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, RUN_KEY, Version, opened, versions_of
@@ -80,7 +80,7 @@ def add_versions(project: Project, model: Path | None) -> list[Marked]:
     Raises:
         InputError: no version is in service.
     """
-    base = named(project, versions_of(project), CHAMPION)
+    base = version_named(project, versions_of(project), CHAMPION)
     return [_added(project, base, model, f"load-test-{number}", cost) for number, cost in enumerate(COSTS, start=1)]
 
 

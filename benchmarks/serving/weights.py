@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.serving.contender import ENGINE_FP32, Setup
 from benchmarks.serving.prompts import Row
-from flows.promotion.promotion import named
+from flows.promotion.promotion import version_named
 from flows.registry.versions import CHAMPION, opened, versions_of
 from flows.workspace.project import find_project
 from pipeline.encoders.engine_files import DESCRIPTION, ENGINE, TOKENIZER
@@ -48,7 +48,7 @@ def model_in_service(stack: ExitStack) -> Path:
         InputError: no version is in service.
     """
     project = find_project()
-    version = named(project, versions_of(project), CHAMPION)
+    version = version_named(project, versions_of(project), CHAMPION)
     return stack.enter_context(opened(version)).model
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flows.promotion.promotion import FORGOTTEN_TAG, named
+from flows.promotion.promotion import FORGOTTEN_TAG, version_named
 from flows.records.promotion_log import Promotion, PromotionLog
 from flows.records.removal_log import PRUNED, RemovalLog
-from flows.records.serving_log import served
+from flows.records.serving_log import serving_periods
 from flows.registry.verification import Finding, check_folder
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
 from flows.workspace import runs
@@ -64,7 +64,9 @@ def audit(project: Project, which: str) -> Audit:
         terms=own,
         before=before,
         after=after,
-        answered=tuple(Answered(s.server, s.since, s.until) for s in served(project) if s.version == version.version),
+        answered=tuple(
+            Answered(s.server, s.since, s.until) for s in serving_periods(project) if s.version == version.version
+        ),
         commit=commit,
         ref=ref,
         provenance_sha256=facts.provenance_sha256 if facts else version.tags.get(PROVENANCE_TAG, ""),
@@ -80,7 +82,7 @@ def audit(project: Project, which: str) -> Audit:
 def _resolved(project: Project, versions: Versions, which: str, removed: RemovalLog) -> Version:
     """A pruned version may be gone from the registry too: that is an answer, not a wrong number."""
     try:
-        return named(project, versions, which)
+        return version_named(project, versions, which)
     except InputError:
         if which.isdigit() and removed.version(which, PRUNED):
             return Version(which, "", "", "", {}, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.promotion.promotion import named
+from flows.promotion.promotion import version_named
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, Versions, opened, versions_of
@@ -46,7 +46,7 @@ def diff(project: Project, older: str, newer: str) -> VersionDiff:
 
 def _kept(project: Project, versions: Versions, which: str, removed: RemovalLog) -> Version:
     gone = removed.version(which, PRUNED)
-    version = None if gone else named(project, versions, which)
+    version = None if gone else version_named(project, versions, which)
     gone = removed.version(version.version, PRUNED) if version else gone
     if version is None or gone:
         reason = gone.reason if gone else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows.promotion.promotion import named
+from flows.promotion.promotion import version_named
 from flows.records.removal_log import ERASED, PRUNED, RemovalLog
 from flows.registry.provenance_inputs import encoder_files, encoders
 from flows.registry.verification import require_sound
@@ -70,7 +70,7 @@ def replay(project: Project, which: str, tell: Tell, *, echo: bool = False) -> t
         InputError: no such version, or its data was erased or its version pruned.
         VerificationFailed: the version's own bytes, its commit or its dataset are not as recorded.
     """
-    version = named(project, versions_of(project), which)
+    version = version_named(project, versions_of(project), which)
     _refuse_removed(project, version)
     scratch_root = project.var / "scratch"
     scratch_root.mkdir(parents=True, exist_ok=True)

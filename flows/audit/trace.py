@@ -15,7 +15,7 @@ from functools import partial
 from flows.audit.trace_index import take_in
 from flows.records.promotion_log import PromotionLog
 from flows.records.removal_log import PRUNED, RemovalLog
-from flows.records.serving_log import ServingPeriod, served
+from flows.records.serving_log import ServingPeriod, serving_periods
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
@@ -63,7 +63,7 @@ class Tracing:
         self._removed = RemovalLog(project)
         self._listed = {version.version: version for version in versions.all}
         self._spells: dict[str, list[ServingPeriod]] = defaultdict(list)
-        for spell in served(project):
+        for spell in serving_periods(project):
             self._spells[spell.version].append(spell)
         self._fresh = {number for number, known in index.versions().items() if self._is_fresh(number, known)}
         self._read: set[str] = set()

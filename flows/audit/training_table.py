@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.audit.replay import prepare
-from flows.promotion.promotion import named
+from flows.promotion.promotion import version_named
 from flows.registry.versions import opened, versions_of
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of
@@ -25,7 +25,7 @@ def recorded_table(project: Project, which: str) -> Iterator[Path]:
         InputError: there is no such version.
         VerificationFailed: it is nowhere as it was recorded.
     """
-    version = named(project, versions_of(project), which)
+    version = version_named(project, versions_of(project), which)
     with opened(version) as folder:
         provenance = folder.provenance()
     recorded = {material.name: material.digest.get("sha256") for material in provenance.of(DATA)}

@@ -1,1 +1,1 @@
-"""The night: what is new, the stages as Prefect's tasks, and Prefect's server."""
+"""The night: from the lock to the report, its stages as Prefect's tasks, and Prefect's server."""

@@ -1,4 +1,4 @@
-"""The nightly flow: one Prefect task a DVC stage, then registration.
+"""One night, from the lock to the report; Prefect's side of it is `prefect_flow.py`.
 
     switchtender nightly ─ lock ─ anything new? ─ clone ─ Prefect: stages ─ record ─ register ─ report
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from pydantic import Field
 
 from flows.audit.trace_index import update_index
-from flows.promotion.promotion import champion_of, first
+from flows.promotion.promotion import champion_of, promote_first
 from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
 from flows.registry.versions import RegisterParams, Version, versions_of
 from flows.workspace import runs, snapshot
+from flows.workspace.identity import data_digests, identify, nothing_new
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
 from flows.workspace.project import NIGHT_MARK, Project
@@ -72,11 +73,10 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
     with held(project.lock, project.track.flow):
-        identity = snapshot.identify(project).digest
+        identity = identify(project).digest
+        if (same := nothing_new(project, identity)) is not None:
+            return NightOutcome(same, new=False)
         before = runs.latest_finished(project)
-        # Without its store the same night is worth running again, to register it.
-        if before is not None and before.identity == identity and project.mlflow_database.exists():
-            return NightOutcome(before, new=False)
         params = read("nightly", NightlyParams, project.root / "params.yaml")
         # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
         end_marked(NIGHT_MARK, str(project.root))
@@ -92,7 +92,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         commit = snapshot.make_clone(project, run.key, clone)
         uncommitted = tuple(snapshot.uncommitted_data(project))
         run = runs.save(
-            project, replace(run, commit=commit, uncommitted=uncommitted, data=snapshot.data_digests(project, clone))
+            project, replace(run, commit=commit, uncommitted=uncommitted, data=data_digests(project, clone))
         )
         older = runs.latest_finished(project)
         if older is not None:
@@ -155,7 +155,7 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
 def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
     """Index a new version, take the first one of a store into service where params say so; returns its aliases."""
     if project.params("register", RegisterParams).first_becomes_champion:
-        first(project, version, project.track.flow)
+        promote_first(project, version, project.track.flow)
     update_index(project, version)
     return versions_of(project).number(version.version).aliases
 

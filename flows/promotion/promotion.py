@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.records.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotion, PromotionLog, stack, who_am_i
-from flows.records.serving_log import swapped
+from flows.records.serving_log import record_swap
 from flows.registry.mlflow_store import Registry
 from flows.registry.verification import proved, require_sound
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
@@ -54,9 +54,9 @@ def in_service(project: Project, versions: Versions) -> InService:
         VerificationFailed: the log cannot be trusted, so nothing may be said.
     """
     promotions = PromotionLog(project).proved()
-    named = versions.at(CHAMPION)
+    version_named = versions.at(CHAMPION)
     last = promotions[-1] if promotions else None
-    return InService(last.version_to if last else "", named.version if named else "", last)
+    return InService(last.version_to if last else "", version_named.version if version_named else "", last)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
         return move
 
 
-def first(project: Project, version: Version, flow: str) -> bool:
+def promote_first(project: Project, version: Version, flow: str) -> bool:
     """Take a store's first gated version into service; False where one serves already."""
     with held(project.promotion_lock, f"first version, by {flow}"):
         versions = versions_of(project)
@@ -172,7 +172,7 @@ def champion_of(project: Project, versions: Versions) -> Version | None:
     return versions.number(serving.version) if serving.version else None
 
 
-def named(project: Project, versions: Versions, which: str) -> Version:
+def version_named(project: Project, versions: Versions, which: str) -> Version:
     """A version by number, or by alias: `champion` is what the promotion log says serves.
 
     Raises:
@@ -295,4 +295,4 @@ def _move(project: Project, versions: Versions, move: Move, action: str, reason:
         registry.set_alias(PREVIOUS, before[-1])
     else:
         registry.drop_alias(PREVIOUS)
-    swapped(project, move.version_to, provenance)
+    record_swap(project, move.version_to, provenance)

@@ -26,7 +26,7 @@ class RemovalEntry:
     sequence: int = 0
 
 
-def note(project: Project, removal: RemovalEntry) -> None:
+def record_removal(project: Project, removal: RemovalEntry) -> None:
     """Write it down before it is done, so that a removal cut short is known as one. Call under a lock."""
     append(project.records / LOG, {key: value for key, value in asdict(removal).items() if key != "sequence"})
 

@@ -30,7 +30,7 @@ class ServingPeriod:
     until: str
 
 
-def swapped(project: Project, version: str, provenance_sha256: str, server: str = COMMAND) -> None:
+def record_swap(project: Project, version: str, provenance_sha256: str, server: str = COMMAND) -> None:
     """Note that from now on this version answers; with an empty version, that the server stopped."""
     entry = {"at": runs.now(), "server": server, "version": version, "provenance_sha256": provenance_sha256}
     path = project.records / LOG
@@ -39,7 +39,7 @@ def swapped(project: Project, version: str, provenance_sha256: str, server: str 
         append(path, entry)
 
 
-def served(project: Project) -> list[ServingPeriod]:
+def serving_periods(project: Project) -> list[ServingPeriod]:
     """Every stretch, oldest first.
 
     Raises:

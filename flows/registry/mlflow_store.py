@@ -1,4 +1,4 @@
-"""Writing to MLflow: runs, aliases, tags. What is registered is read by `versions.py`, which writes nothing."""
+"""MLflow's store: aliases, tags, runs, places of artifacts. `registration.py` writes nights, `versions.py` only reads."""
 
 from __future__ import annotations
 

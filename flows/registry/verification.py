@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.records.promotion_log import PromotionLog, signer_of
 from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, RemovalLog
-from flows.records.serving_log import served
+from flows.records.serving_log import serving_periods
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
 from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
@@ -225,7 +225,10 @@ def check_logs(project: Project, versions: Versions) -> Verified:
         actual = found.version if found else "no version"
         if actual != expected:
             findings.append(Finding("MLflow alias", CHAMPION, CHANGED, expected, actual))
-    for name, look in (("served log", lambda: served(project)), ("removal log", lambda: RemovalLog(project).all)):
+    for name, look in (
+        ("served log", lambda: serving_periods(project)),
+        ("removal log", lambda: RemovalLog(project).all),
+    ):
         try:
             look()
         except VerificationFailed as error:

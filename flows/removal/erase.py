@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flows.records.removal_log import ERASED, RemovalEntry, note
+from flows.records.removal_log import ERASED, RemovalEntry, record_removal
 from flows.removal.row_locations import RowLocations
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
@@ -31,7 +31,7 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations,
         return
     rows = tuple(sorted(held.rows.ids))
     for project, versions in affected:
-        note(project, RemovalEntry(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
+        record_removal(project, RemovalEntry(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
         for run in runs.all_runs(project):
             clone = runs.clone_of(project, run.key)
             if run.state == UNFINISHED and any(path.is_relative_to(clone) for path in held.files):

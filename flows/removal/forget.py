@@ -156,7 +156,7 @@ def _refuse_changed(project: Project) -> None:
 
 def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
     """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
-    if project.tracking_uri.startswith("sqlite") and not project.mlflow_database.exists():
+    if not project.has_store:
         return AffectedTrack(project, (), frozenset(), None)
     with tracing(project) as asked:
         rows = tuple(row for one in ids for row in asked.row(one))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.audit.trace_index import update_index
 from flows.records.promotion_log import PromotionLog, who_am_i
-from flows.records.removal_log import PRUNED, RemovalEntry, RemovalLog, note
-from flows.records.serving_log import served
+from flows.records.removal_log import PRUNED, RemovalEntry, RemovalLog, record_removal
+from flows.records.serving_log import serving_periods
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions, versions_of
 from flows.removal.object_references import files_of_run, local, objects_of, objects_of_working_copy, run_keys, size_of
@@ -76,7 +76,7 @@ def plan(project: Project, keep: int) -> PruneResult:
 
 def _candidates(project: Project, versions: Versions, keep: int) -> Iterator[Version]:
     """Old versions, also those whose removal was noted and then cut short."""
-    in_use = {entry.version for entry in served(project)}
+    in_use = {entry.version for entry in serving_periods(project)}
     for promotion in PromotionLog(project).proved():
         in_use |= {promotion.version_from, promotion.version_to}
     for version in versions.all[:-keep]:
@@ -136,7 +136,7 @@ def _remove(project: Project, found: PruneResult, who: str, reason: str) -> None
     for version in found.versions:
         update_index(project, version)
     numbers = tuple(version.version for version in found.versions)
-    note(project, RemovalEntry(runs.now(), who, PRUNED, reason, numbers, found.objects))
+    record_removal(project, RemovalEntry(runs.now(), who, PRUNED, reason, numbers, found.objects))
     for place in (cache_of(project), remote_of(project)):
         for md5 in found.objects:
             place.remove(md5)

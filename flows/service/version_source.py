@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.records.promotion_log import PromotionLog
-from flows.records.serving_log import swapped
+from flows.records.serving_log import record_swap
 from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace.project import Project
@@ -65,9 +65,9 @@ class RegistrySource:
     def swapped(self, pointer: VersionPointer | None) -> None:
         """Note in the served log what this service answers with from now on; None: nothing."""
         if pointer is None:
-            swapped(self.project, "", "", self.server)
+            record_swap(self.project, "", "", self.server)
         else:
-            swapped(self.project, pointer.version, pointer.provenance_sha256, self.server)
+            record_swap(self.project, pointer.version, pointer.provenance_sha256, self.server)
 
     def _promoted(self) -> VersionPointer | None:
         # Taken before the log is read, so that a promotion written meanwhile is found at the next poll.

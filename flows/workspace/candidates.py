@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from flows.workspace.identity import CANDIDATES
 from flows.workspace.project import Project
-from flows.workspace.snapshot import CANDIDATES
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import write_table

@@ -116,6 +116,11 @@ class Project:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_database}"
 
     @property
+    def has_store(self) -> bool:
+        """Whether MLflow's store is there; one that is not a file of ours counts as there."""
+        return not self.tracking_uri.startswith("sqlite") or self.mlflow_database.exists()
+
+    @property
     def prefect_home(self) -> Path:
         return self.var / "prefect"
 

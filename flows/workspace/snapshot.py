@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,90 +22,13 @@ from flows.workspace.processes import run
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.runtime.params import read, read_file
-from pipeline.runtime.reproducibility import RunParams, fingerprint
-from pipeline.runtime.tables import sha256_file, sha256_text
-from pipeline.runtime.track import MODELS
 
 POINTER = Path(f"{DATASET}.dvc")
 INPUTS = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
-CANDIDATES = Path("data/candidates")
-SERVING_PARAMS = {"serve", "aptitude_run"}
-"""Sections for what answers and asks, not for what trains: a change in them makes no night worth running."""
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
 LOCK = "dvc.lock"
-EXPECTATIONS = Path("data/expectations")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What decides whether a night would give anything new; `digest` names it whole."""
-
-    data: dict[str, str]
-    params: str
-    code: str
-    environment: str
-
-    @property
-    def digest(self) -> str:
-        return sha256_text(repr((sorted(self.data.items()), self.params, self.code, self.environment)))
-
-
-def identify(project: Project) -> Identity:
-    """The identity of what lies in the project's folder now.
-
-    Raises:
-        InputError: code is changed and not committed, or the dataset is not there.
-        ParamsError: params.yaml cannot be read.
-    """
-    refuse_uncommitted_code(project)
-    params = project.root / "params.yaml"
-    threads = read("run", RunParams, params).threads
-    return Identity(
-        data=data_digests(project, project.root),
-        params=sha256_text(repr(sorted(_training_params(project).items()))),
-        code=sha256_text(_training_code(project)),
-        environment=sha256_text(repr(sorted(fingerprint(threads).items()))),
-    )
-
-
-def _training_params(project: Project) -> dict[str, Any]:
-    """The sections that a night of the track reads; what agents are trained by is nothing to models."""
-    sections = read_file(project.root / "params.yaml")
-    if project.track is MODELS:
-        return {name: sections.get(name) for name in ("run", "models")}
-    return {name: values for name, values in sections.items() if name not in {*SERVING_PARAMS, "models"}}
-
-
-def _training_code(project: Project) -> str:
-    """The track's stages as dvc.yaml has them, and every file of the rooms that they name, with git's digest of it."""
-    written: dict[str, Any] = yaml.safe_load(git(project.root, "show", "HEAD:dvc.yaml"))["stages"]
-    stages = {name: written[name] for name in own_stages(written, project.track)}
-    rooms = {dep for stage in stages.values() for dep in stage["deps"] if dep.startswith("pipeline/")}
-    return repr(stages) + git(project.root, "ls-tree", "-r", "HEAD", "--", "constraints.txt", *sorted(rooms))
-
-
-def data_digests(project: Project, root: Path) -> dict[str, str]:
-    """sha256 of every file that people curate for the track, by path; `root` is the checkout, or a run's clone of it.
-
-    Raises:
-        InputError: the table that the track trains from is not there.
-    """
-    table, models_table = project.table, project.on(MODELS).table
-    if not (root / table).is_file():
-        hint = "fetch it with 'make setup'" if table == DATASET else "see params.yaml: models.validate.table"
-        raise InputError(f"{table} is not there; {hint}")
-    kinds = [f"data/*.{kind}" for kind in ("yaml", "csv", "txt", "json", "jsonl", "parquet")]
-    listed = [Path(name) for name in git(root, "ls-files", "-co", "--exclude-standard", *kinds).splitlines()]
-    if project.track is MODELS:
-        also, folders = {"agents.yaml", "forgotten.csv", "prices.yaml"}, (CANDIDATES, EXPECTATIONS)
-        named = [path for path in listed if path.name in also or path.suffix == ".txt" or path.parent in folders]
-    else:
-        named = [path for path in listed if path.parent != CANDIDATES and path != models_table]
-    files = sorted({path.as_posix() for path in (*named, table)})
-    return {name: sha256_file(root / name) for name in files if (root / name).is_file()}
 
 
 def refuse_uncommitted_code(project: Project) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +13,12 @@ import numpy as np
 
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.runtime.arrays import FloatMatrix
-from pipeline.runtime.tables import write_json
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import sha256_file, sha256_text, write_json
 
 if TYPE_CHECKING:
     from pipeline.encoders.sentence_encoder import SentenceEncoder
-import importlib.util
-from functools import lru_cache
 
-from pipeline.runtime.errors import InputError
-from pipeline.runtime.tables import sha256_file, sha256_text
 
 SETTINGS = "embedding.json"
 

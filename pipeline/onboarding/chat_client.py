@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-from pipeline.runtime.errors import InputError, SwitchtenderError
-
-if TYPE_CHECKING:
-    from openai import APIStatusError
-import os
-from dataclasses import field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from pipeline.runtime.errors import ParamsError
+from pipeline.runtime.errors import InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.hosts import is_loopback
 from pipeline.runtime.params import Section
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
 
 _OF_THE_PROMPT = (400, 413, 422)
 _MAY_PASS = (408, 409, 425, 429)

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.onboarding.test_sheet import ITEM, StripPrefixes
+from pipeline.onboarding.test_sheet import ITEM, SHARE, StripPrefixes
 from pipeline.routers.aptitude.items import AptitudeTest, digest
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import TableError
@@ -20,9 +21,7 @@ from pipeline.runtime.tables import LINE, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
-from decimal import Decimal
 
-from pipeline.onboarding.test_sheet import SHARE
 
 _NUMBERED = re.compile(r"([1-9]\d*) of ([1-9]\d*)")
 

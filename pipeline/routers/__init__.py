@@ -1,1 +1,1 @@
-"""Every routing system and baseline, behind one protocol (`protocol.py`); `systems.py` lists them."""
+"""Every routing system and baseline, behind one protocol (`base/protocol.py`); `systems.py` lists them."""

@@ -99,7 +99,7 @@ def finetune(
 ) -> FinetuningResult:
     """Train on prompts and labels float32 [n, c].
 
-    The loss is binary cross-entropy with positives weighted by (negatives / positives) ** pos_weight_power;
+    The loss is binary cross-entropy with positives weighted by max(1, negatives / positives) ** pos_weight_power;
     learning rates fall by `layer_decay` a layer towards the input (Howard and Ruder, 2018), warm up, then
     decay linearly over the planned epochs. Word embeddings stay as they are: a few hundred prompts touch a
     sliver of them. With `held_out`, training stops when its loss has not improved for `patience` epochs;

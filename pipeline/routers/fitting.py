@@ -42,7 +42,7 @@ def fit_router(
     return router
 
 
-def joined(folder: Path, name: str, table: Path) -> tuple[CalibratedRouter, int]:
+def load_and_join(folder: Path, name: str, table: Path) -> tuple[CalibratedRouter, int]:
     """A saved router with one candidate more, learnt from a table alone, and from how many prompts.
 
     The table holds the new candidate's outcomes and, on the same prompts, those of the known ones.

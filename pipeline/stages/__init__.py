@@ -1,1 +1,1 @@
-"""One module a stage of dvc.yaml, under its name there. They know nothing of each other, and nothing imports them."""
+"""One module a stage of dvc.yaml, under its name; a models_ stage without one is the same module, for models."""

@@ -51,7 +51,9 @@ def run(
     output_price: Annotated[
         float | None, typer.Option("--output-price", min=0.0, help="USD per million tokens of answers.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask, after the estimate of the cost was told.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Call the endpoint and spend; without it only the estimate is told.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Have a live model answer a sheet: the cost is told first, a break is gone on from, and safe grades are given."""

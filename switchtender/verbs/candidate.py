@@ -35,21 +35,23 @@ def add(
     if (folder is None) != (out is None):
         raise InputError("--router and --out belong together; give both, or neither for the project's own router")
     if folder and out:
-        _join_folder(name, outcomes, folder, out, as_json)
+        _join_folder(name, outcomes, folder, out, dry_run, as_json)
     else:
         _join_project(name, outcomes, dry_run, as_json)
 
 
-def _join_folder(name: str, table: Path, folder: Path, out: Path, as_json: bool) -> None:
-    from pipeline.routers.fitting import joined, refuse_existing, save_whole
+def _join_folder(name: str, table: Path, folder: Path, out: Path, dry_run: bool, as_json: bool) -> None:
+    from pipeline.routers.fitting import load_and_join, refuse_existing, save_whole
 
     refuse_existing(out)
-    router, prompts = joined(folder, name, table)
-    save_whole(router, out)
+    router, prompts = load_and_join(folder, name, table)
+    if not dry_run:
+        save_whole(router, out)
     if as_json:
         print_json({"candidate": name, "prompts": prompts, "candidates": list(router.candidates), "folder": str(out)})
     else:
-        say(f"{name} joined from {prompts} prompts; {len(router.candidates)} candidates: {out}")
+        word = "would join" if dry_run else "joined"
+        say(f"{name} {word} from {prompts} prompts; {len(router.candidates)} candidates: {out}")
 
 
 def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:

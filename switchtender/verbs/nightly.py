@@ -64,12 +64,13 @@ class NightPlan:
 def _plan(project: Project) -> NightPlan:
     """Whether a night would run, and what it would run on."""
     from flows.workspace import runs, snapshot
+    from flows.workspace.identity import identify, nothing_new
 
-    identity = snapshot.identify(project)
+    identity = identify(project)
     before = runs.latest_finished(project)
     return NightPlan(
         track=project.track.name,
-        would_run=before is None or before.identity != identity.digest,
+        would_run=nothing_new(project, identity.digest) is None,
         last_finished=before.key if before else None,
         uncommitted=snapshot.uncommitted_data(project),
         identity=identity.digest,

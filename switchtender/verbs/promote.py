@@ -21,8 +21,10 @@ app = typer.Typer()
 def promote(
     version: Annotated[str, typer.Argument(help="The version's number; left out with --adopt.")] = "",
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Although a gate is closed; recorded as such.")] = False,
-    adopt: Annotated[bool, typer.Option("--adopt", help="Accept an alias that was moved outside.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even though a gate is closed; recorded as forced.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Accept the alias champion as somebody moved it in MLflow.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     track: TrackOption = "",

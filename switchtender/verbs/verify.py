@@ -45,13 +45,13 @@ def _checked(project: Project, version: str, every: bool) -> list[Verified]:
     """What was found of one version, or of all, and of the logs."""
     from tqdm import tqdm
 
-    from flows.promotion.promotion import named
+    from flows.promotion.promotion import version_named
     from flows.records.removal_log import RemovalLog
     from flows.registry.verification import check_logs, check_version
     from flows.registry.versions import versions_of
 
     versions = versions_of(project)
-    chosen = versions.all if every else [named(project, versions, version)]
+    chosen = versions.all if every else [version_named(project, versions, version)]
     removed = RemovalLog(project)
     bar = tqdm(chosen, unit="version", desc="verify", leave=False, disable=len(chosen) < 2 or not sys.stderr.isatty())
     return [*(check_version(project, one, removed) for one in bar), check_logs(project, versions)]

@@ -20,7 +20,7 @@ import pytest
 from sandbox import ROOT, Sandbox
 
 from flows.promotion.promotion import promote, rollback
-from flows.records.serving_log import served
+from flows.records.serving_log import serving_periods
 from flows.registry.versions import opened, versions_of
 from flows.service.version_source import RegistrySource
 from flows.workspace.project import Project
@@ -118,7 +118,7 @@ def test_it_follows_promotions_and_refuses_what_is_not_as_signed(project: Sandbo
         said = {"request_id": answer.headers["X-Request-ID"], "accepted": False}
         assert service.client.post("/v1/feedback", json=said).json()["matched"]
         assert service.end() == 0
-    mine = [one for one in served(there) if one.server.startswith(name)]
+    mine = [one for one in serving_periods(there) if one.server.startswith(name)]
     assert [one.version for one in mine] == ["1", "2"]
     assert all(one.until for one in mine), "the stop is noted too"
     (found,) = decisions_with_feedback(project.root / "var" / "serving")

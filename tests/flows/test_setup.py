@@ -11,7 +11,7 @@ import yaml
 from sandbox import copy_project
 
 
-def test_what_make_clean_took_from_the_cache_comes_back(tmp_path: Path) -> None:
+def test_what_make_distclean_took_from_the_cache_comes_back(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     shutil.rmtree(project.root / "var")
     table = project.root / "data" / "prompts.csv"

@@ -15,9 +15,10 @@ from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
-from pipeline.routers.aptitude.attention_reader import AttentionReader, PlattScaling, fit_platt_scaling
+from pipeline.routers.aptitude.attention_reader import AttentionReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
+from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.training_set import CapabilityReader, TrainingSet
 from pipeline.routers.base.joining import joining_candidates
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial

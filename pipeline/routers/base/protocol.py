@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.windows import Embedding
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
     import pandas as pd
-from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Scorer(Protocol):
     """What differs from one routing system to the next: prompts in, one score a candidate out.
 
     On labels a score is a logit; on graded outcomes it is an expected quality. `embedding` turns prompts to
-    vectors, and may be exchanged for a faster one that gives the same; it is None for a system that needs none.
+    vectors, and may be exchanged for the ONNX encoder, which in int8 differs within `optimize.max_loss`; it is None for
+    a system that needs none.
     `training_material` names every file of `save` that keeps something of training prompts; none for weights alone.
     What else a scorer may be able to do stands below, an ability a protocol.
     """

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.encoders.causal_lm import load_causal
+from pipeline.routers.tags.tag_sources import Places, Tensors
+from pipeline.routers.tags.vocabulary import Embed, Vocabulary
 from pipeline.routers.text.key_phrases import normal
+from pipeline.runtime.arrays import FloatMatrix
 
 if TYPE_CHECKING:
     import torch
-from dataclasses import dataclass
 
-import numpy as np
-
-from pipeline.routers.tags.tag_sources import Places, Tensors
-from pipeline.routers.tags.vocabulary import Embed, Vocabulary
-from pipeline.runtime.arrays import FloatMatrix
 
 Progress = Callable[[str], None]
 _SETTING = "tags.generator"

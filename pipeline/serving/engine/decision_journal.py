@@ -188,7 +188,7 @@ class DecisionWithFeedback:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Every whole entry of one file, oldest first; half a line that a crash left is passed over. None where no file."""
+    """Every whole entry of one file, oldest first, none without a file; half a line left by a crash is passed over."""
     if not path.exists():
         return
     with path.open(encoding="ascii", errors="replace") as lines:

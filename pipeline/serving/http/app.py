@@ -33,7 +33,7 @@ from pipeline.serving.http.schemas import (
     RouteResponse,
     RouteResult,
 )
-from pipeline.serving.http.status_routes import state_routes
+from pipeline.serving.http.status_routes import status_routes
 
 
 def application(
@@ -72,7 +72,7 @@ def application(
         openapi_tags=examples.TAGS,
     )
     app.include_router(_routing_routes(routing, params))
-    app.include_router(state_routes(switch, journal, routing))
+    app.include_router(status_routes(switch, journal, routing))
     if chat is not None:
         app.include_router(chat)
     _answer_errors(app)

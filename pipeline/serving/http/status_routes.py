@@ -19,7 +19,7 @@ from pipeline.serving.http.schemas import (
 )
 
 
-def state_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter) -> APIRouter:
+def status_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["state"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pipeline.reports.audit_page import MEANINGS, banner
 from pipeline.reports.night_report import METRICS, figure
@@ -13,7 +14,6 @@ from pipeline.versions.audit import clock
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-from urllib.parse import quote
 
 _FOLDER = Path(__file__).parent / "templates"
 GOOD, BAD, PLAIN = "good", "bad", "plain"

@@ -17,7 +17,7 @@ from warm_command import run_warm
 from flows.audit import diff as comparing
 from flows.audit.audit import audit
 from flows.promotion.promotion import FORGOTTEN_TAG
-from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, note
+from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, record_removal
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
@@ -109,7 +109,7 @@ def test_a_lost_a_changed_and_an_erased_object_are_told_apart(made: MadeProject)
     for place in (cache_of(made.project), remote_of(made.project)):
         place.remove(md5)
     assert audit(made.project, "1").faults == ("data/prompts.csv is in none of cache, remote",)
-    note(made.project, RemovalEntry("2026-03-01", "bo", ERASED, "request 17", ("1",), (md5,), ("p2",)))
+    record_removal(made.project, RemovalEntry("2026-03-01", "bo", ERASED, "request 17", ("1",), (md5,), ("p2",)))
     erased = next(f for f in audit(made.project, "1").files if f.name == "data/prompts.csv")
     assert [(p.state, p.why) for p in erased.places] == [("erased", "2026-03-01, bo: request 17")] * 2
     assert audit(made.project, "1").sound
@@ -165,7 +165,7 @@ def test_rows_that_were_forgotten_since_are_named(made: MadeProject) -> None:
 def test_a_pruned_version_says_so_and_who_once_decided(made: MadeProject, registered: bool) -> None:
     number = "1" if registered else "7"
     made.promote(7, "a version that is gone") if not registered else None
-    note(made.project, RemovalEntry("2026-03-01", "bo", PRUNED, "kept the latest 10", (number,)))
+    record_removal(made.project, RemovalEntry("2026-03-01", "bo", PRUNED, "kept the latest 10", (number,)))
     found = audit(made.project, number)
     assert found.pruned is not None
     assert (found.pruned.reason, found.facts, found.sound, found.faults) == ("kept the latest 10", None, None, ())

@@ -17,8 +17,8 @@ from benchmarks.trace import ROOT, SyntheticStore
 from flows.audit.trace import RowInVersion, removed_since, trace_agent, trace_row, tracing
 from flows.audit.trace_index import rebuild_index, update_index
 from flows.records.promotion_log import LOG as PROMOTIONS
-from flows.records.removal_log import PRUNED, RemovalEntry, note
-from flows.records.serving_log import swapped
+from flows.records.removal_log import PRUNED, RemovalEntry, record_removal
+from flows.records.serving_log import record_swap
 from flows.registry.versions import versions_of
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_text
@@ -54,11 +54,11 @@ def put_into_service(store: SyntheticStore, number: str) -> None:
     facts = {"at": f"2026-01-0{number}T03:00:00+00:00", "who": "ana", "action": "promoted", "version_from": "",
              "version_to": number, "reason": "better", "provenance_sha256": ""}  # fmt: skip
     append(store.project.records / PROMOTIONS, facts)
-    swapped(store.project, number, "")
+    record_swap(store.project, number, "")
 
 
 def prune(store: SyntheticStore, number: str, listed: bool = True) -> None:
-    note(store.project, RemovalEntry("2026-01-09T00:00:00+00:00", "ana", PRUNED, "old", versions=(number,)))
+    record_removal(store.project, RemovalEntry("2026-01-09T00:00:00+00:00", "ana", PRUNED, "old", versions=(number,)))
     shutil.rmtree(store.folder(int(number)).parent.parent)
     if not listed:
         unlist(store, number)
@@ -286,7 +286,7 @@ class TestCommand:
     def test_a_version_that_another_server_still_answers_with_is_in_service(
         self, inside: SyntheticStore, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        swapped(inside.project, "3", "", server="api")
+        record_swap(inside.project, "3", "", server="api")
         assert "Version 3, in service, learnt" in printed(capsys, text="three, mended")
 
     def test_the_table_fits_80_columns(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from sandbox import Sandbox
 from flows.promotion import promotion
 from flows.promotion.promotion import in_service, promote, rollback
 from flows.records.promotion_log import REFS, PromotionLog
-from flows.records.serving_log import served
+from flows.records.serving_log import serving_periods
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Versions
 from flows.workspace.git import git
@@ -62,7 +62,7 @@ def test_a_promotion_moves_the_aliases_and_is_written_down(project: Project) -> 
     assert last.provenance_sha256 == Versions(project, MODEL).number("2").tags["switchtender.provenance_sha256"]
     assert last.gates["champion_micro_f1"] == "passed"
     assert not last.forced
-    stretches = served(project)
+    stretches = serving_periods(project)
     assert [(s.version, bool(s.until)) for s in stretches] == [("1", True), ("2", False)]
     assert stretches[0].until == stretches[1].since
 
@@ -160,7 +160,7 @@ def test_a_promotion_cut_short_after_its_entry_serves_and_can_be_finished(
     assert aliases(project)["champion"] == "1"
     promote(project, "2", "finish")
     assert aliases(project)["champion"] == "2"
-    assert [s.version for s in served(project)] == ["1", "2"]
+    assert [s.version for s in serving_periods(project)] == ["1", "2"]
 
 
 def test_a_log_file_that_fell_behind_its_signed_copy_is_completed(project: Project) -> None:

@@ -14,7 +14,7 @@ from made_versions import MadeProject
 from planted_subjects import subject_table
 from safetensors.numpy import load_file
 
-from flows.records.removal_log import ERASED, RemovalEntry, RemovalLog, note
+from flows.records.removal_log import ERASED, RemovalEntry, RemovalLog, record_removal
 from flows.registry.verification import check_version, require_sound
 from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
@@ -164,7 +164,7 @@ def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_row
     (folder.model / names[1]).unlink()
     with pytest.raises(VerificationFailed, match=r"training_rows\.safetensors is missing"):
         require_sound(made.project, version, folder)
-    note(made.project, RemovalEntry("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
+    record_removal(made.project, RemovalEntry("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
     require_sound(made.project, version, folder)
     (folder.model / names[0]).unlink()
     with pytest.raises(VerificationFailed, match=r"tags.json kept training prompts and was erased \(request 17\)"):

@@ -13,9 +13,9 @@ from planted_subjects import SUBJECTS, subject, subject_table
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.routers.aptitude.attention_reader import PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest, drawn, inclusion, raked
+from pipeline.routers.aptitude.platt_scaling import PlattScaling, fit_platt_scaling
 from pipeline.routers.aptitude.router import FACTS, TENSORS, AptitudeScorer
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.calibrated import CalibratedRouter

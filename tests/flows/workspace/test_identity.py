@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sandbox import ROOT, Sandbox
 
+from flows.workspace.identity import identify
 from flows.workspace.project import Project
-from flows.workspace.snapshot import identify
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.track import AGENTS, MODELS
 
@@ -111,3 +111,31 @@ def test_code_that_is_not_committed_is_refused(project: Sandbox) -> None:
 
 def test_every_planted_change_names_a_file_of_the_project() -> None:
     assert all(Path(ROOT / name).is_file() for name in (READ_BY_NO_STAGE | READ_BY_A_STAGE).values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("port: ", "port: 1", set()),
+        ("retries: ", "retries: 1", set()),
+        ("min_consistency: ", "min_consistency: 0.1", {"agents"}),
+    ],
+)
+def test_a_setting_counts_where_a_stage_of_the_track_reads_it(
+    project: Sandbox, old: str, new: str, changed: set[str]
+) -> None:
+    before = identities(project)
+    path = project.root / "params.yaml"
+    kept = path.read_text()
+    line = next(line for line in kept.splitlines() if line.strip().startswith(old))
+    indent = line[: len(line) - len(line.lstrip())]
+    path.write_text(kept.replace(line, f"{indent}{new}  # otherwise"))
+    after = identities(project)
+    path.write_text(kept)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_a_store_that_is_no_file_of_ours_counts_as_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not Project(tmp_path).has_store
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://localhost/mlflow")
+    assert Project(tmp_path).has_store
