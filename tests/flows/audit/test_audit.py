@@ -199,7 +199,8 @@ def test_diff_shows_rows_code_files_metrics_and_flips(made: MadeProject) -> None
     assert [r["prompt_id"] for r in found["added"]] == ["p4"]
     assert found["removed"] == []
     assert [(c["prompt_id"], c["before"], c["after"]) for c in found["relabelled"]] == [("p2", "sql", "email")]
-    assert [(c["path"], c["lines_added"], c["lines_removed"]) for c in found["code"]] == [("pipeline/split.py", 1, 0)]
+    code = [(c["path"], c["lines_added"], c["lines_removed"]) for c in found["code"]]
+    assert code == [("pipeline/stages/split.py", 1, 0)]
     assert [(f["prompt_id"], f["before"], f["after"], f["outcome"]) for f in found["flips"]] == [
         ("p3", ["coding"], ["email"], "now right")
     ]
