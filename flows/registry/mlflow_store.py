@@ -1,4 +1,4 @@
-"""MLflow's store: aliases, tags, runs, places of artifacts. `registration.py` writes nights, `versions.py` only reads."""
+"""MLflow's store: aliases, tags, runs, artifact places. `registration.py` writes nights, `versions.py` only reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses that a reader of capabilities is trained by: pointwise, or one handled prompt among mishandled ones."""
+"""What a reader is trained by: yes or no for each cell, or who of a group of prompts a candidate can handle."""
 
 from __future__ import annotations
 

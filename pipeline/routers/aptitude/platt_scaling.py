@@ -1,4 +1,4 @@
-"""Platt scaling: logits to probabilities by one scale and one shift, fitted on held-out answers."""
+"""From a reader's logits to expected quality: Platt scaling with one line for all candidates, unseen ones too."""
 
 from __future__ import annotations
 
