@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.gating.results import GateResult
+from pipeline.metrics.bootstrap import Estimate
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
@@ -23,7 +24,10 @@ from pipeline.serving.page.actions import (
 from pipeline.serving.page.rendering import draw, line, share, usd
 from pipeline.serving.page.tabs.models import render
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
+from pipeline.versions.diff import Change, DatasetRow, RowChange, RowDiff
+from pipeline.versions.prediction_diff import Flip, HoldoutDiff, PairedMetric
 from pipeline.versions.provenance import DATA
+from pipeline.versions.version_diff import CodeChange, Side, VersionDiff
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{ 7 * 7 }}${alert(3)}"
 TERM = Term(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, True, {EVIL: EVIL})
@@ -36,16 +40,15 @@ AUDIT = Audit(
     files=(KeptFile(EVIL, DATA, EVIL, (FileLocation(EVIL, EVIL, EVIL, EVIL),)),), facts=None,
 )  # fmt: skip
 ROW = {"prompt_id": EVIL, "split": EVIL, "agents": EVIL, "reason": EVIL, "parents": EVIL, "fate": EVIL}
-CHANGE = {"name": EVIL, "before": EVIL, "after": EVIL, "prompt_id": EVIL, "why": EVIL, "agents": EVIL, "fate": EVIL,
-          "path": EVIL, "lines_added": 1, "lines_removed": None}  # fmt: skip
-FLIP = {"prompt_id": EVIL, "truth": [EVIL], "dropped": [EVIL], "gained": [EVIL], "outcome": EVIL}
-METRIC = {"metric": EVIL, "before": 0.1, "after": 0.2, "difference": 0.1, "low": 0.0, "high": 0.2}
-DIFF = {
-    "older": {"version": EVIL, "commit": EVIL}, "newer": {"version": EVIL, "commit": EVIL}, "holdout": {"common": 1},
-    "metrics": [METRIC], "flips": [FLIP], "augmented_added": 0, "augmented_removed": 0,
-    **{name: [CHANGE] for name in ("added", "removed", "reworded", "relabelled", "moved", "params", "environment",
-                                   "files", "code")},
-}  # fmt: skip
+ROW_THEN = DatasetRow(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL)
+ROW_CHANGE, CHANGE = RowChange(EVIL, EVIL, EVIL, EVIL, EVIL), Change(EVIL, EVIL, EVIL)
+DIFF = VersionDiff(
+    Side(EVIL, EVIL), Side(EVIL, EVIL),
+    RowDiff((ROW_THEN,), (ROW_THEN,), (ROW_CHANGE,), (ROW_CHANGE,), (ROW_CHANGE,), (ROW_CHANGE,), 0, 0),
+    None, (CHANGE,), (CHANGE,), (CHANGE,), (CodeChange(EVIL, 1, None),),
+    HoldoutDiff(1, 0, 0, 0, (PairedMetric(EVIL, 0.1, 0.2, Estimate(0.1, 0.0, 0.2)),),
+                (Flip(EVIL, EVIL, (EVIL,), (f"{EVIL}a",), (f"{EVIL}b",)),)),
+)  # fmt: skip
 SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, since=EVIL,
                          engine=SimpleNamespace(precision=EVIL))  # fmt: skip
 PAGES: dict[str, dict[str, Any]] = {
