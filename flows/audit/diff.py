@@ -10,11 +10,10 @@ from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import CODE
 from pipeline.runtime.errors import InputError, VerificationFailed
-from pipeline.versions.diff import diff_files, diff_outcomes, diff_rows, diff_values
+from pipeline.versions.diff import CodeChange, Side, VersionDiff, diff_files, diff_outcomes, diff_rows, diff_values
 from pipeline.versions.folder import LINEAGE, PREDICTIONS, VersionFolder
 from pipeline.versions.prediction_diff import HoldoutDiff, diff_holdouts
 from pipeline.versions.provenance import Provenance
-from pipeline.versions.version_diff import CodeChange, Side, VersionDiff
 
 
 def diff(project: Project, older: str, newer: str) -> VersionDiff:

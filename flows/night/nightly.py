@@ -163,8 +163,7 @@ def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
 def _report(
     project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
 ) -> Path:
-    from pipeline.reports.dataset_changes import compare
-    from pipeline.reports.night_facts import StageTime, collect
+    from pipeline.reports.night_facts import StageTime, collect, compare
     from pipeline.reports.night_report import build_report
 
     clone = clone_of(project, run.key)

@@ -31,7 +31,7 @@ from pipeline.serving.page.actions import (
     VersionRow,
 )
 from pipeline.versions.audit import Audit
-from pipeline.versions.version_diff import VersionDiff
+from pipeline.versions.diff import VersionDiff
 
 
 class ProjectActions:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.encoders.frozen import encoder_identity
+from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.runtime.errors import InputError
 
 BUNDLED = "smollm2"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pipeline.encoders.frozen import SETTING
-from pipeline.encoders.frozen import locate as locate
+from pipeline.encoders.encoder_files import SETTING
+from pipeline.encoders.encoder_files import locate as locate
 from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.onboarding.test_sheet import ITEM, SHARE, StripPrefixes
+from pipeline.onboarding.aptitude_sheet import ITEM, SHARE, StripPrefixes
 from pipeline.routers.aptitude.items import AptitudeTest, digest
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import TableError

@@ -25,7 +25,7 @@ from pipeline.metrics.precision_loss import PrecisionChoice, read_precisions
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import ORDER, Summary
-from pipeline.runtime.tables import sha256_file
+from pipeline.runtime.tables import read_table, sha256_file
 from pipeline.runtime.track import AGENTS, Track
 
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
@@ -200,3 +200,28 @@ def _digests(run_folder: Path) -> dict[str, str]:
     paths = sorted(path for pattern in _RECORDED for path in run_folder.glob(pattern))
     files = [path for path in paths if path.is_file() and path.name not in _NOT_DATA and path.suffix != ".dvc"]
     return {path.relative_to(run_folder).as_posix(): sha256_file(path) for path in files}
+
+
+def compare(older: Path, newer: Path, against: str) -> DataChanges:
+    """Ids added, removed, and changed in text, agents or outcomes; `against` names the older one.
+
+    Raises:
+        TableError: one of the tables cannot be read.
+    """
+    before, after = _read_rows(older), _read_rows(newer)
+    return DataChanges(
+        against,
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
+        changed=tuple(sorted(key for key in before.keys() & after.keys() if before[key] != after[key])),
+    )
+
+
+def _read_rows(path: Path) -> dict[str, tuple[str, ...]]:
+    """What a table says of each prompt: its text and label, or its text and outcomes; their order does not matter."""
+    frame = read_table(path, required=("prompt_id", "prompt"))
+    if "agents" in frame.columns:
+        return {str(row.prompt_id): (str(row.prompt), str(row.agents)) for row in frame.itertuples()}
+    frame = frame.reindex(columns=["prompt_id", "prompt", "candidate", "quality", "cost"]).astype(str)
+    said = frame["prompt"] + "\0" + frame["candidate"] + "\0" + frame["quality"] + "\0" + frame["cost"]
+    return {str(name): tuple(sorted(rows)) for name, rows in said.groupby(frame["prompt_id"])}

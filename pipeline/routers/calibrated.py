@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
-from pipeline.encoders.frozen import FrozenEmbedding, encoder_identity
+from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts

@@ -11,8 +11,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from pipeline.data.prices import Priced
+from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.engine_files import ENGINE
-from pipeline.encoders.frozen import FrozenEmbedding, encoder_identity
+from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import OnnxEncoder
 from pipeline.policies.policy import AUTO, PolicyParams
 from pipeline.routers.aptitude.router import AptitudeScorer

@@ -19,8 +19,8 @@ from switchtender.show import print_json, print_table, say
 if TYPE_CHECKING:
     from flows.workspace.project import Project
     from pipeline.onboarding.ability import Ability
+    from pipeline.onboarding.aptitude_sheet import AptitudeSheet
     from pipeline.onboarding.graded_answers import GradedAnswers
-    from pipeline.onboarding.test_sheet import AptitudeSheet
     from pipeline.routers.aptitude.items import AptitudeTest
     from pipeline.routers.calibrated import CalibratedRouter
     from pipeline.runtime.plain import JsonObject
@@ -61,7 +61,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a test's items with their prompts and how they are graded, for a new language model to answer."""
-    from pipeline.onboarding.test_sheet import make_sheet, write_sheet
+    from pipeline.onboarding.aptitude_sheet import make_sheet, write_sheet
 
     if holdout and folder is not None:
         raise InputError("a folder has no holdout; leave --holdout out")

@@ -14,8 +14,8 @@ from switchtender.show import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from pipeline.data.prices import Priced
+    from pipeline.onboarding.aptitude_run import AptitudeRunResult, CostEstimate
     from pipeline.onboarding.chat_client import AptitudeRunParams
-    from pipeline.onboarding.test_run import AptitudeRunResult, CostEstimate
     from pipeline.runtime.plain import JsonObject
 
 app = typer.Typer()
@@ -121,8 +121,8 @@ def _answer(
         HeldByAnotherRun: another process adds answers to the same file.
     """
     from pipeline.onboarding.answers_file import AnswerFile, answered_in
+    from pipeline.onboarding.aptitude_run import answer_sheet, estimate, read_sheet
     from pipeline.onboarding.chat_client import ChatClient, endpoint_of
-    from pipeline.onboarding.test_run import answer_sheet, estimate, read_sheet
 
     endpoint, rows = endpoint_of(params, model, root or Path()), read_sheet(sheet)
     before = answered_in(out, rows.columns, model, rows.prompts)

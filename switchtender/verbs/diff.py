@@ -11,7 +11,7 @@ from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, print_json, print_table, say, short
 
 if TYPE_CHECKING:
-    from pipeline.versions.version_diff import VersionDiff
+    from pipeline.versions.diff import VersionDiff
 
 MOST_FLIPS, MOST_ROWS = 20, 20
 

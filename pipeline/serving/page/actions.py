@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.gating.results import GateResult
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.versions.audit import Audit
-from pipeline.versions.version_diff import VersionDiff
+from pipeline.versions.diff import VersionDiff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ READ_BY_NO_STAGE = {
     "a template of a report": "pipeline/reports/templates/report.html.j2",
     "a template of the page": "pipeline/serving/page/templates/route.html.j2",
     "what makes a report": "pipeline/reports/night_report.py",
-    "the test run of a candidate": "pipeline/onboarding/test_run.py",
+    "the test run of a candidate": "pipeline/onboarding/aptitude_run.py",
     "a document": "docs/serving.md",
     "the flow": "flows/night/nightly.py",
     "the command line": "switchtender/show.py",

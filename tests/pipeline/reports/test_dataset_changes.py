@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.reports.dataset_changes import compare
+from pipeline.reports.night_facts import compare
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import write_table
 

@@ -19,7 +19,7 @@ from small_aptitude import plain, small_table, small_test
 from stub_endpoint import Reply, Stub, completion, failure, stub_endpoint
 from warm_command import run_warm
 
-from pipeline.onboarding.test_sheet import make_sheet, write_sheet
+from pipeline.onboarding.aptitude_sheet import make_sheet, write_sheet
 from pipeline.runtime.tables import read_table
 
 ITEMS = 12

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from pipeline.encoders.causal_lm import causal_identity
-from pipeline.encoders.frozen import encoder_identity
+from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.training import TrainingSchedule

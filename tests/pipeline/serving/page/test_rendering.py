@@ -24,10 +24,9 @@ from pipeline.serving.page.actions import (
 from pipeline.serving.page.rendering import draw, line, share, usd
 from pipeline.serving.page.tabs.models import render
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
-from pipeline.versions.diff import Change, DatasetRow, RowChange, RowDiff
+from pipeline.versions.diff import Change, CodeChange, DatasetRow, RowChange, RowDiff, Side, VersionDiff
 from pipeline.versions.prediction_diff import Flip, HoldoutDiff, PairedMetric
 from pipeline.versions.provenance import DATA
-from pipeline.versions.version_diff import CodeChange, Side, VersionDiff
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{ 7 * 7 }}${alert(3)}"
 TERM = Term(EVIL, EVIL, EVIL, EVIL, EVIL, EVIL, True, {EVIL: EVIL})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.data.prices import MILLION, Priced
 from pipeline.onboarding.answers_file import AnswerFile, Row
+from pipeline.onboarding.aptitude_sheet import ITEM, REFERENCE
 from pipeline.onboarding.chat_client import ChatAnswer, ChatClient, PromptRefused
 from pipeline.onboarding.graded_answers import grade
-from pipeline.onboarding.test_sheet import ITEM, REFERENCE
 from pipeline.routers.base.cost_model import tokens_in
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import read_table

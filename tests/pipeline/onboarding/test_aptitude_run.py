@@ -16,10 +16,10 @@ from stub_endpoint import Reply, Stub, completion, failure, stub_endpoint
 
 from pipeline.data.prices import Priced
 from pipeline.onboarding.answers_file import AnswerFile
+from pipeline.onboarding.aptitude_run import AptitudeRunResult, answer_sheet, estimate, read_sheet
+from pipeline.onboarding.aptitude_sheet import make_sheet, write_sheet
 from pipeline.onboarding.chat_client import AptitudeRunParams, ChatClient, PromptRefused, endpoint_of
 from pipeline.onboarding.graded_answers import grade, read_graded_answers
-from pipeline.onboarding.test_run import AptitudeRunResult, answer_sheet, estimate, read_sheet
-from pipeline.onboarding.test_sheet import make_sheet, write_sheet
 from pipeline.runtime.errors import HeldByAnotherRun, InputError, ParamsError, SwitchtenderError, TableError
 from pipeline.runtime.tables import read_table, write_table
 

@@ -11,8 +11,8 @@ import pytest
 from small_aptitude import plain, prompt_of, small_table, small_test
 
 from pipeline.onboarding.ability import ability_of
+from pipeline.onboarding.aptitude_sheet import SHARE, handing_out, make_sheet, write_sheet
 from pipeline.onboarding.graded_answers import read_graded_answers
-from pipeline.onboarding.test_sheet import SHARE, handing_out, make_sheet, write_sheet
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, write_table
 
