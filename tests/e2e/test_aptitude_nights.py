@@ -136,10 +136,16 @@ def test_a_candidate_joins_by_its_answers_and_the_lineage_names_them(project: Sa
     assert "the router knows 'newcomer' already" in done.stderr
 
 
-def test_a_version_is_audited_and_replays_to_the_byte(project: Sandbox) -> None:
+def test_a_version_is_audited(project: Sandbox) -> None:
     done = project.run("audit", "1", "--track", "models", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "data/outcomes.csv" in done.stdout
+
+
+# Fast twins: a router of tasks, joined by a candidate, is replayed in test_task_nights.py; two fits of this router are
+# the same to the byte in tests/pipeline/routers/aptitude/test_router.py.
+@pytest.mark.heavy
+def test_a_version_replays_to_the_byte(project: Sandbox) -> None:
     done = project.run("replay", "1", "--track", "models", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)["verdict"] == "identical"

@@ -16,6 +16,7 @@ from flows.registry.versions import Versions
 from flows.workspace.project import Project
 from pipeline.versions.replay_comparison import IDENTICAL, WITHIN_BOUND
 
+pytestmark = pytest.mark.nights  # it replays a night, and evens out the two processes
 GOLDEN = ROOT / "tests" / "golden"
 MODEL = "agent-router"
 RELEASES = sorted(path.parent.name for path in GOLDEN.glob("*/facts.json"))
