@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.encoders.engine_files import ENGINE
-from pipeline.gating.results import GateResult, parse_verdict
-from pipeline.metrics.holdout_figures import HoldoutFigures, read_figures
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import Summary
@@ -31,6 +29,9 @@ from pipeline.versions.provenance import Build, Provenance, read_provenance, sta
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pipeline.gating.results import GateResult
+    from pipeline.metrics.holdout_figures import HoldoutFigures
 
 FOLDER, SIGNATURE = "router", "router.sig"
 DESCRIPTION = "router.json"
@@ -174,10 +175,14 @@ class VersionFolder:
 
     def figures(self) -> HoldoutFigures:
         """What metrics.json says of its holdout."""
+        from pipeline.metrics.holdout_figures import read_figures  # numpy, which `trace` need not wait for
+
         return self._parsed(METRICS, read_figures)
 
     def gates(self) -> tuple[GateResult, ...]:
         """What each gate found on its night."""
+        from pipeline.gating.results import parse_verdict  # pandas, likewise
+
         return self._parsed(VERDICT, parse_verdict).gates
 
     def _parsed(self, name: str, parse: Callable[[object], T]) -> T:
