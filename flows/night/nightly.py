@@ -20,7 +20,7 @@ from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
 from flows.registry.versions import RegisterParams, Version, versions_of
 from flows.workspace import runs, snapshot
-from flows.workspace.identity import data_digests, identify, nothing_new
+from flows.workspace.identity import data_digests, identify
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
 from flows.workspace.project import NIGHT_MARK, Project
@@ -83,6 +83,22 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
         run, resumed = runs.open_run(project, identity, params.timezone)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
         return NightOutcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
+
+
+def nothing_new(project: Project, identity: str) -> Run | None:
+    """The latest finished night where one now would give the same; None where a night is worth running.
+
+    A night that the registry does not hold (its store is gone, or another one is set) is run again, to register it.
+
+    Raises:
+        SwitchtenderError: a store elsewhere cannot be reached.
+    """
+    before = runs.latest_finished(project)
+    if before is None or before.identity != identity or not project.has_store:
+        return None
+    if project.tracking_uri != project.own_store and Registry(project, "").find_run(before.key) is None:
+        return None
+    return before
 
 
 def _prepare(project: Project, run: Run, resumed: bool) -> Run:

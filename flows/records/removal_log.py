@@ -14,7 +14,10 @@ PRUNED, ERASED = "pruned", "erased"
 
 @dataclass(frozen=True)
 class RemovalEntry:
-    """One act: which versions, DVC objects (md5) and dataset rows it concerned, by whom and why."""
+    """One act: which versions, DVC objects (md5), dataset rows and files of versions it concerned, by whom and why.
+
+    Files are paths from the project's folder; an entry of 0.1.0 has none.
+    """
 
     at: str
     who: str
@@ -23,6 +26,7 @@ class RemovalEntry:
     versions: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     sequence: int = 0
 
 
@@ -43,7 +47,7 @@ def removals(project: Project) -> list[RemovalEntry]:
 
 def _removal(entry: dict[str, Any]) -> RemovalEntry:
     facts = {key: value for key, value in entry.items() if key != "previous"}
-    return RemovalEntry(**facts | {key: tuple(facts[key]) for key in ("versions", "objects", "rows")})
+    return RemovalEntry(**facts | {key: tuple(facts.get(key, ())) for key in ("versions", "objects", "rows", "files")})
 
 
 class RemovalLog:
@@ -51,11 +55,16 @@ class RemovalLog:
 
     def __init__(self, project: Project) -> None:
         self.all = removals(project)
+        self._files = {path: removal for removal in self.all for path in removal.files}
         self._objects = {md5: removal for removal in self.all for md5 in removal.objects}
 
     def object(self, md5: str) -> RemovalEntry | None:
         """Why a DVC object is gone, or None where it was never removed on purpose."""
         return self._objects.get(md5)
+
+    def file(self, path: str) -> RemovalEntry | None:
+        """Why a file of a version is gone, by its path from the project's folder; None where nobody removed it."""
+        return self._files.get(path)
 
     def version(self, number: str, kind: str) -> RemovalEntry | None:
         """The last removal of one kind that concerned a version."""

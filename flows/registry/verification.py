@@ -43,6 +43,7 @@ OWN_FILES = {
 """MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
 MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
 _SPARE = f"{FOLDER}/{MODEL}/{TRAINING_INDEX.file}"
+_ERASED_BY_0_1_0 = (_SPARE, f"{FOLDER}/{MODEL}/knn.safetensors")
 FAULTS = (MISSING, EXTRA, CHANGED, "cut")
 
 
@@ -146,7 +147,7 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
     if pruned is not None:
         return Verified(version.version, 1, (Finding("version", version.run_key, PRUNED, "", pruned.reason),))
     with opened(version) as folder:
-        findings = _erased(list(check_folder(project, version, folder)), removed.version(version.version, ERASED))
+        findings = _erased(project, folder, version, list(check_folder(project, version, folder)))
         checked = sum(path.is_file() for path in folder.root.rglob("*")) + 1
         try:
             provenance = folder.provenance()
@@ -161,15 +162,22 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
     return Verified(version.version, checked + len(materials), tuple(findings))
 
 
-def _erased(findings: list[Finding], removal: RemovalEntry | None) -> list[Finding]:
-    """What was kept of training prompts and was erased is not missing. A version that needs it is still refused."""
-    if removal is None:
-        return findings
-    from pipeline.routers.systems import all_training_material  # half a second, which `status` need not wait
+def _erased(project: Project, folder: VersionFolder, version: Version, findings: list[Finding]) -> list[Finding]:
+    """The findings, with a missing file that was erased for what it kept of prompts called so, and the reason.
 
-    gone = {(MISSING, f"{FOLDER}/{MODEL}/{material.file}") for material in all_training_material()}
+    Raises:
+        VerificationFailed: the removal log is broken.
+    """
+    removed = RemovalLog(project)
+    before = removed.version(version.version, ERASED)
+
+    def entry(found: Finding) -> RemovalEntry | None:
+        named = removed.file(project.name_of(folder.root.parent / found.path))
+        # 0.1.0 did not write down which files went; it knew two.
+        return named or (before if before and not before.files and found.path in _ERASED_BY_0_1_0 else None)
+
     return [
-        replace(found, state=ERASED, actual=removal.reason) if (found.state, found.path) in gone else found
+        replace(found, state=ERASED, actual=gone.reason) if found.state == MISSING and (gone := entry(found)) else found
         for found in findings
     ]
 
@@ -257,7 +265,7 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
     """
     faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
     if any(fault.state == MISSING for fault in faults):
-        faults = _erased(faults, RemovalLog(project).version(version.version, ERASED))
+        faults = _erased(project, folder, version, faults)
     found = next((fault for fault in faults if (fault.state, fault.path) != (ERASED, _SPARE)), None)
     if found is not None and found.state == ERASED:
         raise VerificationFailed(

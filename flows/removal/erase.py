@@ -13,6 +13,7 @@ from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.project import Project
 from flows.workspace.runs import ABANDONED, UNFINISHED
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.versions.folder import MODEL
 
 
 def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations, who: str, reason: str) -> None:
@@ -31,7 +32,10 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations,
         return
     rows = tuple(sorted(held.rows.ids))
     for project, versions in affected:
-        record_removal(project, RemovalEntry(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows))
+        files = tuple(sorted(project.name_of(path) for path in held.files if MODEL in path.parts))
+        record_removal(
+            project, RemovalEntry(runs.now(), who, ERASED, reason, tuple(versions), held.objects, rows, files)
+        )
         for run in runs.all_runs(project):
             clone = runs.clone_of(project, run.key)
             if run.state == UNFINISHED and any(path.is_relative_to(clone) for path in held.files):

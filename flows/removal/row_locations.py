@@ -241,7 +241,7 @@ def _quoting(known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
         folder = place / "artifacts" / FOLDER
         erasable = {folder / MODEL / material.file for material in training_material_in(folder / MODEL)}
         for path, content in _texts_under(folder):
-            if path not in erasable and rows.are_in(content):
+            if path not in erasable and rows.are_quoted_in(content):
                 name = path.relative_to(folder).as_posix()
                 yield f"the signed file {name} of version {version.version} quotes a text; prune that version"
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from flows.workspace import runs
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
 from flows.workspace.project import Project
@@ -60,20 +59,11 @@ def identify(project: Project) -> Identity:
     )
 
 
-def nothing_new(project: Project, digest: str) -> runs.Run | None:
-    """The latest finished night where one now would give the same; None where a night is worth running.
-
-    Without MLflow's store the same night is worth running again, to register it.
-    """
-    before = runs.latest_finished(project)
-    same = before is not None and before.identity == digest and project.has_store
-    return before if same else None
-
-
 def _training_params(project: Project, stages: dict[str, Any]) -> dict[str, Any]:
-    """The sections of params.yaml that the track's stages name in dvc.yaml."""
+    """The sections of params.yaml that the track's stages name in dvc.yaml, and the name to register under."""
     content = read_file(project.root / "params.yaml")
     named = {section for stage in stages.values() for section in stage.get("params", [])}
+    named.add(f"{project.track.section}register")
     return {name: _section(content, name) for name in sorted(named)}
 
 

@@ -110,10 +110,21 @@ class Project:
     def artifacts(self) -> Path:
         return self.var / "artifacts"
 
+    def name_of(self, path: Path) -> str:
+        """A path from the project's folder, by which records name a file; one outside stays whole."""
+        whole = path.resolve()
+        return (
+            whole.relative_to(self.root.resolve()) if whole.is_relative_to(self.root.resolve()) else whole
+        ).as_posix()
+
+    @property
+    def own_store(self) -> str:
+        return f"sqlite:///{self.mlflow_database}"
+
     @property
     def tracking_uri(self) -> str:
         """MLflow's store: SQLite under var unless MLFLOW_TRACKING_URI names another."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow_database}"
+        return os.environ.get("MLFLOW_TRACKING_URI") or self.own_store
 
     @property
     def has_store(self) -> bool:

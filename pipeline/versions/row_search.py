@@ -47,14 +47,18 @@ class SoughtRows:
 
         An id alone, as in a table of fates, is neither.
         """
+        table = _table(content)
+        graded = table is not None and set(table.columns) >= _GRADED and bool(table[ID].isin(self.ids).any())
+        return graded or self.are_quoted_in(content)
+
+    def are_quoted_in(self, content: bytes) -> bool:
+        """Whether a file's bytes hold a text of these rows; their ids and grades are none."""
         from pandas.api.types import is_numeric_dtype
 
         table = _table(content)
         if table is None:
             return is_searchable(content) and self._in_text(content.decode("utf-8", "replace"))
         if {ID, PROMPT} <= set(table.columns) and (self._named(table) | table[PROMPT].isin(self.texts)).any():
-            return True
-        if set(table.columns) >= _GRADED and table[ID].isin(self.ids).any():
             return True
         others = [name for name in table.columns if name != PROMPT and not is_numeric_dtype(table[name])]
         return any(self._in_text("\n".join(table[name].astype(str))) for name in others)

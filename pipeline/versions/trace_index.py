@@ -22,6 +22,7 @@ from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import sha256_file, write_text, write_whole
+from pipeline.runtime.track import MODELS
 from pipeline.versions.outcome_cells import best_in, has_cells
 
 RELEASE = 1
@@ -116,7 +117,7 @@ class TraceIndex:
 
     def _found(self, query: str, *values: str) -> list[Found]:
         return [
-            Found(number, run_key, _row([*facts, bool(taught)]))
+            Found(number, run_key, _as_now(_row([*facts, bool(taught)]), run_key))
             for number, run_key, *facts, taught in self._connection.execute(query, values)
         ]
 
@@ -162,6 +163,11 @@ class TraceIndex:
 
 def _row(facts: list[Any]) -> RowState:
     return RowState(*facts)
+
+
+def _as_now(row: RowState, run_key: str) -> RowState:
+    """An index that the release before wrote has outcomes as text where a version of the models' track names agents."""
+    return replace(row, agents=best_in(row.agents)) if run_key.startswith(f"{MODELS.flow}-") else row
 
 
 def lineage_rows(path: Path) -> Iterator[RowState]:

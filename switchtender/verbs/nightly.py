@@ -63,8 +63,9 @@ class NightPlan:
 
 def _plan(project: Project) -> NightPlan:
     """Whether a night would run, and what it would run on."""
+    from flows.night.nightly import nothing_new
     from flows.workspace import runs, snapshot
-    from flows.workspace.identity import identify, nothing_new
+    from flows.workspace.identity import identify
 
     identity = identify(project)
     before = runs.latest_finished(project)

@@ -98,7 +98,9 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
 def _project(folder: Path | None, track: str) -> Project | None:
     """The project here; a folder of one's own needs none."""
     from flows.workspace.project import find_project
+    from pipeline.runtime.track import AGENTS, track_named
 
+    track_named(track or AGENTS.name)  # an unknown one is an error here too, not "no project"
     try:
         project = find_project(track=track)
     except InputError:

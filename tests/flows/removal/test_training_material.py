@@ -164,7 +164,9 @@ def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_row
     (folder.model / names[1]).unlink()
     with pytest.raises(VerificationFailed, match=r"training_rows\.safetensors is missing"):
         require_sound(made.project, version, folder)
-    record_removal(made.project, RemovalEntry("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
+    files = tuple(made.project.name_of(folder.model / name) for name in names)
+    removal = RemovalEntry("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",), files=files)
+    record_removal(made.project, removal)
     require_sound(made.project, version, folder)
     (folder.model / names[0]).unlink()
     with pytest.raises(VerificationFailed, match=r"tags.json kept training prompts and was erased \(request 17\)"):
@@ -173,3 +175,15 @@ def test_a_version_is_refused_for_what_it_needs_and_not_for_the_index_of_its_row
     assert {(finding.path, finding.state) for finding in found if "model" in finding.path} == {
         (f"{FOLDER}/{MODEL}/{name}", "erased") for name in names
     }
+
+
+def test_a_file_that_no_erasure_named_is_missing_also_beside_an_erasure(tmp_path: Path) -> None:
+    made = MadeProject(tmp_path / "project")
+    names = ("tasks.json", f"{ENGINE}/training_rows.safetensors")
+    folder = made.add(1, model_files=names)
+    record_removal(made.project, RemovalEntry("2026-02-01T10:00:00+00:00", "ana", ERASED, "request 17", ("1",)))
+    for name in names:
+        (folder.model / name).unlink()
+    found = check_version(made.project, versions_of(made.project).number("1"), RemovalLog(made.project)).findings
+    states = {finding.path.removeprefix(f"{FOLDER}/{MODEL}/"): finding.state for finding in found}
+    assert (states[names[0]], states[names[1]]) == ("missing", "erased")  # the second is one that 0.1.0 knew
