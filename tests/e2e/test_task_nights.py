@@ -83,7 +83,8 @@ def test_audit_trace_and_verify_tell_of_it(project: Sandbox, first: dict[str, An
     audit = ask(project, "audit", "champion", "--track", "models")
     assert all(word in json.dumps(audit) for word in (first["run_key"], "data/outcomes.csv"))
     assert ask(project, "verify", "1", "--track", "models")
-    assert '"agents": "poet"' in json.dumps(ask(project, "trace", "poem-001", "--track", "models"))
+    traced = ask(project, "trace", "poem-001", "--track", "models")
+    assert [row["agents"] for row in traced["versions"]] == [["poet"]]
 
 
 @pytest.mark.heavy  # fast twin: test_a_version_with_a_candidate_that_joined_replays_too, whose router was trained alike
