@@ -191,6 +191,6 @@ def test_the_flows_have_forms_and_do_the_same(project: Project, prefect_address:
     forms = json.loads(done.stdout.splitlines()[0])
     assert forms[0]["required"] == ["version", "reason"]
     assert {name: field["type"] for name, field in forms[1]["properties"].items()} == {
-        "reason": "string", "force": "boolean", "dry_run": "boolean", "folder": "string",
+        "reason": "string", "force": "boolean", "dry_run": "boolean", "folder": "string", "track": "string",
     }  # fmt: skip
     assert history(project)[-1] == ("promoted", "1", "2")
