@@ -21,7 +21,7 @@ from pipeline.runtime.params import read
 from pipeline.runtime.tables import read_json, write_json, write_text
 from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.versions.hash_chain import Head, chained, entries, head_of, read_log
-from pipeline.versions.signing import Difference, Signer, SigningParams
+from pipeline.versions.signing import FileDifference, Signer, SigningParams
 
 REFS = {AGENTS: "refs/switchtender/promotions", MODELS: "refs/switchtender/model-promotions"}
 LOG, HEAD, SIGNATURE = "promotions.jsonl", "head.json", "head.sig"
@@ -89,18 +89,20 @@ class PromotionLog:
             )
         return self.promotions()
 
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[FileDifference]:
         """How the file, the kept copy and its signature disagree; nothing where all is well."""
         try:
             text = read_log(self.path)
             entries(text, str(self.path))
         except VerificationFailed as error:
-            return [Difference(LOG, "changed", "an unbroken chain", str(error))]
+            return [FileDifference(LOG, "changed", "an unbroken chain", str(error))]
         commit = self._commit()
         if not commit:
             if text:
                 return [
-                    Difference(LOG, "extra", "no entries (nothing is kept in git)", f"{head_of(text).length} entries")
+                    FileDifference(
+                        LOG, "extra", "no entries (nothing is kept in git)", f"{head_of(text).length} entries"
+                    )
                 ]
             return []
         found = self._signature_differences(commit)
@@ -169,7 +171,7 @@ class PromotionLog:
         # Compare-and-set: refused where the ref has moved since; zeros stand for "there is none yet".
         git(root, "update-ref", self.ref, commit, before or _NOTHING)
 
-    def _signature_differences(self, commit: str) -> list[Difference]:
+    def _signature_differences(self, commit: str) -> list[FileDifference]:
         """Whether the kept head is signed by our key, and the kept log ends in that head."""
         root = self.project.root
         with tempfile.TemporaryDirectory() as name:
@@ -181,19 +183,19 @@ class PromotionLog:
                 found = signer_of(self.project).check(folder, Path(name) / SIGNATURE)
                 head = Head(**read_json(folder / HEAD))
             except (VerificationFailed, TypeError) as error:
-                return [Difference(f"{self.ref}:{HEAD}", "changed", "a signature by our key", str(error))]
+                return [FileDifference(f"{self.ref}:{HEAD}", "changed", "a signature by our key", str(error))]
         kept = head_of(git(root, "cat-file", "blob", f"{commit}:{LOG}", strip=False))
         if found or kept != head:
-            return [Difference(f"{self.ref}:{LOG}", "changed", _described(head), _described(kept))]
+            return [FileDifference(f"{self.ref}:{LOG}", "changed", _described(head), _described(kept))]
         return []
 
 
-def _file_differences(file: Head, kept: Head, text: str, kept_text: str) -> list[Difference]:
+def _file_differences(file: Head, kept: Head, text: str, kept_text: str) -> list[FileDifference]:
     """How the file differs from the kept log: `cut` where it is its beginning, else `changed`."""
     if text == kept_text:
         return []
     state = "cut" if kept_text.startswith(text) else "changed"
-    return [Difference(LOG, state, _described(kept), _described(file))]
+    return [FileDifference(LOG, state, _described(kept), _described(file))]
 
 
 def _described(head: Head) -> str:

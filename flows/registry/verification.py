@@ -28,7 +28,7 @@ from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
 from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder
 from pipeline.versions.provenance import CODE, DATA, Material, Provenance
-from pipeline.versions.signing import Difference, signed_files
+from pipeline.versions.signing import FileDifference, signed_files
 
 OWN_FILES = {
     "MLmodel",
@@ -105,7 +105,7 @@ def _against_provenance(version: Version, folder: VersionFolder, provenance: Pro
             yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
 
 
-def _state_and_digests(found: Difference) -> tuple[str, str, str]:
+def _state_and_digests(found: FileDifference) -> tuple[str, str, str]:
     return found.state, found.expected, found.actual
 
 

@@ -13,7 +13,7 @@ from pipeline.runtime.tables import read_table, sha256_text
 
 
 @dataclass(frozen=True)
-class DatasetRow:
+class CachedRow:
     """A row of the dataset as it is now."""
 
     prompt_id: str
@@ -27,11 +27,11 @@ class DatasetCache:
     def __init__(self, project: Project) -> None:
         self.path = project.root / DATASET
         self._stamp: tuple[int, int] | None = None
-        self._rows: dict[str, DatasetRow] = {}
-        self._by_text: dict[str, DatasetRow] = {}
+        self._rows: dict[str, CachedRow] = {}
+        self._by_text: dict[str, CachedRow] = {}
         self._lock = threading.Lock()
 
-    def row(self, prompt_id: str) -> DatasetRow | None:
+    def row(self, prompt_id: str) -> CachedRow | None:
         """The row with an id.
 
         Raises:
@@ -40,7 +40,7 @@ class DatasetCache:
         self._refresh()
         return self._rows.get(prompt_id)
 
-    def with_text(self, text_sha256: str) -> DatasetRow | None:
+    def with_text(self, text_sha256: str) -> CachedRow | None:
         """The row whose text has a digest; raises likewise."""
         self._refresh()
         return self._by_text.get(text_sha256)
@@ -56,7 +56,7 @@ class DatasetCache:
                 return
             frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
             columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
-            rows = [DatasetRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
+            rows = [CachedRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
             # Replaced, never changed in place: lookups read them without the lock.
             self._by_text = {sha256_text(row.prompt): row for row in rows}
             self._rows, self._stamp = {row.prompt_id: row for row in rows}, stamp

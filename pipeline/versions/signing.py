@@ -31,7 +31,7 @@ class SigningParams(Section):
 
 
 @dataclass(frozen=True)
-class Difference:
+class FileDifference:
     """One file that is not as it was recorded: `missing`, `extra` or `changed`; digests are sha256, or empty."""
 
     path: str
@@ -94,7 +94,7 @@ class Signer:
                 f"{folder.name} cannot be signed ({_line(error)}); check signing in params.yaml"
             ) from error
 
-    def check(self, folder: Path, signature: Path) -> list[Difference]:
+    def check(self, folder: Path, signature: Path) -> list[FileDifference]:
         """Differences between a folder and what was signed; none where the signature holds for every file.
 
         Raises:
@@ -141,16 +141,18 @@ def signed_files(signature: Path) -> dict[str, str]:
         raise VerificationFailed(f"{signature} cannot be read ({_line(error)}); do not use that version") from error
 
 
-def _differences(folder: Path, expected: dict[str, str]) -> list[Difference]:
+def _differences(folder: Path, expected: dict[str, str]) -> list[FileDifference]:
     present = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if _is_entry(path)}
-    found = [Difference(name, "missing", expected[name]) for name in sorted(expected.keys() - present.keys())]
+    found = [FileDifference(name, "missing", expected[name]) for name in sorted(expected.keys() - present.keys())]
     for name, path in present.items():
         if path.is_symlink():
-            found.append(Difference(name, "changed" if name in expected else "extra", expected.get(name, ""), "a link"))
+            found.append(
+                FileDifference(name, "changed" if name in expected else "extra", expected.get(name, ""), "a link")
+            )
         elif name not in expected:
-            found.append(Difference(name, "extra", "", sha256_file(path)))
+            found.append(FileDifference(name, "extra", "", sha256_file(path)))
         elif (digest := sha256_file(path)) != expected[name]:
-            found.append(Difference(name, "changed", expected[name], digest))
+            found.append(FileDifference(name, "changed", expected[name], digest))
     return found
 
 

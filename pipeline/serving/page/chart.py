@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 32, 34, 48
 class Mark:
     """A point at its place, with the text beside it, if any, and to which side that goes."""
 
-    point: Point
+    point: ChartPoint
     x: float
     y: float
     text: str = ""
@@ -50,7 +50,7 @@ def chart(found: CostQuality) -> Chart:
     def y(quality: float) -> float:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * quality / y_top, 1)
 
-    def mark(point: Point, text: str = "") -> Mark:
+    def mark(point: ChartPoint, text: str = "") -> Mark:
         place = x(point.cost)
         return Mark(point, place, y(point.quality), text, "end" if place > WIDTH - 150 else "start")
 
@@ -115,7 +115,7 @@ STEPS = 400
 
 
 @dataclass(frozen=True)
-class Point:
+class ChartPoint:
     """One way to choose: what a prompt costs on average (USD), and the mean quality (0..1)."""
 
     name: str
@@ -131,9 +131,9 @@ class CostQuality:
     several, their cost is summed and the best one's quality counts. `left_out` have no known cost.
     """
 
-    swept: tuple[Point, ...]
-    singles: tuple[Point, ...]
-    stored: Point | None
+    swept: tuple[ChartPoint, ...]
+    singles: tuple[ChartPoint, ...]
+    stored: ChartPoint | None
     left_out: tuple[str, ...]
     prompts: int
 
@@ -151,7 +151,9 @@ def cost_quality(holdout: HoldoutAnswers) -> CostQuality:
     expected, quality, cost = (
         np.asarray(matrix[:, known], dtype=np.float64) for matrix in (holdout.expected, holdout.quality, holdout.cost)
     )
-    singles = [Point(name, float(c), float(q)) for name, c, q in zip(names, cost.mean(0), quality.mean(0), strict=True)]
+    singles = [
+        ChartPoint(name, float(c), float(q)) for name, c, q in zip(names, cost.mean(0), quality.mean(0), strict=True)
+    ]
     return CostQuality(
         swept=tuple(_swept(expected, quality, cost)),
         singles=tuple(sorted(singles, key=lambda point: (-point.quality, point.cost, point.name))),
@@ -161,22 +163,22 @@ def cost_quality(holdout: HoldoutAnswers) -> CostQuality:
     )
 
 
-def _swept(expected: Values, quality: Values, cost: Values) -> list[Point]:
+def _swept(expected: Values, quality: Values, cost: Values) -> list[ChartPoint]:
     """Mean cost and quality at each price, dearest first; prices with the same outcome are one point."""
     highest = cost.max() or 1.0
-    points: dict[tuple[float, float], Point] = {}
+    points: dict[tuple[float, float], ChartPoint] = {}
     for price in (*np.geomspace(1e-4, 1e3, STEPS) * highest, np.inf):
         chosen = (expected - cost / price if np.isfinite(price) else expected).argmax(axis=1)[:, None]
         mean = [float(np.take_along_axis(matrix, chosen, axis=1).mean()) for matrix in (cost, quality)]
-        points.setdefault((round(mean[0], 12), round(mean[1], 12)), Point(f"{price:.4g}", *mean))
+        points.setdefault((round(mean[0], 12), round(mean[1], 12)), ChartPoint(f"{price:.4g}", *mean))
     return sorted(points.values(), key=lambda point: point.cost)
 
 
-def _stored(holdout: HoldoutAnswers) -> Point | None:
+def _stored(holdout: HoldoutAnswers) -> ChartPoint | None:
     """What the version itself chose; None where a chosen one's cost is not known."""
     chosen = holdout.chosen > 0.5
     cost = np.where(chosen, holdout.cost, 0.0).sum(axis=1)
     if np.isnan(cost).any():
         return None
     best = np.where(chosen, holdout.quality, 0.0).max(axis=1)
-    return Point("as trained", float(cost.mean()), float(best.mean()))
+    return ChartPoint("as trained", float(cost.mean()), float(best.mean()))

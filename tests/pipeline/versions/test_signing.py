@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.tables import sha256_text
-from pipeline.versions.signing import Difference, Signer, SigningParams, make_key, signed_files
+from pipeline.versions.signing import FileDifference, Signer, SigningParams, make_key, signed_files
 
 PARAMS = SigningParams(method="key", private_key="k/a.pem", public_key="k/a.pub", identity="", oidc_issuer="")
 
@@ -45,10 +45,10 @@ def test_each_kind_of_difference_is_named_with_both_digests(signer: Signer, fold
     (folder / "more").write_text("more")
     (folder / "link").symlink_to("/etc/hostname")
     found = signer.check(folder, folder.parent / "router.sig")
-    assert Difference("two.json", "changed", sha256_text("two.json"), sha256_text("other")) in found
-    assert Difference("model/one.bin", "missing", sha256_text("model/one.bin")) in found
-    assert Difference("more", "extra", "", sha256_text("more")) in found
-    assert Difference("link", "extra", "", "a link") in found
+    assert FileDifference("two.json", "changed", sha256_text("two.json"), sha256_text("other")) in found
+    assert FileDifference("model/one.bin", "missing", sha256_text("model/one.bin")) in found
+    assert FileDifference("more", "extra", "", sha256_text("more")) in found
+    assert FileDifference("link", "extra", "", "a link") in found
     assert len(found) == 4
 
 
