@@ -147,7 +147,7 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
     if pruned is not None:
         return Verified(version.version, 1, (Finding("version", version.run_key, PRUNED, "", pruned.reason),))
     with opened(version) as folder:
-        findings = _erased(project, folder, version, list(check_folder(project, version, folder)))
+        findings = _erased(project, folder, version, list(check_folder(project, version, folder)), removed)
         checked = sum(path.is_file() for path in folder.root.rglob("*")) + 1
         try:
             provenance = folder.provenance()
@@ -162,13 +162,10 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
     return Verified(version.version, checked + len(materials), tuple(findings))
 
 
-def _erased(project: Project, folder: VersionFolder, version: Version, findings: list[Finding]) -> list[Finding]:
-    """The findings, with a missing file that was erased for what it kept of prompts called so, and the reason.
-
-    Raises:
-        VerificationFailed: the removal log is broken.
-    """
-    removed = RemovalLog(project)
+def _erased(
+    project: Project, folder: VersionFolder, version: Version, findings: list[Finding], removed: RemovalLog
+) -> list[Finding]:
+    """The findings, with a missing file that was erased for what it kept of prompts called so, and the reason."""
     before = removed.version(version.version, ERASED)
 
     def entry(found: Finding) -> RemovalEntry | None:
@@ -265,7 +262,7 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
     """
     faults = [finding for finding in check_folder(project, version, folder) if finding.is_fault]
     if any(fault.state == MISSING for fault in faults):
-        faults = _erased(project, folder, version, faults)
+        faults = _erased(project, folder, version, faults, RemovalLog(project))
     found = next((fault for fault in faults if (fault.state, fault.path) != (ERASED, _SPARE)), None)
     if found is not None and found.state == ERASED:
         raise VerificationFailed(
