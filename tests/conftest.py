@@ -106,9 +106,14 @@ def second_night(
 
 
 @pytest.fixture(scope="session")
-def two_versions(second_night: SecondNight) -> Sandbox:
-    """The project after two nights, version 1 in service; copy it before damaging it."""
-    return second_night.kept
+def two_versions(second_night: SecondNight) -> Iterator[Sandbox]:
+    """The project after two nights, version 1 in service; copy it before damaging it.
+
+    Whatever tests do in copies (replay, promote, erase, prune, nights), not a byte of it may change.
+    """
+    before = second_night.kept.digest()
+    yield second_night.kept
+    assert second_night.kept.digest() == before, "a copy acted on the project that it was copied from"
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,11 @@ class MadeProject:
                 "create table model_versions (name, version integer, run_id, source, current_stage);"
                 "create table model_version_tags (name, version integer, key, value);"
                 "create table registered_model_aliases (name, version integer, alias);"
+                "create table experiments (name, artifact_location);"
             )
+            place = self.project.artifacts.resolve().as_uri()
+            store.execute("insert into experiments values ('nightly', ?)", (place,))
+            store.commit()
 
     def add(self, number: int, prompts: str = "the prompts", **changes: Any) -> VersionFolder:
         """Register a version; its prompts.csv goes into cache and remote, its agents.yaml into git."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -71,16 +72,16 @@ class Sandbox:
 
     def copy_to(self, folder: Path) -> Sandbox:
         """The whole project with all that it has made, at another place, for a test that damages something."""
-        import sqlite3
-
         shutil.copytree(self.root, folder, symlinks=True, ignore=_of_no_use)
-        with sqlite3.connect(folder / "var" / "mlflow.db") as store:
-            for table, column in (("model_versions", "source"), ("model_versions", "storage_location"),
-                                  ("runs", "artifact_uri"), ("experiments", "artifact_location"),
-                                  ("logged_models", "artifact_location")):  # fmt: skip
-                query = f"update {table} set {column} = replace({column}, ?, ?)"
-                store.execute(query, (self.root.as_uri(), folder.as_uri()))
         return replace(self, root=folder)
+
+    def digest(self) -> str:
+        """The sha256 of every file's name and bytes, but git's index, which is refreshed by looking."""
+        whole = hashlib.sha256()
+        for path in sorted(path for path in self.root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            if path != self.root / ".git" / "index":
+                whole.update(path.relative_to(self.root).as_posix().encode() + path.read_bytes())
+        return whole.hexdigest()
 
     def versions(self) -> list[Any]:
         """Every registered version, oldest first."""

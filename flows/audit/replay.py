@@ -20,7 +20,7 @@ from flows.workspace import runs
 from flows.workspace.dvc_stages import run_stage, stage_names
 from flows.workspace.git import git
 from flows.workspace.project import Project
-from flows.workspace.snapshot import RUN_REF, dvc, pointer_of, shared_dvc
+from flows.workspace.snapshot import RUN_REF, dvc, pointer_of, share_dvc
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint
@@ -110,8 +110,7 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
         raise VerificationFailed(
             f"{RUN_REF}{version.run_key} is not commit {provenance.commit[:12]}; see 'switchtender verify'"
         )
-    settings = shared_dvc(project, scratch / "cache")
-    (clone / ".dvc" / "config.local").write_text(settings, encoding="utf-8")
+    share_dvc(project, clone, scratch / "cache")
     table = Project(clone, project.track).table
     if (clone / pointer_of(table)).is_file():
         dvc(project, clone, "pull", "--quiet", str(pointer_of(table)))

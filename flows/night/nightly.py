@@ -96,7 +96,7 @@ def nothing_new(project: Project, identity: str) -> Run | None:
     before = runs.latest_finished(project)
     if before is None or before.identity != identity or not project.has_store:
         return None
-    if project.tracking_uri != project.own_store and Registry(project, "").find_run(before.key) is None:
+    if not project.owns_store and Registry(project, "").find_run(before.key) is None:
         return None
     return before
 
@@ -113,6 +113,8 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         older = runs.latest_finished(project)
         if older is not None:
             snapshot.carry_over(clone_of(project, older.key), clone)
+    else:
+        snapshot.share_dvc(project, clone, project.dvc_cache)
     _registry(project)
     versions = versions_of(project)
     found = champion_of(project, versions)

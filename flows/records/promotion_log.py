@@ -85,7 +85,7 @@ class PromotionLog:
             first = found[0]
             raise VerificationFailed(
                 f"{first.path}: {first.state}, expected {first.expected}, found {first.actual}; "
-                "see 'switchtender verify --all'"
+                f"see 'switchtender {'verify --all' if self._commit() else 'doctor'}'"
             )
         return self.promotions()
 
@@ -101,7 +101,10 @@ class PromotionLog:
             if text:
                 return [
                     FileDifference(
-                        LOG, "extra", "no entries (nothing is kept in git)", f"{head_of(text).length} entries"
+                        LOG,
+                        "extra",
+                        f"{self.ref} in git, which is gone",
+                        f"{head_of(text).length} entries",
                     )
                 ]
             return []
@@ -124,7 +127,7 @@ class PromotionLog:
             text = self._completed(commit, text)
         elif text:
             raise VerificationFailed(
-                f"{self.path} has entries, {self.ref} is gone; fetch that ref from a copy of the repository"
+                f"{self.path} has entries, {self.ref} is gone; 'switchtender doctor --relocate' looks for it"
             )
         facts = {key: value for key, value in asdict(promotion).items() if key != "sequence"}
         text = chained(text, facts)

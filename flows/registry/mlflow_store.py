@@ -9,14 +9,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.registry.relocation import EXPERIMENT, local, refuse_foreign_store, relocate_rows
 from flows.registry.versions import RUN_KEY
+from flows.workspace.own_files import refuse_foreign
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT = "nightly"
 MODEL_FILE = Path("mlflow/agent_router.py")
 # torch is not among them: what is registered answers by its ONNX encoder.
 RUNTIME = (
@@ -36,30 +37,45 @@ RUNTIME = (
 class Registry:
     """MLflow's store as this project uses it.
 
-    Raises everywhere: SwitchtenderError where the store cannot be reached; "there is none" is None.
+    Raises everywhere: SwitchtenderError where the store cannot be reached; "there is none" is None. On making:
+    InputError where the store is another project's file.
     """
 
     def __init__(self, project: Project, model: str) -> None:
+        refuse_foreign_store(project)
         project.enter_environment()
         self.project = project
         self.model = model
 
     @property
     def client(self) -> MlflowClient:
+        """MLflow's client, once the rows say where the project lies now: it writes where they say."""
         import mlflow
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self.project.tracking_uri)
+        relocate_rows(self.project)
         return mlflow.MlflowClient()
 
     def prepare(self) -> None:
-        """Create the database and the experiment, once; several first users at once would crash."""
+        """Create the database and the experiment, once; several first users at once would crash.
+
+        Raises:
+            InputError: the experiment keeps its artifacts in another project.
+        """
         self.project.var.mkdir(parents=True, exist_ok=True)
+        self.project.claim()
         with self.reaching():
             client = self.client
-            if client.get_experiment_by_name(EXPERIMENT) is None:
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
                 client.create_experiment(EXPERIMENT, artifact_location=self.project.artifacts.resolve().as_uri())
+        place = local(experiment.artifact_location) if experiment else None
+        if place is not None:
+            refuse_foreign(
+                self.project, place, f"the artifacts of MLflow's experiment {EXPERIMENT}", "take a registry of your own"
+            )
 
     def find_run(self, run_key: str) -> str | None:
         """The MLflow run that a run key made, if any."""
@@ -72,8 +88,7 @@ class Registry:
 
     def artifact_places(self) -> list[str]:
         """Where the artifacts of every run are kept, also of those without a version; none where nothing is stored."""
-        uri = self.project.tracking_uri
-        if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
+        if not self.project.has_store:
             return []
         with self.reaching():
             from mlflow.entities import ViewType

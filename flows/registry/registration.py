@@ -16,8 +16,9 @@ from typing import Any
 import pandas as pd
 
 from flows.records.promotion_log import signer_of
-from flows.registry.mlflow_store import EXPERIMENT, MODEL_FILE, Registry, pinned_requirements
+from flows.registry.mlflow_store import MODEL_FILE, Registry, pinned_requirements
 from flows.registry.provenance_inputs import materials_of
+from flows.registry.relocation import EXPERIMENT
 from flows.registry.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version, Versions
 from flows.workspace.project import Project
 from pipeline.gating.results import PASSED

@@ -13,10 +13,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from pydantic import Field
 
+from flows.registry.relocation import ROOT_QUERY, artifact_root, local, refuse_foreign_store
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 from pipeline.runtime.params import Section
@@ -91,9 +91,9 @@ def opened(version: Version) -> Iterator[VersionFolder]:
     Raises:
         SwitchtenderError: a store elsewhere cannot be reached.
     """
-    place = urlparse(version.source)
-    if place.scheme in ("", "file"):
-        yield VersionFolder(_artifacts(Path(unquote(place.path))) / FOLDER)
+    place = local(version.source)
+    if place is not None:
+        yield VersionFolder(_artifacts(place) / FOLDER)
         return
     from mlflow.exceptions import MlflowException
 
@@ -115,15 +115,16 @@ def _artifacts(model: Path) -> Path:
 
 
 def _read(project: Project, model: str) -> list[Version]:
-    uri = project.tracking_uri
-    if uri.startswith(("http://", "https://")):
+    if project.tracking_uri.startswith(("http://", "https://")):
         return _through_client(project, model)
-    if uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if not project.has_store:
         raise InputError("nothing is registered yet (MLflow's store is not there); run 'make nightly' first")
-    return _from_tables(uri, model)
+    refuse_foreign_store(project)
+    return _from_tables(project, model)
 
 
 _TABLES = {
+    "root": ROOT_QUERY,
     "versions": "select version, run_id, source from model_versions "
     "where name = :model and current_stage != 'Deleted_Internal' order by version",
     "tags": "select version, key, value from model_version_tags where name = :model",
@@ -131,9 +132,9 @@ _TABLES = {
 }
 
 
-def _from_tables(uri: str, model: str) -> list[Version]:
+def _from_tables(project: Project, model: str) -> list[Version]:
     """The versions from MLflow's own tables, without its client."""
-    with _asking(uri) as ask:
+    with _asking(project) as ask:
         rows = {name: list(ask(query, {"model": model})) for name, query in _TABLES.items()}
     tags: dict[int, dict[str, str]] = {}
     for number, key, value in rows["tags"]:
@@ -141,21 +142,22 @@ def _from_tables(uri: str, model: str) -> list[Version]:
     named = {
         int(number): tuple(a for n, a in rows["aliases"] if int(n) == int(number)) for number, _ in rows["aliases"]
     }
+    root = artifact_root(project, str(rows["root"][0][0]) if rows["root"] else "")
     return [
-        _version(number, str(run), str(source), tags.get(int(number), {}), named.get(int(number), ()))
+        _version(number, str(run), root.here(str(source)), tags.get(int(number), {}), named.get(int(number), ()))
         for number, run, source in rows["versions"]
     ]
 
 
 @contextmanager
-def _asking(uri: str) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]]:
+def _asking(project: Project) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]]:
     """A way to query the store that cannot write: SQLite opened with mode=ro, PostgreSQL in read-only transactions.
 
     Raises:
         SwitchtenderError: the store cannot be read.
     """
-    if uri.startswith("sqlite"):
-        path = Path(uri.removeprefix("sqlite:///")).resolve()
+    path = project.store_file
+    if path is not None:
         try:
             # A plain connect may write: it would create a store that is not there.
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
@@ -168,7 +170,7 @@ def _asking(uri: str) -> Iterator[Callable[[str, dict[str, str]], Iterable[Any]]
     from sqlalchemy.pool import NullPool
 
     # One question a connection: a pool would keep them open after it.
-    engine = create_engine(uri, execution_options={"postgresql_readonly": True}, poolclass=NullPool)
+    engine = create_engine(project.tracking_uri, execution_options={"postgresql_readonly": True}, poolclass=NullPool)
     try:
         with engine.connect() as other:
             yield lambda query, values: other.execute(text(query), values)

@@ -6,13 +6,22 @@ import configparser
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import yaml
 
+from flows.registry.relocation import local
 from flows.registry.versions import Version, opened
-from flows.workspace.dvc_objects import DIRECTORY, ObjectStore, StoredFile, cache_of, remote_of
+from flows.workspace.dvc_objects import (
+    DIRECTORY,
+    ObjectStore,
+    StoredFile,
+    cache_of,
+    refuse_foreign_remote,
+    remote_of,
+    store_url,
+)
 from flows.workspace.git import git
+from flows.workspace.own_files import is_own, require_own
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of
 from flows.workspace.snapshot import POINTER, RUN_REF
@@ -125,12 +134,22 @@ def size_of(place: ObjectStore, md5: str) -> int:
     return path.stat().st_size if "://" not in place.root and path.is_file() else 0
 
 
-def local(uri: str) -> Path | None:
-    """The folder that an artifact address names on this machine; None where it is elsewhere."""
-    place = urlparse(uri)
-    if place.scheme in ("", "file"):
-        return Path(unquote(place.path))
-    return None
+def own_folder(project: Project, address: str) -> Path | None:
+    """The folder of an artifact address where it is this project's own; None where it is elsewhere."""
+    place = local(address)
+    return place if place is not None and is_own(project, place) else None
+
+
+def require_removable(project: Project, paths: Iterable[Path]) -> None:
+    """Refuse to remove what is not this project's; call before anything is written down or removed.
+
+    Raises:
+        SwitchtenderError: a path, or DVC's cache, lies outside the project, by a link.
+        InputError: one of DVC's remotes is a folder of another project.
+    """
+    require_own(project, (project.dvc_cache, *paths))
+    for url in (store_url(project), remote_url(project, "dataset")):
+        refuse_foreign_remote(project, url)
 
 
 def remote_url(project: Project, name: str) -> str:

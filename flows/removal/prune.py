@@ -16,7 +16,15 @@ from flows.records.removal_log import PRUNED, RemovalEntry, RemovalLog, record_r
 from flows.records.serving_log import serving_periods
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions, versions_of
-from flows.removal.object_references import files_of_run, local, objects_of, objects_of_working_copy, run_keys, size_of
+from flows.removal.object_references import (
+    files_of_run,
+    objects_of,
+    objects_of_working_copy,
+    own_folder,
+    require_removable,
+    run_keys,
+    size_of,
+)
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.lock import held
@@ -69,6 +77,7 @@ def plan(project: Project, keep: int) -> PruneResult:
     going = tuple(_candidates(project, versions, keep))
     objects = _objects(project, versions, going)
     folders, elsewhere = _folders(project, versions, going)
+    require_removable(project, folders)
     size = sum(_size(path) for path in folders)
     size += sum(size_of(place, md5) for place in (cache_of(project), remote_of(project)) for md5 in objects)
     return PruneResult(going, tuple(sorted(objects)), tuple(folders), size / 1e6, tuple(elsewhere))
@@ -118,7 +127,7 @@ def _folders(project: Project, versions: Versions, going: tuple[Version, ...]) -
         if latest is None or version.run_key != latest.key:
             folders.extend(sorted(p for p in folder_of(project, version.run_key).glob("*") if p.name != "run.json"))
         for uri in (version.source, Registry(project, versions.model).artifact_place(version.mlflow_run)):
-            place = local(uri)
+            place = own_folder(project, uri)
             if place is None:
                 elsewhere.append(f"{uri}: remove it there")
             elif place.is_dir():

@@ -19,10 +19,11 @@ from flows.removal.object_references import (
     content_of,
     files_of_run,
     files_of_working_copy,
-    local,
     objects_of,
     objects_of_working_copy,
+    own_folder,
     remote_url,
+    require_removable,
     run_keys,
 )
 from flows.workspace.dvc_objects import StoredFile, cache_of, remote_of
@@ -87,13 +88,15 @@ def find(project: Project, known: SearchedRows) -> RowLocations:
     learnt = [checkout for checkout in checkouts if checkout.key in taught or checkout.learnt_from(objects, files)]
     objects |= _material_objects(project, learnt)
     files |= {path for checkout in learnt for path in _material_files(project, checkout)}
-    models, waiting = material_of_versions(known, taught | {checkout.key for checkout in learnt if checkout.key})
+    taught |= {checkout.key for checkout in learnt if checkout.key}
+    models, waiting = material_of_versions(project, known, taught)
+    require_removable(project, files | models)
     return RowLocations(
         rows,
         tuple(sorted(objects - _kept(project, known))),
         tuple(sorted(files | models)),
         tuple(path for path, content in _older_datasets(project, known.dataset) if rows.are_in(content)),
-        (*waiting, *_quoting(known, rows), *_elsewhere(project, places)),
+        (*waiting, *_quoting(project, known, rows), *_elsewhere(project, places)),
     )
 
 
@@ -155,7 +158,7 @@ def _files(project: Project, places: list[str]) -> Iterator[tuple[Path, bytes]]:
     for name in _IN_WORKING_COPY:
         yield from _texts_under(project.root / name)
     for uri in places:
-        place = local(uri)
+        place = own_folder(project, uri)
         if place is not None:
             yield from _texts_under(place)
 
@@ -199,12 +202,12 @@ def _is_held(path: Path, content: bytes, rows: SoughtRows) -> bool:
     return rows.are_in(content)
 
 
-def material_of_versions(known: SearchedRows, taught: set[str]) -> tuple[set[Path], list[str]]:
+def material_of_versions(project: Project, known: SearchedRows, taught: set[str]) -> tuple[set[Path], list[str]]:
     """Files of version folders. What a version in service needs to answer stays till another serves, and is named."""
     files: set[Path] = set()
     waiting: list[str] = []
     for version in known.versions:
-        place = local(version.source)
+        place = own_folder(project, version.source)
         if place is None or version.run_key not in taught:
             continue
         model = place / "artifacts" / FOLDER / MODEL
@@ -231,11 +234,11 @@ def _kept(project: Project, known: SearchedRows) -> set[str]:
     return {known.dataset}.union(*(objects_of(project, version) for version in others))
 
 
-def _quoting(known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
+def _quoting(project: Project, known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
     """Signed files that quote a text: lineage as the reason of a quarantine, a router the beginning of many prompts."""
     affected = {row.run_key for row in known.traced}
     for version in known.versions:
-        place = local(version.source)
+        place = own_folder(project, version.source)
         if place is None or version.run_key not in affected:
             continue
         folder = place / "artifacts" / FOLDER
@@ -247,9 +250,9 @@ def _quoting(known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
 
 
 def _elsewhere(project: Project, places: list[str]) -> Iterator[str]:
-    """Stores that erasing does not enter: MLflow's artifacts on another machine, a dataset remote of one's own."""
+    """Stores that erasing does not enter: artifacts outside this project, a dataset remote of one's own."""
     for uri in places:
-        if local(uri) is None:
+        if own_folder(project, uri) is None:
             yield f"{uri}: remove label_noise/suspects.csv and reports/ there, if they name the rows"
     url = remote_url(project, "dataset")
     if url not in (str(project.root / DATASET_REMOTE), remote_url(project, "store")):

@@ -6,10 +6,10 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 import numpy as np
 
+from flows.registry.relocation import local
 from flows.registry.verification import proved
 from flows.registry.versions import PROVENANCE_TAG, Version, opened
 from flows.workspace.project import Project
@@ -59,7 +59,7 @@ class VersionCache:
         Raises:
             VerificationFailed: its files are missing, or not what a night writes.
         """
-        if urlparse(version.source).scheme not in ("", "file"):
+        if local(version.source) is None:
             return VersionSummary(None, ())
         key = _key(version)
         if key not in self._summaries:

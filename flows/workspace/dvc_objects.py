@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
+from flows.workspace.own_files import refuse_foreign
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import read_json
@@ -91,6 +92,17 @@ def store_url(project: Project) -> str:
     settings.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"], encoding="utf-8")
     url = settings.get(f"'remote \"{REMOTE}\"'", "url", fallback=str(project.dvc_remote))
     return url if "://" in url else str((project.root / ".dvc" / url).resolve())
+
+
+def refuse_foreign_remote(project: Project, url: str) -> None:
+    """Refuse a remote that is a folder of another project: a setting that came along with a copy.
+
+    Raises:
+        InputError: names that project.
+    """
+    if url and "://" not in url:
+        mend = "change its url in .dvc/config.local or .dvc/config"
+        refuse_foreign(project, Path(url), f"DVC's remote {url}", mend)
 
 
 def cache_of(project: Project) -> ObjectStore:

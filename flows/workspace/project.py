@@ -12,10 +12,12 @@ from typing import Any
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import S, read_file
+from pipeline.runtime.tables import write_text
 from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
 
 NIGHT_MARK = "SWITCHTENDER_NIGHT"
 MARKS = ("params.yaml", "dvc.yaml")
+_HOME = "home.txt"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,17 @@ class Project:
         return self.root / "var"
 
     @property
+    def home(self) -> Path | None:
+        """The folder that `var` was last claimed for, by its own word; None where nothing was written yet."""
+        mark = self.var / _HOME
+        return Path(mark.read_text(encoding="utf-8").strip()) if mark.is_file() else None
+
+    def claim(self) -> None:
+        """Note in `var` whose it is; call before the first writing."""
+        if self.home != self.root.resolve():
+            write_text(f"{self.root.resolve()}\n", self.var / _HOME)
+
+    @property
     def runs(self) -> Path:
         return self.var / "runs"
 
@@ -127,9 +140,20 @@ class Project:
         return os.environ.get("MLFLOW_TRACKING_URI") or self.own_store
 
     @property
+    def store_file(self) -> Path | None:
+        """The file of a store in SQLite; None where the store is a server."""
+        scheme, _, path = self.tracking_uri.partition(":///")
+        return Path(path).resolve() if scheme == "sqlite" else None
+
+    @property
+    def owns_store(self) -> bool:
+        """Whether the store is the file under `var`, which goes where the project goes."""
+        return self.store_file == self.mlflow_database.resolve()
+
+    @property
     def has_store(self) -> bool:
-        """Whether MLflow's store is there; one that is not a file of ours counts as there."""
-        return not self.tracking_uri.startswith("sqlite") or self.mlflow_database.exists()
+        """Whether MLflow's store is there; a server counts as there."""
+        return self.store_file is None or self.store_file.exists()
 
     @property
     def prefect_home(self) -> Path:
@@ -174,14 +198,31 @@ class Project:
 OVERRIDABLE = ("MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "DVC_SITE_CACHE_DIR")
 
 
+def is_project(folder: Path) -> bool:
+    """Whether a folder is a checkout of Switchtender."""
+    return all((folder / mark).is_file() for mark in MARKS)
+
+
+def _refuse_borrowed(project: Project) -> None:
+    """Refuse a `var` that is a link to the files of another project which is still there."""
+    place, owner = project.var.resolve(), project.home
+    if owner is None or owner == project.root.resolve() or place.is_relative_to(project.root.resolve()):
+        return
+    if (owner / "var").resolve() == place:
+        raise InputError(f"{project.var} is a link to the files of another project, {owner}; put a copy in its place")
+
+
 def find_project(start: Path | None = None, track: str = "") -> Project:
     """The project that the current folder lies in, seen from the track of that name, or from the agents'.
 
     Raises:
-        InputError: neither this folder nor one above it is a project, or no track has that name.
+        InputError: neither this folder nor one above it is a project, its `var` is a link to that of another one, or no
+            track has that name.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if all((folder / mark).is_file() for mark in MARKS):
-            return Project(folder, track_named(track or AGENTS.name))
+        if is_project(folder):
+            project = Project(folder, track_named(track or AGENTS.name))
+            _refuse_borrowed(project)
+            return project
     raise InputError(f"{here} is not inside a Switchtender project (no params.yaml and dvc.yaml); change folder")

@@ -7,6 +7,7 @@ to a commit.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import yaml
 
 from flows.workspace.commits import tree_with
-from flows.workspace.dvc_objects import store_url
+from flows.workspace.dvc_objects import refuse_foreign_remote, store_url
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
+from flows.workspace.own_files import is_own
 from flows.workspace.processes import run
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
@@ -84,7 +86,7 @@ def make_clone(project: Project, key: str, folder: Path) -> str:
     git(folder, "init", "--quiet")
     git(folder, "fetch", "--quiet", "--no-tags", str(project.root), SNAPSHOT_REF + key)
     git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
-    (folder / ".dvc" / "config.local").write_text(shared_dvc(project, project.dvc_cache), encoding="utf-8")
+    share_dvc(project, folder, project.dvc_cache)
     table = project.table
     (folder / table).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(project.root / table, folder / table)
@@ -116,15 +118,26 @@ def dvc(project: Project, folder: Path, *arguments: str) -> None:
         raise SwitchtenderError(f"dvc {arguments[0]} failed in {folder}: {' '.join(done.output.split())[-300:]}")
 
 
-def shared_dvc(project: Project, cache: Path) -> str:
-    """DVC's local settings for a clone: a cache, and the main repository's remote for all that DVC keeps.
+def share_dvc(project: Project, clone: Path, cache: Path) -> None:
+    """Write DVC's local settings of a clone: a cache, and the main repository's remote for all that DVC keeps.
 
-    The dataset goes there too: the small remote inside the repository is for what people commit.
+    The dataset goes there too: the small remote inside the repository is for what people commit. What lies in the
+    project is named from the clone, so that a copy of both finds the copy.
+
+    Raises:
+        InputError: the remote is a folder of another project.
     """
-    remotes = "".join(
-        f"['remote \"{name}\"']\n    url = {store_url(project)}\n    verify = true\n" for name in ("store", "dataset")
-    )
-    return f"[cache]\n    dir = {cache}\n{remotes}"
+    url, settings = store_url(project), clone / ".dvc"
+    refuse_foreign_remote(project, url)
+    if "://" not in url and is_own(project, Path(url)):
+        url = _relative(Path(url), settings)
+    remotes = "".join(f"['remote \"{name}\"']\n    url = {url}\n    verify = true\n" for name in ("store", "dataset"))
+    text = f"[cache]\n    dir = {_relative(cache, settings)}\n{remotes}"
+    (settings / "config.local").write_text(text, encoding="utf-8")
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
 
 
 def record(project: Project, key: str, clone: Path) -> str:

@@ -1,25 +1,43 @@
-"""`doctor`: whether a night has what it needs."""
+"""`doctor`: whether a night has what it needs, and what a copy or a move left behind."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, listed
 from switchtender.options import Json
-from switchtender.show import print_json, print_table
+from switchtender.show import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from flows.workspace.project import Project
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: switchtender doctor")
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    relocating: Annotated[
+        bool, typer.Option("--relocate", help="Mend what a copy or a move of the project left behind.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check what a night needs, and say how to mend what is missing."""
-    from flows.doctor import checks
     from flows.workspace.project import find_project
 
-    found = checks(find_project())
+    project = find_project()
+    if relocating:
+        _relocate(project, as_json)
+    else:
+        _check(project, as_json)
+
+
+def _check(project: Project, as_json: bool) -> None:
+    from flows.doctor import checks
+
+    found = checks(project)
     if as_json:
         print_json([asdict(check) for check in found])
     else:
@@ -27,3 +45,18 @@ def doctor(as_json: Json = False) -> None:
     missing = [check.check for check in found if check.state != "ok"]
     if missing:
         raise SwitchtenderError(f"not ready: {', '.join(missing)}")
+
+
+def _relocate(project: Project, as_json: bool) -> None:
+    from flows.relocate import relocate
+
+    done = relocate(project)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        say(f"{done.rows} addresses in MLflow's tables rewritten, {len(done.restored)} refs found again")
+    if done.missing:
+        raise SwitchtenderError(
+            f"{len(done.missing)} refs were found nowhere ({listed(done.missing)}); fetch them from the checkout "
+            "that var came from: git fetch PATH 'refs/switchtender/*:refs/switchtender/*'"
+        )

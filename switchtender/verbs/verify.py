@@ -36,8 +36,10 @@ def verify(
         _print(results)
     faults = [finding for result in results for finding in result.findings if finding.is_fault]
     if faults:
+        lost = any(fault.where == "git" and fault.path.startswith("refs/") for fault in faults)
+        hint = "; if var came from another checkout: switchtender doctor --relocate" if lost else ""
         raise VerificationFailed(
-            f"{len(faults)} faults; the first: {faults[0].where}: {faults[0].path} is {faults[0].state}"
+            f"{len(faults)} faults; the first: {faults[0].where}: {faults[0].path} is {faults[0].state}{hint}"
         )
 
 

@@ -19,6 +19,7 @@ from flows.registry.verification import check_version, require_sound
 from flows.registry.versions import Version, versions_of
 from flows.removal.erase import remove_file
 from flows.removal.row_locations import SearchedRows, material_of_versions
+from flows.workspace.project import Project
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.training_index import training_index_of
@@ -66,7 +67,7 @@ def erased(place: Path, in_service: bool = False) -> list[str]:
     """Erase as `forget --erase` does, from the folder of a version that learnt from the row; what it has to leave."""
     version = Version("1", "agents-1", "", str(place), {}, ())
     known = SearchedRows((), (), "", (version,), (), frozenset({"agents-1"} if in_service else ()))
-    files, waiting = material_of_versions(known, {"agents-1"})
+    files, waiting = material_of_versions(Project(place), known, {"agents-1"})
     for path in files:
         remove_file(path)
     return waiting
