@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 import mlflow
+from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.routers.systems import open_router
 
 
@@ -22,11 +24,32 @@ class AgentRouter(mlflow.pyfunc.PythonModel):
         self.router = open_router(Path(context.artifacts["router"]) / "model")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        predictions = self.router.predict([str(text) for text in model_input["prompt"]])
+        """One row a prompt, in order.
+
+        Raises:
+            MlflowException: a row holds no prompt; MLflow's server answers 400.
+        """
+        predictions = self.router.predict(prompts_in(model_input))
         names = predictions.candidates
         agents = ["|".join(n for n, hit in zip(names, row, strict=True) if hit) for row in predictions.chosen]
         scores = {name: predictions.quality[:, c].astype("float64") for c, name in enumerate(names)}
         return pd.DataFrame({"agents": agents, **scores})
+
+
+def prompts_in(frame: pd.DataFrame) -> list[str]:
+    """The prompts of a frame's rows; nothing is made text that was none.
+
+    Raises:
+        MlflowException: names the first row that holds no prompt, and why.
+    """
+    cells = list(frame["prompt"])
+    # MLflow makes one row with a list in its cell of {"prompt": [a, b]}, which is two prompts.
+    if len(cells) == 1 and isinstance(cells[0], list) and cells[0]:
+        cells = list(cells[0])
+    for row, cell in enumerate(cells, start=1):
+        if fault := fault_in_prompt(cell):
+            raise MlflowException.invalid_parameter_value(f"prompt {row}: {fault}")
+    return [str(cell) for cell in cells]
 
 
 mlflow.models.set_model(AgentRouter())

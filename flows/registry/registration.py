@@ -7,11 +7,11 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -38,6 +38,9 @@ from pipeline.versions.folder import (
     train_rows,
 )
 from pipeline.versions.provenance import Build
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 
 @dataclass(frozen=True)
@@ -151,22 +154,32 @@ def _log_dataset(client: Any, run_id: str, name: str, sha256: str) -> None:
     )
 
 
-def _log_model(project: Project, night: FinishedNight) -> None:
+def signature_of(candidates: Iterable[str]) -> ModelSignature:
+    """What a registered model takes and gives: a column `prompt`; the chosen, and a score a candidate.
+
+    The prompt's type is left open: declared a string, MLflow's server would make the word "None" of a null before
+    the model sees it. The model itself refuses what is no text.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
+    outputs = [ColSpec("string", "agents"), *(ColSpec("double", name) for name in candidates)]
+    return ModelSignature(Schema([ColSpec(AnyType(), "prompt")]), Schema(outputs))
+
+
+def _log_model(project: Project, night: FinishedNight) -> None:
     import mlflow
 
     folder = assemble(night.clone, _build(project, night), night.clone.parent / FOLDER)
     signature = folder.parent / SIGNATURE
     signer_of(project).sign(folder, signature)
     description = read_json(folder / "model" / "router.json")
-    outputs = [ColSpec("string", "agents"), *(ColSpec("double", name) for name in description["candidates"])]
     mlflow.pyfunc.log_model(
         name="model",
         python_model=str(night.clone / MODEL_FILE),
         artifacts={"router": str(folder), "signature": str(signature)},
-        signature=ModelSignature(Schema([ColSpec("string", "prompt")]), Schema(outputs)),
+        signature=signature_of(description["candidates"]),
         input_example=pd.DataFrame({"prompt": ["Put this into Czech and mail it to Jana."]}),
         pip_requirements=pinned_requirements(),
     )

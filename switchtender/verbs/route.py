@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.runtime.errors import InputError
 from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
 from switchtender.router_source import name_of, router_source
@@ -32,8 +33,8 @@ def route(
     from pipeline.routers.systems import open_router
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    if not text.strip():
-        raise InputError("the prompt is empty; write what a person would ask")
+    if fault := fault_in_prompt(text):
+        raise InputError(fault)
     with router_source(version, folder, track) as (place, source):
         _print_choice(open_router(place), text, name_of(source, folder), source, as_json, why)
 

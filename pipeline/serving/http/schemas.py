@@ -6,26 +6,24 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.data.prompt_text import fault_in_prompt, fault_in_text
 from pipeline.serving.engine.decision import RoutingOptions
 
 
-def _valid_text(text: str) -> str:
-    """Refuse NUL and half surrogate pairs, which JSON may hold and neither a tokenizer nor UTF-8 can."""
-    if "\0" in text:
-        raise ValueError("a text has a NUL character, which no text has; remove it")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError("a text has half a surrogate pair, which is no character; send valid Unicode")
+def _text(text: str) -> str:
+    if fault := fault_in_text(text):
+        raise ValueError(fault)
     return text
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the prompt is empty; write what a person would ask")
+def _prompt(text: str) -> str:
+    if fault := fault_in_prompt(text):
+        raise ValueError(fault)
     return text
 
 
-Text = Annotated[str, AfterValidator(_valid_text)]
-Prompt = Annotated[Text, AfterValidator(_not_blank)]
+Text = Annotated[str, AfterValidator(_text)]
+Prompt = Annotated[str, AfterValidator(_prompt)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0f8d6c7f8a1b4f0c9f4f6a5a7c1d2e3b"])]
 
