@@ -83,12 +83,15 @@ def show_outcomes(
 def _strategies(report: OutcomeReport, router: str) -> None:
     """Each strategy's quality and cost; `router` is how the router's row is headed."""
     over_datasets = any(row.quality_over_datasets for row in report.metrics.values())
-    columns = ["", "quality, 95 %", *(["by set"] if over_datasets else []), "USD", "router minus it, 95 %"]
+    differ = any(row.untried for row in report.metrics.values())
+    columns = ["", "quality, 95 %", *(["by set"] if over_datasets else []), *(["on"] if differ else [])]
+    columns += ["USD", "router minus it, 95 %"]
     rows = [
         [
             router if name == ROUTER else _NAMES.get(name, name),
             estimate_range(row.quality),
             *([_value(row.quality_over_datasets)] if over_datasets else []),
+            *([row.prompts] if differ else []),
             cost(row.cost_usd.value),
             estimate_range(row.router_minus_this) if row.router_minus_this.is_known else "",
         ]
@@ -161,7 +164,8 @@ def _notes(report: OutcomeReport, left_out: Sequence[str]) -> list[str]:
     if report.tried_cells < 1:
         lines.append(
             f"{report.tried_cells:.1%} of the cells were tried; {report.untried_choices} of the router's choices "
-            "were not, and are left out of its means."
+            "were not, and are left out of its means. Each row's means are over the prompts in column 'on' alone: rows "
+            "compare by the differences, which are over the prompts that both were tried on."
         )
     if left_out:
         lines.append(f"Not fitted: {', '.join(left_out)} (--baselines; evaluate needs --train).")

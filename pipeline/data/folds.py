@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.runtime.arrays import FloatMatrix, Indices
+from pipeline.data.prompt_text import fold_text
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 
 NEVER = -1
 ONE_PART_ABOVE = 3000
@@ -29,31 +31,45 @@ def parts(outcomes: Outcomes, folds: Indices) -> list[tuple[Indices, Indices]]:
     return pairs
 
 
-def make_folds(quality: FloatMatrix, count: int, seed: int) -> Indices:
+def same_prompts(prompts: Sequence[str]) -> Indices:
+    """The number of each prompt's group, int64 [n] in order of appearance: prompts that fold alike share one."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(fold_text(prompt), len(numbers)) for prompt in prompts], dtype=np.int64)
+
+
+def labels_of_groups(quality: FloatMatrix, groups: Indices) -> Binary:
+    """What is right for any prompt of a group, bool [groups, c]; missing counts as not chosen."""
+    labels = np.zeros((groups.max(initial=-1) + 1, quality.shape[1]), dtype=np.bool_)
+    np.logical_or.at(labels, groups, np.nan_to_num(quality, nan=0.0) > 0.5)
+    return labels
+
+
+def make_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     """Assign each row to one of `count` folds, stratified over labels (missing counts as not chosen).
 
-    int64 [n], each in 0..count-1. `count` is lowered to the number of rows where there are fewer.
+    Rows of the same prompt share a fold: else a fit would be judged on what it learnt by heart. int64 [n], each in
+    0..count-1. `count` is lowered to the number of different prompts where there are fewer.
     """
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
-    rows = len(quality)
-    folds = np.zeros(rows, dtype=np.int64)
-    if min(count, rows) < 2:
-        return folds
-    best = (np.nan_to_num(quality, nan=0.0) > 0.5).astype(int)
+    groups = same_prompts(outcomes.prompts)
+    best = labels_of_groups(outcomes.quality, groups).astype(int)
+    folds = np.zeros(len(best), dtype=np.int64)
+    if min(count, len(best)) < 2:
+        return folds[groups]
     if best.shape[1] == 1:  # the stratifier takes a single column for a class, not a label
         best = np.hstack([best, 1 - best])
-    splitter = MultilabelStratifiedKFold(min(count, rows), shuffle=True, random_state=seed)
+    splitter = MultilabelStratifiedKFold(min(count, len(best)), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for number, (_, held_out) in enumerate(splitter.split(np.zeros(rows), best)):
+        for number, (_, held_out) in enumerate(splitter.split(np.zeros(len(best)), best)):
             folds[held_out] = number
-    return folds
+    return folds[groups]
 
 
 def inner_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     """Folds for tuning inside train: `count` of them, or one held-out tenth where rows are many."""
     if len(outcomes) <= ONE_PART_ABOVE:
-        return make_folds(outcomes.quality, count, seed)
-    folds = make_folds(outcomes.quality, 10, seed)
+        return make_folds(outcomes, count, seed)
+    folds = make_folds(outcomes, 10, seed)
     return np.where(folds == 0, 0, NEVER).astype(np.int64)

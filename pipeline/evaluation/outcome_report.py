@@ -6,6 +6,7 @@ All intervals are 95 % bootstrap intervals over prompts and come from one set of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -152,10 +153,14 @@ def _gap_closed(means: Resampled, part: int, whole: int) -> Estimate:
 
 
 def _by_slice(strategies: Strategies, slices: Sequence[Slice], prompts: int) -> tuple[SliceFigures, ...]:
-    """For each slice the strategies' means, and how far the router is from the best single candidate there."""
+    """For each slice the strategies' means, and how far the router is from the best single candidate there.
+
+    On the prompts on which both were tried: means over different prompts would not compare.
+    """
     if not slices:
         return ()
     difference = strategies[ROUTER].quality - strategies[BEST_SINGLE].quality
+    slices = [replace(part, rows=part.rows[np.isfinite(difference[part.rows])]) for part in slices]
     columns = []
     for part in slices:
         column = np.full(prompts, np.nan)

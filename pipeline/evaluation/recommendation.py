@@ -36,6 +36,7 @@ from pipeline.evaluation.reference_strategies import (
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Estimate, Resampled, six_digits
 from pipeline.metrics.candidate_means import known_mean, mean_quality_and_cost
+from pipeline.metrics.preference import preferred
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError
@@ -129,7 +130,7 @@ def _least_lambda(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], b
     cost = np.where(priced, router.expected.cost, 0.0)
     picks, pending = np.zeros(len(outcomes), dtype=np.int64), {i: rows for i, (_, rows) in enumerate(parts)}
     for rate in m.willingness(np.where(priced, cost, np.nan)):
-        best = (expected - rate * cost).argmax(axis=1)
+        best = preferred(expected - rate * cost, router.expected.cost)
         spent = m.taken(outcomes.cost, best)
         for i, rows in list(pending.items()):
             picks[rows] = best[rows]
@@ -146,7 +147,7 @@ def _single(outcomes: Outcomes, parts: Sequence[Part], budget: float | None) -> 
     for part, rows in parts:
         quality, cost = mean_quality_and_cost(part)
         affordable = np.ones(len(cost), np.bool_) if budget is None else np.nan_to_num(cost, nan=np.inf) <= budget
-        picks[rows] = int(np.where(affordable, quality, -np.inf).argmax())
+        picks[rows] = int(preferred(np.where(affordable, quality, -np.inf), cost))
     return by_picks("best_single", outcomes, picks, TRAIN)
 
 

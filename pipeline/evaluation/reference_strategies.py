@@ -17,6 +17,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.metrics.candidate_means import best_single, cheapest, dearest, known_mean, mean_cost, shrunk_quality
 from pipeline.metrics.cost_quality import taken
+from pipeline.metrics.preference import preferred
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.clusters import ClustersScorer
@@ -88,10 +89,10 @@ def of_predictions(name: str, predictions: Predictions, outcomes: Outcomes, part
     Where it predicts no cost, that is the candidate's mean in `parts`.
     """
     choosable = predictions.chosen | ~predictions.chosen.any(axis=1, keepdims=True)
-    picks = np.where(choosable, predictions.quality, -np.inf).argmax(axis=1)
     cost = predictions.cost.astype(np.float64)
     if np.isnan(cost).all():
         cost = _spread(parts, outcomes, lambda part, rows: np.tile(mean_cost(part), (len(rows), 1)))
+    picks = preferred(np.where(choosable, predictions.quality, -np.inf), cost)
     return by_picks(name, outcomes, picks, "", Expected(predictions.quality.astype(np.float64), cost))
 
 
@@ -104,7 +105,7 @@ def baseline_rows(outcomes: Outcomes, parts: Sequence[Part], chosen_in: str) -> 
     rows |= {name: by_picks(name, outcomes, _picks(parts, outcomes, pick), chosen_in) for name, pick in picks.items()}
     if outcomes.datasets is not None and all(part.datasets is not None for part, _ in parts):
         expected = _told_the_dataset(outcomes, parts)
-        best = expected.quality.argmax(axis=1)
+        best = preferred(expected.quality, expected.cost)
         rows[BEST_PER_DATASET] = by_picks(BEST_PER_DATASET, outcomes, best, chosen_in, expected)
     rows[ORACLE] = _oracle(outcomes)
     return rows
@@ -152,9 +153,7 @@ def _oracle(outcomes: Outcomes) -> Strategy:
     """The best answer to each prompt, and of several best ones the cheapest."""
     quality, cost = outcomes.quality.astype(np.float64), outcomes.cost.astype(np.float64)
     known = np.where(np.isnan(quality), -np.inf, quality)
-    best = known >= known.max(axis=1, keepdims=True)
-    price = np.where(best, np.where(np.isnan(cost), np.finfo(np.float64).max, cost), np.inf)
-    return by_picks(ORACLE, outcomes, price.argmin(axis=1), EVALUATED, Expected(known, cost))
+    return by_picks(ORACLE, outcomes, preferred(known, cost), EVALUATED, Expected(known, cost))
 
 
 LEARNT: dict[str, Callable[[FrozenEmbedding, int], Scorer]] = {

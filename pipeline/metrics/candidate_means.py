@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.metrics.preference import preferred
 from pipeline.runtime.arrays import Values
 
 _PRIOR_PROMPTS = 10.0
@@ -12,8 +13,8 @@ _PRIOR_PROMPTS = 10.0
 
 
 def best_single(part: Outcomes) -> int:
-    """The column of highest mean quality; one tried on few prompts is shrunk towards the mean of all."""
-    return int(shrunk_quality(part.quality.astype(np.float64)).argmax())
+    """The column of highest mean quality, of equals the cheaper; few prompts are shrunk towards the mean of all."""
+    return int(preferred(*mean_quality_and_cost(part)))
 
 
 def cheapest(part: Outcomes) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.metrics.candidate_means import known_mean
+from pipeline.metrics.preference import preferred
 from pipeline.runtime.arrays import Indices, Values
 
 TIE = 0.05
@@ -56,7 +57,7 @@ def sweep(expected_quality: Values, expected_cost: Values, quality: Values, cost
     expected_quality = np.where(priced, expected_quality, -np.inf)
     points = []
     for rate in willingness(np.where(priced, expected_cost, np.nan)):
-        picks = (expected_quality - rate * expected_cost).argmax(axis=1)
+        picks = preferred(expected_quality - rate * expected_cost, expected_cost)
         spent, got = taken(cost, picks), taken(quality, picks)
         both = np.isfinite(spent) & np.isfinite(got)
         points.append((known_mean(spent[both]), known_mean(got[both])))

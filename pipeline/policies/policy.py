@@ -6,7 +6,7 @@ chosen. `ranking` gives the whole order, int64 [n, c], best first: whoever does 
 may not be chosen stands last in it.
 
 A cost that is not known is never taken for a low one: where costs are weighed, such a candidate stands behind every
-one of known cost; within a budget it never fits.
+one of known cost; within a budget it never fits. Of candidates that are worth the same the cheaper goes first.
 
 A DoubtPolicy also needs the standard error of each quality [n, c]; the others do not look at it.
 """
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from pipeline.metrics.preference import order_of
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.params import Section
 
@@ -89,8 +90,9 @@ class SubsetPolicy:
     def ranking(
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Indices:
-        """By probability, whatever the thresholds."""
-        return _order(quality, np.zeros(quality.shape, dtype=np.int64), _allowed(quality, allowed))
+        """By probability, whatever the thresholds; of equal ones the cheaper first."""
+        tiers = np.zeros(quality.shape, dtype=np.int64)
+        return _order(quality, _costs(quality, cost), tiers, _allowed(quality, allowed))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "subset", "thresholds": list(self.thresholds), "at_least_one": self.at_least_one}
@@ -117,7 +119,9 @@ class _SingleChoice(ABC):
     def ranking(
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Indices:
-        return _order(*self._worth(quality, _costs(quality, cost)), _allowed(quality, allowed))
+        price = _costs(quality, cost)
+        worth, tiers = self._worth(quality, price)
+        return _order(worth, price, tiers, _allowed(quality, allowed))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
@@ -125,7 +129,7 @@ class _SingleChoice(ABC):
 
 @dataclass(frozen=True)
 class BestPolicy(_SingleChoice):
-    """Choose the one candidate of highest expected quality; ties go to the first."""
+    """Choose the one candidate of highest expected quality."""
 
     kind: ClassVar[str] = "best"
 
@@ -276,6 +280,6 @@ def _costs(quality: FloatMatrix, cost: Cells | None) -> Cells:
     return np.full(quality.shape, np.nan) if cost is None else cost
 
 
-def _order(worth: Cells, tiers: Indices, allowed: Binary) -> Indices:
-    """By tier, then by worth, equals in the order of the columns; what is not allowed last."""
-    return np.lexsort((-worth, np.where(allowed, tiers, _BARRED)), axis=1)
+def _order(worth: Cells, price: Cells, tiers: Indices, allowed: Binary) -> Indices:
+    """By tier, then by worth, of equals the cheaper first; what is not allowed last."""
+    return order_of(worth, price, np.where(allowed, tiers, _BARRED))

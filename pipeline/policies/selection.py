@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.cost_quality import taken, willingness
+from pipeline.metrics.preference import preferred
 from pipeline.policies.policy import (
     NEVER_STRONG,
     BestPolicy,
@@ -185,14 +186,14 @@ def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]
     level = np.nan_to_num(known_mean(held_out.quality, axis=0), nan=-np.inf)
     if given >= 0:
         level[given] = -np.inf
-    strong = names.index(params.strong) if params.strong else int(level.argmax())
+    spent = known_mean(held_out.cost, axis=0)
+    strong = names.index(params.strong) if params.strong else int(preferred(level, spent))
     if given >= 0:
         return strong, given
     if len(names) == 2:
         return strong, 1 - strong
     if not np.isfinite(held_out.cost).any():
         raise InputError("policy.weak: the table has no costs that say which candidate is cheapest; name one")
-    spent = known_mean(held_out.cost, axis=0)
     spent[strong] = np.nan
     return strong, int(np.nanargmin(spent))
 

@@ -91,7 +91,7 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     Raises:
         InputError: too few rows, or a single fold.
     """
-    folds = make_folds(outcomes.quality, count, seed) if outcomes.folds is None else outcomes.folds
+    folds = make_folds(outcomes, count, seed) if outcomes.folds is None else outcomes.folds
     if len(np.unique(folds)) < 2:
         raise InputError("cross-validation needs at least 2 folds; add rows or mend the column 'fold'")
     return folds

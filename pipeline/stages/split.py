@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
-from pipeline.data.folds import make_folds
+from pipeline.data.folds import labels_of_groups, make_folds, same_prompts
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.stage_rows import JOINING, StageRows, of_prompts, read_joining, read_rows
@@ -58,7 +58,7 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
         joining = read_joining("validate")
         write_table(of_prompts(joining, train.prompts), track.stages / NAME / JOINING)
         holdout = holdout.joined_by(joining)
-    folds = make_folds(train.outcomes().quality, params.folds, seed)
+    folds = make_folds(train.outcomes(), params.folds, seed)
     train = StageRows(train.prompts.assign(fold=folds), train.graded)
     train.write(track.stages / NAME / "train.parquet")
     holdout.write(track.stages / NAME / "holdout.parquet")
@@ -76,14 +76,16 @@ def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[st
     """
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-    labels = np.nan_to_num(outcomes.quality) > 0.5
+    groups = same_prompts(outcomes.prompts)
+    labels = labels_of_groups(outcomes.quality, groups)
     for attempt in range(200):
         splitter = MultilabelStratifiedShuffleSplit(1, test_size=params.holdout_share, random_state=seed + attempt)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _, chosen = next(splitter.split(np.zeros(len(labels)), labels.astype(int)))
         if (labels[chosen].sum(axis=0) >= params.holdout_minimum).all():
-            return tuple(sorted(np.array(outcomes.prompt_ids, dtype=object)[chosen]))
+            drawn = np.isin(groups, chosen)
+            return tuple(sorted(np.array(outcomes.prompt_ids, dtype=object)[drawn]))
     raise InputError("no draw gives every candidate enough holdout prompts; add prompts or lower split.holdout_minimum")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.outcomes import split_agents
+from pipeline.data.prompt_text import fold_text
 from pipeline.encoders.similarity import nearest
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
@@ -47,11 +48,6 @@ def labels(rows: pd.DataFrame) -> pd.DataFrame:
         for agent in split_agents(agents)
     ]
     return pd.DataFrame(named, columns=[LINE, "prompt_id", "agent"])
-
-
-def fold_text(prompt: str) -> str:
-    """A text with case and spacing taken out: two prompts that fold alike are the same prompt."""
-    return " ".join(prompt.casefold().split())
 
 
 def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str]) -> pd.DataFrame:

@@ -58,12 +58,20 @@ def _print(found: Recommendation) -> None:
     single = f"best single: {found.best_single}"
     names = {"router": "best router of each fold", "best_single": single, "best_per_dataset": "told data set"}
     only = "router" if sum(name not in _KNOWN for name in found.rows) == 1 else ""
+    # Where not all were tried on the same prompts, means are over different ones, and each says over how many.
+    differ = any(row.untried for row in found.rows.values())
     rows = [
-        [names.get(name, name), estimate_range(row.quality), cost(row.cost_usd.value)]
+        [
+            names.get(name, name),
+            estimate_range(row.quality),
+            *([row.prompts] if differ else []),
+            cost(row.cost_usd.value),
+        ]
         for name, row in found.rows.items()
         if name != only
     ]
-    print_table(f"{found.prompts} prompts, {found.candidates} candidates", ["", "quality, 95 %", "USD"], rows)
+    columns = ["", "quality, 95 %", *(["on"] if differ else []), "USD"]
+    print_table(f"{found.prompts} prompts, {found.candidates} candidates", columns, rows)
     for line in _comparisons(found):
         say(line)
     say(found.sentence)
@@ -80,7 +88,8 @@ def _comparisons(found: Recommendation) -> list[str]:
         lines.append(f"{router} minus the best candidate of each data set, which it is not told: {told}")
     if not mixture:
         return [*lines, "no costs are known, so nothing can be said of mixtures"]
-    pair = f"a mixture of {mixture.cheaper} and {mixture.dearer}"
+    one = mixture.cheaper == mixture.dearer
+    pair = f"{mixture.cheaper} alone" if one else f"a mixture of {mixture.cheaper} and {mixture.dearer}"
     at_cost = mixture.router_minus_mixture_at_equal_cost
     at_quality = mixture.router_minus_mixture_at_equal_quality_usd
     if at_cost:
@@ -89,5 +98,5 @@ def _comparisons(found: Recommendation) -> list[str]:
         low, high = usd(at_quality.low), usd(at_quality.high)
         lines.append(f"at equal quality it costs {usd(at_quality.value)} a prompt more, 95 % {low} to {high}")
     else:
-        lines.append("no mixture reaches its quality")
+        lines.append(f"no mixture reaches the quality of {router}")
     return lines

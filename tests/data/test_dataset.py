@@ -91,7 +91,7 @@ def test_its_bytes_are_those_that_dvc_records_and_the_remote_in_the_repository_h
 def test_words_alone_do_not_solve_it(rows: pd.DataFrame) -> None:
     """Word TF-IDF with one logistic regression an agent, tuned inside each fold, cross-validated on train."""
     train = from_labels(rows[~rows["prompt_id"].isin(read_holdout(DATA / "holdout.txt"))], NAMES)
-    folds = make_folds(train.quality, 5, PARAMS["run"]["seed"])
+    folds = make_folds(train, 5, PARAMS["run"]["seed"])
     with threadpool_limits(1, "blas"):
         predictions = crossvalidate("tfidf", train, folds, FinetuningParams(), PARAMS["run"]["seed"])
     score = micro_f1(train.quality > 0.5, predictions.chosen)

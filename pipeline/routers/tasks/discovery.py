@@ -103,7 +103,7 @@ def chosen_discovery(
     quality = outcomes.quality[some]
     ranked = ranks(utility(quality, outcomes.cost[some], quality_per_usd))
     base = DiscoverySettings(quality_per_usd=quality_per_usd)
-    folds = make_folds(quality, count, seed)
+    folds = make_folds(outcomes.rows(some), count, seed)
     if not len(quality) > 2 * LEAST or folds.max() == 0:
         return replace(base, coarse=0.0, fine=0.0)
     parts = [_fold(features[some], quality, ranked, folds == fold) for fold in np.unique(folds)]

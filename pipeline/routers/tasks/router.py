@@ -196,7 +196,7 @@ class TasksScorer(Scorer):
     def _choose_mixing(self, outcomes: Outcomes, vectors: FloatMatrix) -> None:
         some = np.sort(np.random.default_rng(self.seed).permutation(len(outcomes))[:_MOST])
         inside, known = outcomes.rows(some), vectors[some]
-        models = self._models(inside, known, make_folds(inside.quality, _FOLDS, self.seed))
+        models = self._models(inside, known, make_folds(inside, _FOLDS, self.seed))
         self.mixing = chosen_mixing(_estimates(models, inside.prompts, known), inside)
 
     def _of(self, quality: Values) -> FloatMatrix:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.metrics.preference import preferred
 from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError
 from pipeline.serving.page.actions import HoldoutAnswers
@@ -168,7 +169,7 @@ def _swept(expected: Values, quality: Values, cost: Values) -> list[ChartPoint]:
     highest = cost.max() or 1.0
     points: dict[tuple[float, float], ChartPoint] = {}
     for price in (*np.geomspace(1e-4, 1e3, STEPS) * highest, np.inf):
-        chosen = (expected - cost / price if np.isfinite(price) else expected).argmax(axis=1)[:, None]
+        chosen = preferred(expected - cost / price if np.isfinite(price) else expected, cost)[:, None]
         mean = [float(np.take_along_axis(matrix, chosen, axis=1).mean()) for matrix in (cost, quality)]
         points.setdefault((round(mean[0], 12), round(mean[1], 12)), ChartPoint(f"{price:.4g}", *mean))
     return sorted(points.values(), key=lambda point: point.cost)

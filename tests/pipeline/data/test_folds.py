@@ -24,7 +24,7 @@ def _outcomes(quality: FloatMatrix) -> Outcomes:
 
 
 def test_each_row_has_one_fold_and_folds_are_of_like_size() -> None:
-    folds = make_folds(_labels(200, (0.5, 0.2, 0.05)), 5, seed=1)
+    folds = make_folds(_outcomes(_labels(200, (0.5, 0.2, 0.05))), 5, seed=1)
     assert sorted(np.unique(folds)) == [0, 1, 2, 3, 4]
     assert np.bincount(folds).min() >= 35
 
@@ -32,32 +32,45 @@ def test_each_row_has_one_fold_and_folds_are_of_like_size() -> None:
 def test_each_fold_has_its_share_of_a_rare_candidate() -> None:
     quality = _labels(300, (0.5, 0.2, 0.0))
     quality[:12, 2] = 1.0
-    folds = make_folds(quality, 6, seed=1)
+    folds = make_folds(_outcomes(quality), 6, seed=1)
     assert [int(quality[folds == fold, 2].sum()) for fold in range(6)] == [2] * 6
 
 
 @pytest.mark.parametrize("share", [0.25, 0.0, 1.0])
 def test_a_single_candidate_is_stratified_as_well(share: float) -> None:
     quality = (np.arange(40) < 40 * share).astype(np.float32)[:, None]
-    folds = make_folds(quality, 5, seed=1)
+    folds = make_folds(_outcomes(quality), 5, seed=1)
     assert [int(quality[folds == fold].sum()) for fold in range(5)] == [int(8 * share)] * 5
 
 
 def test_the_same_seed_gives_the_same_folds() -> None:
     quality = _labels(60, (0.5, 0.2))
-    assert (make_folds(quality, 3, seed=1) == make_folds(quality, 3, seed=1)).all()
-    assert (make_folds(quality, 3, seed=1) != make_folds(quality, 3, seed=2)).any()
+    assert (make_folds(_outcomes(quality), 3, seed=1) == make_folds(_outcomes(quality), 3, seed=1)).all()
+    assert (make_folds(_outcomes(quality), 3, seed=1) != make_folds(_outcomes(quality), 3, seed=2)).any()
 
 
 def test_missing_cells_count_as_not_chosen() -> None:
     quality = _labels(60, (0.5, 0.2))
     holes = np.where(quality == 0, np.nan, quality).astype(np.float32)
-    assert (make_folds(holes, 3, seed=1) == make_folds(quality, 3, seed=1)).all()
+    assert (make_folds(_outcomes(holes), 3, seed=1) == make_folds(_outcomes(quality), 3, seed=1)).all()
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (2, 2), (3, 3), (40, 6)])
 def test_few_rows_lower_the_number_of_folds(rows: int, expected: int) -> None:
-    assert len(np.unique(make_folds(_labels(rows, (0.5, 0.5)), 6, seed=1))) == expected
+    assert len(np.unique(make_folds(_outcomes(_labels(rows, (0.5, 0.5))), 6, seed=1))) == expected
+
+
+def test_rows_of_the_same_prompt_share_a_fold_whatever_their_labels_and_spelling() -> None:
+    said = tuple(f"Prompt  {i % 20}" if i < 20 else f" pROMPT {i % 20}\n" for i in range(40))
+    outcomes = replace(_outcomes(_labels(40, (0.5, 0.2))), prompts=said)
+    for folds in (make_folds(outcomes, 5, seed=1), inner_folds(outcomes, 4, seed=1)):
+        assert (folds[:20] == folds[20:]).all()
+        assert np.bincount(folds).min() >= 40 // len(np.unique(folds)) - 6
+
+
+def test_one_prompt_alone_is_one_fold() -> None:
+    outcomes = replace(_outcomes(_labels(4, (0.5,))), prompts=("a", "A", " a", "a "))
+    assert make_folds(outcomes, 3, seed=1).tolist() == [0] * 4
 
 
 def test_a_fold_is_judged_by_the_rows_outside_it() -> None:

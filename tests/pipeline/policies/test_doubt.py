@@ -45,7 +45,7 @@ def graded(rows: int = 120) -> Outcomes:
 def fitted(encoder: Path, policy: PolicyParams, outcomes: Outcomes | None = None) -> CalibratedRouter:
     outcomes = outcomes or graded()
     router = CalibratedRouter(TasksScorer(FrozenEmbedding(str(encoder), 32), 0), policy)
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 0))
+    router.fit(outcomes, make_folds(outcomes, 3, 0))
     return router
 
 
@@ -97,7 +97,7 @@ def test_a_saved_router_doubts_alike_and_so_does_the_engine(doubting: Calibrated
 
 def test_a_router_that_cannot_is_refused_when_it_is_asked_too(doubting: CalibratedRouter, tmp_path: Path) -> None:
     router = CalibratedRouter(TfidfScorer())
-    router.fit(graded(), make_folds(graded().quality, 3, 0))
+    router.fit(graded(), make_folds(graded(), 3, 0))
     router.save(tmp_path)
     description = read_json(tmp_path / DESCRIPTION)
     write_json({**description, "policy": {"kind": "best", "doubt": 1.0}}, tmp_path / DESCRIPTION)
@@ -152,7 +152,7 @@ def test_a_long_prompt_errs_as_its_parts_do(doubting: CalibratedRouter) -> None:
 def test_a_system_without_uncertainty_is_refused_before_anything_is_learnt() -> None:
     router = CalibratedRouter(TfidfScorer(), PolicyParams(doubt=1.0))
     with pytest.raises(InputError, match=r"^policy.doubt: a tfidf router knows no uncertainty; leave it out$"):
-        router.fit(graded(), make_folds(graded().quality, 3, 0))
+        router.fit(graded(), make_folds(graded(), 3, 0))
     assert router.candidates == ()
 
 
@@ -162,7 +162,7 @@ def test_a_table_that_leaves_nothing_to_doubt_is_refused_before_anything_is_lear
     for outcomes, message in ((free, "the table has none"), (labels, "table with labels")):
         scorer = TasksScorer(FrozenEmbedding(str(tiny_encoder), 32), 0)
         with pytest.raises(InputError, match=message):
-            CalibratedRouter(scorer, PolicyParams(doubt=1.0)).fit(outcomes, make_folds(outcomes.quality, 3, 0))
+            CalibratedRouter(scorer, PolicyParams(doubt=1.0)).fit(outcomes, make_folds(outcomes, 3, 0))
         with pytest.raises(InputError, match="not fitted"):
             scorer.tasks()
 

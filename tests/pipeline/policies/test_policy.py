@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -83,6 +84,22 @@ def test_the_best_policy_chooses_one_and_the_first_of_equals() -> None:
     chosen = BestPolicy().choose(_matrix((0.2, 0.9, 0.1), (0.5, 0.5, 0.5), (0.0, 0.0, 0.0)))
     assert chosen.argmax(axis=1).tolist() == [1, 0, 0]
     assert (chosen.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    "policy", [BestPolicy(), WillingnessPolicy(0.0), BudgetPolicy(20.0), DoubtPolicy(BestPolicy(), 0.0)]
+)
+def test_of_candidates_that_are_worth_the_same_the_cheaper_is_chosen_whatever_its_place(policy: Policy) -> None:
+    for columns in itertools.permutations(range(3)):
+        quality, cost = _matrix((0.7, 0.7, 0.2))[:, columns], np.array([[9.0, 3.0, 1.0]])[:, columns]
+        chosen = policy.choose(quality, cost, error=np.zeros((1, 3)))
+        assert columns[int(chosen[0].argmax())] == 1
+        assert [columns[i] for i in policy.ranking(quality, cost, error=np.zeros((1, 3)))[0]] == [1, 0, 2]
+
+
+def test_a_subset_ranks_equals_by_their_cost() -> None:
+    ranking = SubsetPolicy((0.5, 0.5, 0.5), True).ranking(_matrix((0.7, 0.7, 0.7)), np.array([[np.nan, 3.0, 1.0]]))
+    assert ranking.tolist() == [[2, 1, 0]]
 
 
 @pytest.mark.parametrize("policy", [SubsetPolicy((0.1234, 0.5), True), SubsetPolicy((0.3,), False), BestPolicy()])

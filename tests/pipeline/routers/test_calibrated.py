@@ -160,7 +160,7 @@ def test_the_share_of_strong_calls_is_realised_on_new_prompts(share: float) -> N
     outcomes, new = noisy(1200, seed=1), noisy(1200, seed=2)
     policy = PolicyParams(kind="pair", strong="big", weak="small", strong_share=share)
     router = CalibratedRouter(Planted(), policy)
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 7))
+    router.fit(outcomes, make_folds(outcomes, 3, 7))
     assert isinstance(router.policy, PairPolicy)
     assert router.chosen_on["strong_share"] == pytest.approx(share, abs=0.001)
     found = router.predict(new.prompts)
@@ -314,7 +314,7 @@ def joining(outcomes: Outcomes) -> Outcomes:
 def test_a_candidate_joins_without_touching_the_others(tmp_path: Path) -> None:
     outcomes = noisy(60, seed=1)
     router = CalibratedRouter(Planted(), PolicyParams(kind="willingness", quality_per_usd=2.0))
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 7))
+    router.fit(outcomes, make_folds(outcomes, 3, 7))
     before, policy = router.predict(outcomes.prompts), router.policy
     router.join(joining(outcomes))
     after = router.predict(outcomes.prompts)
@@ -334,7 +334,7 @@ def test_what_cannot_join_says_so_and_changes_nothing(priced: CalibratedRouter) 
         priced.join(joining(graded()))
     outcomes = noisy(60, seed=1)
     router = CalibratedRouter(Planted())
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 7))
+    router.fit(outcomes, make_folds(outcomes, 3, 7))
     for wrong in (outcomes, replace(joining(outcomes), candidates=("mid", "big", "small", "fresh"))):
         with pytest.raises(InputError, match="the router knows big, mid, small"):
             router.join(wrong)
@@ -347,7 +347,7 @@ def test_what_cannot_join_says_so_and_changes_nothing(priced: CalibratedRouter) 
 def test_agents_cannot_join_since_their_thresholds_are_learnt() -> None:
     outcomes = replace(labels(), prompts=tuple(f"0.{i:02d}" for i in range(90)))
     router = CalibratedRouter(Planted())
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 7))
+    router.fit(outcomes, make_folds(outcomes, 3, 7))
     with pytest.raises(InputError, match="cannot take in a candidate without a refit"):
         router.join(joining(outcomes))
 

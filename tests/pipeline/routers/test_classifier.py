@@ -48,7 +48,7 @@ def fit_tiny(encoder: str, **changes: Any) -> CalibratedRouter:
     """A classifier fitted on the small table."""
     outcomes = two_agents()
     router = CalibratedRouter(ClassifierScorer(_params(encoder, **changes), seed=7))
-    router.fit(outcomes, make_folds(outcomes.quality, 2, seed=7))
+    router.fit(outcomes, make_folds(outcomes, 2, seed=7))
     return router
 
 
@@ -181,7 +181,7 @@ def test_the_step_budget_bounds_the_epochs(rows: int, max_steps: int, expected: 
 def test_the_progress_bar_is_told_of_no_more_steps_than_announced(tiny_encoder: Path) -> None:
     seen: list[str] = []
     outcomes = two_agents()
-    folds = make_folds(outcomes.quality, 2, seed=7)
+    folds = make_folds(outcomes, 2, seed=7)
     scorer = ClassifierScorer(_params(tiny_encoder), seed=7, progress=seen.append)
     scorer.cross_fit(outcomes, folds)
     scorer.fit(outcomes)

@@ -149,7 +149,7 @@ def test_what_was_not_tried_does_not_count_as_bad(system: str) -> None:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_held_out_score_does_not_depend_on_the_rows_own_label(system: str, params: FinetuningParams) -> None:
     outcomes = _labels()
-    folds = make_folds(outcomes.quality, 3, seed=1)
+    folds = make_folds(outcomes, 3, seed=1)
     first = new_router(system, params, 1)
     before = first.scorer.cross_fit(outcomes, folds).scores
     for row in range(len(outcomes)):

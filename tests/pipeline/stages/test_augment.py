@@ -52,8 +52,7 @@ def shipped() -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = read_table(ROOT / "data/prompts.csv").drop(columns="line")
     held_out = rows["prompt_id"].isin(read_holdout(ROOT / "data/holdout.txt"))
     train = rows[~held_out].reset_index(drop=True)
-    labels = label_matrix([split_agents(text) for text in train["agents"]], NAMES)
-    return train.assign(fold=make_folds(labels, SHIPPED["split"]["folds"], SEED)), rows[held_out]
+    return train.assign(fold=make_folds(from_labels(train, NAMES), SHIPPED["split"]["folds"], SEED)), rows[held_out]
 
 
 def run(train: pd.DataFrame, holdout: pd.DataFrame, **changes: object) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -18,7 +18,7 @@ from pipeline.data.fates import EXCLUDED, FLAGGED, KEPT, QUARANTINED, RELABELLED
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import read_holdout
 from pipeline.data.label_reviews import COLUMNS
-from pipeline.data.outcomes import label_matrix, split_agents
+from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import read_table, sha256_text, write_table
@@ -66,7 +66,7 @@ def labels(train: pd.DataFrame) -> FloatMatrix:
 
 
 def in_folds(train: pd.DataFrame) -> pd.DataFrame:
-    return train.assign(fold=make_folds(labels(train), SHIPPED["split"]["folds"], SHIPPED["run"]["seed"]))
+    return train.assign(fold=make_folds(from_labels(train, NAMES), SHIPPED["split"]["folds"], SHIPPED["run"]["seed"]))
 
 
 def suspects_of(train: pd.DataFrame, params: LabelNoiseParams = PARAMS) -> pd.DataFrame:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
+import pandas as pd
+import pytest
 from own_table import command
 
 
@@ -13,3 +16,36 @@ def test_crossval_judges_each_row_by_a_router_that_did_not_see_it(prompts: Path)
     report = json.loads(done.stdout)
     assert report["folds"] == 3
     assert report["metrics"]["micro_f1"]["value"] > 0.8
+
+
+def test_what_stands_twice_is_not_judged_by_a_router_that_saw_it(tmp_path: Path) -> None:
+    """Labels drawn at random cannot be guessed, however often each prompt stands in the table."""
+    draw = random.Random(1)
+    words = [
+        "green",
+        "window",
+        "lamp",
+        "clock",
+        "apple",
+        "horse",
+        "snow",
+        "glass",
+        "river",
+        "music",
+        "cloud",
+        "garden",
+        "wine",
+        "bread",
+        "stone",
+        "paper",
+    ]
+    once = [(" ".join(draw.sample(words, 6)), draw.choice(("coding", "email", "travel", "legal"))) for _ in range(40)]
+    twice = [*once, *((f"{text.upper()} ", label) for text, label in once)]
+    found = []
+    for name, rows in (("once", once), ("twice", twice)):
+        path = tmp_path / f"{name}.csv"
+        table = pd.DataFrame([(f"r{i}", *row) for i, row in enumerate(rows)], columns=["prompt_id", "prompt", "agents"])
+        table.to_csv(path, index=False)
+        done = command("crossval", path, "--router", "tfidf", "--json", cwd=tmp_path)
+        found.append(json.loads(done.stdout)["metrics"]["micro_f1"]["value"])
+    assert found[1] == pytest.approx(found[0], abs=0.08)

@@ -40,7 +40,7 @@ def with_new(outcomes: Outcomes, **columns: np.ndarray) -> Outcomes:
 
 def fitted(outcomes: Outcomes, encoder: Path, params: AptitudeParams | None = None) -> CalibratedRouter:
     router = CalibratedRouter(AptitudeScorer(FrozenEmbedding(str(encoder), 64), 0, params or AptitudeParams(shots=8)))
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 0))
+    router.fit(outcomes, make_folds(outcomes, 3, 0))
     return router
 
 

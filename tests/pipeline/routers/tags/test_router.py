@@ -92,7 +92,7 @@ def columns(outcomes: Outcomes, *places: int) -> Outcomes:
 
 def fitted(outcomes: Outcomes, minilm: FrozenEmbedding, params: TagsParams = PARAMS) -> CalibratedRouter:
     router = CalibratedRouter(TagsScorer(minilm, 1, params))
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 1))
+    router.fit(outcomes, make_folds(outcomes, 3, 1))
     return router
 
 
@@ -132,9 +132,7 @@ def test_each_topic_goes_to_its_best_candidate(router: CalibratedRouter) -> None
 
 def test_held_out_scores_are_calibrated(minilm: FrozenEmbedding) -> None:
     outcomes = table()
-    held_out = (
-        CalibratedRouter(TagsScorer(minilm, 1, PARAMS)).fit(outcomes, make_folds(outcomes.quality, 3, 1)).held_out
-    )
+    held_out = CalibratedRouter(TagsScorer(minilm, 1, PARAMS)).fit(outcomes, make_folds(outcomes, 3, 1)).held_out
     assert held_out.mean(axis=0) == pytest.approx(outcomes.quality.mean(axis=0), abs=0.05)
     top = held_out > 0.75
     assert outcomes.quality[top].mean() == pytest.approx(held_out[top].mean(), abs=0.12)

@@ -44,7 +44,7 @@ def table(rows: int = 120) -> Outcomes:
 @pytest.fixture(scope="module")
 def router(tiny_encoder: Path) -> CalibratedRouter:
     made = CalibratedRouter(TasksScorer(FrozenEmbedding(str(tiny_encoder), 64), 0))
-    made.fit(table(), make_folds(table().quality, 3, 0))
+    made.fit(table(), make_folds(table(), 3, 0))
     return made
 
 
@@ -117,7 +117,7 @@ def test_a_router_tells_of_prompts_that_were_read_and_another_system_cannot(rout
         router.is_new(texts[::-1], turned)
     np.testing.assert_array_equal(asked[0], turned.vectors[turned.first])
     words = CalibratedRouter(TfidfScorer())
-    words.fit(table(), make_folds(table().quality, 3, 0))
+    words.fit(table(), make_folds(table(), 3, 0))
     assert words.is_new(texts, words.read(texts)) is None
 
 

@@ -31,7 +31,7 @@ def table(prompts: int = 120, candidates: int = 4, is_labels: bool = False) -> O
 
 def fitted(outcomes: Outcomes, encoder: Path) -> CalibratedRouter:
     router = CalibratedRouter(TasksScorer(FrozenEmbedding(str(encoder), 64), 0))
-    router.fit(outcomes, make_folds(outcomes.quality, 3, 0))
+    router.fit(outcomes, make_folds(outcomes, 3, 0))
     return router
 
 
@@ -48,7 +48,7 @@ def vectors_of(router: CalibratedRouter, prompts: tuple[str, ...]) -> FloatMatri
 @pytest.fixture(scope="module")
 def learnt(tiny_encoder: Path) -> tuple[CalibratedRouter, Fitted]:
     router = CalibratedRouter(TasksScorer(FrozenEmbedding(str(tiny_encoder), 64), 0))
-    return router, router.fit(table(), make_folds(table().quality, 3, 0))
+    return router, router.fit(table(), make_folds(table(), 3, 0))
 
 
 @pytest.fixture(scope="module")
