@@ -124,7 +124,7 @@ def test_a_router_with_a_generator_end_to_end(tiny_causal: Path, tiny_encoder: P
     outcomes = Outcomes(prompts, prompts, ("a", "b"), quality, np.full((rows, 2), np.nan, np.float32), is_labels=False)
     params = TagsParams(generator=str(tiny_causal), generated_tokens=3, least_prompts=1, clusters=(2,), surface=False)
     router = CalibratedRouter(TagsScorer(FrozenEmbedding(str(tiny_encoder), 24), 1, params))
-    router.fit(outcomes, make_folds(quality, 2, 1))
+    router.fit(outcomes, make_folds(outcomes, 2, 1))
     assert isinstance(router.scorer, TagsScorer)
     tagging = router.scorer._fitted()[0]
     assert [source.kind for source in tagging.sources] == ["cluster of 2", "generated"]

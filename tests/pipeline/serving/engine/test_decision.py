@@ -113,8 +113,10 @@ def test_whom_a_pool_bars_is_neither_chosen_nor_ranked_whatever_is_wished(option
             _decided((0.6, 0.9, 0.5), options, stored, (0.02, 0.001, 0.003), (False,) * 3)
 
 
-def test_equal_scores_keep_the_order_of_the_candidates() -> None:
-    assert _decided((0.4, 0.4, 0.4), RoutingOptions()).ranking == NAMES
+def test_of_equal_scores_the_cheaper_goes_first_and_an_unknown_cost_last() -> None:
+    assert _decided((0.4, 0.4, 0.4), RoutingOptions()).ranking == ("email", "coding", "sql")
+    same = _decided((0.4, 0.4, 0.4), RoutingOptions(), costs=(np.nan, np.nan, np.nan))
+    assert same.ranking == NAMES
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def counting(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        router.fit(outcomes, make_folds(quality, 3, 0))
+        router.fit(outcomes, make_folds(outcomes, 3, 0))
     torch.set_num_threads(before)
     folder = tmp_path_factory.mktemp("tasks") / "1"
     router.save(folder)
