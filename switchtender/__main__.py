@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.text import valid_text
 from switchtender.app import app
 
 INTERRUPTED = 130
@@ -14,6 +16,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run a verb; a user's error is one line on stderr and its documented exit code."""
     try:
+        _require_text(sys.argv[1:])
         app()
     except SwitchtenderError as error:
         print(f"switchtender: {error}", file=sys.stderr)
@@ -24,6 +27,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(INTERRUPTED)
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Bytes that are not UTF-8 would break whatever they are written into: a log, a table, a version's tags."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            valid_text(argument)
+        except ValueError as error:
+            raise InputError(f"argument {number}, {argument!a}, is not UTF-8; write it as UTF-8") from error
 
 
 if __name__ == "__main__":

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+
+def candidate_name(value: str) -> str:
+    """A candidate's name by the rule for names."""
+    from pipeline.data.names import name_of
+
+    try:
+        return name_of(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse a figure that is infinite or none, which are floats too."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("write a finite number")
+    return value
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+CandidateName = Annotated[str, typer.Argument(callback=candidate_name, help="The new candidate's name.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.")]
 TrackOption = Annotated[

@@ -5,11 +5,11 @@ No DVC, MLflow or Prefect is involved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchtender.show import training_bar
+from switchtender.show import say_aside, training_bar
 
 if TYPE_CHECKING:
     from pipeline.data.outcomes import Outcomes
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 
 def outcomes_of(table: Path, agents: Path | None) -> Outcomes:
-    """A table's outcomes; `agents` fixes the candidates and their costs."""
+    """A table's outcomes; `agents` fixes the candidates and their costs. What is odd in their names is told aside."""
     from pipeline.data.agents import read_agents
     from pipeline.data.outcomes import read_outcomes
 
-    if agents is None:
-        return read_outcomes(table)
-    known = read_agents(agents)
-    return read_outcomes(table, [agent.name for agent in known], {agent.name: agent.usd_per_call for agent in known})
+    usd = {agent.name: agent.usd_per_call for agent in read_agents(agents)} if agents else {}
+    outcomes = read_outcomes(table, list(usd), usd)
+    warn_of_names(outcomes.candidates)
+    return outcomes
+
+
+def warn_of_names(names: Iterable[str]) -> None:
+    """Tell aside which names are nearly one, or look like several."""
+    from pipeline.data.names import doubts
+
+    for doubt in doubts(names):
+        say_aside(f"warning: {doubt}")
 
 
 def training_params(params: Path | None) -> tuple[FinetuningParams, PolicyParams]:

@@ -13,7 +13,8 @@ from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
 from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, read_reviews
-from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import HeldByAnotherRun, InputError, listed
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text

@@ -7,7 +7,9 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.runtime.errors import InputError
+from pipeline.data.names import Name
+from pipeline.runtime.errors import InputError, as_piece
+from pipeline.runtime.text import read_text
 
 AGENTS_FILE = Path("data/agents.yaml")
 
@@ -17,9 +19,9 @@ class Agent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: Name
     owner: str = Field(min_length=1)
-    usd_per_call: float = Field(ge=0)
+    usd_per_call: float = Field(ge=0, allow_inf_nan=False)
     latency_ms: int = Field(gt=0)
     description: str = Field(min_length=40)
 
@@ -31,7 +33,7 @@ def read_agents(path: Path = AGENTS_FILE) -> tuple[Agent, ...]:
         InputError: the file is missing, malformed, or names an agent twice.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; restore it with git checkout") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -52,4 +54,4 @@ def _agent(entry: object, number: int, path: Path) -> Agent:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "entry"
-        raise InputError(f"{path}, agent {number}: {key}: {first['msg'].lower()}; mend it") from error
+        raise InputError(f"{path}, agent {number}: {key}: {as_piece(first['msg'])}; mend it") from error

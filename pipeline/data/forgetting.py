@@ -15,6 +15,7 @@ from pipeline.data.dataset import DATASET
 from pipeline.data.holdout import HOLDOUT_FILE
 from pipeline.data.label_reviews import REVIEWS_FILE
 from pipeline.runtime.errors import TableError
+from pipeline.runtime.text import BOM
 
 FORGOTTEN_FILE = Path("data/forgotten.csv")
 ID, PROMPT = "prompt_id", "prompt"
@@ -78,7 +79,7 @@ def _rows(lines: list[str], where: str) -> Iterator[tuple[dict[str, str], int, i
     reader = csv.reader(lines, strict=True)
     start = 0
     try:
-        header = [name.removeprefix("\ufeff") for name in next(reader, [])]
+        header = [name.removeprefix(BOM) for name in next(reader, [])]
         if ID not in header:
             raise TableError(f"{where} lacks the column '{ID}'; add it")
         start = reader.line_num
@@ -94,7 +95,7 @@ def _rows(lines: list[str], where: str) -> Iterator[tuple[dict[str, str], int, i
 
 def without_ids(content: str, ids: Collection[str]) -> str:
     """A list of ids, one a line, without some of them; comments and every other byte stay."""
-    return "".join(line for line in io.StringIO(content, newline="") if line.strip() not in ids)
+    return "".join(line for line in io.StringIO(content, newline="") if line.removeprefix(BOM).strip() not in ids)
 
 
 def with_forgotten(root: Path, entries: Iterable[ForgottenRow]) -> bytes:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.data.outcomes import SEPARATOR, Outcomes, from_labels, label_matrix, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import Outcomes, from_labels, label_matrix, split_agents
 from pipeline.data.stage_rows import outcomes_of
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import LINE, sha256_text
+from pipeline.runtime.text import read_text
 
 HOLDOUT_FILE = Path("data/holdout.txt")
 
@@ -25,7 +27,7 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
         InputError: the file is missing or names an id twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is missing or unreadable; restore it with git checkout") from error
     ids = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

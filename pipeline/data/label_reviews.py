@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.data.outcomes import SEPARATOR, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import TableError, listed
 from pipeline.runtime.tables import LINE, read_table, sha256_text
 

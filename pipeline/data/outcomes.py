@@ -2,7 +2,7 @@
 
 Two table shapes are read into the one form that routers fit:
 
-- labels: `prompt_id, prompt, agents`; quality is 1 for the agents named (`|`-separated), else 0;
+- labels: `prompt_id, prompt, agents`; quality is 1 for the agents named (`a|b`, or a list), else 0;
 - outcomes: `prompt_id, prompt, candidate, quality[, cost]`, a row a prompt and candidate; a missing pair stays missing.
 
 A column `fold` serves cross-validation, a column `dataset` reports.
@@ -10,21 +10,23 @@ A column `fold` serves cross-validation, a column `dataset` reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
-from pipeline.runtime.errors import TableError, listed
+from pipeline.data.cells import figures, name_in, names_in, prompt_in, read_column, refuse, texts
+from pipeline.data.names import SEPARATOR
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
+from pipeline.runtime.errors import TableError, listed, suggestion
 from pipeline.runtime.tables import LINE, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEPARATOR = "|"
+_OPTIONAL = ("agents", "candidate", "quality", "cost", "fold", "dataset")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def read_outcomes(
         TableError: see `read_table`; also a duplicate id, an empty prompt, an unknown or repeated candidate,
             a quality outside 0..1 or a negative cost, each with its line.
     """
-    frame = _with_whole_folds(read_table(path, required=("prompt_id", "prompt")), path)
+    frame = _read_prompts(path)
+    if "fold" in frame.columns:
+        frame = frame.assign(fold=_whole_folds(frame, path))
     if "agents" in frame.columns:
         return _read_labels(frame, path, candidates, costs)
     if "candidate" in frame.columns and "quality" in frame.columns:
@@ -120,47 +124,54 @@ def read_prompts(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     Raises:
         TableError: see `read_table`; also an empty prompt, or one id with two texts.
     """
-    frame = read_table(path, required=("prompt_id", "prompt"))
-    _check_prompts(frame, path)
-    distinct = frame.drop_duplicates(["prompt_id", "prompt"])
+    distinct = _read_prompts(path).drop_duplicates(["prompt_id", "prompt"])
     _check_ids(distinct, path)
-    return tuple(map(str, distinct["prompt_id"])), tuple(map(str, distinct["prompt"]))
+    return tuple(distinct["prompt_id"]), tuple(distinct["prompt"])
+
+
+def _read_prompts(path: Path) -> pd.DataFrame:
+    """The table at `path`, with ids, prompts and data sets as texts."""
+    frame = read_table(path, ("prompt_id", "prompt"), _OPTIONAL)
+    prompts = read_column(frame, "prompt", path, prompt_in)
+    frame = frame.assign(prompt_id=texts(frame, "prompt_id", path), prompt=prompts)
+    return frame.assign(dataset=texts(frame, "dataset", path, filled=False)) if "dataset" in frame.columns else frame
 
 
 def _read_labels(
     frame: pd.DataFrame, path: Path, candidates: Sequence[str] | None, costs: dict[str, float] | None
 ) -> Outcomes:
-    _check_prompts(frame, path)
     _check_ids(frame, path)
-    frame = frame.assign(agents=frame["agents"].astype(object).fillna("").astype(str))
-    labels = [split_agents(text) for text in frame["agents"]]
+    labels = read_column(frame, "agents", path, names_in)
     names = tuple(candidates) if candidates else tuple(sorted({name for row in labels for name in row}))
     for line, row in zip(frame[LINE], labels, strict=True):
-        for name in row:
-            if name not in names or not name:
-                raise TableError(f"{path}, line {line}: unknown agent '{name}'; known are {listed(names)}")
+        _require_known("agent", row, names, f"{path}, line {line}")
         if len(set(row)) < len(row):
             raise TableError(f"{path}, line {line}: an agent is named twice in '{SEPARATOR.join(row)}'; name it once")
     if not names:
         raise TableError(f"{path} names no agent in any row; fill the column 'agents'")
-    return from_labels(frame, names, costs)
+    return from_labels(frame.assign(agents=labels.map(SEPARATOR.join)), names, costs)
+
+
+def _require_known(what: str, found: Iterable[str], known: Sequence[str], where: str) -> None:
+    for name in found:
+        if name not in known:
+            hint = suggestion(name, known, f"known are {listed(known)}", 0.8)
+            raise TableError(f"{where}: unknown {what} '{name}'; {hint}")
 
 
 def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | None) -> Outcomes:
     import pandas as pd
 
-    _check_prompts(frame, path)
-    no_candidate = frame["candidate"].isna() | (frame["candidate"].astype(str).str.strip() == "")
-    _refuse(frame, no_candidate, path, "the candidate is empty")
     frame = frame.assign(
-        prompt_id=frame["prompt_id"].astype(str),
-        candidate=frame["candidate"].astype(str),
-        quality=_numbers(frame, "quality", path, low=0.0, high=1.0),
-        cost=_numbers(frame, "cost", path, low=0.0, high=np.inf) if "cost" in frame.columns else np.nan,
+        candidate=read_column(frame, "candidate", path, name_in),
+        quality=_quality(frame, path),
+        cost=figures(frame, "cost", path, 0.0, np.inf) if "cost" in frame.columns else np.nan,
     )
-    _refuse(frame, frame.duplicated(["prompt_id", "candidate"]), path, "this prompt_id and candidate stand twice")
+    refuse(frame, frame.duplicated(["prompt_id", "candidate"]), path, "this prompt_id and candidate stand twice")
     names = tuple(candidates) if candidates else tuple(sorted(frame["candidate"].unique()))
-    _refuse(frame, ~frame["candidate"].isin(names), path, f"unknown candidate; known are {listed(names)}")
+    unknown = frame[~frame["candidate"].isin(names)]
+    for line, name in zip(unknown[LINE], unknown["candidate"], strict=True):
+        _require_known("candidate", [name], names, f"{path}, line {line}")
     prompts = frame.drop_duplicates(["prompt_id", "prompt"])
     _check_ids(prompts, path)
     row = pd.Series(range(len(prompts)), index=prompts["prompt_id"])[frame["prompt_id"]].to_numpy()
@@ -171,7 +182,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
     cost[row, column] = frame["cost"].to_numpy()
     return Outcomes(
         prompt_ids=tuple(prompts["prompt_id"]),
-        prompts=tuple(map(str, prompts["prompt"])),
+        prompts=tuple(prompts["prompt"]),
         candidates=names,
         quality=quality,
         cost=cost,
@@ -179,6 +190,12 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
         folds=_folds(prompts),
         datasets=datasets_in(prompts),
     )
+
+
+def _quality(frame: pd.DataFrame, path: Path) -> Values:
+    values = figures(frame, "quality", path, 0.0, 1.0)
+    refuse(frame, np.isnan(values), path, "quality is empty (leave the row out where a candidate was not tried)")
+    return values
 
 
 def _folds(frame: pd.DataFrame) -> Indices | None:
@@ -192,44 +209,24 @@ def datasets_in(frame: pd.DataFrame) -> tuple[str, ...] | None:
     return tuple(frame["dataset"].astype(object).fillna("").astype(str))
 
 
-def _with_whole_folds(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    if "fold" not in frame.columns:
-        return frame
-    folds = _numbers(frame, "fold", path, low=-1, high=np.iinfo(np.int32).max)
-    _refuse(frame, folds.isna() | (folds % 1 != 0), path, "fold is not a whole number")
-    return frame.assign(fold=folds.astype(int))
-
-
-def _check_prompts(frame: pd.DataFrame, path: Path) -> None:
-    import pandas as pd
-
-    empty = frame["prompt"].isna() | (frame["prompt"].astype(str).str.strip() == "")
-    _refuse(frame, empty, path, "the prompt is empty")
-    is_text = np.array([isinstance(value, str) for value in frame["prompt"]], dtype=np.bool_)
-    _refuse(frame, pd.Series(~is_text, frame.index), path, "the prompt is not text")
-    no_id = frame["prompt_id"].isna() | (frame["prompt_id"].astype(str).str.strip() == "")
-    _refuse(frame, no_id, path, "the prompt_id is empty")
+def _whole_folds(frame: pd.DataFrame, path: Path) -> Indices:
+    folds = figures(frame, "fold", path, -1, np.iinfo(np.int32).max)
+    refuse(frame, np.isnan(folds) | (folds % 1 != 0), path, "fold is not a whole number")
+    return folds.astype(np.int64)
 
 
 def _check_ids(frame: pd.DataFrame, path: Path) -> None:
-    twice = frame["prompt_id"].astype(str).duplicated()
-    if twice.any():
-        first = frame.loc[twice].iloc[0]
-        raise TableError(f"{path}, line {first[LINE]}: prompt_id '{first['prompt_id']}' stands twice; give each an id")
-
-
-def _refuse(frame: pd.DataFrame, bad: pd.Series, path: Path, what: str) -> None:
-    if bad.any():
-        raise TableError(f"{path}, line {frame.loc[bad, LINE].iloc[0]}: {what}; mend or remove that row")
-
-
-def _numbers(frame: pd.DataFrame, column: str, path: Path, low: float, high: float) -> pd.Series:
-    import pandas as pd
-
-    text = frame[column].replace("", np.nan)
-    values = pd.to_numeric(text, errors="coerce")
-    _refuse(frame, values.isna() & text.notna(), path, f"{column} is not a number")
-    _refuse(frame, (values < low) | (values > high), path, f"{column} is outside {low:g}..{high:g}")
-    if column == "quality":
-        _refuse(frame, values.isna(), path, "quality is empty (leave the row out where a candidate was not tried)")
-    return values
+    """Raises TableError for an id that stands twice, with another text or the same."""
+    twice = frame["prompt_id"].duplicated()
+    if not twice.any():
+        return
+    again = frame[twice].iloc[0]
+    first = frame[frame["prompt_id"] == again["prompt_id"]].iloc[0]
+    where, name = f"{path}, line {again[LINE]}", again["prompt_id"]
+    if again["prompt"] == first["prompt"]:
+        raise TableError(f"{where}: prompt_id '{name}' stands twice, first in line {first[LINE]}; give each row an id")
+    alike = " but for white space" if again["prompt"].split() == first["prompt"].split() else ""
+    raise TableError(
+        f"{where}: prompt_id '{name}' has another text in line {first[LINE]}"
+        f"{', the same' + alike if alike else ''}; give each text an id of its own, or make them equal"
+    )

@@ -5,6 +5,7 @@ Read when a decision is made, not when a router is fitted: a price change, a ret
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from pipeline.data.outcomes import split_agents
+from pipeline.data.cells import names_in, read_column, texts
+from pipeline.data.names import LIKE_A_LIST, are_twins, shown
 from pipeline.data.prices import MILLION, Priced, named_entries, read_yaml
 from pipeline.runtime.arrays import Binary, Values
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import read_table
+from pipeline.runtime.text import folded
 
 EXAMPLE = "docs/examples/pool.yaml"
 T = TypeVar("T", float, Values)
@@ -27,8 +30,8 @@ P = TypeVar("P", bound=Priced)
 class PoolCandidate(Priced):
     """One language model that a router may choose.
 
-    `context_tokens` bounds the prompt and the answer together. `never_send` are words, compared without case with the
-    labels of a request; a retired candidate is never chosen.
+    `context_tokens` bounds the prompt and the answer together. `never_send` are words: a request is
+    barred where one of its labels has one of them in it, whatever its case; a retired candidate is never chosen.
     """
 
     context_tokens: int = Field(gt=0)
@@ -40,9 +43,9 @@ class PoolCandidate(Priced):
     @field_validator("never_send")
     @classmethod
     def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(word.strip() for word in words):
+        if not all(_words_of(word) for word in words):
             raise ValueError("a word is empty")
-        return tuple(word.strip().casefold() for word in words)
+        return tuple(_words_of(single_label(word)) for word in words)
 
 
 def read_pool(path: Path) -> tuple[PoolCandidate, ...]:
@@ -55,19 +58,43 @@ def read_pool(path: Path) -> tuple[PoolCandidate, ...]:
     return named_entries(read_yaml(path, EXAMPLE), PoolCandidate, str(path))
 
 
-def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]]:
-    """What each prompt of a table is labelled with, for `never_send`: its column `labels`, `a|b`; none without it.
+def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """What each prompt of a table is labelled with, for `never_send`: its column `labels`, `a|b` or a list, over all of
+    the prompt's rows; None without that column.
 
     Raises:
-        TableError: the table cannot be read.
+        TableError: the table cannot be read, or a cell holds no labels, or several with another separator: a prompt
+            whose labels cannot be read would be sent to whom they bar.
     """
-    frame = read_table(table, required=("prompt_id",))
+    frame = read_table(table, ("prompt_id",), ("labels",))
     if "labels" not in frame.columns:
-        return [()] * len(prompt_ids)
+        return None
     found: dict[str, tuple[str, ...]] = {}
-    for name, cell in zip(frame["prompt_id"].astype(str), frame["labels"].astype(object).fillna(""), strict=True):
-        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *split_agents(str(cell)))))
+    cells = read_column(frame, "labels", table, _labels_in)
+    for name, labels in zip(texts(frame, "prompt_id", table), cells, strict=True):
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *labels)))
     return [found[name] for name in prompt_ids]
+
+
+def _labels_in(cell: object) -> tuple[str, ...]:
+    return tuple(map(single_label, names_in(cell)))
+
+
+def single_label(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        ValueError: it looks like several labels.
+    """
+    marks = [mark for mark in LIKE_A_LIST if mark in unicodedata.normalize("NFKC", text)]
+    if marks:
+        raise ValueError(f"is '{text[:60]}', which looks like several with '{marks[0]}'; separate them with '|'")
+    return text
+
+
+def _words_of(text: str) -> str:
+    """The words of a label, one space between them: what is neither letter nor figure ends a word."""
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded(text)).split())
 
 
 def named(pool: Sequence[P], name: str) -> P:
@@ -79,7 +106,11 @@ def named(pool: Sequence[P], name: str) -> P:
     found = next((candidate for candidate in pool if candidate.name == name), None)
     if found is None:
         known = listed(candidate.name for candidate in pool)
-        raise InputError(f"the pool has no candidate '{name}' (known: {known}); add it with its prices to pool.yaml")
+        twin = next((shown(each.name) for each in pool if are_twins(each.name, name)), None)
+        hint = f"it differs from {twin} by characters that look alike" if twin else f"known: {known}"
+        raise InputError(
+            f"the pool has no candidate {shown(name)} ({hint}); add it with its prices to pool.yaml, or rename one"
+        )
     return found
 
 
@@ -119,6 +150,17 @@ def eligible_matrix(
     serves = np.array([candidate.state == "in_service" for candidate in pool], dtype=np.bool_)
     answer = np.ones((1, len(pool))) if tokens_out is None else np.fmax(tokens_out, 1.0)
     fits = np.asarray(tokens_in)[:, None] + answer <= limits
-    given = [frozenset(label.strip().casefold() for label in row) for row in labels]
-    barred = np.array([[not row.isdisjoint(c.never_send) for c in pool] for row in given], dtype=np.bool_)
+    barred = np.array([_barred(pool, row) for row in labels], dtype=np.bool_)
     return np.asarray(fits & serves & ~barred.reshape(fits.shape), dtype=np.bool_)
+
+
+def _barred(pool: Sequence[PoolCandidate], labels: Collection[str]) -> list[bool]:
+    """Which candidates may not get a prompt with these labels.
+
+    `health` bars it for `Health/legal` too, and a label without a word bars whoever is barred from anything.
+    """
+    given = [f" {_words_of(label)} " for label in labels]
+    unread = any(not label.strip() for label in given)
+    return [
+        any(unread or f" {word} " in label for label in given for word in candidate.never_send) for candidate in pool
+    ]

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.runtime.errors import InputError, listed
+from pipeline.data.names import Name
+from pipeline.runtime.errors import InputError, as_piece, listed
+from pipeline.runtime.text import read_text
 
 MILLION = 1_000_000
 PRICES_FILE = Path("data/prices.yaml")
@@ -24,7 +26,7 @@ class Priced(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = Field(pattern=r"^\S+$")
+    name: Name
     usd_per_million_in: float = Field(ge=0, allow_inf_nan=False)
     usd_per_million_out: float = Field(ge=0, allow_inf_nan=False)
 
@@ -159,7 +161,7 @@ def problem(where: str, error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: unknown key '{key}'{nearest(key, model.model_fields)}"
     if key.startswith("usd_per_million") and (first["type"] == "missing" or first["input"] is None):
         return f"{where}: the price {key} is unknown; write it (0 only for what is free)"
-    return f"{where}: {key}: {first['msg'].lower()} (found {str(first['input'])[:60]!r}); mend it"
+    return f"{where}: {key}: {as_piece(first['msg'])} (found {str(first['input'])[:60]!r}); mend it"
 
 
 def nearest(word: str, known: Any) -> str:
@@ -171,7 +173,7 @@ def nearest(word: str, known: Any) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the path") from error
     except (OSError, UnicodeDecodeError) as error:

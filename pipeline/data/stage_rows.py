@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.agents import read_agents
-from pipeline.data.outcomes import SEPARATOR, Outcomes, datasets_in, from_labels
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import Outcomes, datasets_in, from_labels
 from pipeline.runtime.arrays import Binary
 from pipeline.runtime.tables import LINE, read_table, write_table
 from pipeline.runtime.track import AGENTS, MODELS, Track

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.data.cells import figures, name_in, read_column, refuse, texts
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.label_report import headline_estimates
 from pipeline.evaluation.reference_strategies import Part
 from pipeline.metrics.bootstrap import Estimate, resamples, six_decimals
 from pipeline.metrics.multilabel import CandidateScores, expected_calibration_error, per_candidate
 from pipeline.routers.base.protocol import Predictions
+from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import LINE, read_table
 
@@ -39,8 +41,8 @@ def read_predictions(predictions: Path, truth: Path) -> tuple[Predictions, Outco
     Raises:
         TableError: a table is malformed, or a prompt or candidate of the truth was not predicted.
     """
-    rows = read_table(predictions, required=_COLUMNS)
-    candidates = tuple(dict.fromkeys(rows["candidate"].astype(str)))
+    rows = _read_rows(predictions)
+    candidates = tuple(dict.fromkeys(rows["candidate"]))
     outcomes = read_outcomes(truth, candidates)
     return _aligned(rows, predictions, outcomes, truth), outcomes
 
@@ -62,16 +64,28 @@ def read_train(path: Path, outcomes: Outcomes) -> list[Part]:
     return [(train.rows(left), np.arange(len(outcomes)))]
 
 
+def _read_rows(path: Path) -> pd.DataFrame:
+    """`prompt_id, candidate, score, cost, chosen`, and `line`; a cost that is not there is NaN."""
+    rows = read_table(path, _COLUMNS, ("cost",))
+    return rows.assign(
+        prompt_id=texts(rows, "prompt_id", path),
+        candidate=read_column(rows, "candidate", path, name_in),
+        score=_figures(rows, "score", path),
+        cost=figures(rows, "cost", path, 0.0, np.inf) if "cost" in rows.columns else np.nan,
+        chosen=_chosen(rows, path),
+    )
+
+
+def _figures(rows: pd.DataFrame, column: str, path: Path) -> Values:
+    values = figures(rows, column, path, -np.inf, np.inf)
+    refuse(rows, np.isnan(values), path, f"{column} is empty")
+    return values
+
+
 def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) -> Predictions:
     twice = rows.duplicated(["prompt_id", "candidate"])
     if twice.any():
         raise TableError(f"{path}, line {rows.loc[twice, LINE].iloc[0]}: this prompt_id and candidate stand twice")
-    rows = rows.assign(
-        prompt_id=rows["prompt_id"].astype(str),
-        score=_number(rows, "score", path),
-        cost=_cost(rows, path),
-        chosen=_chosen(rows, path),
-    )
     wide = {
         name: rows.pivot(index="prompt_id", columns="candidate", values=name).reindex(columns=list(outcomes.candidates))
         for name in ("score", "cost", "chosen")
@@ -94,30 +108,9 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
     return Predictions(outcomes.candidates, quality, cost, chosen.to_numpy(np.float32) > 0.5)
 
 
-def _number(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    values = pd.to_numeric(rows[column], errors="coerce")
-    if values.isna().any():
-        raise TableError(f"{path}, line {rows.loc[values.isna(), LINE].iloc[0]}: {column} is not a number; mend it")
-    return values
-
-
-def _cost(rows: pd.DataFrame, path: Path) -> pd.Series:
-    """Expected costs, NaN where the column or a cell is empty."""
-    if "cost" not in rows.columns:
-        return pd.Series(np.nan, index=rows.index)
-    text = rows["cost"].replace("", np.nan)
-    values = pd.to_numeric(text, errors="coerce")
-    wrong = (values.isna() & text.notna()) | (values < 0)
-    if wrong.any():
-        raise TableError(f"{path}, line {rows.loc[wrong, LINE].iloc[0]}: cost is not a number from 0; mend it")
-    return values
-
-
-def _chosen(rows: pd.DataFrame, path: Path) -> pd.Series:
-    values = _number(rows, "chosen", path)
-    wrong = ~values.isin((0, 1))
-    if wrong.any():
-        raise TableError(f"{path}, line {rows.loc[wrong, LINE].iloc[0]}: chosen is not 0 or 1; mend it")
+def _chosen(rows: pd.DataFrame, path: Path) -> Values:
+    values = _figures(rows, "chosen", path)
+    refuse(rows, ~np.isin(values, (0, 1)), path, "chosen is not 0 or 1")
     return values
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.data.outcomes import SEPARATOR, label_matrix, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.runtime.arrays import Binary
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import read_table, write_json, write_table

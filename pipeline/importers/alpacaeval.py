@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.importers.cells import Cell, is_answer, number, text
+from pipeline.importers.cells import Cell, is_answer, number, optional, text
 from pipeline.importers.files import files_of, json_list, reading
 from pipeline.runtime.errors import TableError
 
@@ -50,11 +50,11 @@ class _Annotations:
 
     def cells(self, entry: dict[str, Any], where: str) -> Iterator[Cell]:
         reference, model = text(entry, "generator_1", where), text(entry, "generator_2", where)
-        self._check(str(entry.get("annotator") or ""), reference, where)
-        instruction, more = text(entry, "instruction", where), str(entry.get("input") or "")
+        self._check(optional(entry, "annotator", where), reference, where)
+        instruction, more = text(entry, "instruction", where), optional(entry, "input", where)
         prompt = f"{instruction}\n\n{more}" if more else instruction
         key = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        dataset = str(entry.get("dataset") or "")
+        dataset = optional(entry, "dataset", where)
         if key not in self.prompts:
             self.prompts.add(key)
             yield Cell(where, key, prompt, reference, 0.5, dataset)

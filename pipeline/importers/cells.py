@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pipeline.data.cells import figure_of, text_of
+from pipeline.data.names import name_of
 from pipeline.data.prices import Prices
 from pipeline.importers.files import OutcomeRow
 from pipeline.runtime.errors import TableError
+from pipeline.runtime.text import valid_text
 
 Verdict = Literal["judged", "failed", "repeated"]
 
@@ -62,7 +64,7 @@ class Tally:
                 twice, or an id of two texts.
             InputError: the price of a candidate is unknown.
         """
-        for cell in cells:
+        for cell in map(_with_name, cells):
             if cell.verdict == "repeated":
                 self.repeated += 1
             elif cell.verdict == "failed" or cell.quality is None:
@@ -94,7 +96,7 @@ class Tally:
 
     def _check(self, cell: Cell) -> None:
         """Refuse a cell that cannot become a row, and remember its pair."""
-        for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt), ("candidate", cell.candidate)):
+        for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt)):
             if not text.strip():
                 raise TableError(f"{cell.where}: the {name} is empty; mend or remove that row")
         if cell.quality is not None and not 0.0 <= cell.quality <= 1.0:
@@ -109,10 +111,10 @@ class Tally:
     def _remember(self, cell: Cell) -> None:
         """Refuse an id with a second text and a pair that stands twice."""
         try:
-            digest = hashlib.blake2b(cell.prompt.encode(), digest_size=8).digest()
-            (cell.prompt_id + cell.candidate + cell.dataset).encode()
-        except UnicodeEncodeError as error:
-            raise TableError(f"{cell.where}: a text is not valid Unicode ({error.reason}); mend that row") from error
+            digest = hashlib.blake2b(valid_text(cell.prompt).encode(), digest_size=8).digest()
+            valid_text(cell.prompt_id + cell.dataset)
+        except ValueError as error:
+            raise TableError(f"{cell.where}: a text {error}") from error
         known, seen = self._prompts.get(cell.prompt_id, (digest, 0))
         if known != digest:
             raise TableError(
@@ -140,10 +142,13 @@ class Tally:
         )  # fmt: skip
 
 
-_WORDS = {"true": 1.0, "false": 0.0}
-
-
-_NONE = ("", "nan", "none", "null")
+def _with_name(cell: Cell) -> Cell:
+    """The cell with its candidate's name by the rule for names."""
+    try:
+        name = name_of(cell.candidate)
+    except ValueError as error:
+        raise TableError(f"{cell.where}: the candidate {error}") from error
+    return cell if name == cell.candidate else replace(cell, candidate=name)
 
 
 _EMPTY_LIST = re.compile(r"""\[\s*((''|""|None)\s*,?\s*)*\]""")
@@ -155,20 +160,10 @@ def number(value: object, name: str, where: str) -> float | None:
     Raises:
         TableError: anything else, or infinite.
     """
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _NONE:
-            return None
-        value = _WORDS.get(word, value)
-    if value is None:
-        return None
     try:
-        figure = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TableError(f"{where}: {name} is {str(value)[:40]!r}, not a number; mend it") from error
-    if math.isinf(figure):
-        raise TableError(f"{where}: {name} is infinite; mend it")
-    return None if math.isnan(figure) else figure
+        return figure_of(value)
+    except ValueError as error:
+        raise TableError(f"{where}: {name} {error} (found {str(value)[:40]!r}); mend it") from error
 
 
 def tokens(value: object, name: str, where: str) -> int | None:
@@ -194,6 +189,18 @@ def text(entry: Mapping[str, object], key: str, where: str) -> str:
         found = "is missing" if key not in entry else f"is {str(value)[:40]!r}, not text"
         raise TableError(f"{where}: '{key}' {found} (found: {', '.join(map(str, entry))[:120]}); mend that row")
     return value
+
+
+def optional(entry: Mapping[str, object], key: str, where: str) -> str:
+    """The text under a key, a figure's too; "" where there is none.
+
+    Raises:
+        TableError: it holds something else.
+    """
+    try:
+        return text_of(entry.get(key))
+    except ValueError as error:
+        raise TableError(f"{where}: '{key}' {error} (found {str(entry.get(key))[:40]!r}); mend that row") from error
 
 
 def mapping(entry: Mapping[str, object], key: str, where: str) -> dict[str, object]:

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.runtime.csv_rows import csv_records
 from pipeline.runtime.errors import TableError
-from pipeline.runtime.tables import csv_records, reachable, write_whole
+from pipeline.runtime.tables import reachable, write_whole
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.importers.cells import Cell, is_answer, mapping, number, text, tokens
+from pipeline.importers.cells import Cell, is_answer, mapping, number, optional, text, tokens
 from pipeline.importers.files import files_of, json_lines, json_of, reading
 from pipeline.runtime.errors import TableError
 
@@ -62,7 +62,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _results(path: Path, content: dict[str, Any]) -> Iterator[Cell]:
     dataset, split, model = (
-        str(content.get(key) or fallback)
+        optional(content, key, str(path)) or fallback
         for key, fallback in zip(("dataset_name", "split", "model_name"), _folders(path), strict=True)
     )
     records = [_record(record, f"{path}, record {i}") for i, record in enumerate(content["records"], start=1)]
@@ -71,9 +71,10 @@ def _results(path: Path, content: dict[str, Any]) -> Iterator[Cell]:
         used_in, used_out = _usage(record, where)
         empty = keeps_outputs and used_out == 0 and not is_answer(record.get("raw_output"))
         failed = empty or str(record.get("raw_output")).startswith(_FAILED)
-        prompt = record.get("prompt") or record.get("origin_query") or ""
+        prompt = optional(record, "prompt", where) or optional(record, "origin_query", where)
+        index = optional(record, "index", where) or i
         yield Cell(
-            where, f"{dataset}/{split}/{record.get('index', i)}", str(prompt), model,
+            where, f"{dataset}/{split}/{index}", prompt, model,
             number(record.get("score"), "score", where), dataset, "failed" if failed else "judged",
             number(record.get("cost"), "cost", where), COST_SOURCE, used_in, used_out,
         )  # fmt: skip
@@ -110,7 +111,7 @@ def _lines(path: Path) -> Iterator[Cell]:
             quality = number(score, f"the score of {model}", where)
             filled = quality == 0 and used_in == 0 and used_out == 0
             yield Cell(
-                where, f"{dataset}/{entry.get('index', where)}", query, model, quality, dataset,
+                where, f"{dataset}/{optional(entry, 'index', where) or where}", query, model, quality, dataset,
                 "failed" if filled else "judged", number(usage.get("cost"), "cost", where), COST_SOURCE,
                 used_in, used_out,
             )  # fmt: skip

@@ -10,10 +10,11 @@ performance that is missing; such a cell has no response. It also keeps the firs
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.importers.cells import Cell, Verdict, is_answer, number
+from pipeline.importers.cells import Cell, Verdict, is_answer, number, optional
 from pipeline.importers.files import csv_rows, files_of
 from pipeline.importers.safe_pickle import read_pickled_frame
 from pipeline.runtime.errors import TableError
@@ -41,7 +42,8 @@ def _table(path: Path) -> Iterator[Cell]:
     names = _candidates(header, path)
     seen: set[str] = set()
     for where, row in rows:
-        sample, prompt, dataset = str(row["sample_id"]), _turns(str(row["prompt"] or "")), str(row["eval_name"] or "")
+        sample, dataset = optional(row, "sample_id", where), optional(row, "eval_name", where)
+        prompt = _turns(row["prompt"]) or optional(row, "prompt", where)
         for name in names:
             quality, cost = number(row[name], name, where), number(row.get(name + COST), name + COST, where)
             failed = quality is not None and name + ANSWER in header and not is_answer(row[name + ANSWER])
@@ -69,12 +71,11 @@ def _pickled(path: Path) -> Rows:
         yield f"{path}, row {i}", dict(zip(columns, row, strict=True))
 
 
-def _turns(prompt: str) -> str:
-    """The text of a printed list of turns, an empty line between them; any other text as it is."""
-    if not (prompt.startswith("[") and prompt.endswith("]")):
-        return prompt
-    try:
-        turns = ast.literal_eval(prompt)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return prompt
-    return "\n\n".join(turns) if turns and all(isinstance(turn, str) for turn in turns) else prompt
+def _turns(prompt: object) -> str:
+    """The text of a list of turns, or of a printed one, an empty line between them; "" for anything else."""
+    turns = prompt
+    if isinstance(prompt, str) and prompt.startswith("[") and prompt.endswith("]"):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            turns = ast.literal_eval(prompt)
+    texts = [turn for turn in turns if isinstance(turn, str)] if isinstance(turns, list) else []
+    return "\n\n".join(texts) if isinstance(turns, list) and len(texts) == len(turns) else ""

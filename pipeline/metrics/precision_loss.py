@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.data.outcomes import SEPARATOR
+from pipeline.data.names import SEPARATOR
 from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_decimals
 from pipeline.metrics.multilabel import Headline
 from pipeline.runtime.arrays import Binary

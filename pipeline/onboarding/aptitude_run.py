@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.data.cells import texts
 from pipeline.data.prices import MILLION, Priced
 from pipeline.onboarding.answers_file import AnswerFile, Row
 from pipeline.onboarding.aptitude_sheet import ITEM, REFERENCE
@@ -70,10 +71,8 @@ def read_sheet(path: Path) -> SheetRows:
     """
     frame = read_table(path, required=("prompt_id", "prompt"))
     columns = [name for name in _SHEET_COLUMNS if name in frame.columns]
-    rows = [
-        dict(zip(columns, ("" if value is None else str(value) for value in values), strict=True))
-        for values in frame[columns].itertuples(index=False)
-    ]
+    cells = [texts(frame, name, path, filled=name in ("prompt_id", "prompt")) for name in columns]
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*cells, strict=True)]
     return SheetRows({row["prompt_id"]: row for row in rows}, (*columns, *_ANSWER_COLUMNS))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.data.cells import figures, texts
 from pipeline.routers.aptitude.items import AptitudeTest, digest
 from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError, TableError
@@ -51,7 +52,8 @@ def make_sheet(
         TableError: the table is malformed, lacks items (unless `partial`), or has two references for one.
     """
     frame = read_table(table, required=("prompt_id", "prompt"))
-    frame = frame[[isinstance(text, str) for text in frame["prompt"]]].astype({"prompt_id": str})
+    frame = frame[[isinstance(text, str) for text in frame["prompt"]]]
+    frame = frame.assign(prompt_id=texts(frame, "prompt_id", table))
     found = _found(test, followed, frame)
     order = [int(item) for item in handing_out(test) if test.digests[item] in found]
     missing = tuple(name for name, known in zip(test.prompt_ids, test.digests, strict=True) if known not in found)
@@ -126,7 +128,7 @@ def _rows(prompts: Sequence[tuple[str, str]], frame: pd.DataFrame, table: Path) 
 
     ids = [prompt_id for prompt_id, _ in prompts]
     own = frame[frame["prompt_id"].isin(ids)]
-    grading = _grading(own)
+    grading = _grading(own, table)
     rows = pd.DataFrame(
         {
             "prompt_id": ids,
@@ -140,13 +142,13 @@ def _rows(prompts: Sequence[tuple[str, str]], frame: pd.DataFrame, table: Path) 
     return rows
 
 
-def _grading(rows: pd.DataFrame) -> dict[str, str]:
+def _grading(rows: pd.DataFrame, table: Path) -> dict[str, str]:
     """How each prompt was graded, by the qualities that the table has of it."""
     import pandas as pd
 
     if "quality" not in rows.columns:
         return dict.fromkeys(rows["prompt_id"], RIGHT_OR_WRONG)
-    quality = pd.to_numeric(rows["quality"], errors="coerce")
+    quality = pd.Series(figures(rows, "quality", table, 0.0, 1.0), rows.index)
     whole = (quality.isin((0, 1)) | quality.isna()).groupby(rows["prompt_id"]).all()
     known = quality.notna().groupby(rows["prompt_id"]).any()
     return {str(name): RIGHT_OR_WRONG if fits else SHARE for name, fits in (whole & known).items()}
@@ -155,8 +157,8 @@ def _grading(rows: pd.DataFrame) -> dict[str, str]:
 def _references(rows: pd.DataFrame, table: Path) -> dict[str, str]:
     """The expected answer of each prompt, where the table has one."""
     found: dict[str, str] = {}
-    for prompt_id, value, line in zip(rows["prompt_id"], rows[REFERENCE], rows[LINE], strict=True):
-        text = "" if value is None or value != value else str(value).strip()
+    references = texts(rows, REFERENCE, table, filled=False).str.strip()
+    for prompt_id, text, line in zip(rows["prompt_id"], references, rows[LINE], strict=True):
         if text and found.setdefault(prompt_id, text) != text:
             raise TableError(f"{table}, line {line}: prompt '{prompt_id}' has another reference above; keep one")
     return found

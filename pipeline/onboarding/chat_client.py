@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr
 from pipeline.runtime.errors import InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.hosts import is_loopback
 from pipeline.runtime.params import Section
+from pipeline.runtime.text import read_text
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -238,7 +239,7 @@ def _key(where: str, root: Path) -> SecretStr | None:
     if kind not in ("env", "file") or not name:
         raise ParamsError("the key is named, not written: env:NAME or file:PATH")
     try:
-        text = os.environ.get(name, "") if kind == "env" else (root / name).read_text(encoding="utf-8")
+        text = os.environ.get(name, "") if kind == "env" else read_text(root / name)
     except (OSError, ValueError) as error:
         raise ParamsError(f"key: {where} cannot be read ({type(error).__name__}); check its path and mode") from error
     key = text.strip()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.data.cells import figure_of, prompt_in, read_column, texts, values_of
 from pipeline.data.outcomes import Outcomes
 from pipeline.onboarding.aptitude_sheet import ITEM, SHARE, StripPrefixes
 from pipeline.routers.aptitude.items import AptitudeTest, digest
@@ -98,27 +99,25 @@ def read_graded_answers(
 def _rows(
     frame: pd.DataFrame, path: Path, test: AptitudeTest, followed: StripPrefixes, holdout: Sequence[str]
 ) -> list[GradedAnswer]:
-    for line, prompt in zip(frame[LINE], frame["prompt"], strict=True):
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise TableError(f"{path}, line {line}: the prompt is empty; keep it as it was exported")
+    read_column(frame, "prompt", path, prompt_in)
     place = {digest(text): len(test) + row for row, text in enumerate(followed(list(holdout)))}
     place |= {known: item for item, known in enumerate(test.digests)}
-    costs = frame["cost"] if "cost" in frame.columns else [None] * len(frame)
+    costs = values_of(frame["cost"]) if "cost" in frame.columns else [None] * len(frame)
     columns = (
         frame[LINE],
-        frame["prompt_id"],
+        texts(frame, "prompt_id", path),
         frame["prompt"],
         followed(list(frame["prompt"])),
-        frame["quality"],
+        values_of(frame["quality"]),
         costs,
     )
     rows = []
     for line, prompt_id, prompt, text, quality, cost in zip(*columns, strict=True):
         where = f"{path}, line {line}"
         if (item := place.get(digest(text))) is None:
-            raise TableError(f"{where}: {_no_item(str(prompt_id), test)}")
+            raise TableError(f"{where}: {_no_item(prompt_id, test)}")
         level, usd = _number(quality, "quality", 1.0, where), _number(cost, "cost", math.inf, where)
-        rows.append(GradedAnswer(int(line), item, str(prompt_id), prompt, level, math.nan if usd is None else usd))
+        rows.append(GradedAnswer(int(line), item, prompt_id, prompt, level, math.nan if usd is None else usd))
     return rows
 
 
@@ -131,15 +130,11 @@ def _no_item(prompt_id: str, test: AptitudeTest) -> str:
 
 def _number(value: Any, column: str, most: float, where: str) -> float | None:
     """A figure from 0 to `most`; None where the field is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip():
-        return None
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number) or math.isinf(number):
-        raise TableError(f"{where}: {column} '{str(value)[:40]}' is not a number; write one with a decimal point")
-    if not 0 <= number <= most:
+        number = figure_of(value)
+    except ValueError as error:
+        raise TableError(f"{where}: {column} '{str(value)[:40]}' {error}; write one with a decimal point") from error
+    if number is not None and not 0 <= number <= most:
         limit = "0..1" if most == 1 else "0 and above"
         raise TableError(f"{where}: {column} {number:g} is outside {limit}; mend it")
     return number

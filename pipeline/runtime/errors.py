@@ -32,6 +32,12 @@ def one_line(error: object, most: int = 160) -> str:
     return " ".join(str(error).split())[:most]
 
 
+def as_piece(message: str) -> str:
+    """What pydantic says of a value, fit to stand within a line: only its first letter is made small."""
+    words = message.removeprefix("Value error, ")
+    return words[:1].lower() + words[1:]
+
+
 def suggestion(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
     """`did you mean 'NAME'?` with the known name most like an unknown word, else `otherwise`.
 

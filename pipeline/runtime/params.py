@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.runtime.errors import ParamsError, listed, suggestion
+from pipeline.runtime.errors import ParamsError, as_piece, listed, suggestion
+from pipeline.runtime.text import read_text
 
 PARAMS_FILE = Path("params.yaml")
 
 
 class Section(BaseModel):
-    """One section of params.yaml: frozen, and an unknown key is an error."""
+    """One section of params.yaml: frozen, its figures finite, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Section)
@@ -33,7 +34,7 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
         ParamsError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; run from the project's root, or restore it with git checkout") from error
     except OSError as error:
@@ -73,7 +74,7 @@ def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PA
         if first["type"] == "extra_forbidden":
             known = list(model.model_fields)
             raise ParamsError(f"{where}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}") from error
-        raise ParamsError(f"{where}: {key}: {first['msg'].lower()} (found {first['input']!r})") from error
+        raise ParamsError(f"{where}: {key}: {as_piece(first['msg'])} (found {first['input']!r})") from error
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -11,28 +11,28 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.runtime.csv_rows import csv_records
 from pipeline.runtime.errors import TableError, VerificationFailed, listed, one_line
+from pipeline.runtime.text import BOM, folded, read_text, valid_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LINE = "line"
-# The library's own limit is 128 KiB; prompts with pasted documents are longer.
-csv.field_size_limit(16 * 1024 * 1024)
 
 
-def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, required: Iterable[str] = (), optional: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table, adding the column `line`: where each row began (for Parquet, its ordinal from 1).
 
     CSV fields come as text; Parquet and JSON Lines keep their types.
 
     Raises:
-        TableError: no such file, a directory, no permission, an unknown ending, not UTF-8, malformed, empty,
-            or a required column is missing.
+        TableError: no such file, a directory, no permission, an unknown ending, not UTF-8, malformed, empty, a required
+            column is missing, or an optional one is only there in another writing.
     """
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl
@@ -51,9 +51,18 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame:
     if missing:
         found = listed(name for name in frame.columns if name != LINE)
         raise TableError(f"{path} lacks the column '{missing[0]}' (found: {found}); add it")
+    for name in optional:
+        _refuse_other_writing(name, frame.columns, path)
     if frame.empty:
         raise TableError(f"{path} has no rows; it needs at least one")
     return frame
+
+
+def _refuse_other_writing(name: str, columns: Collection[str], path: Path) -> None:
+    """A column ` Labels` would be passed over in silence."""
+    like = [other for other in columns if name not in columns and folded(other).replace(" ", "") == name]
+    if like:
+        raise TableError(f"{path} has a column '{like[0]}', which is not read; rename it to '{name}'")
 
 
 @contextlib.contextmanager
@@ -83,37 +92,6 @@ def _undecodable_line(path: Path) -> int:
     return 1
 
 
-def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The header of a CSV file, then its rows, each with the line on which it began; blank lines are passed over.
-
-    Raises:
-        TableError: it is empty, names a column twice, a row has another number of fields, or the quoting is broken.
-        OSError, UnicodeDecodeError: the file cannot be opened, or is not UTF-8.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        # A quoted field may span lines: a row begins on the line after the one before it ended.
-        line = 1
-        try:
-            header = next(reader, None)
-            if header is None:
-                raise TableError(f"{path} is empty; it needs a header and at least one row")
-            if twice := [name for name in header if header.count(name) > 1]:
-                raise TableError(f"{path} names the column '{twice[0]}' twice; rename one")
-            yield line, header
-            line = reader.line_num + 1
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise TableError(
-                        f"{path}, line {line}: {len(row)} fields where the header has {len(header)}; quote commas"
-                    )
-                if row:
-                    yield line, row
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise TableError(f"{path}, line {line}: {error}; mend the quoting there") from error
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
@@ -126,32 +104,61 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
-                raise TableError(f"{path}, line {number}: not JSON ({reason}); mend that line") from error
-            if not isinstance(row, dict):
-                raise TableError(f"{path}, line {number}: not a JSON object; write one object a line")
-            rows.append({**row, LINE: number})
-    return pd.DataFrame(rows)
+            if text.strip(BOM + " \t\r\n"):
+                rows.append({**_json_row(text.lstrip(BOM), f"{path}, line {number}"), LINE: number})
+    # As objects: guessed into one type, 7 beside an empty cell would become 7.0.
+    frame = pd.DataFrame(rows, dtype=object)
+    return frame.astype({LINE: "int64"}) if rows else frame
+
+
+def _json_row(text: str, where: str) -> dict[str, Any]:
+    """The object of one line.
+
+    Raises:
+        TableError: it is none, has a key twice, or a text that UTF-8 cannot hold.
+    """
+    try:
+        row = json.loads(text, object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else one_line(error)
+        raise TableError(f"{where}: not JSON ({reason}); mend that line") from error
+    if not isinstance(row, dict):
+        raise TableError(f"{where}: not a JSON object; write one object a line")
+    if "\\u" in text:
+        try:
+            valid_text(json.dumps(row, ensure_ascii=False))
+        except ValueError as error:
+            raise TableError(f"{where}: a text {error}") from error
+    return row
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice")
+    return row
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     # Opened once before, so that what the file system refuses is not reported as a damaged file below.
     with path.open("rb"):
         pass
     try:
-        frame = pd.read_parquet(path)
+        names = pq.read_schema(path).names
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise TableError(f"{path} names the column '{twice[0]}' twice; rename one")
+        frame: pd.DataFrame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"integer_object_nulls": True})
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path} is not a Parquet file ({one_line(error)}); export it again") from error
+    named = [name for name in frame.index.names if name is not None]
+    frame = frame.reset_index(level=named) if named else frame
     return frame.drop(columns=LINE, errors="ignore").assign(**{LINE: range(1, len(frame) + 1)})
 
 
@@ -188,7 +195,7 @@ def read_json(path: Path) -> Any:
         VerificationFailed: it is missing, cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise VerificationFailed(f"{path} cannot be read ({one_line(error)}); restore it") from error
 

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import AUGMENTED, REFUSED, TRAIN, Fate, fate_of, write_fates
-from pipeline.data.outcomes import SEPARATOR, from_labels, label_matrix, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.similarity import nearest
 from pipeline.learning.linear_heads import apply_heads, fit_heads

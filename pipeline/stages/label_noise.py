@@ -28,7 +28,8 @@ from pipeline.data.fates import (
     write_fates,
 )
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL, LabelReview, decision_on, read_reviews
-from pipeline.data.outcomes import SEPARATOR, from_labels, label_matrix, split_agents
+from pipeline.data.names import SEPARATOR
+from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads

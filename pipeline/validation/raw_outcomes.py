@@ -5,7 +5,7 @@ Nothing is refused here. What cannot be read as a figure or a text becomes a col
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.agents import Agent
-from pipeline.data.outcomes import split_agents
-from pipeline.runtime.arrays import Binary, Values
+from pipeline.data.cells import names_in, prompt_in, readable_figures, text_of, values_of
+from pipeline.data.names import SEPARATOR, name_of
+from pipeline.runtime.arrays import Binary
 from pipeline.runtime.tables import LINE, read_table
 
 ROW, FILE = "row", "file"
@@ -44,9 +45,9 @@ def gathered(table: Path, frame: pd.DataFrame, files: Sequence[Path], agents: Se
     """The table's rows, then those of each file.
 
     Columns: `row, file, line, prompt_id, prompt, candidate, quality, cost`, and what could not be read. A text that is
-    blank, or not text, is None; a figure that is empty or cannot be read is NaN, told apart by `quality_missing`,
-    `quality_unreadable` and `cost_unreadable`. Rows of `files` have `joined` 1, and the table's text where they have
-    none; rows of a label table have `label`, the cell as it stands.
+    blank, or not text, is None; a candidate that is no name has `candidate_malformed`; a figure that is empty or cannot
+    be read is NaN, told apart by `quality_missing`, `quality_unreadable` and `cost_unreadable`. Rows of `files` have
+    `joined` 1, and the table's text where they have none; rows of a label table have `label`, the cell as it stands.
 
     Raises:
         TableError: a file is missing or malformed, or lacks a column.
@@ -71,22 +72,23 @@ def _of_file(rows: pd.DataFrame, path: Path, joined: int) -> pd.DataFrame:
 
 def _graded(frame: pd.DataFrame) -> pd.DataFrame:
     quality, cost = _column(frame, "quality"), _column(frame, "cost")
-    level, usd = _numbers(quality), _numbers(cost)
-    no_quality, no_cost = _blank(quality, level), _blank(cost, usd)
+    (level, no_level), (usd, no_usd) = readable_figures(quality), readable_figures(cost)
+    candidates = _texts(_column(frame, "candidate"), _bare)
     rows = {
         ROW: np.arange(1, len(frame) + 1),
         LINE: frame[LINE].to_numpy(),
         "prompt_id": _texts(_column(frame, "prompt_id")),
-        "prompt": _texts(_column(frame, "prompt"), only_text=True),
-        "candidate": _texts(_column(frame, "candidate")),
+        "prompt": _texts(_column(frame, "prompt"), prompt_in),
+        "candidate": candidates,
+        "candidate_malformed": _malformed(candidates).astype(int),
         "known": 1,
         "quality": level,
-        "quality_missing": no_quality.astype(int),
-        "quality_unreadable": (np.isnan(level) & ~no_quality).astype(int),
-        "quality_unreadable_of": _unread(quality, np.isnan(level) & ~no_quality),
+        "quality_missing": (np.isnan(level) & ~no_level).astype(int),
+        "quality_unreadable": no_level.astype(int),
+        "quality_unreadable_of": _unread(quality, no_level),
         "cost": usd,
-        "cost_unreadable": (np.isnan(usd) & ~no_cost).astype(int),
-        "cost_unreadable_of": _unread(cost, np.isnan(usd) & ~no_cost),
+        "cost_unreadable": no_usd.astype(int),
+        "cost_unreadable_of": _unread(cost, no_usd),
     }
     if "dataset" in frame.columns:
         rows["dataset"] = _texts(frame["dataset"])
@@ -96,16 +98,15 @@ def _graded(frame: pd.DataFrame) -> pd.DataFrame:
 def _labelled(frame: pd.DataFrame, agents: Sequence[Agent]) -> pd.DataFrame:
     """Each label as an outcome of every agent, 1 where it is named, and of what is unknown or named twice."""
     names, usd = [agent.name for agent in agents], {agent.name: agent.usd_per_call for agent in agents}
-    cells = [text or "" for text in _texts(frame["agents"])]
+    cells = [_label(cell) for cell in values_of(frame["agents"])]
     found: list[tuple[int, str, float]] = []
-    for number, cell in enumerate(cells):
-        named = split_agents(cell)
+    for number, (named, _) in enumerate(cells):
         found += [(number, name, float(name in named)) for name in names]
         found += [(number, name, 1.0) for i, name in enumerate(named) if name not in names or name in named[:i]]
     origin = np.array([number for number, _, _ in found], dtype=np.int64)
     texts = {
         "prompt_id": _texts(_column(frame, "prompt_id")),
-        "prompt": _texts(_column(frame, "prompt"), only_text=True),
+        "prompt": _texts(_column(frame, "prompt"), prompt_in),
     }
     if "dataset" in frame.columns:
         texts["dataset"] = _texts(frame["dataset"])
@@ -116,28 +117,49 @@ def _labelled(frame: pd.DataFrame, agents: Sequence[Agent]) -> pd.DataFrame:
             "candidate": _objects([name or None for _, name, _ in found]),
             "known": np.array([int(name in usd) for _, name, _ in found]),
             "quality": np.array([level for _, _, level in found]),
-            **dict.fromkeys(("quality_missing", "quality_unreadable", "cost_unreadable"), 0),
+            **dict.fromkeys(("candidate_malformed", "quality_missing", "quality_unreadable", "cost_unreadable"), 0),
             **dict.fromkeys(("quality_unreadable_of", "cost_unreadable_of"), ""),
             "cost": np.array([usd.get(name, np.nan) for _, name, _ in found]),
-            "label": _objects(np.array(cells, dtype=object)[origin]),
+            "label": _objects(np.array([written for _, written in cells], dtype=object)[origin]),
             **{name: _objects(values.to_numpy()[origin]) for name, values in texts.items()},
         }
     )
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    found: pd.Series = frame[name] if name in frame.columns else pd.Series(None, frame.index, dtype=object)
-    return found.astype(object) if isinstance(found.dtype, pd.CategoricalDtype) else found
+    return frame[name] if name in frame.columns else pd.Series(None, frame.index, dtype=object)
 
 
-def _texts(column: pd.Series, only_text: bool = False) -> pd.Series:
-    """Each value as text, equal ones as one object; None where it is blank (or, on request, not text)."""
+def _label(cell: Any) -> tuple[tuple[str, ...], str]:
+    """The agents of a cell, and the cell as it is written; where it cannot be read, one agent without a name."""
     try:
-        codes, values = pd.factorize(column)
-    except TypeError:  # a list or a mapping, from JSON
-        codes, values = pd.factorize(column.map(lambda value: value if isinstance(value, str) else None))
-    texts = [_text(value, only_text) for value in values]
+        named = names_in(cell)
+    except ValueError:
+        return ("",), _cut(cell)
+    return named, SEPARATOR.join(named)
+
+
+def _texts(column: pd.Series, read: Callable[[Any], str] = text_of) -> pd.Series:
+    """Each value as text, equal ones as one object; None where it is blank, or `read` refuses it."""
+    codes, texts = pd.factorize(np.array([_text(value, read) for value in values_of(column)], dtype=object))
     return _objects(np.array([*texts, None], dtype=object)[codes])
+
+
+def _text(value: Any, read: Callable[[Any], str]) -> str | None:
+    try:
+        text = read(value)
+    except ValueError:
+        return None
+    return text if text.strip() else None
+
+
+def _bare(value: Any) -> str:
+    return text_of(value).strip()
+
+
+def _malformed(candidates: pd.Series) -> Binary:
+    """Which texts are no names."""
+    return np.array([name is not None and _text(name, name_of) is None for name in candidates], dtype=np.bool_)
 
 
 def _objects(values: Any) -> pd.Series:
@@ -145,28 +167,13 @@ def _objects(values: Any) -> pd.Series:
     return pd.Series(values, dtype=object)
 
 
-def _text(value: Any, only_text: bool) -> str | None:
-    if only_text and not isinstance(value, str):
-        return None
-    return str(value) if str(value).strip() else None
-
-
-def _numbers(column: pd.Series) -> Values:
-    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _blank(column: pd.Series, numbers: Values) -> Binary:
-    """Where a cell that gave no number is empty."""
-    blank = column.isna().to_numpy(copy=True)
-    for i in np.flatnonzero(np.isnan(numbers) & ~blank):
-        value = column.iloc[i]
-        blank[i] = isinstance(value, str) and not value.strip()
-    return blank
-
-
 def _unread(column: pd.Series, unreadable: Binary) -> pd.Series:
     """What stands in the cells that gave no number, "" for the others."""
     found = np.full(len(column), "", dtype=object)
     rows = np.flatnonzero(unreadable)
-    found[rows] = [" ".join(str(value).split())[:_SHOWN] for value in column.iloc[rows]]
+    found[rows] = [_cut(value) for value in column.iloc[rows]]
     return _objects(found)
+
+
+def _cut(value: Any) -> str:
+    return " ".join(str(value).split())[:_SHOWN]

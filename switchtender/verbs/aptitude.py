@@ -12,7 +12,8 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.nights import run_nights
-from switchtender.options import DryRun, Json, RouterFolder
+from switchtender.options import CandidateName, DryRun, Json, RouterFolder
+from switchtender.own_tables import warn_of_names
 from switchtender.router_source import router_source
 from switchtender.show import print_json, print_table, say
 
@@ -91,7 +92,7 @@ def _print_sheet(sheet: AptitudeSheet, items: int, of: int, out: Path, as_json: 
     epilog="Examples: switchtender aptitude import new-model results.csv, or with --from DIR --out NEWDIR",
 )
 def import_(
-    name: Annotated[str, typer.Argument(help="The new candidate's name.")],
+    name: CandidateName,
     results: Annotated[Path, typer.Argument(help="The sheet with quality, and cost where known, filled in.")],
     version: Version = "",
     folder: RouterFolder = None,
@@ -109,6 +110,7 @@ def import_(
     with _tested(version, folder) as (router, test):
         if name in router.candidates:
             raise InputError(f"the router knows '{name}' already; give the new candidate another name")
+        warn_of_names((*router.candidates, name))
         holdout = () if folder else _holdout_texts()
         graded = read_graded_answers(results, test, router.followed, partial=partial, holdout=holdout)
         ability = ability_of(test, graded.on(test))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from switchtender.options import Json
+from switchtender.options import Json, finite
 from switchtender.show import print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(
     ] = "",
     key: Annotated[str, typer.Option("--key", help="env:NAME or file:PATH of the API key.")] = "",
     per_minute: Annotated[
-        float | None, typer.Option("--per-minute", min=0.01, help="At most so many prompts a minute.")
+        float | None, typer.Option("--per-minute", min=0.01, callback=finite, help="At most so many prompts a minute.")
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=0, help="The longest answer; 0 sets no limit.")
@@ -46,10 +46,11 @@ def run(
         Path | None, typer.Option("--prices", help="A price file that has the model; else data/prices.yaml.")
     ] = None,
     input_price: Annotated[
-        float | None, typer.Option("--input-price", min=0.0, help="USD per million tokens of prompts.")
+        float | None, typer.Option("--input-price", min=0.0, callback=finite, help="USD per million tokens of prompts.")
     ] = None,
     output_price: Annotated[
-        float | None, typer.Option("--output-price", min=0.0, help="USD per million tokens of answers.")
+        float | None,
+        typer.Option("--output-price", min=0.0, callback=finite, help="USD per million answer tokens."),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Call the endpoint and spend; without it only the estimate is told.")

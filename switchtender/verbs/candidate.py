@@ -9,7 +9,8 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.nights import run_nights
-from switchtender.options import DryRun, Json
+from switchtender.options import CandidateName, DryRun, Json
+from switchtender.own_tables import warn_of_names
 from switchtender.show import print_json, say
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ def _candidate() -> None:
 
 @app.command(epilog="Examples: switchtender candidate add new-model outcomes.parquet, or with --router DIR --out DIR")
 def add(
-    name: Annotated[str, typer.Argument(help="The candidate's name.")],
+    name: CandidateName,
     outcomes: Annotated[Path, typer.Argument(help="Its outcomes on prompts of the router's own table.")],
     folder: Annotated[Path | None, typer.Option("--router", help="A folder made by `fit`, instead of a night.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="With --router: the folder to write.")] = None,
@@ -45,6 +46,7 @@ def _join_folder(name: str, table: Path, folder: Path, out: Path, dry_run: bool,
 
     refuse_existing(out)
     router, prompts = load_and_join(folder, name, table)
+    warn_of_names(router.candidates)
     if not dry_run:
         save_whole(router, out)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from switchtender.options import Baselines, Json, Pictures
+from switchtender.own_tables import warn_of_names
 from switchtender.show import training_bar
 
 _SEED, _THREADS = 7, 2
@@ -35,6 +36,7 @@ def evaluate(
     from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
 
     predicted, outcomes = read_predictions(predictions, truth)
+    warn_of_names(outcomes.candidates)
     if outcomes.is_labels:
         refuse_for_labels(train=train, pictures=pictures)
         show_labels(label_scores(predicted, outcomes), as_json)

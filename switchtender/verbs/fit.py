@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from switchtender.options import AgentsFile, Json, PoolFile, Seed, System, Threads
-from switchtender.own_tables import outcomes_of, training_params
+from switchtender.own_tables import outcomes_of, training_params, warn_of_names
 from switchtender.show import print_json, say, training_bar
 
 app = typer.Typer()
@@ -36,6 +36,7 @@ def fit(
     refuse_existing(out)
     outcomes = outcomes_of(table, agents)
     prices = read_pool(pool) if pool else ()
+    warn_of_names(each.name for each in prices)
     pin(seed, threads)
     finetuning, policy = training_params(params)
     with training_bar(system) as advance:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from switchtender.options import Json
+from switchtender.own_tables import warn_of_names
 from switchtender.show import print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def import_(
     known = read_prices(prices) if prices else None
     with progress_bar("import", "row") as bar:
         done = import_outcomes(format_name, path, out, known, bar.update)
+    warn_of_names(done.candidates)
     if as_json:
         print_json({"format": format_name, "out": str(out), **asdict(done)})
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from switchtender.options import Json, PoolFile, Threads
-from switchtender.show import print_json, say
+from switchtender.show import print_json, say, say_aside
 
 app = typer.Typer()
 
@@ -45,6 +45,8 @@ def predict(
 
     ids, prompts = read_prompts(table)
     entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
+    if labels is None and any(entry.never_send for entry in entries or ()):
+        say_aside(f"warning: {table} has no column 'labels', so that never_send in {pool} bars nobody")
     pin(0, threads)
     opened = open_router(router)
     predictions = opened.predict(prompts, entries, labels)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads
+from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads, finite
 from switchtender.own_tables import crossvalidated, outcomes_of
 from switchtender.show import print_json, print_table, say
 
@@ -27,7 +27,8 @@ def recommend(
     ] = None,
     agents: AgentsFile = None,
     budget: Annotated[
-        float | None, typer.Option("--budget", min=0.0, help="The most that a prompt may cost on average, in USD.")
+        float | None,
+        typer.Option("--budget", min=0.0, callback=finite, help="The most that a prompt may cost on average, in USD."),
     ] = None,
     folds: Folds = 5,
     seed: Seed = 7,

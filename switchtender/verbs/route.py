@@ -32,11 +32,20 @@ def route(
     """Which agents answer a prompt, with the score of each."""
     from pipeline.routers.systems import open_router
 
-    text = sys.stdin.read() if prompt == "-" else prompt
-    if fault := fault_in_prompt(text):
-        raise InputError(fault)
+    text = _asked(prompt)
     with router_source(version, folder, track) as (place, source):
         _print_choice(open_router(place), text, name_of(source, folder), source, as_json, why)
+
+
+def _asked(prompt: str) -> str:
+    """The prompt as it was given, or what stands on stdin."""
+    try:
+        text = sys.stdin.read() if prompt == "-" else prompt
+    except UnicodeDecodeError as error:
+        raise InputError("the prompt is not UTF-8; send it as UTF-8") from error
+    if fault := fault_in_prompt(text):
+        raise InputError(fault)
+    return text
 
 
 def _print_choice(

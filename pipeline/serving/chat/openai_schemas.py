@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, as_piece
 
 JsonObject = dict[str, Any]
 DONE = "data: [DONE]\n\n"
@@ -148,7 +148,7 @@ def _problem(error: Exception) -> OpenAIProblem:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:]))
-        return OpenAIProblem(400, f"{where or 'body'}: {first['msg'].lower()}", param=where or None)
+        return OpenAIProblem(400, f"{where or 'body'}: {as_piece(first['msg'])}", param=where or None)
     if isinstance(error, HTTPException):
         problem = OpenAIProblem(error.status_code, str(error.detail))
         problem.headers = dict(error.headers or {})

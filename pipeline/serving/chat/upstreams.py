@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from pipeline.runtime.errors import ParamsError, suggestion
+from pipeline.data.cells import name_in
+from pipeline.runtime.errors import ParamsError, as_piece, suggestion
+from pipeline.runtime.text import read_text
 
 ROUTED = ("switchtender", "auto")
 """The names of a model that ask for routing, so that no candidate may bear one of them."""
@@ -94,7 +96,7 @@ class Upstreams:
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; docs/examples/upstreams.yaml shows one") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -106,7 +108,14 @@ def _entries(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path} is not valid YAML{line}; mend it") from None
     if not isinstance(content, dict) or not content:
         raise ParamsError(f"{path} names no candidate; docs/examples/upstreams.yaml shows one")
-    return {str(name): entry for name, entry in content.items()}
+    return {_candidate(name, path): entry for name, entry in content.items()}
+
+
+def _candidate(key: object, path: Path) -> str:
+    try:
+        return name_in(key)
+    except ValueError as error:
+        raise ParamsError(f"{path}: a candidate {error}") from None
 
 
 def _upstream(candidate: str, entry: object, path: Path) -> Upstream:
@@ -148,7 +157,7 @@ def _problem(where: str, error: ValidationError) -> str:
         return f"{where}: unknown key '{key}'; {hint}"
     if first["type"] == "string_pattern_mismatch":
         return f"{where}.{key}: {_EXPECTED[str(first['loc'][0])]}"
-    return f"{where}{'.' if key else ''}{key}: {first['msg'].lower()}; mend it"
+    return f"{where}{'.' if key else ''}{key}: {as_piece(first['msg'])}; mend it"
 
 
 _EXPECTED = {

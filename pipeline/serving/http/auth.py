@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.runtime.errors import ParamsError
 from pipeline.runtime.hosts import LOOPBACK
+from pipeline.runtime.text import read_text
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.limits import API
 from pipeline.serving.http.request_routing import asked_by
@@ -163,7 +164,7 @@ class ApiKeys:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (OSError, ValueError) as error:
         raise ParamsError(f"keys: {path} cannot be read ({type(error).__name__}); check its path and mode") from error
 

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from pipeline.runtime.errors import InputError, SwitchtenderError, suggestion
+from pipeline.runtime.errors import InputError, SwitchtenderError, as_piece, suggestion
 from pipeline.serving.engine.decision_journal import JournalFailed
 from pipeline.serving.engine.hot_swap import NotReady
 
@@ -78,7 +78,7 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
     if first["type"] == "model_attributes_type":
         hint = "send a JSON object with Content-Type: application/json"
         return Problem(422, "invalid_request", "the body is not a JSON object", hint)
-    return Problem(422, "invalid_field", f"{_shown(where)}: {str(first['msg'])[:200].lower()}")
+    return Problem(422, "invalid_field", f"{_shown(where)}: {as_piece(first['msg'])[:200]}")
 
 
 def _shown(name: str) -> str:

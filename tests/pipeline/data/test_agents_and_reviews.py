@@ -48,8 +48,9 @@ def test_agents_keep_the_order_of_the_file(tmp_path: Path) -> None:
 MALFORMED: list[tuple[str, object, str]] = [
     ("no_owner", {key: AGENT[key] for key in AGENT if key != "owner"}, "agent 2: owner: field required; mend it"),
     ("misspelt", {**AGENT, "latency": 3}, "agent 2: latency: extra inputs are not permitted; mend it"),
-    ("bad_name", {**AGENT, "name": "Web Search"}, "agent 2: name: string should match pattern"),
-    ("separator_in_name", {**AGENT, "name": "a|b"}, "agent 2: name: string should match pattern"),
+    ("no_name", {**AGENT, "name": " "}, "agent 2: name: has an empty name"),
+    ("separator_in_name", {**AGENT, "name": "A|b"}, "agent 2: name: has the name 'A|b' with '|' or a control"),
+    ("endless_cost", {**AGENT, "usd_per_call": float("inf")}, "agent 2: usd_per_call: input should be a finite"),
     (
         "paid_to_call",
         {**AGENT, "usd_per_call": -1},

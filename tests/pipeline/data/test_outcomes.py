@@ -101,30 +101,34 @@ def test_the_fold_column_belongs_to_the_prompt(tmp_path: Path) -> None:
 
 
 BAD_ROWS: list[tuple[str, str, str]] = [
-    ("duplicate_id", LABELS + "p2,again,sql\n", "line 5: prompt_id 'p2' stands twice"),
+    ("duplicate_id", LABELS + "p2,again,sql\n", "line 5: prompt_id 'p2' has another text in line 3; give each"),
     ("repeated_agent", LABELS + "p4,twice,sql|sql\n", "line 5: an agent is named twice in 'sql|sql'"),
     (
         "unknown_agent",
         LABELS + "p4,who,juggling|sql\n",
         "line 5: unknown agent 'juggling'; known are coding, email, sql",
     ),
-    ("empty_agent", LABELS + "p4,who,sql||email\n", "line 5: unknown agent ''"),
-    ("empty_prompt", LABELS + 'p4,"  ",sql\n', "line 5: the prompt is empty"),
-    ("empty_id", LABELS + ",who,sql\n", "line 5: the prompt_id is empty"),
+    ("empty_agent", LABELS + "p4,who,sql||email\n", "line 5: agents is 'sql||email', with a doubled separator"),
+    ("empty_prompt", LABELS + 'p4,"  ",sql\n', "line 5: prompt is empty"),
+    ("empty_id", LABELS + ",who,sql\n", "line 5: prompt_id is empty"),
     ("fold_of_words", with_folds(LABELS, ["0", "one", "1"]), "line 3: fold is not a number"),
     ("broken_fold", with_folds(LABELS, ["0", "1", "1.5"]), "line 4: fold is not a whole number"),
     ("no_fold", with_folds(LABELS, ["", "1", "1"]), "line 2: fold is not a whole number"),
     ("too_good", GRADED + "p3,third,big,1.01,0\n", "line 5: quality is outside 0..1"),
     ("too_bad", GRADED + "p3,third,big,-0.5,0\n", "line 5: quality is outside 0..1"),
     ("quality_in_words", GRADED + "p3,third,big,good,0\n", "line 5: quality is not a number"),
-    ("quality_not_a_number", GRADED + "p3,third,big,nan,0\n", "line 5: quality is not a number"),
+    ("quality_not_a_number", GRADED + "p3,third,big,nan,0\n", "line 5: quality is empty"),
     ("no_quality", GRADED + "p3,third,big,,0\n", "line 5: quality is empty"),
     ("negative_cost", GRADED + "p3,third,big,1,-0.1\n", "line 5: cost is outside 0..inf"),
     ("pair_twice", GRADED + "p1,first,big,0.1,0\n", "line 5: this prompt_id and candidate stand twice"),
-    ("two_texts", GRADED + "p1,other,tiny,0.1,0\n", "line 5: prompt_id 'p1' stands twice"),
-    ("no_candidate", GRADED + "p3,third,,0.1,0\n", "line 5: the candidate is empty"),
-    ("graded_empty_prompt", GRADED + "p3,,big,0.1,0\n", "line 5: the prompt is empty"),
-    ("after_a_multi_line_prompt", 'prompt_id,prompt,agents\np1,"a\nb\n",sql\np1,c,sql\n', "line 5: prompt_id 'p1'"),
+    ("two_texts", GRADED + "p1,other,tiny,0.1,0\n", "line 5: prompt_id 'p1' has another text in line 2"),
+    ("no_candidate", GRADED + "p3,third,,0.1,0\n", "line 5: candidate is empty"),
+    ("graded_empty_prompt", GRADED + "p3,,big,0.1,0\n", "line 5: prompt is empty"),
+    (
+        "after_a_multi_line_prompt",
+        'prompt_id,prompt,agents\np1,"a\nb\n",sql\np1,c,sql\n',
+        "line 5: prompt_id 'p1' has another",
+    ),
     ("neither_shape", "prompt_id,prompt\np1,a\n", "has neither 'agents' nor 'candidate' and 'quality'; add"),
 ]
 
@@ -140,7 +144,7 @@ def test_a_bad_row_is_told_in_one_line(text: str, message: str, tmp_path: Path) 
 
 
 def test_a_candidate_outside_the_given_ones_is_unknown(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="line 3: unknown candidate; known are big"):
+    with pytest.raises(TableError, match="line 3: unknown candidate 'small'; known are big"):
         read_outcomes(put(tmp_path, GRADED), ("big",))
 
 
@@ -165,14 +169,14 @@ def test_a_prompt_that_is_not_text_is_refused(prompt: str, rest: str, tmp_path: 
     first = f'{{"prompt_id": "p1", "prompt": "a", {rest}}}'
     path = put(tmp_path, f'{first}\n{{"prompt_id": "p2", "prompt": {prompt}, {rest}}}\n', "rows.jsonl")
     for read in (read_outcomes, read_prompts):
-        with pytest.raises(TableError, match=r"rows\.jsonl, line 2: the prompt is not text"):
+        with pytest.raises(TableError, match=r"rows\.jsonl, line 2: prompt is not text"):
             read(path)
 
 
 def test_prompts_are_read_once_each_in_order_from_either_shape(tmp_path: Path) -> None:
     assert read_prompts(put(tmp_path, LABELS)) == (("p1", "p2", "p3"), ("fix it", "write and query", "hm"))
     assert read_prompts(put(tmp_path, GRADED)) == (("p1", "p2"), ("first", "second"))
-    with pytest.raises(TableError, match="line 5: prompt_id 'p1' stands twice"):
+    with pytest.raises(TableError, match="line 5: prompt_id 'p1' has another text in line 2"):
         read_prompts(put(tmp_path, GRADED + "p1,other,big,1,\n"))
 
 

@@ -49,13 +49,13 @@ MALFORMED = {
         "routerbench",
         "routerbench.csv",
         replaced("0.25", "good"),
-        "line 4: vendor/small-chat is 'good', not a number",
+        "line 4: vendor/small-chat is not a number (found 'good')",
     ),
     "a row below one of two lines": (
         "routerbench",
         "routerbench.csv",
         replaced("1.0,1.0,['12 again']", "1.0,?,['12 again']"),
-        "line 7: large-1106 is '?'",
+        "line 7: large-1106 is not a number (found '?')",
     ),
     "a negative cost": (
         "routerbench",
@@ -112,7 +112,7 @@ MALFORMED = {
         "routellm",
         "routellm/gsm8k_responses.csv",
         replaced("True", "yes"),
-        "line 2: weak-8x7b is 'yes', not a number",
+        "line 2: weak-8x7b is not a number (found 'yes')",
     ),
     "JSON cut off": ("routerdc", "routerdc/sums-train.json", lambda text: text[:150], "line 9: not JSON"),
     "no list": ("routerdc", "routerdc/sums-train.json", lambda _: '{"a": 1}', "not a list"),
@@ -133,7 +133,7 @@ MALFORMED = {
         "routerdc",
         "routerdc/sums-train.json",
         edited(lambda rows: rows[1].update(question="a \ud800")),
-        "row 2: a text is not valid Unicode",
+        "row 2: a text has half a surrogate pair",
     ),
     "deep nesting": ("routerdc", "routerdc/sums-train.json", lambda _: "[" * 200_000, "not JSON"),
     "a preference of 3": (
@@ -179,7 +179,7 @@ MALFORMED = {
         "routerarena",
         RUNS,
         replaced('"output_tokens": 200', '"output_tokens": "many"'),
-        "line 1: output_tokens is 'many', not a number",
+        "line 1: output_tokens is not a number (found 'many')",
     ),
     "usage that is a list": (
         "routerarena",

@@ -1,0 +1,40 @@
+"""Text as people write it into files: with a mark of byte order or without, and always fit for UTF-8."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+BOM = "\ufeff"
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file; a mark of byte order before it, as editors on Windows write it, is no part of it.
+
+    Raises:
+        OSError, UnicodeDecodeError: the file cannot be opened, or is not UTF-8.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
+def valid_text(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        ValueError: it has half a surrogate pair, which JSON can write and UTF-8 cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("has half a surrogate pair, which is no character; send valid Unicode") from error
+    return text
+
+
+def folded(text: str) -> str:
+    """A text without what the eye passes over: case, forms of one letter, invisible characters, repeated spaces."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(letter for letter in plain if not _is_invisible(letter)).split())
+
+
+def _is_invisible(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cf" or letter == "\u034f" or "\ufe00" <= letter <= "\ufe0f"
