@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.runtime.errors import InputError
+
 
 def candidate_name(value: str) -> str:
     """A candidate's name by the rule for names."""
@@ -16,13 +18,13 @@ def candidate_name(value: str) -> str:
     try:
         return name_of(value)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise InputError(f"the candidate {error}") from error
 
 
 def finite(value: float | None) -> float | None:
     """Refuse a figure that is infinite or none, which are floats too."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter("write a finite number")
+        raise InputError(f"an option is {value}, which is no figure; write a finite number")
     return value
 
 

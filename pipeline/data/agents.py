@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.data.names import Name
 from pipeline.runtime.errors import InputError, as_piece
-from pipeline.runtime.text import read_text
+from pipeline.runtime.yaml_file import load_yaml
 
 AGENTS_FILE = Path("data/agents.yaml")
 
@@ -33,7 +33,7 @@ def read_agents(path: Path = AGENTS_FILE) -> tuple[Agent, ...]:
         InputError: the file is missing, malformed, or names an agent twice.
     """
     try:
-        content = yaml.safe_load(read_text(path))
+        content = load_yaml(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; restore it with git checkout") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

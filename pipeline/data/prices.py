@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.data.names import Name
 from pipeline.runtime.errors import InputError, as_piece, listed
 from pipeline.runtime.text import read_text
+from pipeline.runtime.yaml_file import load_yaml
 
 MILLION = 1_000_000
 PRICES_FILE = Path("data/prices.yaml")
@@ -96,7 +99,8 @@ def read_prices(path: Path) -> Prices:
 
 def _routerarena(path: Path) -> Prices:
     """`{model: {"input_token_price_per_million": ..., "output_token_price_per_million": ...}}`."""
-    text = _text(path)
+    with _readable(path):
+        text = read_text(path)
     try:
         content = json.loads(text)
         entries = [
@@ -147,7 +151,8 @@ def read_yaml(path: Path, example: str) -> object:
         InputError: it is missing, cannot be read, or is not YAML.
     """
     try:
-        return yaml.safe_load(_text(path))
+        with _readable(path):
+            return load_yaml(path)
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())[:120]}); see {example}") from error
 
@@ -161,7 +166,7 @@ def problem(where: str, error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: unknown key '{key}'{nearest(key, model.model_fields)}"
     if key.startswith("usd_per_million") and (first["type"] == "missing" or first["input"] is None):
         return f"{where}: the price {key} is unknown; write it (0 only for what is free)"
-    return f"{where}: {key}: {as_piece(first['msg'])} (found {str(first['input'])[:60]!r}); mend it"
+    return f"{where}: {key}: {as_piece(first['msg'])} (found {repr(first['input'])[:60]}); mend it"
 
 
 def nearest(word: str, known: Any) -> str:
@@ -171,9 +176,10 @@ def nearest(word: str, known: Any) -> str:
     return f"; did you mean '{match[0]}'?" if match else f" (known: {listed(names)})"
 
 
-def _text(path: Path) -> str:
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return read_text(path)
+        yield
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the path") from error
     except (OSError, UnicodeDecodeError) as error:

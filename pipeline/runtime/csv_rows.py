@@ -11,7 +11,7 @@ from pipeline.runtime.errors import TableError
 # The library's own limit is 128 KiB; prompts with pasted documents are longer.
 csv.field_size_limit(16 * 1024 * 1024)
 
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.runtime.errors import ParamsError, as_piece, listed, suggestion
-from pipeline.runtime.text import read_text
+from pipeline.runtime.yaml_file import load_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -34,7 +34,7 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
         ParamsError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        content = yaml.safe_load(read_text(path))
+        content = load_yaml(path)
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; run from the project's root, or restore it with git checkout") from error
     except OSError as error:

@@ -71,6 +71,9 @@ GOOD = "prompt_id,prompt,agents\na,one,x\nb,two,y\nc,three,x\n"
         (("predict", "nowhere", "t.csv", "--out", "p.csv"), "nowhere holds no router"),
         (("evaluate", "t.csv", "t.csv"), "lacks the column 'candidate'"),
         (("fit", "t.csv", "--agents", "absent.yaml", "--out", "o"), "absent.yaml is missing"),
+        (("recommend", "t.csv", "--budget", "inf"), "write a finite number"),
+        (("route", "\udcff"), "argument 2, '\\udcff', is not UTF-8"),
+        (("candidate", "add", "a|b", "t.csv"), "has the name 'a|b'"),
         (("nightly",), "not inside a Switchtender project"),
     ],
 )

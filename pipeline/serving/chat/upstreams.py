@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from pipeline.data.cells import name_in
 from pipeline.runtime.errors import ParamsError, as_piece, suggestion
-from pipeline.runtime.text import read_text
+from pipeline.runtime.yaml_file import load_yaml
 
 ROUTED = ("switchtender", "auto")
 """The names of a model that ask for routing, so that no candidate may bear one of them."""
@@ -96,7 +96,7 @@ class Upstreams:
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
+        content = load_yaml(path)
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; docs/examples/upstreams.yaml shows one") from error
     except (OSError, UnicodeDecodeError) as error:

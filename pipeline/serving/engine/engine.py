@@ -14,6 +14,8 @@ from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
 from pipeline.encoders.training_index import TrainingIndex
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.text import valid_text
 from pipeline.serving.engine.batching import Batcher
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.scored import ScoredText
@@ -86,11 +88,16 @@ class Engine:
             return found
 
     def score(self, prompts: Sequence[str]) -> list[ScoredText]:
-        """Scores of each prompt, in the order given; texts met lately come from the cache."""
+        """Scores of each prompt, in the order given; texts met lately come from the cache.
+
+        Raises:
+            InputError: a prompt is no text that UTF-8 can hold.
+        """
         found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
         new = [text for text in dict.fromkeys(prompts) if text not in found]
         # Outside the lock: hits must not wait for the encoder. Two threads may compute one text, with equal results.
         if new:
+            _require_valid(new)
             found |= zip(new, self._score_new(new), strict=True)
             self._remember({text: found[text] for text in new})
         return [found[text] for text in prompts]
@@ -133,3 +140,11 @@ class Engine:
             self._cache.update(scored)
             while len(self._cache) > self.cache_entries:
                 self._cache.popitem(last=False)
+
+
+def _require_valid(prompts: Sequence[str]) -> None:
+    for prompt in prompts:
+        try:
+            valid_text(prompt)
+        except ValueError as error:
+            raise InputError(f"the prompt {error}") from error

@@ -43,6 +43,7 @@ def test_malformed_tables_are_refused_with_the_line() -> None:
 
 
 def test_the_holdout_keeps_its_comments() -> None:
+    assert without_ids("\ufeffp1\np2\n", {"p1"}) == "p2\n"
     assert without_ids("# p1 is not an id here\np1\np10\n\np2", {"p1"}) == "# p1 is not an id here\np10\n\np2"
 
 

@@ -106,6 +106,13 @@ def test_a_malformed_price_list_of_routerarena_gets_one_line(text: str, tmp_path
         (("name: two", "name: one"), "entry 2 ('one'): stands twice"),
         (("state: retired", "state: retried"), "state: input should be 'in_service' or 'retired'"),
         (("[Health]", "['']"), "a word is empty"),
+        (("[Health]", "['&']"), "a word is empty"),
+        (("[Health]", "['health, legal']"), "looks like several with ','"),
+        (("usd_per_million_in: 1,", "usd_per_million_in: .inf,"), "input should be a finite number"),
+        (("name: one", "name: 'one|two'"), "name: has the name 'one|two'"),
+        (("name: one", "name: 1"), "name: input should be a valid string (found 1)"),
+        (("name: two", "name: ' one '"), "stands twice"),
+        (("name: two", "name: one, name: two"), "'name' stands twice"),
         (("[Health]", "Health"), "never_send: input should be a valid tuple"),
     ],
 )
@@ -124,6 +131,14 @@ def test_a_pool_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
         read_pool(tmp_path / "pool.yaml")
     with pytest.raises(InputError, match="not a list"):
         read_pool(written(tmp_path, "name: one"))
+
+
+def test_a_name_of_the_pool_is_read_as_one_of_a_table_and_its_near_twin_is_told(tmp_path: Path) -> None:
+    text = "\ufeff" + POOL.replace("name: one", "name: ' GPT 5 Mini '")
+    pool = read_pool(written(tmp_path, text))
+    assert named(pool, "GPT 5 Mini").usd_per_million_out == 2
+    with pytest.raises(InputError, match="it differs from 'GPT 5 Mini' by characters that look alike"):
+        named(pool, "gpt 5 mini")
 
 
 def test_costs_of_one_prompt_and_of_many(tmp_path: Path) -> None:
@@ -145,6 +160,14 @@ def test_costs_of_one_prompt_and_of_many(tmp_path: Path) -> None:
         (10, ("health",), ("one",)),
         (10, ("HEALTH ",), ("one",)),
         (10, ("healthy",), ("one", "two")),
+        (10, ("health, legal",), ("one",)),
+        (10, ("Legal/HEALTH",), ("one",)),
+        (10, ("public health",), ("one",)),
+        (10, ("hea\u200blth",), ("one",)),
+        (10, ("\uff28ealth",), ("one",)),
+        (10, ("&",), ("one",)),
+        (10, ("",), ("one",)),
+        (10, ("legal", "other"), ("one", "two")),
         (60, ("health",), ("one",)),
     ],
 )

@@ -79,6 +79,8 @@ def test_predictions_may_cover_more_prompts_and_candidates_than_the_truth(tmp_pa
         (lambda rows: rows.assign(chosen=[2, *rows["chosen"][1:]]), "line 2: chosen is not 0 or 1"),
         (lambda rows: rows.assign(chosen=["yes", *rows["chosen"][1:]]), "line 2: chosen is not a number"),
         (lambda rows: rows.assign(score=[*rows["score"][:-1], ""]), "line 16: score is empty"),
+        (lambda rows: rows.assign(score=[*rows["score"][:-1], "inf"]), "line 16: score is infinite"),
+        (lambda rows: rows.assign(cost="-inf"), "line 2: cost is infinite"),
         (lambda rows: rows.drop(columns="chosen"), "lacks the column 'chosen'"),
         (lambda rows: rows[rows["candidate"] != "sql"], "unknown agent 'sql'"),
     ],

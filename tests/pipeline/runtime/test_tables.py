@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,30 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("broken.jsonl", b'{"a": 1}\n\n{"a": 1\n', ", line 3: not JSON (Expecting ',' delimiter); mend that line"),
     ("list.jsonl", b'{"a": 1}\n[1]\n', ", line 2: not a JSON object; write one object a line"),
     ("latin1.jsonl", '{"a": 1}\n{"a": "ü"}\n'.encode("latin-1"), ", line 2: not UTF-8; save the file as UTF-8"),
+    (
+        "semicolons.csv",
+        b"\xef\xbb\xbfa;b\r\n1;2, 3\r\n",
+        ": its fields are separated by semicolons; export it again, separated by commas",
+    ),
+    ("tabs.csv", b"a\tb\n1\t2\n", ": its fields are separated by tabs; export it again, separated by commas"),
+    ("hint.csv", b"sep=,\na,b\n1,2\n", ", line 1: 'sep=,' is a hint for Excel, not the header; remove that line"),
+    (
+        "comma_end.csv",
+        b"a,b\n1,2,\n",
+        ", line 2: 3 fields where the header has 2, since it ends with a comma; remove that comma",
+    ),
+    ("commas.csv", b"a,b,,\n1,2,,\n", ": its lines end with commas, so that columns have no name; remove those commas"),
+    (
+        "surrogate.jsonl",
+        b'{"a": "x"}\n{"a": "y\\ud83d"}\n',
+        ", line 2: a text has half a surrogate pair, which is no character; send valid Unicode",
+    ),
+    (
+        "surrogate_key.jsonl",
+        b'{"\\udc00": ["x"]}\n',
+        ", line 1: a text has half a surrogate pair, which is no character; send valid Unicode",
+    ),
+    ("key_twice.jsonl", b'{"a": 1, "b": 2, "a": 3}\n', ", line 1: not JSON (the key 'a' stands twice); mend that line"),
     ("sheet.xlsx", b"PK", ": unknown ending '.xlsx'; use .csv, .parquet or .jsonl"),
     ("no_ending", b"a\n1\n", ": unknown ending ''; use .csv, .parquet or .jsonl"),
 ]
@@ -217,6 +243,38 @@ def test_a_place_that_cannot_be_written_is_refused(open_folder: Path) -> None:
             write_table(frame, open_folder / name)
         assert "\n" not in str(error.value)
     assert sorted(path.name for path in open_folder.iterdir()) == ["closed", "file", "folder.csv", "sealed"]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_table(tmp_path: Path) -> None:
+    row = b'{"a": "x", "b": "\\ud83d\\ude00"}\n'
+    (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + row + b"\xef\xbb\xbf" + row)
+    frame = read_table(tmp_path / "t.jsonl", ("a",))
+    assert frame["b"].tolist() == ["\U0001f600"] * 2
+    assert frame["line"].tolist() == [1, 2]
+
+
+def test_numbers_of_json_lines_and_parquet_stay_whole_beside_empty_cells(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": 9007199254740993}\n{"b": 1}\n')
+    pd.DataFrame({"a": pd.array([9007199254740993, None], "Int64")}).to_parquet(tmp_path / "t.parquet")
+    for name in ("t.jsonl", "t.parquet"):
+        assert read_table(tmp_path / name)["a"].tolist()[0] == 9007199254740993
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path: Path) -> None:
+    pd.DataFrame({"a": ["x"], "b": ["y"]}).set_index("a").to_parquet(tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet", ("a", "b"))["a"].tolist() == ["x"]
+
+
+def test_a_column_that_stands_twice_in_parquet_is_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "t.parquet")
+    assert refusal(tmp_path / "t.parquet") == " names the column 'a' twice; rename one"
+
+
+@pytest.mark.parametrize("name", ["Labels", " labels", "labels\u200b"])
+def test_an_optional_column_in_another_writing_is_not_passed_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"a,{name}\n1,2\n", encoding="utf-8")
+    with pytest.raises(TableError, match="which is not read; rename it to 'labels'"):
+        read_table(tmp_path / "t.csv", ("a",), ("labels",))
 
 
 def test_the_table_of_record_is_what_the_standard_reader_reads(tmp_path: Path) -> None:

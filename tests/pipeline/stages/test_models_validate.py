@@ -437,7 +437,12 @@ def test_labels_are_outcomes_of_one_and_zero_at_the_agents_costs() -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("label", "reason"),
-    [("sql|juggling", "labelled_agent_known"), ("sql|sql", "pair_once"), ("sql||email", "candidate_present")],
+    [
+        ("sql|juggling", "labelled_agent_known"),
+        ("sql|sql", "pair_once"),
+        ("sql||email", "candidate_present"),
+        ("[sql]", "candidate_present"),
+    ],
 )
 def test_a_label_of_nobody_known_or_named_twice_puts_its_row_aside(label: str, reason: str) -> None:
     table = read_table(DATA / "prompts.csv").drop(columns="line")
@@ -449,6 +454,18 @@ def test_a_label_of_nobody_known_or_named_twice_puts_its_row_aside(label: str, r
     assert (aside["agents"], aside["prompt_id"]) == (label, table.loc[10, "prompt_id"])
     assert aside["reasons"].startswith(reason)
     assert pd.read_csv(STAGES / "validate/quarantine.csv")["line"].tolist() == [line]
+
+
+@pytest.mark.usefixtures("quick")
+def test_labels_may_be_lists() -> None:
+    table = read_table(DATA / "prompts.csv").drop(columns="line")
+    lists = table.assign(agents=[cell.split("|") for cell in table["agents"]])
+    graded = []
+    for name, frame in (("data/prompts.csv", table), ("data/prompts.jsonl", lists)):
+        write_table(frame, Path(name))
+        assert validate(SHIPPED.model_copy(update={"table": name}), STAGES)["quarantined"] == 0
+        graded.append(written()[1])
+    assert graded[0].equals(graded[1])
 
 
 # --- Candidates that joined later.

@@ -129,6 +129,13 @@ def test_a_spoilt_file_of_ids_is_told_in_one_line(spoil, message: str) -> None: 
     assert "\n" not in str(error.value)
 
 
+def test_a_mark_of_byte_order_is_no_part_of_the_first_line() -> None:
+    HOLDOUT_FILE.write_bytes(b"\xef\xbb\xbf# ids\r\np1\r\n")
+    assert read_holdout() == ("p1",)
+    HOLDOUT_FILE.write_bytes(b"\xef\xbb\xbfp1\n")
+    assert read_holdout() == ("p1",)
+
+
 # --- The version names the content.
 
 

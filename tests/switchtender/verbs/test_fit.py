@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from own_table import command
+
+from pipeline.runtime.tables import sha256_folder
+from switchtender.verbs.fit import fit
 
 BAD = {
     "a missing column": (b"prompt_id,prompt\na,one\n", "neither 'agents' nor 'candidate'"),
     "a missing prompt column": (b"prompt_id,agents\na,x\n", "lacks the column 'prompt'"),
-    "a duplicate id": (b"prompt_id,prompt,agents\na,one,x\na,two,y\n", "line 3"),
+    "a duplicate id": (b"prompt_id,prompt,agents\na,one,x\na,one,y\n", "line 3: prompt_id 'a' stands twice"),
+    "an id with two texts": (
+        b"prompt_id,prompt,agents\na,one,x\na,one ,y\n",
+        "'a' has another text in line 2",
+    ),
+    "a trailing separator": (
+        b"prompt_id,prompt,agents\na,one,x|\nb,two,y\n",
+        "line 2: agents is 'x|', with a",
+    ),
+    "an endless cost": (b"prompt_id,prompt,candidate,quality,cost\na,one,x,1,inf\n", "line 2: cost is infinite"),
     "an empty file": (b"", "is empty"),
     "a header alone": (b"prompt_id,prompt,agents\n", "has no rows"),
     "another encoding": ("prompt_id,prompt,agents\na,für,x\n".encode("latin-1"), "not UTF-8"),
@@ -42,3 +55,27 @@ def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
     assert done.returncode == 2
     assert "line 2" not in done.stderr
     assert "unknown agent 'sales'" in done.stderr
+
+
+def test_the_fitted_router_is_the_same_from_every_kind_of_file(prompts: Path) -> None:
+    frame = pd.read_csv(prompts)
+    lists = frame.assign(agents=frame["agents"].str.split("|"))
+    tables = [prompts, *(prompts.with_name(name) for name in ("t.parquet", "t.jsonl", "printed.csv"))]
+    lists.to_parquet(tables[1])
+    lists.to_json(tables[2], orient="records", lines=True)
+    lists.to_csv(tables[3], index=False)
+    for number, table in enumerate(tables):
+        fit(table, prompts.with_name(f"router{number}"), "tfidf", threads=1, as_json=True)
+    assert len({sha256_folder(prompts.with_name(f"router{number}")) for number in range(4)}) == 1
+
+
+def test_odd_names_are_told_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("gpt-x ", "gpt-x", "GPT-X", "a, b")
+    rows = [(f"p{i}", f"question {i}", names[i % 4], 1) for i in range(12)]
+    pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality"]).to_csv(tmp_path / "t.csv", index=False)
+    fit(tmp_path / "t.csv", tmp_path / "out", "tfidf", threads=1)
+    said = capsys.readouterr()
+    assert "3 candidates" in said.out
+    assert sorted(line[:30] for line in said.err.splitlines()) == [
+        "warning: 'GPT-X' and 'gpt-x' d", "warning: 'a, b' is read as one"
+    ]  # fmt: skip

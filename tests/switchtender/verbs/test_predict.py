@@ -90,6 +90,47 @@ def test_labels_of_a_table_are_held_against_never_send(table: Path) -> None:
     assert read_labels(table, ["p0"]) is None
 
 
+BARRED = ("health", ["health"], ["a", "health"], "Health |a", '["health"]', "['health', 'a']", "a/health")
+UNREADABLE = ("health, a", "health;a", "{health}", ["health, a"], [["health"]], {"health": 1}, "health|", [""])
+
+
+@pytest.fixture(scope="module")
+def barring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A router that always prefers `big`, and a pool that bars it from health."""
+    folder = tmp_path_factory.mktemp("barring")
+    rows = [(f"p{i}", f"question {i}", n, q) for i in range(12) for n, q in (("big", 1.0), ("small", 0.1 * (i % 2)))]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality"]), folder / "t.csv")
+    return fitted(folder / "t.csv", priced=False), pool(folder, ", never_send: [health]")
+
+
+def asked(folder: Path, *labels: object, column: str = "labels") -> Path:
+    rows = [{"prompt_id": f"a{i}", "prompt": "question 1", column: cell} for i, cell in enumerate(labels)]
+    (folder / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "asked.jsonl"
+
+
+def test_a_list_of_labels_bars_like_a_cell(barring: tuple[Path, Path], tmp_path: Path) -> None:
+    chosen = predicted(barring[0], asked(tmp_path, *BARRED, "healthy", None, []), barring[1])["chosen"]
+    assert chosen["big"].tolist() == [0] * len(BARRED) + [1, 1, 1]
+    assert chosen["small"].tolist() == [1] * len(BARRED) + [0, 0, 0]
+
+
+@pytest.mark.parametrize("cell", UNREADABLE, ids=str)
+def test_labels_that_cannot_be_read_send_nothing(cell: object, barring: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"asked\.jsonl, line 2: labels "):
+        predict(barring[0], asked(tmp_path, "health", cell), tmp_path / "out.csv", 1, barring[1])
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_labels_that_are_not_there_are_told(
+    barring: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(barring[0], asked(tmp_path, "health", column="label"), tmp_path / "out.csv", 1, barring[1])
+    assert "has no column 'labels', so that never_send" in capsys.readouterr().err
+    with pytest.raises(InputError, match="has a column 'Labels', which is not read"):
+        predict(barring[0], asked(tmp_path, "health", column="Labels"), tmp_path / "out.csv", 1, barring[1])
+
+
 def test_a_pool_that_lacks_a_candidate_stops_the_fit_and_the_prediction(table: Path) -> None:
     router, short = fitted(table, priced=False), pool(table.parent)
     short.write_text(short.read_text().splitlines()[0])

@@ -1,0 +1,37 @@
+"""Reading a YAML file that somebody wrote: a key that stands twice in one mapping is an error, not the last one's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.runtime.text import read_text, valid_text
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        try:
+            return valid_text(super().construct_scalar(node))
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, f"a text {error}", node.start_mark) from error
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be opened, or is not UTF-8.
+        yaml.YAMLError: it is not YAML, has a key twice, or a text that UTF-8 cannot hold.
+    """
+    return yaml.load(read_text(path), _Loader)
