@@ -88,9 +88,7 @@ def single_label(text: str) -> str:
     """
     marks = [mark for mark in LIKE_A_LIST if mark in unicodedata.normalize("NFKC", text)]
     if marks:
-        raise ValueError(
-            f"is '{text[:60]}', which looks like several with '{marks[0]}'; write each by itself, a|b or a list"
-        )
+        raise ValueError(f"is '{text[:60]}', which looks like several with '{marks[0]}'; write each by itself")
     return text
 
 

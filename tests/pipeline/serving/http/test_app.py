@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from small_service import AGENTS, ASKED, Small
 
+from pipeline.runtime.errors import InputError
 from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, decisions_with_feedback, entries
 
 
@@ -44,6 +45,11 @@ def test_a_prompt_is_routed_with_everything_behind_the_choice(client: httpx.Clie
     assert result["ranking"] == sorted(AGENTS, key=lambda name: -result["scores"][name])
     (expected,) = small.switch.served.engine.score([ASKED])
     assert list(result["scores"].values()) == pytest.approx(expected.quality.tolist(), abs=1e-6)
+
+
+def test_the_engine_takes_no_text_that_utf8_cannot_hold(small: Small) -> None:
+    with pytest.raises(InputError, match="half a surrogate pair"):
+        small.switch.served.engine.score([ASKED, "x\ud83d"])
 
 
 def test_many_prompts_are_answered_in_their_order(client: httpx.Client) -> None:
