@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from pipeline.runtime.text import is_unicode
+
 EMPTY = "the prompt is empty; write what a person would ask"
 
 
@@ -16,7 +18,7 @@ def fault_in_text(text: object) -> str:
         return f"a text is needed, and {_kind(text)} is none; send a string"
     if "\0" in text:
         return "a text has a NUL character, which no text has; remove it"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_unicode(text):
         return "a text has half a surrogate pair, which is no character; send valid Unicode"
     return ""
 

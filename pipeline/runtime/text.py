@@ -17,16 +17,23 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text; half a surrogate pair, which JSON and Python may have in one, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def valid_text(text: str) -> str:
     """The text itself.
 
     Raises:
-        ValueError: it has half a surrogate pair, which JSON can write and UTF-8 cannot.
+        ValueError: UTF-8 cannot hold it.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("has half a surrogate pair, which is no character; send valid Unicode") from error
+    if not is_unicode(text):
+        raise ValueError("has half a surrogate pair, which is no character; send valid Unicode")
     return text
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.prompt_text import fault_in_text
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
 from pipeline.encoders.training_index import TrainingIndex
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.text import valid_text
 from pipeline.serving.engine.batching import Batcher
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.scored import ScoredText
@@ -97,7 +97,7 @@ class Engine:
         new = [text for text in dict.fromkeys(prompts) if text not in found]
         # Outside the lock: hits must not wait for the encoder. Two threads may compute one text, with equal results.
         if new:
-            _require_valid(new)
+            _require_text(new)
             found |= zip(new, self._score_new(new), strict=True)
             self._remember({text: found[text] for text in new})
         return [found[text] for text in prompts]
@@ -142,9 +142,7 @@ class Engine:
                 self._cache.popitem(last=False)
 
 
-def _require_valid(prompts: Sequence[str]) -> None:
+def _require_text(prompts: Sequence[str]) -> None:
     for prompt in prompts:
-        try:
-            valid_text(prompt)
-        except ValueError as error:
-            raise InputError(f"the prompt {error}") from error
+        if fault := fault_in_text(prompt):
+            raise InputError(fault)
