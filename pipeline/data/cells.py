@@ -161,7 +161,8 @@ def figures(frame: pd.DataFrame, column: str, path: Path, low: float, high: floa
     values, wrong = readable_figures(frame[column])
     if wrong.any():
         read_column(frame[wrong], column, path, figure_of)
-    refuse(frame, (values < low) | (values > high), path, f"{column} is outside {low:g}..{high:g}")
+    bounds = f"below {low:g}" if math.isinf(high) else f"outside {low:g}..{high:g}"
+    refuse(frame, (values < low) | (values > high), path, f"{column} is {bounds}")
     return values
 
 

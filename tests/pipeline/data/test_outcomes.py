@@ -119,7 +119,7 @@ BAD_ROWS: list[tuple[str, str, str]] = [
     ("quality_in_words", GRADED + "p3,third,big,good,0\n", "line 5: quality is not a number"),
     ("quality_not_a_number", GRADED + "p3,third,big,nan,0\n", "line 5: quality is empty"),
     ("no_quality", GRADED + "p3,third,big,,0\n", "line 5: quality is empty"),
-    ("negative_cost", GRADED + "p3,third,big,1,-0.1\n", "line 5: cost is outside 0..inf"),
+    ("negative_cost", GRADED + "p3,third,big,1,-0.1\n", "line 5: cost is below 0"),
     ("pair_twice", GRADED + "p1,first,big,0.1,0\n", "line 5: this prompt_id and candidate stand twice"),
     ("two_texts", GRADED + "p1,other,tiny,0.1,0\n", "line 5: prompt_id 'p1' has another text in line 2"),
     ("no_candidate", GRADED + "p3,third,,0.1,0\n", "line 5: candidate is empty"),
