@@ -278,7 +278,7 @@ def test_prompts_that_are_evaluated_are_left_out_of_train(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        ("cost", "much", "line 2: cost is below 0 a number"),
+        ("cost", "much", "line 2: cost is not a number"),
         ("cost", -1, "line 2: cost is below 0"),
         ("chosen", 0, "chooses no"),
     ],

@@ -135,6 +135,18 @@ MALFORMED = {
         edited(lambda rows: rows[1].update(question="a \ud800")),
         "row 2: a text has half a surrogate pair",
     ),
+    "a name with a separator": (
+        "routerdc",
+        "routerdc/sums-train.json",
+        edited(lambda rows: rows[1].update(scores={"a|b": 1})),
+        "row 2: the candidate has the name 'a|b'",
+    ),
+    "a prompt that is a list": (
+        "llmrouterbench",
+        RESULT,
+        edited(lambda content: content["records"][0].update(prompt=["a", "b"])),
+        "record 1: 'prompt' is a list, not text",
+    ),
     "deep nesting": ("routerdc", "routerdc/sums-train.json", lambda _: "[" * 200_000, "not JSON"),
     "a preference of 3": (
         "alpacaeval",
