@@ -38,6 +38,20 @@ def warn_of_names(names: Iterable[str]) -> None:
         say_aside(f"warning: {doubt}")
 
 
+def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
+    """The folds of a cross-validation. What the table's own ones part, though it is the same prompt, is told aside."""
+    from pipeline.data.folds import parted_prompts
+    from pipeline.routers import fitting
+
+    folds = fitting.outer_folds(outcomes, count, seed)
+    if parted := parted_prompts(outcomes.prompts, folds):
+        say_aside(
+            f"warning: {parted} prompts stand in more than one fold of the column 'fold', and are judged by routers "
+            "that saw them; give each prompt one fold, or remove the column"
+        )
+    return folds
+
+
 def training_params(params: Path | None) -> tuple[FinetuningParams, PolicyParams]:
     """How a router is fitted and chooses: by the section `train` of a params.yaml, or by default."""
     from pipeline.policies.policy import AUTO

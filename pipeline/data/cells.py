@@ -166,6 +166,11 @@ def figures(frame: pd.DataFrame, column: str, path: Path, low: float, high: floa
     return values
 
 
+def known_costs(usd: Values) -> Values:
+    """Costs in USD, NaN where unknown: what a table has as 0 was mostly not written down, and is free nowhere."""
+    return np.where(usd == 0, np.nan, usd)
+
+
 def readable_figures(column: pd.Series) -> tuple[Values, Binary]:
     """A column as figures, float64 [n], NaN where a cell is empty or holds none; and which cells hold none."""
     if column.dtype.kind in "iuf":

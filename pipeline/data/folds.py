@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.data.prompt_text import fold_text
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
+from pipeline.runtime.text import folded
 
 NEVER = -1
 ONE_PART_ABOVE = 3000
@@ -34,7 +34,13 @@ def parts(outcomes: Outcomes, folds: Indices) -> list[tuple[Indices, Indices]]:
 def same_prompts(prompts: Sequence[str]) -> Indices:
     """The number of each prompt's group, int64 [n] in order of appearance: prompts that fold alike share one."""
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(fold_text(prompt), len(numbers)) for prompt in prompts], dtype=np.int64)
+    return np.array([numbers.setdefault(folded(prompt), len(numbers)) for prompt in prompts], dtype=np.int64)
+
+
+def parted_prompts(prompts: Sequence[str], folds: Indices) -> int:
+    """How many different prompts stand in more than one fold."""
+    pairs = np.unique(np.stack([same_prompts(prompts), folds]), axis=1)
+    return int((np.bincount(pairs[0]) > 1).sum())
 
 
 def labels_of_groups(quality: FloatMatrix, groups: Indices) -> Binary:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.cells import figures, name_in, names_in, prompt_in, read_column, refuse, texts
+from pipeline.data.cells import figures, known_costs, name_in, names_in, prompt_in, read_column, refuse, texts
 from pipeline.data.names import SEPARATOR
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import TableError, listed, suggestion
@@ -165,7 +165,7 @@ def _read_graded(frame: pd.DataFrame, path: Path, candidates: Sequence[str] | No
     frame = frame.assign(
         candidate=read_column(frame, "candidate", path, name_in),
         quality=_quality(frame, path),
-        cost=figures(frame, "cost", path, 0.0, np.inf) if "cost" in frame.columns else np.nan,
+        cost=known_costs(figures(frame, "cost", path, 0.0, np.inf)) if "cost" in frame.columns else np.nan,
     )
     refuse(frame, frame.duplicated(["prompt_id", "candidate"]), path, "this prompt_id and candidate stand twice")
     names = tuple(candidates) if candidates else tuple(sorted(frame["candidate"].unique()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from pipeline.runtime.text import is_unicode
 
 EMPTY = "the prompt is empty; write what a person would ask"
@@ -26,11 +24,6 @@ def fault_in_text(text: object) -> str:
 def fault_in_prompt(prompt: object) -> str:
     """Why something is no prompt, and what to do; nothing where it is one."""
     return fault_in_text(prompt) or ("" if str(prompt).strip() else EMPTY)
-
-
-def fold_text(prompt: str) -> str:
-    """A text with case, spacing and Unicode's compatible forms taken out: prompts that fold alike are the same."""
-    return " ".join(unicodedata.normalize("NFKC", prompt).casefold().split())
 
 
 def _kind(value: object) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.outcomes import split_agents
-from pipeline.data.prompt_text import fold_text
 from pipeline.encoders.similarity import nearest
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
+from pipeline.runtime.text import folded
 
 (PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS) = TABLES = (
     "prompts_file", "prompt_rows", "labels", "duplicates", "kept_prompts", "holdout", "agents"
@@ -59,7 +59,7 @@ def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str])
     """
     table = rows[[LINE, "prompt_id"]].reset_index(drop=True)
     held_out = table["prompt_id"].isin(holdout).to_numpy()
-    same = table.groupby([held_out, np.array([fold_text(prompt) for prompt in rows["prompt"]], dtype=object)])
+    same = table.groupby([held_out, np.array([folded(prompt) for prompt in rows["prompt"]], dtype=object)])
     table["earlier_rows_with_text"] = same.cumcount()
     table["earlier_rows_with_text_of"] = [f"line {line}" for line in same[LINE].transform("first")]
     fresh = (table["earlier_rows_with_text"] == 0).to_numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.agents import Agent
-from pipeline.data.cells import names_in, prompt_in, readable_figures, text_of, values_of
+from pipeline.data.cells import known_costs, names_in, prompt_in, readable_figures, text_of, values_of
 from pipeline.data.names import SEPARATOR, name_of
 from pipeline.runtime.arrays import Binary
 from pipeline.runtime.tables import LINE, read_table
@@ -86,7 +86,7 @@ def _graded(frame: pd.DataFrame) -> pd.DataFrame:
         "quality_missing": (np.isnan(level) & ~no_level).astype(int),
         "quality_unreadable": no_level.astype(int),
         "quality_unreadable_of": _unread(quality, no_level),
-        "cost": usd,
+        "cost": known_costs(usd),
         "cost_unreadable": no_usd.astype(int),
         "cost_unreadable_of": _unread(cost, no_usd),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from switchtender.options import AgentsFile, Baselines, FoldedTable, Folds, Json, Pictures, Seed, System, Threads
-from switchtender.own_tables import crossvalidated, outcomes_of
+from switchtender.own_tables import crossvalidated, outcomes_of, outer_folds
 from switchtender.show import training_bar
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def crossval(
     from pipeline.evaluation.recommendation import parts_of
     from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.evaluation.scoring import label_scores
-    from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.reproducibility import pin
     from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads, finite
-from switchtender.own_tables import crossvalidated, outcomes_of
+from switchtender.own_tables import crossvalidated, outcomes_of, outer_folds
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def recommend(
     """One model, a mixture of two or a router: what a table speaks for, and how surely."""
     from pipeline.evaluation import recommendation
     from pipeline.evaluation.reference_strategies import LEARNT
-    from pipeline.routers.fitting import outer_folds
     from pipeline.runtime.plain import plain
     from pipeline.runtime.reproducibility import pin
 

@@ -53,6 +53,13 @@ def test_graded_outcomes_leave_a_pair_that_was_not_tried_missing(tmp_path: Path)
     assert np.isnan(read_outcomes(put(tmp_path, GRADED.replace(",cost", ",note"))).cost).all()
 
 
+def test_a_cost_of_nothing_is_unknown_like_an_empty_one(tmp_path: Path) -> None:
+    for cost in ("0", "0.0", "", "-0"):
+        path = tmp_path / "t.csv"
+        path.write_text(f"prompt_id,prompt,candidate,quality,cost\np1,hi,a,1,{cost}\np1,hi,b,1,0.5\n")
+        np.testing.assert_array_equal(read_outcomes(path).cost, [[np.nan, 0.5]])
+
+
 def test_a_named_candidate_that_nobody_tried_is_a_column_of_missing_cells(tmp_path: Path) -> None:
     outcomes = read_outcomes(put(tmp_path, GRADED), ("tiny", "small", "big"))
     assert np.isnan(outcomes.quality[:, 0]).all()

@@ -49,3 +49,12 @@ def test_what_stands_twice_is_not_judged_by_a_router_that_saw_it(tmp_path: Path)
         done = command("crossval", path, "--router", "tfidf", "--json", cwd=tmp_path)
         found.append(json.loads(done.stdout)["metrics"]["micro_f1"]["value"])
     assert found[1] == pytest.approx(found[0], abs=0.08)
+
+
+def test_folds_of_ones_own_that_part_a_prompt_are_told_aside(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = "".join(f"r{i},prompt {i // 2},{'ab'[i % 2]},{i % 3}\n" for i in range(18))
+    path.write_text(f"prompt_id,prompt,agents,fold\n{rows}")
+    done = command("crossval", path, "--router", "tfidf", "--json", cwd=tmp_path)
+    assert "warning: 9 prompts stand in more than one fold" in done.stderr
+    assert json.loads(done.stdout)["folds"] == 3
