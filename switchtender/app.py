@@ -8,6 +8,7 @@ from switchtender.verbs import (
     aptitude,
     aptitude_run,
     audit,
+    cache,
     candidate,
     crossval,
     diff,
@@ -33,7 +34,7 @@ from switchtender.verbs import (
 VERBS = (
     nightly.app, status.app, route.app, promote.app, verify.app, replay.app, audit.app, diff.app, trace.app, forget.app,
     prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app, crossval.app, recommend.app,
-    import_.app, candidate.app, aptitude.app,
+    import_.app, candidate.app, aptitude.app, cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -60,6 +60,10 @@ Baselines = Annotated[
 ]
 Pictures = Annotated[
     Path | None, typer.Option("--pictures", help="Graded outcomes: a folder for cost_quality.png and slices.png.")
+]
+Precision = Annotated[
+    Literal["fp32", "int8"],
+    typer.Option("--precision", help="How an encoder reads: int8 is several times as fast, and not quite the same."),
 ]
 Folds = Annotated[int, typer.Option("--folds", min=2)]
 Seed = Annotated[int, typer.Option("--seed", min=0)]

@@ -5,14 +5,16 @@ No DVC, MLflow or Prefect is involved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchtender.show import say_aside, training_bar
+from switchtender.show import reading_bar, say_aside, training_bar
 
 if TYPE_CHECKING:
     from pipeline.data.outcomes import Outcomes
+    from pipeline.encoders.fast_reading import Precision
     from pipeline.policies.policy import PolicyParams
     from pipeline.routers.base.protocol import Predictions
     from pipeline.routers.base.settings import FinetuningParams
@@ -28,6 +30,16 @@ def outcomes_of(table: Path, agents: Path | None) -> Outcomes:
     outcomes = read_outcomes(table, list(usd), usd)
     warn_of_names(outcomes.candidates)
     return outcomes
+
+
+@contextmanager
+def fast_reading(precision: Precision, threads: int) -> Iterator[None]:
+    """While the block runs prompts are read through ONNX Runtime, each once for all routers; see docs/reading.md."""
+    from pipeline.encoders.fast_reading import FastReading
+    from pipeline.encoders.frozen import reading_by
+
+    with reading_by(FastReading(precision, threads, reading_bar, say_aside).reader):
+        yield
 
 
 def warn_of_names(names: Iterable[str]) -> None:

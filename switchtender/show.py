@@ -83,6 +83,14 @@ def training_bar(name: str) -> Iterator[Callable[[str], None]]:
         yield advance
 
 
+def reading_bar(chunks: Sequence[list[str]]) -> Iterator[list[str]]:
+    """Goes through chunks of prompts under a bar of prompts."""
+    with progress_bar("reading prompts", "prompt", sum(map(len, chunks))) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(len(chunk))
+
+
 def short(value: object) -> str:
     """A value as a cell: a sha256 is cut to 12 characters."""
     text = str(value)

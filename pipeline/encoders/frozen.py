@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encoders.windows import EncodedPrompts
+from pipeline.encoders.windows import Embedding, EncodedPrompts
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
     from pipeline.encoders.sentence_encoder import SentenceEncoder
 
-
 SETTINGS = "embedding.json"
+Reader = Callable[[str, int], Embedding]
+"""From an encoder and how many tokens it reads at once to what reads with it."""
+_reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
+
+
+@contextmanager
+def reading_by(reader: Reader) -> Iterator[None]:
+    """While the block runs, encoders that are not trained read by `reader` in place of torch.
+
+    For verbs on tables of one's own: nights and services say themselves what they read with.
+    """
+    token = _reader.set(reader)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
 
 
 class FrozenEmbedding:
-    """Unit vectors of an encoder that is not trained, in torch; it is loaded when first asked.
+    """Unit vectors of an encoder that is not trained, in torch (see `reading_by`); it is loaded when first asked.
 
     `embed` keeps every vector, so that fitting and judging on the same prompts embeds them once; `read` keeps none.
     """
@@ -31,6 +48,7 @@ class FrozenEmbedding:
         self.max_tokens = max_tokens
         self._known: dict[str, FloatMatrix] = {}
         self._loaded: SentenceEncoder | None = None
+        self._reading: tuple[Reader, Embedding] | None = None
 
     def loaded(self) -> SentenceEncoder:
         """The encoder itself.
@@ -52,11 +70,19 @@ class FrozenEmbedding:
         """
         new = list(dict.fromkeys(text for text in prompts if text not in self._known))
         if new:
-            self._known.update(zip(new, self.loaded().embed(new), strict=True))
+            self._known.update(zip(new, self._reads().embed(new), strict=True))
         return np.stack([self._known[text] for text in prompts])
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
-        return self.loaded().read(prompts)
+        return self._reads().read(prompts)
+
+    def _reads(self) -> Embedding:
+        reader = _reader.get()
+        if reader is None:
+            return self.loaded()
+        if self._reading is None or self._reading[0] is not reader:
+            self._reading = reader, reader(self.encoder, self.max_tokens)
+        return self._reading[1]
 
     def save(self, folder: Path) -> None:
         write_json({"encoder": self.encoder, "max_tokens": self.max_tokens}, folder / SETTINGS)

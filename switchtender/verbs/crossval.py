@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from switchtender.options import AgentsFile, Baselines, FoldedTable, Folds, Json, Pictures, Seed, System, Threads
-from switchtender.own_tables import crossvalidated, outcomes_of, outer_folds
+from switchtender.options import (
+    AgentsFile,
+    Baselines,
+    FoldedTable,
+    Folds,
+    Json,
+    Pictures,
+    Precision,
+    Seed,
+    System,
+    Threads,
+)
+from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds
 from switchtender.show import training_bar
 
 if TYPE_CHECKING:
@@ -26,6 +37,7 @@ def crossval(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
+    precision: Precision = "fp32",
     baselines: Baselines = True,
     pictures: Pictures = None,
     as_json: Json = False,
@@ -44,10 +56,13 @@ def crossval(
     made = Crossvalidated(system, len(set(folded.tolist())))
     if outcomes.is_labels:
         refuse_for_labels(pictures=pictures)
-        show_labels(label_scores(_predictions(system, outcomes, folded, seed), outcomes), as_json, made)
+        with fast_reading(precision, threads):
+            predictions = _predictions(system, outcomes, folded, seed)
+        show_labels(label_scores(predictions, outcomes), as_json, made)
         return
     names = tuple(LEARNT) if baselines else ()
-    found = crossvalidated((system, *names), outcomes, folded, seed)
+    with fast_reading(precision, threads):
+        found = crossvalidated((system, *names), outcomes, folded, seed)
     predictions = found.pop(system)
     report = outcome_report(predictions, outcomes, found, parts_of(outcomes, folded))
     show_outcomes(report, names, pictures, as_json, made)

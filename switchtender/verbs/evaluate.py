@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from switchtender.options import Baselines, Json, Pictures
-from switchtender.own_tables import warn_of_names
+from switchtender.own_tables import fast_reading, warn_of_names
 from switchtender.show import training_bar
 
 _SEED, _THREADS = 7, 2
@@ -45,6 +45,6 @@ def evaluate(
     names = tuple(LEARNT) if parts and baselines else ()
     if names:
         pin(_SEED, _THREADS)
-    with training_bar("baselines") as advance:
+    with fast_reading("fp32", _THREADS), training_bar("baselines") as advance:
         learnt = learnt_predictions(names, outcomes, parts or [], FinetuningParams(), _SEED, advance)
     show_outcomes(outcome_report(predicted, outcomes, learnt, parts), names, pictures, as_json)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, Json, PoolFile, Seed, System, Threads
-from switchtender.own_tables import outcomes_of, training_params, warn_of_names
+from switchtender.options import AgentsFile, Json, PoolFile, Precision, Seed, System, Threads
+from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
 from switchtender.show import print_json, say, training_bar
 
 app = typer.Typer()
@@ -25,6 +25,7 @@ def fit(
     ] = None,
     seed: Seed = 7,
     threads: Threads = 2,
+    precision: Precision = "fp32",
     pool: PoolFile = None,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def fit(
     warn_of_names(each.name for each in prices)
     pin(seed, threads)
     finetuning, policy = training_params(params)
-    with training_bar(system) as advance:
+    with fast_reading(precision, threads), training_bar(system) as advance:
         router = fit_router(system, outcomes, finetuning, seed, advance, policy, prices)
     save_whole(router, out)
     facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import Json, PoolFile, Threads
+from switchtender.options import Json, PoolFile, Precision, Threads
+from switchtender.own_tables import fast_reading
 from switchtender.show import print_json, say, say_aside
 
 app = typer.Typer()
@@ -33,6 +34,7 @@ def predict(
     table: Annotated[Path, typer.Argument(help="A table with prompt_id and prompt.")],
     out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen: a row a pair.")],
     threads: Threads = 2,
+    precision: Precision = "fp32",
     pool: PoolFile = None,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +51,8 @@ def predict(
         say_aside(f"warning: {table} has no column 'labels', so that never_send in {pool} bars nobody")
     pin(0, threads)
     opened = open_router(router)
-    predictions = opened.predict(prompts, entries, labels)
+    with fast_reading(precision, threads):
+        predictions = opened.predict(prompts, entries, labels)
     write_table(predictions.table(ids), out)
     unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
     told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too

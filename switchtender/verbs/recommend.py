@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Seed, Threads, finite
-from switchtender.own_tables import crossvalidated, outcomes_of, outer_folds
+from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Precision, Seed, Threads, finite
+from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def recommend(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """One model, a mixture of two or a router: what a table speaks for, and how surely."""
@@ -44,7 +45,8 @@ def recommend(
     outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
-    predictions = crossvalidated(systems or tuple(LEARNT), outcomes, folded, seed)
+    with fast_reading(precision, threads):
+        predictions = crossvalidated(systems or tuple(LEARNT), outcomes, folded, seed)
     facts = recommendation.recommend(outcomes, recommendation.parts_of(outcomes, folded), predictions, budget)
     if as_json:
         print_json(plain(facts))
