@@ -15,7 +15,7 @@ from flows.records.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotio
 from flows.records.serving_log import record_swap
 from flows.registry.mlflow_store import Registry
 from flows.registry.verification import proved, require_sound
-from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
+from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, nothing_registered, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.git import git
@@ -23,7 +23,7 @@ from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
+from pipeline.runtime.errors import NONE_IN_SERVICE, GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.track import MODELS
@@ -93,8 +93,8 @@ def promote(
         move = _judged(project, versions, candidate, serving.version)
         if move.closed and not force:
             raise GateNotPassed(
-                f"version {number} is not promoted: {', '.join(move.closed)} did not pass; --force with a reason "
-                "puts it into service all the same, and is recorded"
+                f"version {number} is not promoted: {', '.join(move.closed)} did not pass",
+                "--force with a reason puts it into service all the same, and is recorded",
             )
         if not dry_run:
             needed = bool(move.closed) or FORGOTTEN_TAG in candidate.tags
@@ -117,11 +117,11 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = versions_of(project)
         serving = _agreed(in_service(project, versions), "")
+        if not serving.version:
+            raise none_in_service(versions)
         before = stack(PromotionLog(project).promotions())[:-1]
         if not before:
-            raise InputError(
-                f"nothing served before version {serving.version or '(none)'}; there is nothing to go back to"
-            )
+            raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
         target = versions.number(before[-1])
         _refuse_forgotten(target, force)
         with proved(project, target):
@@ -182,14 +182,21 @@ def version_named(project: Project, versions: Versions, which: str) -> Version:
     if which.isdigit():
         return versions.number(which)
     found = champion_of(project, versions) if which == CHAMPION else versions.at(which)
+    if found is None and (which == CHAMPION or not versions.all):
+        raise none_in_service(versions)
     if found is None:
         raise InputError(f"no version has the alias '{which}'; see 'switchtender status'")
     return found
 
 
+def none_in_service(versions: Versions) -> InputError:
+    """What is said wherever the version in service is asked for and there is none."""
+    return InputError(NONE_IN_SERVICE) if versions.all else nothing_registered()
+
+
 def _require_reason(reason: str) -> None:
     if not reason.strip():
-        raise InputError('a reason is needed; say --reason "why"')
+        raise InputError("a reason is needed", 'say --reason "why"')
 
 
 def _agreed(serving: InService, number: str) -> InService:
@@ -211,8 +218,9 @@ def _refuse_forgotten(version: Version, force: bool) -> None:
     rows = version.tags.get(FORGOTTEN_TAG, "")
     if rows and not force:
         raise InputError(
-            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one, "
-            "or say --force with a reason"
+            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one with "
+            "'make nightly'",
+            "or say --force with a reason",
         )
 
 

@@ -71,12 +71,22 @@ class Versions:
         Raises:
             InputError: there is no such version.
         """
+        if not self.all:
+            raise nothing_registered()
         if number not in self._by_number:
             known = ", ".join(list(self._by_number)[-5:]) or "none"
             raise InputError(
                 f"there is no version {number} of {self.model} (latest: {known}); see 'switchtender status'"
             )
         return self._by_number[number]
+
+
+def nothing_registered(why: str = "") -> InputError:
+    """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
+    return InputError(
+        f"nothing is registered yet{f' ({why})' if why else ''}; run 'make nightly': it registers a version once every "
+        "gate has passed, and puts the first one into service"
+    )
 
 
 def versions_of(project: Project) -> Versions:
@@ -118,7 +128,7 @@ def _read(project: Project, model: str) -> list[Version]:
     if project.tracking_uri.startswith(("http://", "https://")):
         return _through_client(project, model)
     if not project.has_store:
-        raise InputError("nothing is registered yet (MLflow's store is not there); run 'make nightly' first")
+        raise nothing_registered("MLflow's store is not there")
     refuse_foreign_store(project)
     return _from_tables(project, model)
 

@@ -17,6 +17,10 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_DONE = 0
+NONE_IN_SERVICE = (
+    "no version is in service yet; run 'make nightly', whose first version goes into service by itself, or put a "
+    "registered one there with 'switchtender promote'"
+)
 _MOST_NAMES = 8
 
 
@@ -48,9 +52,16 @@ def suggestion(word: str, known: Iterable[str], otherwise: str, cutoff: float = 
 
 
 class SwitchtenderError(Exception):
-    """The work could not be done."""
+    """The work could not be done.
+
+    `message` is what every door may say; a way on that only the command line has ends the error's text there.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", on_the_command_line: str = "") -> None:
+        super().__init__("; ".join(filter(None, (message, on_the_command_line))))
+        self.message = message
 
 
 class InputError(SwitchtenderError):

@@ -20,7 +20,8 @@ class Track:
     `flow` begins its run keys, `prefix` its stages' names in dvc.yaml, `section` its sections' names in params.yaml.
     Under `stages` lie `valid`, the rows that passed validation; `learnt` and `held_out`, what a router learns from and
     is judged on; and `router`, the one that goes on to serve. `headline` is the figure that it is first judged by;
-    `data_docs` is the first page of Great Expectations on its table.
+    `data_docs` is the first page of Great Expectations on its table; `journal` is the folder of the service's journal;
+    `candidate` is what a router of the track chooses, in one word.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Track:
     router: str
     headline: str
     data_docs: Path
+    journal: Path
+    candidate: str
 
     def read(self, section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
         """A section of params.yaml as this track has it.
@@ -58,6 +61,8 @@ AGENTS = Track(
     router="train/router",
     headline="micro_f1",
     data_docs=Path("var/reports/data_docs/index.html"),
+    journal=Path("var/serving"),
+    candidate="agent",
 )
 MODELS = Track(
     name="models",
@@ -72,6 +77,8 @@ MODELS = Track(
     router="join/router",
     headline="quality",
     data_docs=Path("var/reports/outcome_docs/index.html"),
+    journal=Path("var/serving/models"),
+    candidate="model",
 )
 TRACKS = {track.name: track for track in (AGENTS, MODELS)}
 
