@@ -82,7 +82,7 @@ def without_rows(content: str, ids: Collection[str], where: str) -> tuple[str, d
 
 
 def lines_of(content: str, where: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Every row of a CSV table: the prompt's id, and all its cells. An empty text has none; raises as `without_rows`."""
+    """Every row of a CSV table: the prompt's id, and all its cells; none of an empty text. Raises as `without_rows`."""
     rows = _rows(list(io.StringIO(content, newline="")), where) if content else ()
     return [(row[ID], tuple(row.values())) for row, _, _ in rows]
 

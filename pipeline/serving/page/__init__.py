@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,6 @@ def _fill(page: Page, blocks: Any) -> None:
     from pipeline.serving.page import header
     from pipeline.serving.page.tabs import audit, models, review, route, versions
 
-    gr.Navbar(visible=False)
     tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models}
     served = header.add(page, blocks)
     with gr.Tabs(elem_id="tabs"):
@@ -82,6 +82,8 @@ def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
 
     from pipeline.serving.page.rendering import head, theme
 
+    # Said of every application of several pages, also where server-side rendering is off as here.
+    warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
     gr.mount_gradio_app(
         app, blocks, path=PATH, footer_links=[], run_history=False, auth=visitors.log_in if visitors else None,
         auth_message="Your name and key, as whoever keeps the keys gave them to you.", show_error=False,

@@ -91,11 +91,11 @@ class Page:
                 visitor.require(may)
                 answer = handler(visitor, *values)
             except SwitchtenderError as error:
-                return notice(error.message, BAD), *(gr.skip() for _ in outputs)
+                answer = Noticed(tuple(gr.skip() for _ in outputs), error.message, BAD)
             if isinstance(answer, Noticed):
-                return notice(answer.message, answer.tone), *answer.values
-            return notice(), *(answer if isinstance(answer, tuple) else (answer,))
+                return *answer.values, notice(answer.message, answer.tone)
+            return *(answer if isinstance(answer, tuple) else (answer,)), notice()
 
         trigger(
-            call, list(inputs), [told, *outputs], queue=False, api_visibility="private", show_progress="minimal"
+            call, list(inputs), [*outputs, told], queue=False, api_visibility="private", show_progress="minimal"
         )  # fmt: skip

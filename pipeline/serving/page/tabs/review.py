@@ -34,9 +34,9 @@ class ShownRow:
         return cls(suspect.text_sha256, suspect.decision, suspect.prompt_id)
 
     @classmethod
-    def parse(cls, text: str) -> ShownRow | None:
+    def parse(cls, text: str | None) -> ShownRow | None:
         """None where no row is on show."""
-        parts = text.split("|", 2)
+        parts = (text or "").split("|", 2)
         return cls(*parts) if len(parts) == 3 else None
 
     def __str__(self) -> str:

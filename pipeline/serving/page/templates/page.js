@@ -42,6 +42,7 @@
       const before = told()?.dataset.turn;
       button.click();
       await answered(before);
+      told()?.scrollIntoView({ block: "nearest" });
       forget();
     }
     underWay = false;
