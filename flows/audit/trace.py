@@ -109,6 +109,15 @@ class Tracing:
         rows = [self._told(row, parent) for row, parent in found]
         return sorted(rows, key=lambda row: (int(row.version), row.through, row.text_sha256, row.reason))
 
+    def require_known(self) -> None:
+        """Refuse to say that no version has known a row where there never was a version.
+
+        Raises:
+            InputError: nothing was ever registered.
+        """
+        if not self.versions.all and not self._fresh:
+            raise nothing_registered()
+
     def agent(self, agent: str) -> tuple[str, list[RowInVersion]]:
         """The version that serves (else the champion, else the latest), and the rows that taught an agent there.
 

@@ -143,6 +143,8 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
     with held(project.promotion_lock, f"adoption by {who}"):
         versions = versions_of(project)
         serving = in_service(project, versions)
+        if not versions.all:
+            raise nothing_registered()
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
         target = versions.number(serving.alias)

@@ -117,6 +117,8 @@ class ProjectActions:
         asked = row.strip()
         with tracing(self.project) as found:
             rows = found.row(prompt_id=asked) or found.row(text=row) or found.row(text=asked)
+            if not rows:
+                found.require_known()
             texts = {one.text_sha256 for one in rows if not one.through}
             there = [known for digest in sorted(texts) if (known := self.dataset.with_text(digest))]
             return Trace(

@@ -20,8 +20,7 @@ class Track:
     `flow` begins its run keys, `prefix` its stages' names in dvc.yaml, `section` its sections' names in params.yaml.
     Under `stages` lie `valid`, the rows that passed validation; `learnt` and `held_out`, what a router learns from and
     is judged on; and `router`, the one that goes on to serve. `headline` is the figure that it is first judged by;
-    `data_docs` is the first page of Great Expectations on its table; `journal` is the folder of the service's journal;
-    `candidate` is what a router of the track chooses, in one word.
+    `data_docs` is the first page of Great Expectations on its table; `journal` is the folder of the service's journal.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Track:
     headline: str
     data_docs: Path
     journal: Path
-    candidate: str
 
     def read(self, section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
         """A section of params.yaml as this track has it.
@@ -62,7 +60,6 @@ AGENTS = Track(
     headline="micro_f1",
     data_docs=Path("var/reports/data_docs/index.html"),
     journal=Path("var/serving"),
-    candidate="agent",
 )
 MODELS = Track(
     name="models",
@@ -78,7 +75,6 @@ MODELS = Track(
     headline="quality",
     data_docs=Path("var/reports/outcome_docs/index.html"),
     journal=Path("var/serving/models"),
-    candidate="model",
 )
 TRACKS = {track.name: track for track in (AGENTS, MODELS)}
 
