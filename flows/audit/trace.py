@@ -16,9 +16,9 @@ from flows.audit.trace_index import take_in
 from flows.records.promotion_log import PromotionLog
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, serving_periods
-from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, nothing_registered, versions_of
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, nothing_registered
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.trace_index import SEPARATOR, Found, Indexed, TraceIndex, in_memory, read_index
 

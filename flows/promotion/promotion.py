@@ -15,7 +15,7 @@ from flows.records.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotio
 from flows.records.serving_log import record_swap
 from flows.registry.mlflow_store import Registry
 from flows.registry.verification import proved, require_sound
-from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, nothing_registered, opened, versions_of
+from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.git import git
@@ -23,7 +23,14 @@ from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import NONE_IN_SERVICE, GateNotPassed, InputError, SwitchtenderError, VerificationFailed
+from pipeline.runtime.errors import (
+    NONE_IN_SERVICE,
+    GateNotPassed,
+    InputError,
+    SwitchtenderError,
+    VerificationFailed,
+    nothing_registered,
+)
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.track import MODELS

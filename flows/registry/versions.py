@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.registry.relocation import ROOT_QUERY, artifact_root, local, refuse_foreign_store
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
+from pipeline.runtime.errors import InputError, SwitchtenderError, nothing_registered, one_line
 from pipeline.runtime.params import Section
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -79,14 +79,6 @@ class Versions:
                 f"there is no version {number} of {self.model} (latest: {known}); see 'switchtender status'"
             )
         return self._by_number[number]
-
-
-def nothing_registered(why: str = "") -> InputError:
-    """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
-    return InputError(
-        f"nothing is registered yet{f' ({why})' if why else ''}; run 'make nightly': it registers a version once every "
-        "gate has passed, and puts the first one into service"
-    )
 
 
 def versions_of(project: Project) -> Versions:

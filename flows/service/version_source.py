@@ -12,10 +12,10 @@ from pathlib import Path
 from flows.records.promotion_log import PromotionLog
 from flows.records.serving_log import record_swap
 from flows.registry.verification import require_sound
-from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, nothing_registered, opened, versions_of
+from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.errors import InputError, VerificationFailed, nothing_registered
 from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.folder import FOLDER, VersionFolder
 

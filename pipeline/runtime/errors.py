@@ -94,3 +94,11 @@ class HeldByAnotherRun(SwitchtenderError):
     """Another run holds the lock."""
 
     exit_code = 5
+
+
+def nothing_registered(why: str = "") -> InputError:
+    """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
+    return InputError(
+        f"nothing is registered yet{f' ({why})' if why else ''}; run 'make nightly': it registers a version once every "
+        "gate has passed, and puts the first one into service"
+    )

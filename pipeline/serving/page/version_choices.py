@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import nothing_registered
 from pipeline.serving.page.actions import VersionRow
 from pipeline.serving.page.visitors import Sessions
-
-NOTHING_REGISTERED = (
-    "nothing is registered yet; run 'make nightly': it registers a version once every gate has passed, and puts the "
-    "first one into service"
-)
 
 
 def dropdown(label: str, elem_id: str) -> Any:
@@ -64,7 +59,7 @@ class Choices:
         """
         (chosen,) = self.of(session, rows, [present], [in_service(rows)])
         if not chosen:
-            raise InputError(NOTHING_REGISTERED)
+            raise nothing_registered()
         return chosen
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, nothing_registered
 from pipeline.serving.page.actions import Trace
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import NOTHING_REGISTERED, Choices, dropdown, filled
+from pipeline.serving.page.version_choices import Choices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 from pipeline.versions.audit import Audit
 from pipeline.versions.audit_facts import FATES, Cell, RowFilter, chosen_rows, plain_rows
@@ -63,7 +63,7 @@ class AuditTab:
     def audit(self, _visitor: Visitor, version: str | None, fate: str) -> str:
         """A version's facts, the rows of one fate if asked, and an address for the full report."""
         if not version:
-            raise InputError(NOTHING_REGISTERED)
+            raise nothing_registered()
         found = self.actions.audit(version)
         rows = listed(found, fate) if fate else []
         return draw(

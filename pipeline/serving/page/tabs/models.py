@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import nothing_registered
 from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.serving.page.chart import HEIGHT, WIDTH, chart, cost_quality
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import NOTHING_REGISTERED, Choices, dropdown, filled
+from pipeline.serving.page.version_choices import Choices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 
 
@@ -52,7 +52,7 @@ class ModelsTab:
     def show(self, _visitor: Visitor, version: str | None) -> str:
         """The curve as HTML."""
         if not version:
-            raise InputError(NOTHING_REGISTERED)
+            raise nothing_registered()
         return render(self.actions.holdout(version), version, self.page.of_agents)
 
 
