@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +49,7 @@ class VersionPointer:
     version: str
     run_key: str
     provenance_sha256: str
-    since: str = ""
+    since: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,8 @@ class VersionSwitch:
     def _follow(self, pointer: VersionPointer) -> None:
         """Load the version that should serve and put it in place, or refuse it and keep the present one."""
         if self._served is not None and pointer == _pointer(self._served):
+            if pointer.since != self._served.since:  # another version was put into service meanwhile, and this one again
+                self._served = replace(self._served, since=pointer.since)
             self.refused = None
             return
         if self.refused and pointer == self._tried and time.monotonic() - self._tried_at < RETRY_SECONDS:
