@@ -23,14 +23,7 @@ from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import (
-    NONE_IN_SERVICE,
-    GateNotPassed,
-    InputError,
-    SwitchtenderError,
-    VerificationFailed,
-    nothing_registered,
-)
+from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.track import MODELS
@@ -124,8 +117,7 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = versions_of(project)
         serving = _agreed(in_service(project, versions), "")
-        if not serving.version:
-            raise none_in_service(versions)
+        version_named(project, versions, CHAMPION)
         before = stack(PromotionLog(project).promotions())[:-1]
         if not before:
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
@@ -150,8 +142,6 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
     with held(project.promotion_lock, f"adoption by {who}"):
         versions = versions_of(project)
         serving = in_service(project, versions)
-        if not versions.all:
-            raise nothing_registered()
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
         target = versions.number(serving.alias)
@@ -191,16 +181,9 @@ def version_named(project: Project, versions: Versions, which: str) -> Version:
     if which.isdigit():
         return versions.number(which)
     found = champion_of(project, versions) if which == CHAMPION else versions.at(which)
-    if found is None and (which == CHAMPION or not versions.all):
-        raise none_in_service(versions)
     if found is None:
-        raise InputError(f"no version has the alias '{which}'; see 'switchtender status'")
+        raise versions.none_at(which)
     return found
-
-
-def none_in_service(versions: Versions) -> InputError:
-    """What is said wherever the version in service is asked for and there is none."""
-    return InputError(NONE_IN_SERVICE) if versions.all else nothing_registered()
 
 
 def _require_reason(reason: str) -> None:

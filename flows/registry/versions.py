@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.registry.relocation import ROOT_QUERY, artifact_root, local, refuse_foreign_store
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError, nothing_registered, one_line
+from pipeline.runtime.errors import NONE_IN_SERVICE, InputError, SwitchtenderError, nothing_registered, one_line
 from pipeline.runtime.params import Section
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -60,6 +60,13 @@ class Versions:
     def at(self, alias: str) -> Version | None:
         """The version that an alias names in MLflow, or None where it names none."""
         return next((version for version in self.all if alias in version.aliases), None)
+
+    def none_at(self, alias: str) -> InputError:
+        """What is said wherever the version at an alias is asked for and there is none."""
+        if not self.all:
+            return nothing_registered()
+        other = f"no version has the alias '{alias}'; see 'switchtender status'"
+        return InputError(NONE_IN_SERVICE if alias == CHAMPION else other)
 
     def of_run(self, run_key: str) -> Version | None:
         """The version that a run key registered, if it did."""

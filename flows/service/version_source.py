@@ -15,7 +15,7 @@ from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, VerificationFailed, nothing_registered
+from pipeline.runtime.errors import VerificationFailed, nothing_registered
 from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -89,11 +89,9 @@ class RegistrySource:
 
     def _named(self) -> VersionPointer | None:
         versions = versions_of(self.project)
-        if not versions.all:
-            raise nothing_registered(_of_last_night(self.project))
         version = versions.number(self.which) if self.which.isdigit() else versions.at(self.which)
         if version is None:
-            raise InputError(f"no version has the alias '{self.which}'; see 'switchtender status'")
+            raise versions.none_at(self.which)
         return VersionPointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
 
 

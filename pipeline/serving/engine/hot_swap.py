@@ -184,7 +184,9 @@ class VersionSwitch:
     def _follow(self, pointer: VersionPointer) -> None:
         """Load the version that should serve and put it in place, or refuse it and keep the present one."""
         if self._served is not None and pointer == _pointer(self._served):
-            if pointer.since != self._served.since:  # another version was put into service meanwhile, and this one again
+            if (
+                pointer.since != self._served.since
+            ):  # another version was put into service meanwhile, and this one again
                 self._served = replace(self._served, since=pointer.since)
             self.refused = None
             return
