@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runtime.track import TRACKS
 from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page.context import Page, TrackView
 from pipeline.serving.page.report_links import FOLDER, ReportLinks
@@ -42,7 +43,8 @@ def build(views: Sequence[TrackView], keys: ApiKeys) -> Any:
 
 def _pages(views: Sequence[TrackView], keys: ApiKeys) -> list[Page]:
     visitors, reports = Visitors(keys), ReportLinks()
-    links = tuple((view.track, view.track.name if number else "./") for number, view in enumerate(views))
+    addresses = {view.track.name: view.track.name if number else "./" for number, view in enumerate(views)}
+    links = tuple((track, addresses[name]) for name, track in TRACKS.items() if name in addresses)
     return [Page(view, visitors, reports, links) for view in views]
 
 
