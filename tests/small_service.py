@@ -72,6 +72,7 @@ class Shelf:
     pointing: str | None = None
     fault: Exception | None = None
     noted: list[str] = field(default_factory=list)
+    since: str = ""
 
     def __post_init__(self) -> None:
         self.signed = {version: sha256_file(folder / "router.json") for version, folder in self.folders.items()}
@@ -79,7 +80,9 @@ class Shelf:
     def current(self) -> VersionPointer | None:
         if self.fault is not None:
             raise self.fault
-        return VersionPointer(self.pointing, f"run-{self.pointing}", f"{self.pointing:0>64}") if self.pointing else None
+        if self.pointing is None:
+            return None
+        return VersionPointer(self.pointing, f"run-{self.pointing}", f"{self.pointing:0>64}", self.since)
 
     @contextmanager
     def proved(self, pointer: VersionPointer) -> Iterator[Path]:

@@ -59,7 +59,8 @@ def _holdouts(old: VersionFolder, new: VersionFolder, made: Provenance) -> Holdo
         count, seed = int(made.params["evaluate"]["resamples"]), int(made.params["run"]["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise VerificationFailed(f"{new.root}: its params lack {error}; see 'switchtender verify'") from error
-    return diff_holdouts(old.table(PREDICTIONS), new.table(PREDICTIONS), count, seed)
+    graded = new.graded() if old.keeps_outcomes and new.keeps_outcomes else None
+    return diff_holdouts(old.table(PREDICTIONS), new.table(PREDICTIONS), count, seed, graded)
 
 
 def code_changes(project: Project, before: str, after: str) -> tuple[CodeChange, ...]:

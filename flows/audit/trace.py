@@ -18,7 +18,7 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, serving_periods
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, nothing_registered
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.trace_index import SEPARATOR, Found, Indexed, TraceIndex, in_memory, read_index
 
@@ -109,6 +109,15 @@ class Tracing:
         rows = [self._told(row, parent) for row, parent in found]
         return sorted(rows, key=lambda row: (int(row.version), row.through, row.text_sha256, row.reason))
 
+    def require_known(self) -> None:
+        """Refuse to say that no version has known a row where there never was a version.
+
+        Raises:
+            InputError: nothing was ever registered.
+        """
+        if not self.versions.all and not self._fresh:
+            raise nothing_registered()
+
     def agent(self, agent: str) -> tuple[str, list[RowInVersion]]:
         """The version that serves (else the champion, else the latest), and the rows that taught an agent there.
 
@@ -138,7 +147,7 @@ class Tracing:
 
     def _latest(self) -> str:
         if not self.versions.all:
-            raise InputError("nothing is registered yet; run 'make nightly' first")
+            raise nothing_registered()
         return self.versions.all[-1].version
 
     def _need(self, number: str) -> None:

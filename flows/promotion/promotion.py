@@ -93,8 +93,8 @@ def promote(
         move = _judged(project, versions, candidate, serving.version)
         if move.closed and not force:
             raise GateNotPassed(
-                f"version {number} is not promoted: {', '.join(move.closed)} did not pass; --force with a reason "
-                "puts it into service all the same, and is recorded"
+                f"version {number} is not promoted: {', '.join(move.closed)} did not pass",
+                "--force with a reason puts it into service all the same, and is recorded",
             )
         if not dry_run:
             needed = bool(move.closed) or FORGOTTEN_TAG in candidate.tags
@@ -117,11 +117,10 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = versions_of(project)
         serving = _agreed(in_service(project, versions), "")
+        version_named(project, versions, CHAMPION)
         before = stack(PromotionLog(project).promotions())[:-1]
         if not before:
-            raise InputError(
-                f"nothing served before version {serving.version or '(none)'}; there is nothing to go back to"
-            )
+            raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
         target = versions.number(before[-1])
         _refuse_forgotten(target, force)
         with proved(project, target):
@@ -183,13 +182,13 @@ def version_named(project: Project, versions: Versions, which: str) -> Version:
         return versions.number(which)
     found = champion_of(project, versions) if which == CHAMPION else versions.at(which)
     if found is None:
-        raise InputError(f"no version has the alias '{which}'; see 'switchtender status'")
+        raise versions.none_at(which)
     return found
 
 
 def _require_reason(reason: str) -> None:
     if not reason.strip():
-        raise InputError('a reason is needed; say --reason "why"')
+        raise InputError("a reason is needed", 'say --reason "why"')
 
 
 def _agreed(serving: InService, number: str) -> InService:
@@ -211,8 +210,9 @@ def _refuse_forgotten(version: Version, force: bool) -> None:
     rows = version.tags.get(FORGOTTEN_TAG, "")
     if rows and not force:
         raise InputError(
-            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one, "
-            "or say --force with a reason"
+            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one with "
+            "'make nightly'",
+            "or say --force with a reason",
         )
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.registry.relocation import ROOT_QUERY, artifact_root, local, refuse_foreign_store
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
+from pipeline.runtime.errors import NONE_IN_SERVICE, InputError, SwitchtenderError, nothing_registered, one_line
 from pipeline.runtime.params import Section
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -61,6 +61,13 @@ class Versions:
         """The version that an alias names in MLflow, or None where it names none."""
         return next((version for version in self.all if alias in version.aliases), None)
 
+    def none_at(self, alias: str) -> InputError:
+        """What is said wherever the version at an alias is asked for and there is none."""
+        if not self.all:
+            return nothing_registered()
+        other = f"no version has the alias '{alias}'; see 'switchtender status'"
+        return InputError(NONE_IN_SERVICE if alias == CHAMPION else other)
+
     def of_run(self, run_key: str) -> Version | None:
         """The version that a run key registered, if it did."""
         return next((version for version in self.all if version.run_key == run_key), None)
@@ -71,6 +78,8 @@ class Versions:
         Raises:
             InputError: there is no such version.
         """
+        if not self.all:
+            raise nothing_registered()
         if number not in self._by_number:
             known = ", ".join(list(self._by_number)[-5:]) or "none"
             raise InputError(
@@ -118,7 +127,7 @@ def _read(project: Project, model: str) -> list[Version]:
     if project.tracking_uri.startswith(("http://", "https://")):
         return _through_client(project, model)
     if not project.has_store:
-        raise InputError("nothing is registered yet (MLflow's store is not there); run 'make nightly' first")
+        raise nothing_registered("MLflow's store is not there")
     refuse_foreign_store(project)
     return _from_tables(project, model)
 

@@ -6,6 +6,7 @@ Augmented rows go with their parents at the next night, since they are made anew
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from flows.workspace.snapshot import POINTER, dvc, uncommitted_data
+from pipeline.data.agents import AGENTS_FILE, read_agents
 from pipeline.data.dataset import DATASET
 from pipeline.data.forgetting import (
     FORGOTTEN_FILE,
@@ -31,24 +33,32 @@ from pipeline.data.forgetting import (
     ForgottenRow,
     files_without_rows,
     forgotten_rows,
+    lines_of,
+    read_utf8,
     with_forgotten,
 )
 from pipeline.data.holdout import HOLDOUT_FILE
-from pipeline.data.label_reviews import REVIEWS_FILE
+from pipeline.data.label_reviews import REVIEWS_FILE, read_reviews
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import sha256_text, write_whole
 
+_PATIENCE = 10.0
+"""Seconds to wait for a decision that is being written."""
 CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
 
 
 @dataclass(frozen=True)
 class ForgetPlan:
-    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows."""
+    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows.
+
+    `reviews` counts the decisions on labels that are not committed yet, which the commit takes along.
+    """
 
     ids: tuple[str, ...]
     cut: FilesWithoutRows
     dataset: str
     touched: tuple[AffectedTrack, ...]
+    reviews: int = 0
 
     @property
     def rows(self) -> tuple[RowInVersion, ...]:
@@ -105,7 +115,7 @@ def forget(
     Again, it changes nothing but what an earlier try left undone.
 
     Raises:
-        InputError: no reason, unknown ids, or curated files that are changed and not committed.
+        InputError: no reason, unknown ids, or curated files other than the reviews that are changed and not committed.
         SwitchtenderError: git, DVC or a store failed; before the commit, everything is put back.
         VerificationFailed: a version's lineage, or a log, is not as recorded.
         HeldByAnotherRun: a night or a promotion is under way.
@@ -117,7 +127,11 @@ def forget(
         return ForgetResult(found, "", find(project, found.known) if erasing else None)
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
-    with held(project.lock, purpose), held(project.promotion_lock, purpose):
+    with (
+        held(project.lock, purpose),
+        held(project.promotion_lock, purpose),
+        held(project.reviews_lock, purpose, _PATIENCE),  # a decision written meanwhile would be lost
+    ):
         found = plan(project, ids)
         search = find(project, found.known) if erasing else None
         commit = _record(project, found, search, who, reason)
@@ -132,9 +146,10 @@ def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
     """What forgetting these rows touches; nothing is changed.
 
     Raises:
-        InputError: unknown ids, or curated files that are changed and not committed.
+        InputError: unknown ids, curated files other than the reviews that are changed and not committed, or
+            decisions that cannot be read.
     """
-    _refuse_changed(project)
+    changed = _uncommitted(project)
     named = tuple(dict.fromkeys(ids))
     taken = files_without_rows(project.root, named)
     touched = tuple(_traced(seen, named) for seen in project.both)
@@ -144,14 +159,27 @@ def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
     if unknown:
         raise InputError(f"no row {listed(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
     stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
-    return ForgetPlan(named, taken, stays.hexdigest(), touched)
+    reviews = _new_reviews(project, named) if REVIEWS_FILE.as_posix() in changed else 0
+    return ForgetPlan(named, taken, stays.hexdigest(), touched, reviews)
 
 
-def _refuse_changed(project: Project) -> None:
+def _uncommitted(project: Project) -> set[str]:
+    """The curated files that are changed and not committed; but for the reviews, which people write all day, none."""
     ours = {path.as_posix() for path in CHANGED}
-    changed = [name for name in uncommitted_data(project) if name in ours]
-    if changed:
-        raise InputError(f"{changed[0]} is changed and not committed; commit it, then forget")
+    changed = {name for name in uncommitted_data(project) if name in ours}
+    if others := sorted(changed - {REVIEWS_FILE.as_posix()}):
+        raise InputError(f"{others[0]} is changed and not committed; commit it, then forget")
+    return changed
+
+
+def _new_reviews(project: Project, ids: Sequence[str]) -> int:
+    """How many decisions on other rows are not committed yet; a file that a night could not read is refused."""
+    read_reviews(tuple(agent.name for agent in read_agents(project.root / AGENTS_FILE)), project.root / REVIEWS_FILE)
+    where = str(REVIEWS_FILE)
+    committed = git(project.root, "ls-tree", "--name-only", "HEAD", "--", where)
+    before = git(project.root, "cat-file", "blob", f"HEAD:{where}", strip=False) if committed else ""
+    lines = [Counter(lines_of(text, where)) for text in (read_utf8(project.root / REVIEWS_FILE), before)]
+    return sum(count for (prompt_id, _), count in (lines[0] - lines[1]).items() if prompt_id not in ids)
 
 
 def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
@@ -191,7 +219,8 @@ def _entries(found: ForgetPlan, who: str, reason: str) -> list[ForgottenRow]:
 
 def _message(found: ForgetPlan, who: str, reason: str) -> str:
     shown = ", ".join(found.ids[:3]) + (f" and {len(found.ids) - 3} more" if len(found.ids) > 3 else "")
-    return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}"
+    along = f"\nDecisions on labels taken along: {found.reviews}" if found.reviews else ""
+    return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}{along}"
 
 
 def _of_dataset_remote(project: Project, md5: str, removed: Sequence[Path]) -> set[str]:

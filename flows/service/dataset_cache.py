@@ -10,11 +10,12 @@ from pipeline.data.dataset import DATASET
 from pipeline.data.outcomes import split_agents
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import read_table, sha256_text
+from pipeline.runtime.track import AGENTS
 
 
 @dataclass(frozen=True)
 class CachedRow:
-    """A row of the dataset as it is now."""
+    """A prompt of the dataset as it is now. `agents` is its label; none where outcomes are graded instead."""
 
     prompt_id: str
     prompt: str
@@ -22,10 +23,10 @@ class CachedRow:
 
 
 class DatasetCache:
-    """The project's prompts.csv, read again when the file has changed. Safe to use from several threads."""
+    """The table of the project's track, read again when the file has changed. Safe to use from several threads."""
 
     def __init__(self, project: Project) -> None:
-        self.path = project.root / DATASET
+        self.project = project
         self._stamp: tuple[int, int] | None = None
         self._rows: dict[str, CachedRow] = {}
         self._by_text: dict[str, CachedRow] = {}
@@ -47,15 +48,18 @@ class DatasetCache:
 
     def _refresh(self) -> None:
         with self._lock:
+            name = DATASET if self.project.track is AGENTS else self.project.table
+            path = self.project.root / name
             try:
-                facts = self.path.stat()
+                facts = path.stat()
             except OSError as error:
-                raise TableError(f"{self.path} cannot be read ({error.strerror}); run 'dvc checkout'") from error
+                raise TableError(f"{name} cannot be read ({error.strerror}); run 'dvc checkout'") from error
             stamp = facts.st_mtime_ns, facts.st_size
             if stamp == self._stamp:
                 return
-            frame = read_table(self.path, required=("prompt_id", "prompt", "agents"))
-            columns = (frame[name].astype(str) for name in ("prompt_id", "prompt", "agents"))
+            frame = read_table(path, required=("prompt_id", "prompt")).drop_duplicates("prompt_id", keep="last")
+            labels = frame["agents"].astype(str) if "agents" in frame else [""] * len(frame)
+            columns = (frame["prompt_id"].astype(str), frame["prompt"].astype(str), labels)
             rows = [CachedRow(one, prompt, split_agents(agents)) for one, prompt, agents in zip(*columns, strict=True)]
             # Replaced, never changed in place: lookups read them without the lock.
             self._by_text = {sha256_text(row.prompt): row for row in rows}

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flows.service.dataset_cache import DatasetCache
 from flows.workspace.project import Project
+from pipeline.runtime.track import TRACKS, Track
 from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, whole_entries
 from pipeline.serving.page.actions import Hint
 
 MOST_HINTS = 50
+SHARED = Path("var/serving")
+"""Where the services of both tracks wrote before each had a journal of its own."""
 _TAIL_BYTES = 8_000_000
 """A journal grows for ever: of each only so much of its end is read."""
 
 
 def latest_hints(project: Project, dataset: DatasetCache) -> tuple[Hint, ...]:
-    """The latest feedback, newest first, each with the decision that it concerns where that is near."""
-    folder = project.var / "serving"
-    said = list(_tail(folder / FEEDBACK))[-MOST_HINTS:]
-    if not said:
-        return ()
-    decisions = {_key(entry): entry for entry in _tail(folder / DECISIONS)}
-    return tuple(_hint(entry, decisions.get(_key(entry), {}), dataset) for entry in reversed(said))
+    """The latest feedback on answers of the project's track, newest first, each with its decision where that is near.
+
+    What both tracks wrote into one journal is told apart by the decision's run key.
+    """
+    found = [
+        hint
+        for folder in dict.fromkeys((SHARED, project.track.journal))
+        for hint in islice(
+            _hints_in(project.root / folder, project.track, folder == project.track.journal, dataset), MOST_HINTS
+        )
+    ]
+    return tuple(sorted(found, key=lambda hint: hint.at, reverse=True)[:MOST_HINTS])
+
+
+def _hints_in(folder: Path, track: Track, is_own: bool, dataset: DatasetCache) -> Iterator[Hint]:
+    """One journal's feedback on a track's answers, newest first; what no decision tells of is that of the journal."""
+    said = list(_tail(folder / FEEDBACK))
+    decisions = {_key(entry): entry for entry in _tail(folder / DECISIONS)} if said else {}
+    for entry in reversed(said):
+        decision = decisions.get(_key(entry), {})
+        if (_track_of(decision) or (track if is_own else None)) is track:
+            yield _hint(entry, decision, dataset)
+
+
+def _track_of(decision: dict[str, Any]) -> Track | None:
+    """The track whose version decided; None where the entry does not say."""
+    key = str(decision.get("run_key") or "")
+    return next((track for track in TRACKS.values() if key.startswith(f"{track.flow}-")), None)
 
 
 def _key(entry: dict[str, Any]) -> tuple[Any, Any]:

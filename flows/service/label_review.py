@@ -10,12 +10,14 @@ from typing import Any
 from flows.records.promotion_log import who_am_i
 from flows.service.dataset_cache import DatasetCache
 from flows.workspace import runs
+from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, read_reviews
+from pipeline.data.forgetting import read_utf8, without_last
+from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, cells_of, read_reviews
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import split_agents
-from pipeline.runtime.errors import HeldByAnotherRun, InputError, listed
+from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text
 from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
@@ -33,7 +35,7 @@ def suspects_of(project: Project, dataset: DatasetCache) -> Suspects:
     """
     last = runs.latest_finished(project)
     if last is None:
-        raise InputError("no night has finished yet, so there are no suspects; run 'make nightly'")
+        raise InputError("no night has finished yet, so that there are no suspects; run 'make nightly'")
     names = _names(project)
     reviews = read_reviews(names, project.root / REVIEWS_FILE)
     table = read_table(runs.clone_of(project, last.key) / STAGES / "label_noise" / SUSPECTS)
@@ -81,19 +83,39 @@ def add_decision(project: Project, dataset: DatasetCache, decision: LabelDecisio
         HeldByAnotherRun: somebody else kept the lock for too long.
         TableError: the file is malformed or cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     _require_valid(decision, _names(project))
     path = project.root / REVIEWS_FILE
-    try:
-        with FileLock(project.var / "label_reviews.lock", timeout=WAIT_SECONDS):
-            row = dataset.row(decision.prompt_id)
-            if row is None or sha256_text(row.prompt) != decision.text_sha256:
-                raise InputError(f"{decision.prompt_id} was changed or removed in the dataset meanwhile; go on")
-            _require_unseen(read_reviews(_names(project), path).get(decision.prompt_id), row.prompt, decision)
-            write_text(_appended(project, path, decision, day), path)
-    except Timeout as error:
-        raise HeldByAnotherRun(f"{path} is held by somebody else's decision; press the key again") from error
+    with held(project.reviews_lock, f"a decision on {decision.prompt_id}", WAIT_SECONDS):
+        row = dataset.row(decision.prompt_id)
+        if row is None or sha256_text(row.prompt) != decision.text_sha256:
+            raise InputError(f"{decision.prompt_id} was changed or removed in the dataset meanwhile; go on")
+        _require_unseen(read_reviews(_names(project), path).get(decision.prompt_id), row.prompt, decision)
+        write_text(_appended(project, path, decision, day), path)
+
+
+def take_back(project: Project, decision: LabelDecision) -> None:
+    """Take one row out of data/label_reviews.csv again; what had been decided on it before holds once more.
+
+    Raises:
+        InputError: it is not the latest decision on its row (any more).
+        HeldByAnotherRun, TableError: as for `add_decision`.
+    """
+    path = project.root / REVIEWS_FILE
+    with held(project.reviews_lock, f"taking back a decision on {decision.prompt_id}", WAIT_SECONDS):
+        review = read_reviews(_names(project), path).get(decision.prompt_id)
+        if review != _review_of(project, decision):
+            by = f"{review.reviewer} has decided on {decision.prompt_id}" if review else "it was taken out of the file"
+            raise InputError(f"the decision on {decision.prompt_id} is not undone: {by} meanwhile; that stands")
+        write_text(without_last(read_utf8(path), decision.prompt_id, str(REVIEWS_FILE)), path)
+
+
+def _review_of(project: Project, decision: LabelDecision) -> LabelReview:
+    """A decision as it is read back from the file."""
+    ordered = SEPARATOR.join(name for name in _names(project) if name in decision.agents)
+    reviewer = decision.reviewer or who_am_i(project)
+    return LabelReview(
+        decision.prompt_id, decision.text_sha256, decision.decision, ordered, reviewer, _plain(decision.note)
+    )
 
 
 def _require_valid(decision: LabelDecision, names: tuple[str, ...]) -> None:
@@ -116,15 +138,17 @@ def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -
     """The file's text with the decision as one more row, in the order of the file's own columns."""
     with path.open(encoding="utf-8", newline="") as file:
         text = file.read()
-    values = {
-        "prompt_id": decision.prompt_id,
-        "text_sha256": decision.text_sha256,
-        "decision": decision.decision,
-        "agents": SEPARATOR.join(decision.agents),
-        "reviewer": decision.reviewer or who_am_i(project),
-        "reviewed_on": day,
-        "note": _plain(decision.note),
-    }
+    values = cells_of(
+        {
+            "prompt_id": decision.prompt_id,
+            "text_sha256": decision.text_sha256,
+            "decision": decision.decision,
+            "agents": SEPARATOR.join(decision.agents),
+            "reviewer": decision.reviewer or who_am_i(project),
+            "reviewed_on": day,
+            "note": _plain(decision.note),
+        }
+    )
     header = next(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")), list(COLUMNS))
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow([values.get(name, "") for name in header])
@@ -133,5 +157,6 @@ def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -
 
 def _plain(note: str) -> str:
     """A note with its line ends as newlines and without control characters, which a CSV cannot hold safely."""
-    unified = note.replace("\r\n", "\n").replace("\r", "\n").strip()
-    return "".join(letter for letter in unified if letter == "\n" or letter.isprintable())
+    unified = note.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(letter for letter in unified if letter in "\n\t" or letter.isprintable())
+    return kept if kept.strip() else ""

@@ -13,7 +13,7 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
-from flows.service.label_review import add_decision, suspects_of
+from flows.service.label_review import add_decision, suspects_of, take_back
 from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
@@ -57,6 +57,9 @@ class ProjectActions:
     def decide(self, decision: LabelDecision) -> None:
         add_decision(self.project, self.dataset, decision, runs.now()[:10])
 
+    def take_back(self, decision: LabelDecision) -> None:
+        take_back(self.project, decision)
+
     def hints(self) -> tuple[Hint, ...]:
         return latest_hints(self.project, self.dataset)
 
@@ -93,7 +96,7 @@ class ProjectActions:
         try:
             move = promotion.promote(self.project, version, reason, dry_run=True)
         except GateNotPassed as error:
-            refusal = str(error)
+            refusal = error.message
             # Rehearsed once more with force, to show which gates are closed.
             move = promotion.promote(self.project, version, reason, force=True, dry_run=True)
         return VersionMove(move.version_from, move.version_to, move.gates, refusal)
@@ -114,6 +117,8 @@ class ProjectActions:
         asked = row.strip()
         with tracing(self.project) as found:
             rows = found.row(prompt_id=asked) or found.row(text=row) or found.row(text=asked)
+            if not rows:
+                found.require_known()
             texts = {one.text_sha256 for one in rows if not one.through}
             there = [known for digest in sorted(texts) if (known := self.dataset.with_text(digest))]
             return Trace(

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from flows.registry.versions import CHAMPION
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.hosts import is_loopback
+from pipeline.runtime.track import AGENTS
 from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
@@ -32,18 +34,21 @@ from pipeline.serving.http.request_routing import CHAT, RequestRouter, RoutingRe
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
-JOURNAL = Path("var") / "serving"
 _LOOK_SECONDS = 0.02
 _WAITING_CONNECTIONS = 2048
 
 
 @dataclass(frozen=True)
 class StartupLines:
-    """What is printed for whoever starts the service: its address, what it serves, where the page is."""
+    """What is printed for whoever starts the service: its address, what it serves, where the page is.
+
+    `waiting` says once why nothing is served yet.
+    """
 
     listening: Callable[[str], None]
     serving: Callable[[ServedVersion], None]
     page: Callable[[str], None]
+    waiting: Callable[[str], None] = lambda _: None
 
 
 def listen(params: ServeParams) -> socket.socket:
@@ -93,7 +98,8 @@ def keys_of(params: ServeParams, root: Path) -> ApiKeys:
 class Service:
     """One service over one version source. `root` is where paths in its settings start, and where its journal lies.
 
-    The page shows a project, so that without one there is no page.
+    The page shows a project, so that without one there is no page. It shows both tracks of it: what this service
+    answers with, and beside it the other track's version in service, which answers on the page alone.
     """
 
     def __init__(self, source: VersionSource, params: ServeParams, root: Path, project: Project | None = None) -> None:
@@ -101,9 +107,11 @@ class Service:
         self.params, self.project = params, project
         self.keys = keys_of(params, root)
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
-        self.journal = Journal(root / JOURNAL)
+        self.journal = Journal(root / (project.track if project else AGENTS).journal)
         self.routing = RequestRouter(self.switch, params, self.journal)
         self.page = PageMount() if params.page and project else None
+        self._beside: list[VersionSwitch] = []
+        self._stopping = asyncio.Event()
         self.app = application(
             self.switch, params, self.keys, self.journal,
             chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
@@ -144,41 +152,71 @@ class Service:
     def _stop(self, server: uvicorn.Server) -> None:
         """A second signal does not wait for what is under way."""
         log("stopping", at_once=server.should_exit)
+        self._stopping.set()
         server.force_exit = server.should_exit
         server.should_exit = True
         if self.page is not None:
             self.page.close()
 
     async def _watch(self, address: str, startup: StartupLines) -> None:
-        """Say when the first version serves; only then make the page, whose import takes seconds."""
-        while True:
+        """Say what serves, and open the page; it is there before a first version is, for the reviews."""
+        await asyncio.gather(self._announce(startup), self._open_page(address, startup))
+
+    async def _announce(self, startup: StartupLines) -> None:
+        """Say when the first version serves, and before that once why none does."""
+        said = False
+        while not self._stopping.is_set():
             try:
                 startup.serving(self.switch.served)
-                break
-            except NotReady:
+                return
+            except NotReady as error:
+                if self.switch.has_looked and not said:
+                    startup.waiting(str(error))
+                    said = True
                 await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _open_page(self, address: str, startup: StartupLines) -> None:
+        """Make the page once it is known whether a version serves: its import takes seconds, which that one needs."""
         if self.page is None or self.project is None:
             return
+        while not self.switch.has_looked:
+            await asyncio.sleep(_LOOK_SECONDS)
         try:
-            page = await asyncio.to_thread(self._made_page, self.project)
+            page = await asyncio.to_thread(self._made_page, self.project, address)
             await self.page.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
         except Exception as error:  # whatever fails in the page, the service goes on without it
             self.page.message = FAILED
             log("page_failed", kind=type(error).__name__, reason=one_line(error, 300))
 
-    def _made_page(self, project: Project) -> FastAPI:
+    def _made_page(self, project: Project, address: str) -> FastAPI:
         from fastapi import FastAPI
 
         from flows.service.page_actions import ProjectActions
         from pipeline.serving.page import mount
+        from pipeline.serving.page.context import TrackView
 
+        views = [TrackView(project.track, self.switch, ProjectActions(project))]
+        for other in project.both:
+            if other.track is not project.track:
+                views.append(TrackView(other.track, self._switch_beside(other, address), ProjectActions(other)))
         page = FastAPI(openapi_url=None)
-        mount(page, self.switch, ProjectActions(project), self.keys)
+        mount(page, views, self.keys)
         return page
+
+    def _switch_beside(self, project: Project, address: str) -> VersionSwitch:
+        """What answers on the page of the track that this service does not serve; its pool is not that track's."""
+        from flows.service.version_source import RegistrySource
+
+        port = address.rpartition(":")[2]
+        switch = VersionSwitch(RegistrySource(project, CHAMPION, f"page@{socket.gethostname()}:{port}"), self.params)
+        switch.start()
+        self._beside.append(switch)
+        return switch
 
     async def _end(self) -> None:
         # No swap any more, then no new decisions, and last the journal, which writes those that are still queued.
-        await asyncio.to_thread(self.switch.stop)
+        for switch in (self.switch, *self._beside):
+            await asyncio.to_thread(switch.stop)
         self.routing.close()
         await asyncio.to_thread(self.journal.close)
 

@@ -13,8 +13,9 @@ from flows.records.promotion_log import PromotionLog
 from flows.records.serving_log import record_swap
 from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
+from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.errors import VerificationFailed, nothing_registered
 from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -76,11 +77,13 @@ class RegistrySource:
             return self._champion
         promotions = self.log.proved()
         versions = versions_of(self.project)
+        if not versions.all:
+            raise nothing_registered(_of_last_night(self.project))
         if not promotions:
             return None
         last = promotions[-1]
         version = versions.number(last.version_to)
-        self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256)
+        self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256, last.at)
         self._stamp, self._proved_at = stamp, now
         return self._champion
 
@@ -88,8 +91,14 @@ class RegistrySource:
         versions = versions_of(self.project)
         version = versions.number(self.which) if self.which.isdigit() else versions.at(self.which)
         if version is None:
-            raise InputError(f"no version has the alias '{self.which}'; see 'switchtender status'")
+            raise versions.none_at(self.which)
         return VersionPointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
+
+
+def _of_last_night(project: Project) -> str:
+    """Why a night registered nothing, where one ended; empty where there was none."""
+    last = runs.latest_finished(project)
+    return f"the gates of the latest night, {last.key}, did not all pass; see 'switchtender status'" if last else ""
 
 
 def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFolder:

@@ -13,11 +13,11 @@ from pipeline.runtime.errors import HeldByAnotherRun
 
 
 @contextmanager
-def held(path: Path, purpose: str) -> Iterator[None]:
+def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock while the block runs. The kernel drops it when the process dies, however it dies.
 
     Raises:
-        HeldByAnotherRun: somebody else has it; the message says who, for what and since when.
+        HeldByAnotherRun: somebody else has it after `patience` seconds; the message says who, for what and since when.
     """
     from filelock import FileLock, Timeout
 
@@ -25,7 +25,7 @@ def held(path: Path, purpose: str) -> Iterator[None]:
     lock = FileLock(path)
     holder = path.with_suffix(".holder.json")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout as error:
         raise HeldByAnotherRun(f"held by {_describe(holder)}; wait for it to end, then run this again") from error
     try:

@@ -108,6 +108,11 @@ class Project:
         return self.var / "promotion.lock"
 
     @property
+    def reviews_lock(self) -> Path:
+        """Held by whoever writes data/label_reviews.csv."""
+        return self.var / "label_reviews.lock"
+
+    @property
     def dvc_cache(self) -> Path:
         return self.var / "dvc" / "cache"
 

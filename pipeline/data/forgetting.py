@@ -8,12 +8,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from pipeline.data.dataset import DATASET
 from pipeline.data.holdout import HOLDOUT_FILE
-from pipeline.data.label_reviews import REVIEWS_FILE
+from pipeline.data.label_reviews import REVIEWS_FILE, spreadsheet_safe
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.text import BOM
 
@@ -30,6 +30,11 @@ class ForgottenRow:
     forgotten_on: str
     by: str
     reason: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What the file's line holds."""
+        return astuple(replace(self, by=spreadsheet_safe(self.by), reason=spreadsheet_safe(self.reason)))
 
 
 COLUMNS = tuple(ForgottenRow.__dataclass_fields__)
@@ -52,10 +57,12 @@ def files_without_rows(root: Path, ids: Collection[str]) -> FilesWithoutRows:
     Raises:
         TableError: a file is missing, not UTF-8, malformed or lacks a column.
     """
-    prompts, texts = without_rows(_read(root / DATASET), ids, str(DATASET))
-    reviews, _ = without_rows(_read(root / REVIEWS_FILE), ids, str(REVIEWS_FILE))
-    new = {DATASET: prompts, REVIEWS_FILE: reviews, HOLDOUT_FILE: without_ids(_read(root / HOLDOUT_FILE), ids)}
-    return FilesWithoutRows({path: text.encode() for path, text in new.items() if text != _read(root / path)}, texts)
+    prompts, texts = without_rows(read_utf8(root / DATASET), ids, str(DATASET))
+    reviews, _ = without_rows(read_utf8(root / REVIEWS_FILE), ids, str(REVIEWS_FILE))
+    new = {DATASET: prompts, REVIEWS_FILE: reviews, HOLDOUT_FILE: without_ids(read_utf8(root / HOLDOUT_FILE), ids)}
+    return FilesWithoutRows(
+        {path: text.encode() for path, text in new.items() if text != read_utf8(root / path)}, texts
+    )
 
 
 def without_rows(content: str, ids: Collection[str], where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
@@ -72,6 +79,24 @@ def without_rows(content: str, ids: Collection[str], where: str) -> tuple[str, d
             gone.update(range(first, last))
             texts[row[ID]] = (*texts.get(row[ID], ()), row.get(PROMPT, ""))
     return "".join(line for number, line in enumerate(lines) if number not in gone), texts
+
+
+def lines_of(content: str, where: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Every row of a CSV table: the prompt's id, and all its cells; none of an empty text. Raises as `without_rows`."""
+    rows = _rows(list(io.StringIO(content, newline="")), where) if content else ()
+    return [(row[ID], tuple(row.values())) for row, _, _ in rows]
+
+
+def without_last(content: str, prompt_id: str, where: str) -> str:
+    """A CSV table without the last row of a prompt, every other byte as it was.
+
+    Raises:
+        TableError: as for `without_rows`.
+    """
+    lines = list(io.StringIO(content, newline=""))
+    spans = [(first, last) for row, first, last in _rows(lines, where) if row[ID] == prompt_id]
+    first, last = spans[-1] if spans else (0, 0)
+    return "".join(lines[:first] + lines[last:])
 
 
 def _rows(lines: list[str], where: str) -> Iterator[tuple[dict[str, str], int, int]]:
@@ -104,7 +129,7 @@ def with_forgotten(root: Path, entries: Iterable[ForgottenRow]) -> bytes:
     Raises:
         TableError: the file is there and malformed.
     """
-    content = _read(root / FORGOTTEN_FILE) if (root / FORGOTTEN_FILE).is_file() else ""
+    content = read_utf8(root / FORGOTTEN_FILE) if (root / FORGOTTEN_FILE).is_file() else ""
     content = content or ",".join(COLUMNS) + "\n"
     if not content.endswith("\n"):
         content += "\n"
@@ -112,11 +137,16 @@ def with_forgotten(root: Path, entries: Iterable[ForgottenRow]) -> bytes:
     out = io.StringIO(newline="")
     for entry in entries:
         if (entry.prompt_id, entry.text_sha256) not in listed:
-            csv.writer(out, lineterminator="\n").writerow(astuple(entry))
+            csv.writer(out, lineterminator="\n").writerow(entry.cells)
     return (content + out.getvalue()).encode()
 
 
-def _read(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """A curated file's text, byte for byte.
+
+    Raises:
+        TableError: it cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -132,5 +162,5 @@ def forgotten_rows(root: Path) -> list[tuple[str, str]]:
         TableError: the file is malformed.
     """
     path = root / FORGOTTEN_FILE
-    rows = _rows([*io.StringIO(_read(path), newline="")], str(FORGOTTEN_FILE)) if path.is_file() else ()
+    rows = _rows([*io.StringIO(read_utf8(path), newline="")], str(FORGOTTEN_FILE)) if path.is_file() else ()
     return [(row[ID], row.get(COLUMNS[1], "")) for row, _, _ in rows]

@@ -6,6 +6,8 @@ and does nothing.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,29 @@ from pipeline.runtime.tables import LINE, read_table, sha256_text
 REVIEWS_FILE = Path("data/label_reviews.csv")
 KEEP, RELABEL, DROP = "keep", "relabel", "drop"
 COLUMNS = ("prompt_id", "text_sha256", "decision", "agents", "reviewer", "reviewed_on", "note")
+_TYPED = ("reviewer", "note")
+_FORMULA = r"[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20]"
+"""How a cell begins that a spreadsheet may compute, also with full-width signs (OWASP, "CSV Injection")."""
+
+
+def spreadsheet_safe(text: str) -> str:
+    """A text as it is written into a CSV cell: an apostrophe goes before one that a spreadsheet would compute."""
+    return f"'{text}" if re.match(f"'*(?:{_FORMULA})", text) else text
+
+
+def as_typed(cell: str) -> str:
+    """The text that `spreadsheet_safe` wrote; one that was written without it comes back as it is."""
+    return cell[1:] if re.match(f"'+(?:{_FORMULA})", cell) else cell
+
+
+def cells_of(facts: Mapping[str, str]) -> dict[str, str]:
+    """A decision as the file's cells hold it, by column; `facts_of` gives it back."""
+    return {name: spreadsheet_safe(fact) if name in _TYPED else fact for name, fact in facts.items()}
+
+
+def facts_of(cells: Mapping[str, str]) -> dict[str, str]:
+    """A line of the file by column, with what people typed as they typed it."""
+    return {name: as_typed(cells[name]) if name in _TYPED else cells[name] for name in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -56,7 +81,8 @@ def _is_header_only(content: bytes) -> bool:
 
 
 def _review(row: object, names: tuple[str, ...], path: Path) -> LabelReview:
-    facts = {name: str(getattr(row, name)) for name in COLUMNS if name != "reviewed_on"}
+    facts = facts_of({name: str(getattr(row, name)) for name in COLUMNS})
+    del facts["reviewed_on"]
     where = f"{path}, line {getattr(row, LINE)}"
     if facts["decision"] not in (KEEP, RELABEL, DROP):
         raise TableError(f"{where}: unknown decision '{facts['decision']}'; write {KEEP}, {RELABEL} or {DROP}")

@@ -17,6 +17,10 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_DONE = 0
+NONE_IN_SERVICE = (
+    "no version is in service yet; run 'make nightly', whose first version goes into service by itself, or put a "
+    "registered one there with 'switchtender promote'"
+)
 _MOST_NAMES = 8
 
 
@@ -48,9 +52,16 @@ def suggestion(word: str, known: Iterable[str], otherwise: str, cutoff: float = 
 
 
 class SwitchtenderError(Exception):
-    """The work could not be done."""
+    """The work could not be done.
+
+    `message` is what every door may say; a way on that only the command line has ends the error's text there.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", on_the_command_line: str = "") -> None:
+        super().__init__("; ".join(filter(None, (message, on_the_command_line))))
+        self.message = message
 
 
 class InputError(SwitchtenderError):
@@ -83,3 +94,11 @@ class HeldByAnotherRun(SwitchtenderError):
     """Another run holds the lock."""
 
     exit_code = 5
+
+
+def nothing_registered(why: str = "") -> InputError:
+    """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
+    return InputError(
+        f"nothing is registered yet{f' ({why})' if why else ''}; run 'make nightly': it registers a version once every "
+        "gate has passed, and puts the first one into service"
+    )

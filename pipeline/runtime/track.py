@@ -20,7 +20,7 @@ class Track:
     `flow` begins its run keys, `prefix` its stages' names in dvc.yaml, `section` its sections' names in params.yaml.
     Under `stages` lie `valid`, the rows that passed validation; `learnt` and `held_out`, what a router learns from and
     is judged on; and `router`, the one that goes on to serve. `headline` is the figure that it is first judged by;
-    `data_docs` is the first page of Great Expectations on its table.
+    `data_docs` is the first page of Great Expectations on its table; `journal` is the folder of the service's journal.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Track:
     router: str
     headline: str
     data_docs: Path
+    journal: Path
 
     def read(self, section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
         """A section of params.yaml as this track has it.
@@ -58,6 +59,7 @@ AGENTS = Track(
     router="train/router",
     headline="micro_f1",
     data_docs=Path("var/reports/data_docs/index.html"),
+    journal=Path("var/serving"),
 )
 MODELS = Track(
     name="models",
@@ -72,6 +74,7 @@ MODELS = Track(
     router="join/router",
     headline="quality",
     data_docs=Path("var/reports/outcome_docs/index.html"),
+    journal=Path("var/serving/models"),
 )
 TRACKS = {track.name: track for track in (AGENTS, MODELS)}
 

@@ -20,7 +20,7 @@ from pipeline.data.fates import (
     RELABELLED,
     TRAIN,
 )
-from pipeline.data.label_reviews import COLUMNS
+from pipeline.data.label_reviews import COLUMNS, facts_of
 from pipeline.data.outcomes import split_agents
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
@@ -210,7 +210,7 @@ def read_decisions(text: str, rows: pd.DataFrame) -> tuple[Review, ...]:
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if missing := set(COLUMNS) - set(reader.fieldnames or ()):
         raise KeyError(f"label_reviews.csv lacks {min(missing)}")
-    lines = [{name: line[name] for name in COLUMNS} for line in reader]
+    lines = [facts_of(line) for line in reader]
     latest = {line["prompt_id"]: number for number, line in enumerate(lines)}
     return tuple(
         Review(**line, standing=_standing(line, number == latest[line["prompt_id"]], present))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.data.outcomes import label_matrix, split_agents
+import numpy as np
+
+from pipeline.data.holdout import truth_in
+from pipeline.data.outcomes import Outcomes, label_matrix, split_agents
 from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_decimals
 from pipeline.metrics.multilabel import HEADLINE, Statistic
-from pipeline.runtime.arrays import Binary, Indices
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.plain import JsonObject, plain_fields
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = ["prompt_id", "text_sha256"]
+BETTER, WORSE = ("now right", "better"), ("now wrong", "worse")
+"""What `Flip.outcome` says of a prompt that is routed better, or worse."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,17 @@ class PairedMetric:
 
 @dataclass(frozen=True)
 class Flip:
-    """A holdout prompt that the two versions route differently; `truth` is the newer version's label."""
+    """A holdout prompt that the two versions route differently; `truth` is the newer version's label.
+
+    `gain` is by how much the quality of what was chosen rose, where outcomes are graded; else None.
+    """
 
     prompt_id: str
     text_sha256: str
     truth: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
+    gain: float | None = None
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -58,7 +68,9 @@ class Flip:
 
     @property
     def outcome(self) -> str:
-        """Whether the whole subset became right or wrong, or how many wrong agents more or fewer there are."""
+        """Whether the whole subset became right or wrong, or has more or fewer wrong agents; graded, by the gain."""
+        if self.gain is not None:
+            return BETTER[1] if self.gain > 0 else WORSE[1] if self.gain < 0 else "as good"
         truth = set(self.truth)
         old, new = (len(truth ^ set(chosen)) for chosen in (self.before, self.after))
         if not new or not old:
@@ -80,11 +92,24 @@ class HoldoutDiff:
     metrics: tuple[PairedMetric, ...]
     flips: tuple[Flip, ...]
 
+    @property
+    def better(self) -> int:
+        """How many flips are for the better."""
+        return sum(flip.outcome in BETTER for flip in self.flips)
 
-def diff_holdouts(older: pd.DataFrame, newer: pd.DataFrame, count: int, seed: int) -> HoldoutDiff:
+    @property
+    def worse(self) -> int:
+        """How many flips are for the worse."""
+        return sum(flip.outcome in WORSE for flip in self.flips)
+
+
+def diff_holdouts(
+    older: pd.DataFrame, newer: pd.DataFrame, count: int, seed: int, graded: pd.DataFrame | None = None
+) -> HoldoutDiff:
     """Compare two tables of predictions with `count` bootstrap draws.
 
-    Columns: prompt_id, text_sha256, agents, chosen, then one a candidate.
+    Columns: prompt_id, text_sha256, agents, chosen, then one a candidate. `graded` are the newer version's outcomes,
+    `prompt_id, candidate, quality, cost`; without them its labels judge both.
     """
     columns = [*KEY, "agents", "chosen"]
     both = newer[columns].merge(older[columns], on=KEY, suffixes=("", "_before"))
@@ -92,18 +117,23 @@ def diff_holdouts(older: pd.DataFrame, newer: pd.DataFrame, count: int, seed: in
     before = [split_agents(str(cell)) for cell in both["chosen_before"]]
     labels = [split_agents(str(cell)) for cell in both["agents_before"]]
     names = tuple(dict.fromkeys([*newer.columns[len(columns) :], *older.columns[len(columns) :]]))
-    keys = zip(both["prompt_id"], both["text_sha256"], strict=True)
+    truth = None if graded is None else truth_in(both, names, graded)
     flips = (
-        Flip(str(prompt_id), str(sha256), truth, old, new)
-        for (prompt_id, sha256), truth, old, new in zip(keys, cells["agents"], before, cells["chosen"], strict=True)
+        Flip(str(prompt_id), str(sha256), label, old, new, gain)
+        for prompt_id, sha256, label, old, new, gain in zip(
+            both["prompt_id"], both["text_sha256"], cells["agents"], before, cells["chosen"],
+            _gains(truth, names, before, cells["chosen"]), strict=True,
+        )
         if set(old) != set(new)
-    )
+    )  # fmt: skip
+    statistics = HEADLINE if truth is None else _of_outcomes(truth)
+    judged = label_matrix(cells["agents"], names) > 0.5 if truth is None else np.arange(len(both))
     return HoldoutDiff(
         common=len(both),
         only_before=len(older) - len(both),
         only_after=len(newer) - len(both),
         relabelled=sum(set(old) != set(new) for old, new in zip(labels, cells["agents"], strict=True)),
-        metrics=_paired(names, cells["agents"], before, cells["chosen"], count, seed) if len(both) else (),
+        metrics=_paired(statistics, judged, names, before, cells["chosen"], count, seed) if len(both) else (),
         flips=tuple(flips),
     )
 
@@ -111,16 +141,42 @@ def diff_holdouts(older: pd.DataFrame, newer: pd.DataFrame, count: int, seed: in
 Subsets = list[tuple[str, ...]]
 
 
+def _gains(truth: Outcomes | None, names: Sequence[str], before: Subsets, after: Subsets) -> list[float | None]:
+    """By how much the quality of what was chosen rose, a prompt each; None where labels judge, or it is not known."""
+    if truth is None:
+        return [None] * len(after)
+    old, new = (
+        np.where(label_matrix(subsets, names) > 0.5, truth.quality, -np.inf).max(axis=1) for subsets in (before, after)
+    )
+    return [float(gain) if np.isfinite(gain) else None for gain in new - old]
+
+
+def _of_outcomes(truth: Outcomes) -> dict[str, Statistic]:
+    """Mean quality and mean cost of what was chosen, where every cell of them is known; rows stand for themselves."""
+
+    def mean_of(cells: FloatMatrix) -> Statistic:
+        return lambda rows, chosen: float(np.where(chosen, cells[rows], 0.0).sum(axis=1).mean())
+
+    known = {"quality": truth.quality, "cost_usd": truth.cost}
+    return {name: mean_of(cells) for name, cells in known.items() if np.isfinite(cells).all()}
+
+
 def _paired(
-    names: tuple[str, ...], truth: Subsets, before: Subsets, after: Subsets, count: int, seed: int
+    statistics: Mapping[str, Statistic],
+    truth: Any,
+    names: tuple[str, ...],
+    before: Subsets,
+    after: Subsets,
+    count: int,
+    seed: int,
 ) -> tuple[PairedMetric, ...]:
-    """Each headline metric of both, on the same resamples."""
-    t, old, new = (label_matrix(subsets, names) > 0.5 for subsets in (truth, before, after))
+    """Each metric of both, on the same resamples; `truth` is what the statistics take, with a row a prompt."""
+    old, new = (label_matrix(subsets, names) > 0.5 for subsets in (before, after))
     draws = resamples(len(truth), count, seed)
-    return tuple(_metric(name, statistic, t, old, new, draws) for name, statistic in HEADLINE.items())
+    return tuple(_metric(name, statistic, truth, old, new, draws) for name, statistic in statistics.items())
 
 
-def _metric(name: str, statistic: Statistic, truth: Binary, old: Binary, new: Binary, draws: Indices) -> PairedMetric:
+def _metric(name: str, statistic: Statistic, truth: Any, old: Binary, new: Binary, draws: Indices) -> PairedMetric:
     before, after = statistic(truth, old), statistic(truth, new)
     difference = Estimate.of(after - before, paired_differences(statistic, truth, new, old, draws), six_decimals)
     return PairedMetric(name, six_decimals(before), six_decimals(after), difference)

@@ -82,7 +82,7 @@ def _print_holdout_diff(found: VersionDiff) -> None:
     print_table(title, ["metric", "before", "after", "difference", "low", "high"], rows)
     flips = [[f.prompt_id, *(", ".join(names) for names in (f.truth, f.dropped, f.gained)), f.outcome]
              for f in holdout.flips]  # fmt: skip
-    title = f"{len(flips)} holdout prompts are routed differently"
+    title = f"{len(flips)} holdout prompts are routed differently, {holdout.better} better and {holdout.worse} worse"
     _print_some(title, ["row", "label", "no longer chosen", "now chosen", "is"], flips, MOST_FLIPS)
 
 

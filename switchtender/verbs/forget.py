@@ -43,6 +43,7 @@ def _facts(done: ForgetResult, dry_run: bool) -> dict[str, object]:
         "in_dataset": sorted(plan.cut.texts),
         "dry_run": dry_run,
         "commit": done.commit or None,
+        "reviews_taken_along": plan.reviews,
         **{part.project.track.name: _touched(part) for part in plan.touched},
         "affected": [_row(row) for row in plan.rows],
         "erased": None
@@ -84,6 +85,8 @@ def _print(done: ForgetResult, dry_run: bool) -> None:
     say(f"{would}taken out of the dataset: {listed(sorted(plan.cut.texts))}")
     if done.commit:
         say(f"recorded as commit {done.commit[:12]}")
+    if plan.reviews:
+        say(f"{would}taken along: {plan.reviews} decisions on labels that were not committed")
     for part in plan.touched:
         say(f"{would}marked, and promoted no more ({part.project.track.name}): version {listed(part.marked)}")
     _print_erased(done, would)

@@ -145,6 +145,7 @@ def _as_text() -> StartupLines:
         listening=lambda address: say(f"Listening at {address}"),
         serving=lambda served: say(f"  {_described(served)}"),
         page=lambda address: say(f"  page {address}"),
+        waiting=lambda why: say(f"  no version answers yet: {why}"),
     )
 
 
@@ -160,6 +161,7 @@ def _as_json() -> StartupLines:
         listening=lambda address: say(json.dumps({"event": "listening", "address": address})),
         serving=lambda served: say(json.dumps(_facts(served))),
         page=lambda address: say(json.dumps({"event": "page", "address": address})),
+        waiting=lambda why: say(json.dumps({"event": "waiting", "reason": why})),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.runtime.errors import NONE_IN_SERVICE
 from switchtender.options import Json, TrackOption
 from switchtender.show import print_gates, print_json, print_table, say
 
@@ -33,6 +34,8 @@ def status(as_json: Json = False, track: TrackOption = "") -> None:
 def _print_versions(found: Status) -> None:
     headline = found.headline
     rows = [[one.alias, one.version, one.figure, one.run_key] for one in found.versions]
+    if not any(one.alias == "champion" for one in found.versions):
+        say(f"{NONE_IN_SERVICE[0].upper()}{NONE_IN_SERVICE[1:]}.")
     print_table(f"Versions of {found.model}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
     if found.alias_moved_to is not None:
         moved = found.alias_moved_to or "none"

@@ -93,6 +93,7 @@ def _print_row(found: Tracing, row: str, text: str, as_json: bool) -> None:
     rows = found.row(row, text)
     unknown = found.unknown()
     if not rows:
+        found.require_known()
         raise _none(row, unknown)
     holding = [entry for entry in rows if entry.version in found.in_service and entry.held]
     if as_json:

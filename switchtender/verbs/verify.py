@@ -65,6 +65,8 @@ def _facts(result: Verified) -> dict[str, object]:
 
 
 def _print(results: list[Verified]) -> None:
+    if not any(result.version for result in results):
+        say("No version is registered yet; run 'make nightly'.")
     rows = [
         [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:40]]
         for r in results

@@ -202,6 +202,56 @@ def test_review_by_keyboard(site: Site) -> None:
     assert suspect_of(page) not in (first, second, third)
 
 
+def test_keys_pressed_quickly_decide_a_row_each_and_undo_goes_all_the_way_back(site: Site) -> None:
+    page = site.ana.open("Review")
+    before, left = site.reviews(), page.locator("#left b")
+    expect(left).not_to_be_empty()
+    count, first = int(left.inner_text()), suspect_of(page)
+    note, told = page.locator("#review-note").get_by_role("textbox"), page.locator("#suspect .notice")
+    page.keyboard.press("u")
+    expect(told).to_contain_text("nothing is left to undo")
+    while page.locator("#review-agents input:checked").count():
+        page.locator("#review-agents input:checked").first.uncheck()
+    page.locator("#review-relabel").click()
+    expect(told).to_contain_text("at least one agent")
+    assert suspect_of(page) == first, "the row stays where a press is refused"
+    note.fill("=1+1")
+    page.locator("#review-next").click()
+    gone_on(page, first)
+    page.locator("#review-previous").click()
+    expect(page.locator(f".suspect[data-row={first}]")).to_be_visible()
+    expect(note).to_have_value("=1+1")
+    page.locator("h1").click()
+    for key in "kkk":
+        page.keyboard.press(key)
+    expect(left).to_have_text(str(count - 3))
+    written = site.reviews()[len(before) :]
+    assert len({row["prompt_id"] for row in written}) == 3
+    assert (written[0]["prompt_id"], written[0]["note"]) == (first, "'=1+1")
+    for key in "uuu":
+        page.keyboard.press(key)
+    expect(left).to_have_text(str(count))
+    expect(page.locator(f".suspect[data-row={first}]")).to_be_visible()
+    expect(note).to_have_value("=1+1")
+    assert site.reviews() == before
+
+
+def test_the_other_track_is_one_switch_away_and_has_names_and_a_journal_of_its_own(site: Site) -> None:
+    page = site.ana.open("Review")
+    page.get_by_role("navigation", name="Track").get_by_role("link", name="Models").click()
+    expect(page.locator("#header")).to_contain_text("make nightly")
+    expect(page.locator("#serving")).to_contain_text("no version in service")
+    page.get_by_role("tab", name="Review").click()
+    expect(page.locator("#hints")).to_contain_text("Nothing yet")
+    assert str(site.project.root) not in page.locator("body").inner_text()
+    expect(page.locator("#review-keep")).to_have_count(0)
+    for tab in ("Versions", "Audit"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("tabpanel").filter(visible=True)).to_contain_text("make nightly")
+    page.get_by_role("navigation", name="Track").get_by_role("link", name="Agents").click()
+    expect(page.locator("#serving")).to_contain_text("in service")
+
+
 def test_versions_are_listed_and_compared(site: Site) -> None:
     page = site.ana.open("Versions")
     rows = page.locator("table.versions tbody tr")
@@ -211,6 +261,8 @@ def test_versions_are_listed_and_compared(site: Site) -> None:
     expect(rows.nth(1)).to_contain_text("passed")
     page.locator("#compare").click()
     expect(page.locator(".difference")).to_contain_text("holdout prompts are routed differently")
+    expect(page.locator(".difference h3").last).to_contain_text(" better, ")
+    expect(page.locator(".difference")).to_contain_text("read the tide table for Ostend")
     expect(page.locator(".difference")).to_contain_text("p9001")
     expect(page.locator(".difference")).to_contain_text("email")
 
@@ -257,6 +309,7 @@ def test_promotion_after_a_confirmation_and_back(site: Site) -> None:
     reason.fill("complaints")
     page.locator("#rollback").click()
     expect(page.locator("#move .notice.bad")).to_contain_text("forgotten since")
+    assert "--" not in page.locator("#move").inner_text()
     expect(page.locator("#confirm")).to_be_hidden()
     remember(site.project)
     page.locator("#rollback").click()

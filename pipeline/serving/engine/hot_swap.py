@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.routers.calibrated import DESCRIPTION
-from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
+from pipeline.runtime.errors import NONE_IN_SERVICE, InputError, SwitchtenderError, VerificationFailed, one_line
 from pipeline.runtime.tables import sha256_folder
 from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
@@ -41,22 +41,27 @@ class NotReady(SwitchtenderError):
 
 @dataclass(frozen=True)
 class VersionPointer:
-    """Which version should serve. The digest is that of its provenance; empty for a plain folder."""
+    """Which version should serve. The digest is that of its provenance; empty for a plain folder.
+
+    `since` is when it was put into service (ISO time in UTC); empty where no promotion says so.
+    """
 
     version: str
     run_key: str
     provenance_sha256: str
+    since: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A loaded, proved version; `since` is an ISO time in UTC."""
+    """A loaded, proved version. `since` as in its pointer; `loaded_at` is when this process took it up (ISO, UTC)."""
 
     version: str
     run_key: str
     provenance_sha256: str
     engine: Engine
     since: str
+    loaded_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class VersionSwitch:
         self._tried: VersionPointer | None = None
         self._tried_at = 0.0
         self._polling = threading.Lock()
+        self._looked = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -115,22 +121,31 @@ class VersionSwitch:
         """
         if self._served is None:
             refused = f"version {self.refused.version} was refused: {self.refused.reason}" if self.refused else ""
-            raise NotReady(refused or self.trouble or "no version is in service yet; promote one")
+            raise NotReady(refused or self.trouble or NONE_IN_SERVICE)
         return self._served
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether it is known by now if a version can serve."""
+        return self._looked.is_set()
 
     def poll(self) -> None:
         """Look once at which version should serve, and change to it if that is another one. Never raises."""
         # `stop` takes this lock too, so that no swap is recorded after the server's end.
         with self._polling:
-            try:
-                pointer = self.source.current()
-            except Exception as error:  # of any kind: what serves goes on serving
-                self._set_trouble(_line(error))
-                return
-            self._set_trouble("" if pointer or not self._served else "no version is in service any more")
-            if pointer is not None:
-                self._follow(pointer)
-            self._check_pool()
+            self._look()
+            self._looked.set()
+
+    def _look(self) -> None:
+        try:
+            pointer = self.source.current()
+        except Exception as error:  # of any kind: what serves goes on serving
+            self._set_trouble(_line(error))
+            return
+        self._set_trouble("" if pointer or not self._served else "no version is in service any more")
+        if pointer is not None:
+            self._follow(pointer)
+        self._check_pool()
 
     def start(self) -> None:
         """Poll in a thread of its own, at once and then every `poll_seconds`, until `stop`."""
@@ -169,6 +184,10 @@ class VersionSwitch:
     def _follow(self, pointer: VersionPointer) -> None:
         """Load the version that should serve and put it in place, or refuse it and keep the present one."""
         if self._served is not None and pointer == _pointer(self._served):
+            if (
+                pointer.since != self._served.since
+            ):  # another version was put into service meanwhile, and this one again
+                self._served = replace(self._served, since=pointer.since)
             self.refused = None
             return
         if self.refused and pointer == self._tried and time.monotonic() - self._tried_at < RETRY_SECONDS:
@@ -194,11 +213,13 @@ class VersionSwitch:
             for scored in engine.score(WARM_UP):
                 if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
                     raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")
-        return ServedVersion(pointer.version, pointer.run_key, pointer.provenance_sha256, engine, _now())
+        return ServedVersion(
+            pointer.version, pointer.run_key, pointer.provenance_sha256, engine, pointer.since, _now()
+        )  # fmt: skip
 
 
 def _pointer(served: ServedVersion) -> VersionPointer:
-    return VersionPointer(served.version, served.run_key, served.provenance_sha256)
+    return VersionPointer(served.version, served.run_key, served.provenance_sha256, served.since)
 
 
 def _now() -> str:

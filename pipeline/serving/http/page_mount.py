@@ -13,7 +13,7 @@ PAGE = "/ui"
 _LOADING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">
 <title>Switchtender</title><style>body{font:1.1rem system-ui;margin:4rem;color-scheme:light dark}</style>
 <p>%s</p></html>"""
-LOADING = "The page is loading. The service itself answers already."
+LOADING = "The page is loading."
 FAILED = "The page could not be loaded; the service's log says why. The service itself goes on."
 
 

@@ -193,7 +193,8 @@ class VersionResponse(ResponseBody):
     run_key: str | None
     provenance_sha256: str | None
     precision: str
-    since: str
+    since: str | None = Field(description="When it was put into service (UTC); null where no promotion says so.")
+    loaded_at: str = Field(description="When this service took it up (UTC).")
     refused: RefusedVersion | None
     trouble: str | None
 

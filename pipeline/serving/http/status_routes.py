@@ -44,7 +44,8 @@ def status_routes(switch: VersionSwitch, journal: Journal, routing: RequestRoute
             run_key=served.run_key or None,
             provenance_sha256=served.provenance_sha256 or None,
             precision=served.engine.precision,
-            since=served.since,
+            since=served.since or None,
+            loaded_at=served.loaded_at,
             refused=RefusedVersion(version=refused.version, reason=refused.reason, at=refused.at) if refused else None,
             trouble=switch.trouble or None,
         )

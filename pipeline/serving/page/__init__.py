@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.serving.engine.hot_swap import VersionSwitch
+from pipeline.runtime.track import TRACKS
 from pipeline.serving.http.auth import ApiKeys
-from pipeline.serving.page.actions import Actions
-from pipeline.serving.page.context import Page
+from pipeline.serving.page.context import Page, TrackView
 from pipeline.serving.page.report_links import FOLDER, ReportLinks
 from pipeline.serving.page.visitors import Visitors
 
@@ -17,48 +18,64 @@ if TYPE_CHECKING:
 PATH = "/ui"
 
 
-def mount(app: FastAPI, switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> None:
+def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
     """Build the page and mount it at PATH of an application that is not running yet. Takes seconds: Gradio's import.
 
-    Where keys are required people log in with their name and key, and may do what the key says. The application's
-    lifespan starts and ends what Gradio does in the background.
+    The first track is shown at PATH, each other one below it under its name. Where keys are required people log in
+    with their name and key, and may do what the key says. The application's lifespan starts and ends what Gradio does
+    in the background.
     """
     from pipeline.serving.http.limits import BodyLimit
     from pipeline.serving.page.security_headers import SecurityHeaders
 
-    page = _page(switch, actions, keys)
-    app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", page.reports.answer, include_in_schema=False)
-    _mount_gradio(app, _blocks(page), page.visitors if keys.required else None)
+    pages = _pages(views, keys)
+    app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", pages[0].reports.answer, include_in_schema=False)
+    _mount_gradio(app, _blocks(pages), pages[0].visitors if keys.required else None)
     # The service's own limits lie behind the page, which therefore brings its own.
-    app.add_middleware(BodyLimit, most=switch.params.max_body_bytes)
+    app.add_middleware(BodyLimit, most=views[0].switch.params.max_body_bytes)
     app.add_middleware(SecurityHeaders, path=PATH)
 
 
-def build(switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> Any:
+def build(views: Sequence[TrackView], keys: ApiKeys) -> Any:
     """The page as Gradio's Blocks, not mounted; `mount` adds the log-in, the reports and the guard."""
-    return _blocks(_page(switch, actions, keys))
+    return _blocks(_pages(views, keys))
 
 
-def _page(switch: VersionSwitch, actions: Actions, keys: ApiKeys) -> Page:
-    return Page(switch, actions, Visitors(keys), ReportLinks(actions))
+def _pages(views: Sequence[TrackView], keys: ApiKeys) -> list[Page]:
+    visitors, reports = Visitors(keys), ReportLinks()
+    addresses = {view.track.name: view.track.name if number else "./" for number, view in enumerate(views)}
+    links = tuple((track, addresses[name]) for name, track in TRACKS.items() if name in addresses)
+    return [Page(view, visitors, reports, links) for view in views]
 
 
-def _blocks(page: Page) -> Any:
+def _blocks(pages: Sequence[Page]) -> Any:
+    """One application of as many pages as there are tracks, so that who has logged in is known on each."""
+    import gradio as gr
+
+    first, *others = pages
+    with gr.Blocks(analytics_enabled=False, title="Switchtender") as blocks:
+        _fill(first, blocks)
+    for page in others:
+        with blocks.route(page.track.name.capitalize(), page.track.name, show_in_navbar=False):
+            _fill(page, blocks)
+    # Gradio keeps the state of each open page, by default of 10,000; `mount_gradio_app` has no argument for it.
+    blocks.state_session_capacity = 200
+    return blocks
+
+
+def _fill(page: Page, blocks: Any) -> None:
+    """The header and the tabs of one track."""
     import gradio as gr
 
     from pipeline.serving.page import header
     from pipeline.serving.page.tabs import audit, models, review, route, versions
 
     tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models}
-    with gr.Blocks(analytics_enabled=False, title="Switchtender") as blocks:
-        header.add(page, blocks)
-        with gr.Tabs(elem_id="tabs"):
-            for name, tab in tabs.items():
-                with gr.Tab(name, id=name.lower()) as opened:
-                    tab.add(page, opened)
-    # Gradio keeps the state of each open page, by default of 10,000; `mount_gradio_app` has no argument for it.
-    blocks.state_session_capacity = 200
-    return blocks
+    served = header.add(page, blocks)
+    with gr.Tabs(elem_id="tabs"):
+        for name, tab in tabs.items():
+            with gr.Tab(name, id=name.lower()) as opened:
+                tab.add(page, opened, served)
 
 
 def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
@@ -67,6 +84,8 @@ def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
 
     from pipeline.serving.page.rendering import head, theme
 
+    # Said of every application of several pages, also where server-side rendering is off as here.
+    warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
     gr.mount_gradio_app(
         app, blocks, path=PATH, footer_links=[], run_history=False, auth=visitors.log_in if visitors else None,
         auth_message="Your name and key, as whoever keeps the keys gave them to you.", show_error=False,

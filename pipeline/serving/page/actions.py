@@ -100,14 +100,15 @@ def closed(gates: tuple[GateResult, ...]) -> tuple[str, ...]:
 class VersionRow:
     """A registered version as the list shows it. `roles` are its aliases, `champion` by the promotion log.
 
-    `interval` are the bounds of micro-F1 (95 %), None where its folder is not on this machine or cannot be read.
+    `figure` is that of the track's headline, None where none was recorded; `interval` are its bounds (95 %), None where
+    the version's folder is not on this machine or cannot be read.
     """
 
     version: str
     roles: tuple[str, ...]
     run_key: str
     train_rows: int
-    micro_f1: float | None
+    figure: float | None
     interval: tuple[float, float] | None
     gates: tuple[GateResult, ...]
     note: str = ""
@@ -175,6 +176,9 @@ class Actions(Protocol):
 
     def decide(self, decision: LabelDecision) -> None:
         """Write a decision down for the next night. Decisions of several people at once are all kept."""
+
+    def take_back(self, decision: LabelDecision) -> None:
+        """Undo a decision that was written down, unless another one on the same row came after it."""
 
     def hints(self) -> tuple[Hint, ...]:
         """The latest feedback, newest first."""

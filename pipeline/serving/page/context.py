@@ -7,21 +7,57 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.track import AGENTS, Track
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.page.actions import Actions
-from pipeline.serving.page.rendering import BAD, line
+from pipeline.serving.page.rendering import BAD, notice
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.visitors import Visitors
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page for all visitors."""
+class TrackView:
+    """One track as the page shows it: the version that answers there, and what can be done."""
 
+    track: Track
     switch: VersionSwitch
     actions: Actions
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """What a handler gives its outputs, with a line that tells how it went."""
+
+    values: tuple[Any, ...]
+    message: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One track's page for all visitors. `links` are the names and addresses of every track's, its own included."""
+
+    view: TrackView
     visitors: Visitors
     reports: ReportLinks
+    links: tuple[tuple[Track, str], ...]
+
+    @property
+    def track(self) -> Track:
+        return self.view.track
+
+    @property
+    def switch(self) -> VersionSwitch:
+        return self.view.switch
+
+    @property
+    def actions(self) -> Actions:
+        return self.view.actions
+
+    @property
+    def of_agents(self) -> bool:
+        """Whether a router here chooses several agents; else it chooses one language model."""
+        return self.track is AGENTS
 
     def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
         """Texts of a version's rows by id; none where they cannot be read, since a tab says enough without them."""
@@ -30,12 +66,21 @@ class Page:
         except SwitchtenderError:
             return {}
 
+    def place(self, elem_id: str, html: str = "") -> tuple[Any, Any]:
+        """A place for a notice and, below it, for the HTML that it is about."""
+        import gradio as gr
+
+        with gr.Column(elem_id=elem_id, elem_classes="place"):
+            return gr.HTML(elem_classes="told", apply_default_css=False), gr.HTML(html, apply_default_css=False)
+
     def on(
-        self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], may: str = ""
-    ) -> None:
+        self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], told: Any,
+        may: str = "",
+    ) -> None:  # fmt: skip
         """Bind `handler(visitor, *values)` to one of Gradio's events, for people with the right `may`.
 
-        Law: the first output is HTML. What the handler refuses is one line there, and the other outputs stay.
+        Law: what the handler refuses is one line in the notice `told`, and every output stays as it is. It gives one
+        value, a tuple of as many as there are outputs, or `Noticed`; the line of before goes.
         Gradio's queue is left out, since it answers over connections that stay open, and so is its public API.
         """
         import gradio as gr
@@ -44,11 +89,13 @@ class Page:
             visitor = self.visitors.visitor(request.username, request.session_hash)
             try:
                 visitor.require(may)
-                return handler(visitor, *values)
+                answer = handler(visitor, *values)
             except SwitchtenderError as error:
-                refused = line(str(error), BAD)
-                return refused if len(outputs) == 1 else (refused, *(gr.skip() for _ in outputs[1:]))
+                answer = Noticed(tuple(gr.skip() for _ in outputs), error.message, BAD)
+            if isinstance(answer, Noticed):
+                return *answer.values, notice(answer.message, answer.tone)
+            return *(answer if isinstance(answer, tuple) else (answer,)), notice()
 
         trigger(
-            call, list(inputs), list(outputs), queue=False, api_visibility="private", show_progress="minimal"
+            call, list(inputs), [*outputs, told], queue=False, api_visibility="private", show_progress="minimal"
         )  # fmt: skip

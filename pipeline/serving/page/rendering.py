@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ def draw(template: str, **facts: Any) -> str:
     return _environment().get_template(f"{template}.html.j2").render(**facts)
 
 
-def line(text: str, tone: str = PLAIN) -> str:
-    """One line that tells how something went."""
-    return draw("line", text=text, tone=tone)
+def notice(text: str = "", tone: str = PLAIN) -> str:
+    """One line that tells how something went, or nothing; no two are alike, so that `page.js` sees each come."""
+    return draw("notice", text=text, tone=tone, turn=secrets.token_hex(4))
 
 
 def asset(name: str) -> str:

@@ -17,23 +17,23 @@ FOLDER = "report"
 class ReportLinks:
     """Addresses handed out lately, and the version that each shows. A report is rendered when it is opened."""
 
-    def __init__(self, actions: Actions) -> None:
-        self.actions = actions
-        self._versions: Sessions[str] = Sessions()
+    def __init__(self) -> None:
+        self._versions: Sessions[tuple[Actions, str]] = Sessions()
 
-    def address(self, version: str) -> str:
+    def address(self, actions: Actions, version: str) -> str:
         """A new address for a version's report, relative to the page's own."""
         ticket = secrets.token_urlsafe(24)
-        self._versions.put(ticket, version)
+        self._versions.put(ticket, (actions, version))
         return f"{FOLDER}/{ticket}"
 
     def answer(self, ticket: str, save: bool = False) -> Response:
         """The report as HTML, to look at or to save; 404 where the address is not known (any more)."""
-        version = self._versions.get(ticket)
-        if version is None:
+        found = self._versions.get(ticket)
+        if found is None:
             return PlainTextResponse("this address is no longer valid; open the report from the tab Audit", 404)
+        actions, version = found
         try:
-            page = render(self.actions.audit(version))
+            page = render(actions.audit(version))
         except SwitchtenderError as error:
             return PlainTextResponse(str(error), 500)
         headers = {"Cache-Control": "no-store"}

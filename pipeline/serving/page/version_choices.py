@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.runtime.errors import nothing_registered
 from pipeline.serving.page.actions import VersionRow
+from pipeline.serving.page.visitors import Sessions
 
 
 def dropdown(label: str, elem_id: str) -> Any:
@@ -15,13 +17,12 @@ def dropdown(label: str, elem_id: str) -> Any:
     return gr.Dropdown([], label=label, elem_id=elem_id, min_width=200, interactive=True)
 
 
-def filled(rows: Sequence[VersionRow], chosen: str, present: str | None = None) -> Any:
-    """The list with every version, newest first; `present` stays chosen where there is such a version."""
+def filled(rows: Sequence[VersionRow], chosen: str) -> Any:
+    """The list with every version, newest first."""
     import gradio as gr
 
-    numbers = [row.version for row in rows]
-    value = present if present in numbers else chosen
-    return gr.update(choices=[(_named(row), row.version) for row in rows], value=value if value in numbers else None)
+    value = chosen if chosen in [row.version for row in rows] else None
+    return gr.update(choices=[(_named(row), row.version) for row in rows], value=value)
 
 
 def in_service(rows: Sequence[VersionRow]) -> str:
@@ -32,6 +33,34 @@ def in_service(rows: Sequence[VersionRow]) -> str:
 def newest_other(rows: Sequence[VersionRow]) -> str:
     """The newest version that does not serve; empty where there is none."""
     return next((row.version for row in rows if "champion" not in row.roles), "")
+
+
+class Choices:
+    """What each open page's lists stand on. Law: a promotion, by whomever, sets them all anew, together."""
+
+    def __init__(self) -> None:
+        self._champions: Sessions[str] = Sessions()
+
+    def of(
+        self, session: str, rows: Sequence[VersionRow], present: Sequence[str | None], wanted: Sequence[str]
+    ) -> tuple[str, ...]:
+        """What the lists are to stand on: `present` while the same version serves, else `wanted`."""
+        champion, numbers = in_service(rows), {row.version for row in rows}
+        stays = self._champions.get(session) == champion
+        self._champions.put(session, champion)
+        pairs = zip(present, wanted, strict=True)
+        return tuple(one if stays and one in numbers else other for one, other in pairs)
+
+    def one(self, session: str, rows: Sequence[VersionRow], present: str | None) -> str:
+        """The same of a single list, which stands on the version in service at first.
+
+        Raises:
+            InputError: nothing is registered.
+        """
+        (chosen,) = self.of(session, rows, [present], [in_service(rows)])
+        if not chosen:
+            raise nothing_registered()
+        return chosen
 
 
 def _named(row: VersionRow) -> str:

@@ -97,8 +97,10 @@ def test_what_cannot_be_promoted_is_said(project: Project, version: str, reason:
 
 def test_a_version_with_a_forgotten_row_goes_back_into_service_only_by_force(project: Project) -> None:
     promote(project, "2", "better")
-    with pytest.raises(InputError, match="forgotten since"):
+    with pytest.raises(InputError, match=r"forgotten since.*--force") as refused:
         rollback(project, "complaints")
+    assert "--" not in refused.value.message, "what other doors say names no option of the command line"
+    assert "make nightly" in refused.value.message
     with pytest.raises(InputError, match="forgotten since"):
         promote(project, "1", "complaints")
     assert serves(project) == "2"

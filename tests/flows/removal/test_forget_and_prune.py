@@ -107,9 +107,24 @@ def test_nothing_is_done_twice(project: Sandbox, kept_row: str) -> None:
     assert state(project) == before
 
 
-def _edit_reviews(project: Sandbox) -> None:
+def _review(project: Sandbox, *lines: str) -> None:
     with (project.root / "data/label_reviews.csv").open("a") as file:
-        file.write("p0001,ab,keep,,ana,2026-11-22,\n")
+        file.writelines(f"{line},,ana,2026-11-22,\n" for line in lines)
+
+
+def test_decisions_on_labels_that_are_not_committed_go_along_in_the_commit(project: Sandbox, kept_row: str) -> None:
+    _review(project, "p0001,ab,keep", f"{kept_row},ab,drop", "p0004,cd,drop")
+    told = run(project, "forget", kept_row, *REASON)
+    assert told["reviews_taken_along"] == 2
+    committed = project.git("show", "HEAD:data/label_reviews.csv")
+    assert all(line in committed for line in ("p0001,ab,keep", "p0004,cd,drop"))
+    assert kept_row not in committed
+    assert "Decisions on labels taken along: 2" in project.git("show", "-s", "--format=%B", "HEAD")
+    assert project.git("status", "--porcelain", "data") == ""
+
+
+def _break_reviews(project: Sandbox) -> None:
+    _review(project, "p0001,ab,perhaps")
 
 
 def _edit_prompts(project: Sandbox) -> None:
@@ -126,7 +141,7 @@ def _nothing(project: Sandbox) -> None:
         (_nothing, ("p0001", "p7777", "p7778", *REASON), "p7777, p7778"),
         (_nothing, ("p0001",), "reason"),
         (_nothing, ("p0001", "--reason", " "), "reason"),
-        (_edit_reviews, ("p0001", *REASON), "data/label_reviews.csv is changed"),
+        (_break_reviews, ("p0001", *REASON), "unknown decision 'perhaps'"),
         (_edit_prompts, ("p0001", *REASON), "data/prompts.csv is changed"),
     ],
 )

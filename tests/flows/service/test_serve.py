@@ -18,6 +18,8 @@ from stub_upstreams import stub_upstreams
 from flows.service.serve import Service, StartupLines, listen
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.track import AGENTS as AGENTS_TRACK
+from pipeline.runtime.track import MODELS, Track
 from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED, entries
 from pipeline.serving.engine.hot_swap import FolderSource, NotReady, VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
@@ -107,7 +109,7 @@ def test_a_pool_that_cannot_be_read_keeps_the_service_from_starting(
 def test_a_page_that_cannot_be_made_leaves_the_service_alone(
     two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(self: Service, project: Project) -> FastAPI:
+    def broken(self: Service, project: Project, address: str) -> FastAPI:
         raise ImportError("no module named gradio")
 
     monkeypatch.setattr(Service, "_made_page", broken)
@@ -125,6 +127,47 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
         assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
     assert '"page_failed"' in capfd.readouterr().err
     asyncio.run(service._end())
+
+
+def test_the_page_opens_before_there_is_a_version_and_says_what_is_missing(
+    two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Service, "_made_page", lambda *_: FastAPI())
+    shelf, said = Shelf(two_routers), list[str]()
+    service = Service(shelf, ServeParams(), tmp_path, Project(tmp_path))
+    heard = StartupLines(said.append, lambda served: said.append(served.version), said.append, said.append)
+
+    async def run() -> None:
+        watching = asyncio.create_task(service._watch("", heard))
+        await asyncio.sleep(0.1)
+        assert said == [], "it is not known yet whether a version serves"
+        service.switch.poll()
+        while len(said) < 2:
+            await asyncio.sleep(0.01)
+        assert said[1] == "/ui"
+        shelf.pointing = "1"
+        service.switch.poll()
+        while len(said) < 3:
+            await asyncio.sleep(0.01)
+        assert service.page is not None
+        service.page.close()
+        await watching
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert "make nightly" in said[0]
+    assert said[2] == "1"
+    asyncio.run(service._end())
+
+
+@pytest.mark.parametrize("track", [AGENTS_TRACK, MODELS])
+def test_each_track_has_a_journal_of_its_own(track: Track, two_routers: dict[str, Path], tmp_path: Path) -> None:
+    project = Project(tmp_path, track)
+    service = Service(Shelf(two_routers, pointing="1"), ServeParams(page=False), tmp_path, project)
+    service.switch.poll()
+    with running(service.app) as client:
+        assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
+    asyncio.run(service._end())
+    assert [path.parent for path in (tmp_path / "var").rglob(DECISIONS)] == [tmp_path / track.journal]
 
 
 @pytest.mark.timeout(60)

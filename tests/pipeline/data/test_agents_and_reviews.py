@@ -12,7 +12,15 @@ from sandbox import ROOT
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import EXCLUDED, KEPT, RELABELLED, TRAIN
-from pipeline.data.label_reviews import COLUMNS, decision_on, read_reviews
+from pipeline.data.label_reviews import (
+    COLUMNS,
+    as_typed,
+    cells_of,
+    decision_on,
+    facts_of,
+    read_reviews,
+    spreadsheet_safe,
+)
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import sha256_text
 from pipeline.stages.label_noise import apply_reviews
@@ -148,6 +156,22 @@ def test_the_latest_decision_on_a_prompt_holds(tmp_path: Path) -> None:
     lines = [decision("p2", "mail Bo", word, "email") for word in ("drop", "keep", "relabel")]
     reviews = read_reviews(NAMES, put_reviews(tmp_path, *lines))
     assert apply_reviews(ROWS, reviews, TRAIN)[0]["agents"].tolist() == ["coding", "email", "sql", "sql"]
+
+
+@pytest.mark.parametrize("typed", [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\nx", "  =1", "\uff1d1", "'=1", "''=1", "'\t", "-", "=",
+    "'tis plain", "''", "a=b", "plain", "", " two",
+])  # fmt: skip
+def test_no_spreadsheet_computes_what_a_person_typed_and_it_reads_back_as_typed(typed: str) -> None:
+    cell = spreadsheet_safe(typed)
+    assert as_typed(cell) == typed
+    assert cell.lstrip(" ")[:1] not in tuple("=+-@\t\r\n\uff1d")
+    line = dict.fromkeys(COLUMNS, "p1") | {"reviewer": typed, "note": typed}
+    assert facts_of(cells_of(line)) == line
+
+
+def test_a_note_that_was_written_before_notes_were_guarded_reads_as_it_stands() -> None:
+    assert [as_typed(note) for note in ("=1+1", "'quoted'", "it's")] == ["=1+1", "'quoted'", "it's"]
 
 
 def test_a_file_of_only_a_header_holds_no_decisions(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pipeline.data.forgetting import (
     forgotten_rows,
     with_forgotten,
     without_ids,
+    without_last,
     without_rows,
 )
 from pipeline.runtime.errors import TableError
@@ -77,6 +78,19 @@ def test_a_text_is_listed_once(tmp_path: Path) -> None:
         "p1,cd,2026-11-23,b,more",
     ]
     assert {name for name, _ in forgotten_rows(root)} == {"p1"}
+
+
+def test_a_reason_is_no_formula(tmp_path: Path) -> None:
+    entry = ForgottenRow("p1", "ab", "2026-11-22", "@ana", "=HYPERLINK(A1)")
+    assert (
+        with_forgotten(_project(tmp_path), [entry]).decode().splitlines()[1] == "p1,ab,2026-11-22,'@ana,'=HYPERLINK(A1)"
+    )
+
+
+def test_the_last_row_of_a_prompt_is_taken_out_and_every_other_byte_stays() -> None:
+    before, after = 'prompt_id,note\r\np1,"one, \ntwo"\np2,x\n', "p3,y"
+    assert without_last(f'{before}p1,"a\nb"\n{after}', "p1", "t.csv") == f"{before}{after}"
+    assert without_last(before, "p9", "t.csv") == before
 
 
 TEXT = 'Book "Zum Hirsch" for 3 & mail Ünal\nthe invoice'

@@ -185,6 +185,26 @@ def test_flips_name_the_prompt_the_truth_and_both_choices() -> None:
         (("coding",), ("sql",), "now right"),
         ((), ("email",), "now wrong"),
     ]
+    whole = diff_holdouts(older, newer, 100, 7)
+    assert (whole.better, whole.worse) == (1, 1)
+
+
+def test_graded_outcomes_are_compared_by_quality_and_cost_not_by_labels() -> None:
+    """Two are best on p1: to go from one to the other is neither better nor worse."""
+    truths, before, after = ("sql|email", "sql", "coding"), ("sql", "coding", "coding"), ("email", "sql", "email")
+    older, newer = (
+        table(*(answer(f"p{i}", truth, chosen) for i, (truth, chosen) in enumerate(zip(truths, choice, strict=True))))
+        for choice in (before, after)
+    )
+    cells = [
+        {"prompt_id": f"p{i}", "candidate": name, "quality": float(name in truth.split("|")), "cost": cost}
+        for i, truth in enumerate(truths) for name, cost in zip(AGENTS, (1.0, 2.0, 4.0), strict=True)
+    ]  # fmt: skip
+    found = diff_holdouts(older, newer, 100, 7, pd.DataFrame(cells))
+    assert [flip.outcome for flip in found.flips] == ["as good", "better", "worse"]
+    assert (found.better, found.worse) == (1, 1)
+    told = {metric.metric: (metric.before, metric.after) for metric in found.metrics}
+    assert told == {"quality": (pytest.approx(2 / 3, abs=1e-6),) * 2, "cost_usd": (2.0, pytest.approx(8 / 3, abs=1e-6))}
 
 
 @pytest.mark.parametrize(

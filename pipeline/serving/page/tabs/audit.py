@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, nothing_registered
 from pipeline.serving.page.actions import Trace
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import dropdown, filled, in_service
+from pipeline.serving.page.version_choices import Choices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 from pipeline.versions.audit import Audit
 from pipeline.versions.audit_facts import FATES, Cell, RowFilter, chosen_rows, plain_rows
@@ -17,7 +17,7 @@ from pipeline.versions.provenance import DATA
 MOST_ROWS = 100
 
 
-def add(page: Page, tab: Any) -> None:
+def add(page: Page, tab: Any, served: Any) -> None:
     """A version with its rows, and below it the trace of one row."""
     import gradio as gr
 
@@ -25,18 +25,19 @@ def add(page: Page, tab: Any) -> None:
         version = dropdown("Version", "audited")
         fate = gr.Dropdown([("none listed", ""), *FATES], value="", label="List the rows that were",
                            elem_id="fate", min_width=180)  # fmt: skip
-    found = gr.HTML(elem_id="audited-facts", apply_default_css=False)
+    told, found = page.place("audited-facts")
     with gr.Accordion("Trace one row", open=True):
         with gr.Row():
             row = gr.Textbox(label="A prompt's id, or its exact text", scale=4, elem_id="traced", max_lines=6)
             trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
-        traced = gr.HTML(elem_id="way", apply_default_css=False)
+        told_way, traced = page.place("way")
     handler = AuditTab(page)
-    page.on(tab.select, handler.enter, [version, fate], [found, version])
+    page.on(tab.select, handler.enter, [version, fate], [found, version], told)
+    page.on(served.change, handler.follow, [version, fate], [found, version], told)
     for choice in (version, fate):
-        page.on(choice.input, handler.audit, [version, fate], [found])
+        page.on(choice.input, handler.audit, [version, fate], [found], told)
     for trigger in (trace.click, row.submit):
-        page.on(trigger, handler.trace, [row], [traced])
+        page.on(trigger, handler.trace, [row], [traced], told_way)
 
 
 class AuditTab:
@@ -45,17 +46,24 @@ class AuditTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
+        self.choices = Choices()
 
     def enter(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
         """The list of versions, and the audit of the chosen one, which is at first the one in service."""
         rows = self.actions.versions()
-        chosen = present or in_service(rows)
-        return self.audit(visitor, chosen, fate), filled(rows, chosen, present)
+        chosen = self.choices.one(visitor.session, rows, present)
+        return self.audit(visitor, chosen, fate), filled(rows, chosen)
+
+    def follow(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
+        """The same when another version serves; a tab that was not opened yet waits."""
+        import gradio as gr
+
+        return self.enter(visitor, present, fate) if present else (gr.skip(), gr.skip())
 
     def audit(self, _visitor: Visitor, version: str | None, fate: str) -> str:
         """A version's facts, the rows of one fate if asked, and an address for the full report."""
         if not version:
-            raise InputError("nothing is registered yet; the first night whose gates open registers version 1")
+            raise nothing_registered()
         found = self.actions.audit(version)
         rows = listed(found, fate) if fate else []
         return draw(
@@ -67,7 +75,8 @@ class AuditTab:
             count=len(rows),
             rows=rows[:MOST_ROWS],
             texts=self.page.texts(version, [str(row["prompt_id"]) for row in rows[:MOST_ROWS]]),
-            report=self.page.reports.address(found.version),
+            report=self.page.reports.address(self.actions, found.version),
+            of_agents=self.page.of_agents,
         )
 
     def trace(self, _visitor: Visitor, row: str) -> str:
@@ -75,7 +84,7 @@ class AuditTab:
         if not (row or "").strip():
             raise InputError("name a row: a prompt's id, or its exact text")
         found = self.actions.trace(row)
-        return draw("trace", found=found, verdict=verdict(found))
+        return draw("trace", found=found, verdict=verdict(found), of_agents=self.page.of_agents)
 
 
 def listed(found: Audit, fate: str) -> list[dict[str, Cell]]:
@@ -94,7 +103,7 @@ def verdict(found: Trace) -> str:
     here = [row for row in found.rows if row.version == found.serving]
     taught = [row for row in here if row.taught]
     if not found.serving:
-        return "No version is in service."
+        return "No version is in service; 'make nightly' makes one."
     if taught:
         through = sorted({row.through for row in taught})
         how = " and ".join(f"through {row}" if row else "directly" for row in through)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import nothing_registered
+from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.serving.page.chart import HEIGHT, WIDTH, chart, cost_quality
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import dropdown, filled, in_service
+from pipeline.serving.page.version_choices import Choices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 
 
-def add(page: Page, tab: Any) -> None:
+def add(page: Page, tab: Any, served: Any) -> None:
     """A version, its curve, and its candidates."""
     import gradio as gr
 
@@ -20,33 +21,43 @@ def add(page: Page, tab: Any) -> None:
         with gr.Column(scale=1, min_width=280):
             version = dropdown("Version", "curved")
         with gr.Column(scale=2, min_width=300):
-            gr.HTML(draw("models_intro"), apply_default_css=False)
-    shown = gr.HTML(elem_id="curve", apply_default_css=False)
+            gr.HTML(draw("models_intro", of_agents=page.of_agents), apply_default_css=False)
+    told, shown = page.place("curve")
     handler = ModelsTab(page)
-    page.on(tab.select, handler.enter, [version], [shown, version])
-    page.on(version.input, handler.show, [version], [shown])
+    page.on(tab.select, handler.enter, [version], [shown, version], told)
+    page.on(served.change, handler.follow, [version], [shown, version], told)
+    page.on(version.input, handler.show, [version], [shown], told)
 
 
 class ModelsTab:
     """Draws the curve of a version."""
 
     def __init__(self, page: Page) -> None:
+        self.page = page
         self.actions = page.actions
+        self.choices = Choices()
 
     def enter(self, visitor: Visitor, present: str | None) -> tuple[Any, Any]:
         """The list of versions, and the curve of the chosen one."""
         rows = self.actions.versions()
-        chosen = present or in_service(rows)
-        return self.show(visitor, chosen), filled(rows, chosen, present)
+        chosen = self.choices.one(visitor.session, rows, present)
+        return self.show(visitor, chosen), filled(rows, chosen)
+
+    def follow(self, visitor: Visitor, present: str | None) -> tuple[Any, Any]:
+        """The same when another version serves; a tab that was not opened yet waits."""
+        import gradio as gr
+
+        return self.enter(visitor, present) if present else (gr.skip(), gr.skip())
 
     def show(self, _visitor: Visitor, version: str | None) -> str:
         """The curve as HTML."""
         if not version:
-            raise InputError("nothing is registered yet; the first night whose gates open registers version 1")
-        return render(self.actions.holdout(version), version)
+            raise nothing_registered()
+        return render(self.actions.holdout(version), version, self.page.of_agents)
 
 
-def render(holdout: Any, version: str) -> str:
+def render(holdout: HoldoutAnswers, version: str, of_agents: bool = True) -> str:
     """Chart and table."""
     found = cost_quality(holdout)
-    return draw("models", found=found, chart=chart(found), width=WIDTH, height=HEIGHT, version=version)
+    facts = {"found": found, "chart": chart(found), "width": WIDTH, "height": HEIGHT, "version": version}
+    return draw("models", **facts, of_agents=of_agents)

@@ -1,35 +1,89 @@
-"""Tab Review: the night's label suspects one by one, decided by key or button, written down for the next night."""
+"""Tab Review: the night's label suspects one by one, decided by key or button, written down for the next night.
+
+Law: a decision is on the row that its button was shown with, and on no other; `page.js` presses the next button when
+the next row is on show.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError
 from pipeline.serving.http.auth import REVIEW
 from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
-from pipeline.serving.page.context import Page
-from pipeline.serving.page.rendering import BAD, GOOD, draw, line
+from pipeline.serving.page.context import Noticed, Page
+from pipeline.serving.page.rendering import BAD, GOOD, PLAIN, draw
 from pipeline.serving.page.visitors import Sessions, Visitor
 
 MOST_NOTE = 500
+SAID = {KEEP: "kept as it is", DROP: "dropped", RELABEL: "relabelled to "}
 
 
 @dataclass(frozen=True)
-class ReviewPosition:
-    """Where a reviewer stands: the suspect on show (None: none is left) and the one decided last, to go back to."""
+class ShownRow:
+    """The row on show, as the page sends it back: its text, the decision shown beside it, its id."""
 
-    suspect: Suspect | None
-    last: str = ""
+    text_sha256: str
+    seen: str
+    prompt_id: str
+
+    @classmethod
+    def of(cls, suspect: Suspect) -> ShownRow:
+        return cls(suspect.text_sha256, suspect.decision, suspect.prompt_id)
+
+    @classmethod
+    def parse(cls, text: str | None) -> ShownRow | None:
+        """None where no row is on show."""
+        parts = (text or "").split("|", 2)
+        return cls(*parts) if len(parts) == 3 else None
+
+    def __str__(self) -> str:
+        return f"{self.text_sha256}|{self.seen}|{self.prompt_id}"
+
+    def among(self, suspects: tuple[Suspect, ...]) -> Suspect | None:
+        """The suspect that it is, if that is still there with the same text."""
+        key = self.prompt_id, self.text_sha256
+        return next((suspect for suspect in suspects if (suspect.prompt_id, suspect.text_sha256) == key), None)
 
 
-def add(page: Page, tab: Any) -> None:
-    """The suspect, the label to give, a note, and the buttons whose keys `page.js` presses."""
+@dataclass(frozen=True)
+class Draft:
+    """What a person has ticked and written for one row, and not sent yet."""
+
+    agents: tuple[str, ...]
+    note: str
+
+
+@dataclass
+class ReviewSession:
+    """One open page: drafts by row, decisions in the order in which they were made, and the rank on show last."""
+
+    drafts: dict[tuple[str, str], Draft] = field(default_factory=dict)
+    decided: list[LabelDecision] = field(default_factory=list)
+    rank: int = 0
+
+
+def add(page: Page, tab: Any, _served: Any) -> None:
+    """The suspect, the label to give, a note, and the buttons whose keys `page.js` presses; below, the feedback."""
+    import gradio as gr
+
+    handler = ReviewTab(page)
+    if page.of_agents:
+        _add_suspects(page, tab, handler)
+    else:
+        gr.HTML(draw("review_of_models"), apply_default_css=False)
+    told, hints = page.place("hints")
+    page.on(tab.select, handler.hints, [], [hints], told, may=REVIEW)
+
+
+def _add_suspects(page: Page, tab: Any, handler: ReviewTab) -> None:
     import gradio as gr
 
     with gr.Column(elem_id="review"):
-        shown = gr.HTML(elem_id="suspect", apply_default_css=False)
+        told, shown = page.place("suspect")
+        row = gr.Textbox(visible=False)
         agents = gr.CheckboxGroup([], label="The right label, for r", elem_id="review-agents")
         note = gr.Textbox(label="Note (optional)", max_length=MOST_NOTE, max_lines=3, elem_id="review-note")
         with gr.Row(elem_id="review-decide"):
@@ -39,119 +93,133 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row(elem_id="review-move"):
             before = gr.Button("← Previous", size="sm", elem_id="review-previous", min_width=90)
             after = gr.Button("Next →", size="sm", elem_id="review-next", min_width=90)
-            again = gr.Button("Decide the last one again  (u)", size="sm", elem_id="review-again", min_width=160)
-        hints = gr.HTML(elem_id="hints", apply_default_css=False)
-    handler = ReviewTab(page)
-    view = [shown, agents, note]
-    page.on(tab.select, handler.enter, [], view, may=REVIEW)
-    page.on(tab.select, handler.hints, [], [hints], may=REVIEW)
+            undo = gr.Button("Undo  (u)", size="sm", elem_id="review-again", min_width=90)
+    view = [shown, row, agents, note]
+    page.on(tab.select, handler.enter, view[1:], view, told, may=REVIEW)
     for button, step in ((before, -1), (after, 1)):
-        page.on(button.click, handler.mover(step), [], view, may=REVIEW)
-    page.on(again.click, handler.back, [], view, may=REVIEW)
+        page.on(button.click, handler.mover(step), view[1:], view, told, may=REVIEW)
+    page.on(undo.click, handler.undo, view[1:], view, told, may=REVIEW)
     for button, decision in ((keep, KEEP), (relabel, RELABEL), (drop, DROP)):
-        page.on(button.click, handler.decider(decision), [agents, note], view, may=REVIEW)
+        page.on(button.click, handler.decider(decision), view[1:], view, told, may=REVIEW)
 
 
 class ReviewTab:
-    """Walks each reviewer through what is left."""
+    """Walks each reviewer through what is left. A handler takes the row on show, what is ticked, and the note."""
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._positions: Sessions[ReviewPosition] = Sessions()
-
-    def enter(self, visitor: Visitor) -> tuple[Any, ...]:
-        """The suspect that was on show if it is still undecided, else the first that is left."""
-        known, position = self.actions.suspects(), self._position(visitor)
-        return self._show(visitor, known, _same(known, position.suspect) or _first(known), position.last)
+        self._sessions: Sessions[ReviewSession] = Sessions()
 
     def hints(self, _visitor: Visitor) -> str:
         """Feedback that the service was sent lately."""
         return draw("hints", hints=self.actions.hints())
 
+    def enter(self, visitor: Visitor, row: str, agents: list[str], note: str) -> tuple[Any, ...]:
+        """The suspect that is on show if it is still undecided, else the first that is left."""
+        session, known = self._left(visitor, row, agents, note), self.actions.suspects()
+        at = ShownRow.parse(row)
+        return _view(session, known, (at.among(known.left) if at else None) or next(iter(known.left), None))
+
     def mover(self, step: int) -> Any:
         """The handler of a button that goes on or back among those that are left, around the end."""
 
-        def move(visitor: Visitor) -> tuple[Any, ...]:
-            known, position = self.actions.suspects(), self._position(visitor)
-            return self._show(visitor, known, _beside(known, position.suspect, step), position.last)
+        def move(visitor: Visitor, row: str, agents: list[str], note: str) -> tuple[Any, ...]:
+            session, known = self._left(visitor, row, agents, note), self.actions.suspects()
+            return _view(session, known, beside(known, session.rank, step))
 
         return move
 
-    def back(self, visitor: Visitor) -> tuple[Any, ...]:
-        """The suspect that was decided last, for whoever pressed the wrong key."""
-        known, position = self.actions.suspects(), self._position(visitor)
-        last = next((suspect for suspect in known.all if suspect.prompt_id == position.last), None)
-        if last is None:
-            raise InputError("nothing has been decided on this page yet")
-        return self._show(visitor, known, last, position.last)
+    def undo(self, visitor: Visitor, row: str, agents: list[str], note: str) -> Noticed:
+        """Take back the latest decision of this page that still stands, and show its row as it was decided."""
+        session = self._left(visitor, row, agents, note)
+        if not session.decided:
+            raise InputError("nothing is left to undo: on this page nothing else has been decided")
+        # Gone from the list also where it is refused, so that the next press reaches the one before.
+        last = session.decided.pop()
+        self.actions.take_back(last)
+        session.drafts[last.prompt_id, last.text_sha256] = Draft(last.agents, last.note)
+        known = self.actions.suspects()
+        suspect = ShownRow(last.text_sha256, "", last.prompt_id).among(known.all)
+        values = _view(session, known, suspect, last)
+        more = f"; {len(session.decided)} more can be undone" if session.decided else ""
+        return Noticed(values, f"{last.prompt_id} is undecided again (it was: {last.decision}){more}", PLAIN)
 
     def decider(self, decision: str) -> Any:
         """The handler of a button that decides on the suspect on show, and goes on to the next."""
 
-        def decide(visitor: Visitor, agents: list[str], note: str) -> tuple[Any, ...]:
-            position = self._position(visitor)
-            if position.suspect is None:
-                return self.enter(visitor)
+        def decide(visitor: Visitor, row: str, agents: list[str], note: str) -> Noticed:
+            session, at = self._session(visitor), ShownRow.parse(row)
+            if at is None:
+                raise InputError("no suspect is on show; go to one with Next")
+            made = self._decision(visitor, at, decision, agents, note)
             try:
-                message = self._write(visitor, position.suspect, decision, tuple(agents or ()), note or "")
-            except SwitchtenderError as error:
-                # Decided by somebody else meanwhile: say so and go on. Any other refusal leaves the suspect on show.
+                self.actions.decide(made)
+            except InputError as error:
                 known = self.actions.suspects()
-                still = next((s for s in known.all if s.prompt_id == position.suspect.prompt_id), None)
-                if still is not None and still.decision == position.suspect.decision:
+                suspect = at.among(known.all)
+                if suspect is None or suspect.decision == at.seen:
                     raise
-                return self._show(visitor, known, _beside(known, position.suspect, 1), position.last, str(error), BAD)
+                # Somebody else has decided meanwhile: the row stays, with that decision beside it.
+                session.drafts[at.prompt_id, at.text_sha256] = Draft(tuple(agents), note)
+                return Noticed(_view(session, known, suspect), error.message, BAD)
+            session.decided.append(made)
+            session.drafts.pop((at.prompt_id, at.text_sha256), None)
             known = self.actions.suspects()
-            following = _beside(known, position.suspect, 1)
-            return self._show(visitor, known, following, position.suspect.prompt_id, message, GOOD)
+            said = SAID[decision] + (", ".join(made.agents))
+            values = _view(session, known, beside(known, session.rank, 1))
+            return Noticed(values, f"{at.prompt_id} {said}. The next night takes it in.", GOOD)
 
         return decide
 
-    def _write(self, visitor: Visitor, suspect: Suspect, decision: str, agents: tuple[str, ...], note: str) -> str:
-        """Check a decision, have it written down, and return the line that says so."""
-        label = agents if decision == RELABEL else ()
-        if decision == RELABEL and set(agents) == set(suspect.agents):
-            raise InputError("that is the label it has; tick the right agents, or keep it with k")
+    def _decision(self, visitor: Visitor, at: ShownRow, decision: str, agents: list[str], note: str) -> LabelDecision:
+        """What is to be written down, checked."""
+        suspect = at.among(self.actions.suspects().all)
+        if suspect is None:
+            raise InputError(f"{at.prompt_id} was changed or removed in the dataset meanwhile; go on with Next")
         if decision == RELABEL and not agents:
             raise InputError("a label names at least one agent; tick them, or drop the row with d")
-        self.actions.decide(
-            LabelDecision(
-                suspect.prompt_id, suspect.text_sha256, decision, label, visitor.signature, note, suspect.decision
-            )
-        )
-        said = {KEEP: "kept as it is", DROP: "dropped", RELABEL: f"relabelled to {', '.join(agents)}"}[decision]
-        return f"{suspect.prompt_id} {said}. The next night takes it in."
+        if decision == RELABEL and set(agents) == set(suspect.agents):
+            raise InputError("that is the label it has; tick the right agents, or keep it with k")
+        label = tuple(agents) if decision == RELABEL else ()
+        return LabelDecision(
+            at.prompt_id, at.text_sha256, decision, label, visitor.signature, note or "", at.seen
+        )  # fmt: skip
 
-    def _position(self, visitor: Visitor) -> ReviewPosition:
-        return self._positions.get(visitor.session) or ReviewPosition(None)
+    def _session(self, visitor: Visitor) -> ReviewSession:
+        found = self._sessions.get(visitor.session) or ReviewSession()
+        self._sessions.put(visitor.session, found)
+        return found
 
-    def _show(
-        self, visitor: Visitor, known: Suspects, suspect: Suspect | None, last: str, message: str = "", tone: str = ""
-    ) -> tuple[Any, ...]:
-        import gradio as gr
-
-        self._positions.put(visitor.session, ReviewPosition(suspect, last))
-        html = (line(message, tone) if message else "") + draw("suspect", known=known, suspect=suspect)
-        label = list(suspect.suggested or suspect.agents) if suspect else []
-        return html, gr.update(choices=list(known.agents), value=label, visible=suspect is not None), ""
+    def _left(self, visitor: Visitor, row: str, agents: list[str], note: str) -> ReviewSession:
+        """The session, after keeping what was ticked and written for the row that is on show."""
+        session, at = self._session(visitor), ShownRow.parse(row)
+        if at is not None:
+            session.drafts[at.prompt_id, at.text_sha256] = Draft(tuple(agents or ()), note or "")
+        return session
 
 
-def _first(known: Suspects) -> Suspect | None:
-    return next(iter(known.left), None)
+def _view(
+    session: ReviewSession, known: Suspects, suspect: Suspect | None, undone: LabelDecision | None = None
+) -> tuple[Any, ...]:
+    """What is on show: the card, the row behind it, the ticks and the note, as they were left."""
+    import gradio as gr
 
-
-def _same(known: Suspects, suspect: Suspect | None) -> Suspect | None:
-    """The suspect as it is now, where it is still undecided and has the same text."""
+    html = draw("suspect", known=known, suspect=suspect, undone=undone)
     if suspect is None:
-        return None
-    return next(
-        (s for s in known.left if (s.prompt_id, s.text_sha256) == (suspect.prompt_id, suspect.text_sha256)), None
+        return html, "", gr.update(choices=list(known.agents), value=[], visible=False), ""
+    session.rank = suspect.rank
+    fresh = Draft(suspect.suggested or suspect.agents, "")
+    draft = session.drafts.get((suspect.prompt_id, suspect.text_sha256), fresh)
+    ticked = list(draft.agents if draft.agents or not undone else fresh.agents)
+    return (
+        html,
+        str(ShownRow.of(suspect)),
+        gr.update(choices=list(known.agents), value=ticked, visible=True),
+        draft.note,
     )
 
 
-def _beside(known: Suspects, suspect: Suspect | None, step: int) -> Suspect | None:
-    """The nearest one left above or below a suspect's rank, around the end; the suspect itself where it is alone."""
+def beside(known: Suspects, rank: int, step: int) -> Suspect | None:
+    """The nearest one left above or below a rank, around the end; the same where it is alone, None where none is."""
     left = known.left if step > 0 else known.left[::-1]
-    if suspect is None or not left:
-        return next(iter(left), None)
-    return next((other for other in left if (other.rank - suspect.rank) * step > 0), left[0])
+    return next((other for other in left if (other.rank - rank) * step > 0), next(iter(left), None))

@@ -11,10 +11,12 @@ import numpy as np
 from pipeline.policies.policy import Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, RoutingOptions, decide
+from pipeline.serving.engine.engine import Engine
+from pipeline.serving.engine.hot_swap import WARM_UP, NotReady
 from pipeline.serving.engine.scored import ScoredText
 from pipeline.serving.http.auth import ROUTE
-from pipeline.serving.page.context import Page
-from pipeline.serving.page.rendering import BAD, draw, line
+from pipeline.serving.page.context import Noticed, Page
+from pipeline.serving.page.rendering import BAD, draw
 from pipeline.serving.page.visitors import Sessions, Visitor
 
 ONE_THRESHOLD = "one threshold"
@@ -55,7 +57,7 @@ class Bar:
     chosen: bool
 
 
-def add(page: Page, _tab: Any) -> None:
+def add(page: Page, _tab: Any, served: Any) -> None:
     """Prompt and policy on the left, the answer on the right; below each other where it is narrow."""
     import gradio as gr
 
@@ -74,14 +76,15 @@ def add(page: Page, _tab: Any) -> None:
                 0, 0.2, 0.02, step=0.001, label="Budget, USD a prompt", visible=False, elem_id="budget"
             )  # fmt: skip
         with gr.Column(scale=6, min_width=300):
-            answer = gr.HTML(draw("route_empty"), elem_id="answer", apply_default_css=False)
+            told, answer = page.place("answer", draw("route_empty", of_agents=page.of_agents))
     handler = RouteTab(page)
     options = [policy, threshold, budget]
     for trigger in (button.click, prompt.submit):
-        page.on(trigger, handler.ask, [prompt, *options], [answer], may=ROUTE)
-    page.on(policy.change, handler.change, options, [answer, threshold, budget], may=ROUTE)
+        page.on(trigger, handler.ask, [prompt, *options], [answer], told, may=ROUTE)
+    page.on(policy.change, handler.change, options, [answer, threshold, budget], told, may=ROUTE)
     for slider in (threshold, budget):
-        page.on(slider.change, handler.choose, options, [answer], may=ROUTE)
+        page.on(slider.change, handler.choose, options, [answer], told, may=ROUTE)
+    page.on(served.change, handler.offer, [policy], [policy], told)
 
 
 class RouteTab:
@@ -115,9 +118,11 @@ class RouteTab:
     def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
         """Choose among the scores that are known already; the engine is not asked."""
         asked = self._asked.get(visitor.session)
-        return draw("route_empty") if asked is None else render(asked, options_of(asked, policy, threshold, budget))
+        if asked is None:
+            return draw("route_empty", of_agents=self.page.of_agents)
+        return render(asked, options_of(asked, policy, threshold, budget), self.page.of_agents)
 
-    def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, Any, Any]:
+    def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, ...] | Noticed:
         """Another policy: the choice, and which of the two sliders it needs."""
         import gradio as gr
 
@@ -125,7 +130,29 @@ class RouteTab:
         try:
             return self.choose(visitor, policy, threshold, budget), *sliders
         except SwitchtenderError as error:
-            return line(str(error), BAD), *sliders
+            return Noticed((gr.skip(), *sliders), error.message, BAD)
+
+    def offer(self, _visitor: Visitor, policy: str) -> Any:
+        """The policies that the version in service can follow; the one that was chosen stays if it is among them."""
+        import gradio as gr
+
+        try:
+            offered = offered_by(self.page.switch.served.engine)
+        except NotReady:
+            return gr.skip()
+        return gr.update(choices=offered, value=policy if policy in [value for _, value in offered] else STORED)
+
+
+def offered_by(engine: Engine) -> list[tuple[str, str]]:
+    """The policies, as name and value, that do not refuse every prompt.
+
+    Thresholds need a router that chooses by them, a budget needs costs.
+    """
+    (scored,) = engine.score(WARM_UP[:1])
+    cannot = set() if isinstance(engine.policy, SubsetPolicy) else {ONE_THRESHOLD}
+    if np.isnan(engine.offered(WARM_UP[0], scored).cost).all():
+        cannot.add(BUDGET)
+    return [(name, value) for name, value in POLICIES if value not in cannot]
 
 
 def options_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float) -> RoutingOptions:
@@ -135,7 +162,7 @@ def options_of(asked: ScoredPrompt, policy: str, threshold: float, budget: float
     return RoutingOptions(policy=policy, budget_usd=budget if policy == BUDGET else None)
 
 
-def render(asked: ScoredPrompt, options: RoutingOptions) -> str:
+def render(asked: ScoredPrompt, options: RoutingOptions, of_agents: bool = True) -> str:
     """The answer as HTML.
 
     Raises:
@@ -148,6 +175,7 @@ def render(asked: ScoredPrompt, options: RoutingOptions) -> str:
         decision=decision,
         bars=bars(asked, options, decision),
         cost=spent(asked, decision),
+        of_agents=of_agents,
     )
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.http.auth import PROMOTE
 from pipeline.serving.page.actions import VersionMove
-from pipeline.serving.page.context import Page
-from pipeline.serving.page.rendering import GOOD, draw, line
-from pipeline.serving.page.version_choices import dropdown, filled, in_service, newest_other
+from pipeline.serving.page.context import Noticed, Page
+from pipeline.serving.page.rendering import BAD, GOOD, PLAIN, draw
+from pipeline.serving.page.version_choices import Choices, dropdown, filled, in_service, newest_other
 from pipeline.serving.page.visitors import Sessions, Visitor
+from pipeline.versions.diff import VersionDiff
 
 MOST_REASON = 500
+MOST_ROWS = 50
 PROMOTION, ROLLBACK = "promotion", "rollback"
 
 
@@ -26,16 +28,16 @@ class PendingMove:
     reason: str
 
 
-def add(page: Page, tab: Any) -> None:
+def add(page: Page, tab: Any, served: Any) -> None:
     """The table, the comparison, and the moves with their confirmation."""
     import gradio as gr
 
-    table = gr.HTML(elem_id="versions", apply_default_css=False)
+    told, table = page.place("versions")
     with gr.Accordion("What differs between two versions", open=True):
         with gr.Row():
             older, newer = dropdown("From", "older"), dropdown("To", "newer")
             compare = gr.Button("Compare", elem_id="compare", scale=0, min_width=140)
-        difference = gr.HTML(elem_id="difference", apply_default_css=False)
+        told_difference, difference = page.place("difference")
     with gr.Accordion("Into service and back", open=True):
         with gr.Row():
             target = dropdown("Version", "target")
@@ -43,94 +45,140 @@ def add(page: Page, tab: Any) -> None:
         with gr.Row():
             promote = gr.Button("Promote …", elem_id="promote", scale=0, min_width=180)
             back = gr.Button("Roll back …", elem_id="rollback", scale=0, min_width=180)
-        result = gr.HTML(elem_id="move", apply_default_css=False)
+        told_move, result = page.place("move")
         with gr.Row():
             confirm = gr.Button("Confirm", variant="primary", visible=False, elem_id="confirm", scale=0, min_width=300)
             cancel = gr.Button("Cancel", visible=False, elem_id="cancel", scale=0, min_width=140)
     handler = VersionsTab(page)
     lists = [older, newer, target]
-    page.on(tab.select, handler.list, lists, [table, *lists])
-    page.on(compare.click, handler.compare, [older, newer], [difference])
-    page.on(promote.click, handler.rehearse_promotion, [target, reason], [result, confirm, cancel], may=PROMOTE)
-    page.on(back.click, handler.rehearse_rollback, [reason], [result, confirm, cancel], may=PROMOTE)
-    page.on(confirm.click, handler.confirm, [], [result, confirm, cancel, table, *lists, reason], may=PROMOTE)
-    page.on(cancel.click, handler.cancel, [], [result, confirm, cancel])
+    listed, move = [table, *lists, difference], [result, confirm, cancel]
+    page.on(tab.select, handler.list, lists, listed, told)
+    page.on(served.change, handler.follow, lists, listed, told)
+    page.on(compare.click, handler.compare, [older, newer], [difference], told_difference)
+    for choice in (older, newer):
+        page.on(choice.input, handler.compare_again, [older, newer], [difference], told_difference)
+    page.on(promote.click, handler.rehearse_promotion, [target, reason], move, told_move, may=PROMOTE)
+    page.on(back.click, handler.rehearse_rollback, [reason], move, told_move, may=PROMOTE)
+    page.on(confirm.click, handler.confirm, lists, [*move, reason, *listed], told_move, may=PROMOTE)
+    page.on(cancel.click, handler.cancel, [], move, told_move)
 
 
 class VersionsTab:
     """Shows a move before it is made, and makes exactly the one that was shown."""
 
     def __init__(self, page: Page) -> None:
+        self.page = page
         self.actions = page.actions
+        self.choices = Choices()
         self._pending: Sessions[PendingMove] = Sessions()
+        self._compared: Sessions[tuple[str | None, str | None]] = Sessions()
 
-    def list(self, _visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
-        """The table and the drop-down lists; what was chosen in them stays."""
+    def list(self, visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
+        """The table, the drop-down lists, in which the choice stays while the same version serves, and the comparison
+        that belongs to them."""
         rows = self.actions.versions()
-        chosen = in_service(rows), newest_other(rows), newest_other(rows)
-        lists = (filled(rows, *pair) for pair in zip(chosen, present or (None,) * 3, strict=True))
-        return draw("versions", rows=rows), *lists
+        wanted = in_service(rows), newest_other(rows), newest_other(rows)
+        older, newer, target = self.choices.of(visitor.session, rows, present, wanted)
+        table = draw("versions", rows=rows, headline=self.page.track.headline)
+        lists = (filled(rows, chosen) for chosen in (older, newer, target))
+        return table, *lists, self.compare_again(visitor, older, newer)
 
-    def compare(self, _visitor: Visitor, older: str | None, newer: str | None) -> str:
+    def follow(self, visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
+        """The same when another version serves; a tab that was not opened yet waits."""
+        import gradio as gr
+
+        return self.list(visitor, *present) if any(present) else (gr.skip(),) * 5
+
+    def compare(self, visitor: Visitor, older: str | None, newer: str | None) -> str:
         """Two versions side by side."""
         if not older or not newer or older == newer:
             raise InputError("choose two different versions to compare")
-        return draw("difference", found=self.actions.compare(older, newer))
+        found = self.actions.compare(older, newer)
+        self._compared.put(visitor.session, (older, newer))
+        return draw("difference", found=found, texts=self._texts(found), of_agents=self.page.of_agents)
 
-    def rehearse_promotion(self, visitor: Visitor, version: str | None, reason: str) -> tuple[Any, ...]:
+    def compare_again(self, visitor: Visitor, older: str | None, newer: str | None) -> Any:
+        """The comparison on show follows the lists; where there is none, or it cannot be made, none is on show."""
+        import gradio as gr
+
+        shown = self._compared.get(visitor.session)
+        if shown is None or shown == (older, newer):
+            return gr.skip()
+        try:
+            return self.compare(visitor, older, newer)
+        except SwitchtenderError:
+            self._compared.put(visitor.session, (None, None))
+            return ""
+
+    def _texts(self, found: VersionDiff) -> dict[str, str]:
+        """Texts of the rows that a comparison shows, as the newer version knew them, else as the older one did."""
+        rows, named = found.rows, [flip.prompt_id for flip in found.holdout.flips[:MOST_ROWS]]
+        for part in (rows.added, rows.relabelled, rows.reworded, rows.moved):
+            named += [row.prompt_id for row in part[:MOST_ROWS]]
+        gone = [row.prompt_id for row in rows.removed[:MOST_ROWS]]
+        return self.page.texts(found.older.version, gone) | self.page.texts(found.newer.version, named)
+
+    def rehearse_promotion(self, visitor: Visitor, version: str | None, reason: str) -> tuple[Any, ...] | Noticed:
         """What promoting would do."""
         if not version:
             raise InputError("choose the version to put into service")
         return self._rehearsed(visitor, PendingMove(PROMOTION, version, _given(reason)))
 
-    def rehearse_rollback(self, visitor: Visitor, reason: str) -> tuple[Any, ...]:
+    def rehearse_rollback(self, visitor: Visitor, reason: str) -> tuple[Any, ...] | Noticed:
         """What going back would do."""
         return self._rehearsed(visitor, PendingMove(ROLLBACK, "", _given(reason)))
 
-    def _rehearsed(self, visitor: Visitor, asked: PendingMove) -> tuple[Any, ...]:
+    def _rehearsed(self, visitor: Visitor, asked: PendingMove) -> tuple[Any, ...] | Noticed:
         """What a move would do, and the two buttons; a move that may not be made has none."""
         import gradio as gr
 
         # Whatever this rehearsal gives, an older one must not be what the button confirms.
         self._pending.take(visitor.session)
-        if asked.kind == PROMOTION:
-            move = self.actions.rehearse_promotion(asked.version, asked.reason)
-        else:
-            move = self.actions.rehearse_rollback(asked.reason)
-        if not move.refusal:
-            self._pending.put(visitor.session, asked)
+        hidden = gr.update(visible=False)
+        try:
+            if asked.kind == PROMOTION:
+                move = self.actions.rehearse_promotion(asked.version, asked.reason)
+            else:
+                move = self.actions.rehearse_rollback(asked.reason)
+        except SwitchtenderError as error:
+            return Noticed(("", hidden, hidden), error.message, BAD)
+        shown = draw("move", move=move, kind=asked.kind, reason=asked.reason)
+        if move.refusal:
+            return Noticed((shown, hidden, hidden), move.refusal, BAD)
+        self._pending.put(visitor.session, asked)
         wording = "Put it into service" if asked.kind == PROMOTION else "Go back"
-        return (
-            draw("move", move=move, kind=asked.kind, reason=asked.reason),
-            gr.update(visible=not move.refusal, value=f"{wording}: version {move.version_to}"),
-            gr.update(visible=not move.refusal),
-        )
+        named = gr.update(visible=True, value=f"{wording}: version {move.version_to}")
+        return shown, named, gr.update(visible=True)
 
-    def confirm(self, visitor: Visitor) -> tuple[Any, ...]:
+    def confirm(self, visitor: Visitor, *present: str | None) -> Noticed:
         """Make the move that was shown, once; all is checked again on the way."""
         import gradio as gr
 
         asked = self._pending.take(visitor.session)
         if asked is None:
             raise InputError("nothing waits for a yes any more; look at the move once more")
-        move = self._made(asked, visitor.signature)
         hidden = gr.update(visible=False)
-        done = f"Version {move.version_to} is in service now (before: {move.version_from or 'none'}). "
-        result = line(f"{done}This service takes it up within seconds; see the top of the page.", GOOD)
-        table, *lists = self.list(visitor)
-        return result, hidden, hidden, table, *lists, ""
+        try:
+            move = self._made(asked, visitor.signature)
+        except SwitchtenderError as error:
+            return Noticed(("", hidden, hidden, *(gr.skip() for _ in range(6))), error.message, BAD)
+        done = (
+            f"Version {move.version_to} is in service now (before: {move.version_from or 'none'}). This service takes "
+            "it up within seconds; see the top of the page."
+        )
+        return Noticed(("", hidden, hidden, "", *self.list(visitor, *present)), done, GOOD)
 
     def _made(self, asked: PendingMove, who: str) -> VersionMove:
         if asked.kind == PROMOTION:
             return self.actions.promote(asked.version, asked.reason, who)
         return self.actions.rollback(asked.reason, who)
 
-    def cancel(self, visitor: Visitor) -> tuple[Any, ...]:
+    def cancel(self, visitor: Visitor) -> Noticed:
         """Leave everything as it is."""
         import gradio as gr
 
         self._pending.take(visitor.session)
-        return line("Nothing was changed."), gr.update(visible=False), gr.update(visible=False)
+        return Noticed(("", gr.update(visible=False), gr.update(visible=False)), "Nothing was changed.", PLAIN)
 
 
 def _given(reason: str) -> str:

@@ -22,8 +22,9 @@ def switch(shelf: Shelf) -> VersionSwitch:
 def test_it_is_not_ready_until_a_version_is_loaded(shelf: Shelf, switch: VersionSwitch) -> None:
     shelf.pointing = None
     switch.poll()
-    with pytest.raises(NotReady, match="no version is in service yet"):
+    with pytest.raises(NotReady, match="no version is in service yet; run 'make nightly'"):
         _ = switch.served
+    assert switch.has_looked
     shelf.pointing = "1"
     switch.poll()
     assert (switch.served.version, switch.served.run_key, switch.served.provenance_sha256) == (
@@ -42,6 +43,18 @@ def test_it_swaps_and_notes_each_swap_and_its_end(shelf: Shelf, switch: VersionS
     assert before.engine.score([ASKED])[0].quality.shape == (3,), "what holds the old version finishes on it"
     switch.stop()
     assert shelf.noted == ["1", "2", ""]
+
+
+def test_since_is_the_promotion_and_follows_it_without_loading_again(shelf: Shelf, switch: VersionSwitch) -> None:
+    shelf.since = "2026-02-01T10:00:00+00:00"
+    switch.poll()
+    before = switch.served
+    assert before.since == shelf.since < before.loaded_at
+    shelf.since = "2026-02-03T10:00:00+00:00"
+    switch.poll()
+    assert switch.served.since == shelf.since, "gone back to, while this service never left it"
+    assert (switch.served.engine, switch.served.loaded_at) == (before.engine, before.loaded_at)
+    assert shelf.noted == ["1"]
 
 
 def test_a_version_that_fails_is_refused_and_the_old_one_serves_on(shelf: Shelf, switch: VersionSwitch) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
+    LabelDecision,
     Suspect,
     Suspects,
     Trace,
@@ -21,7 +23,7 @@ from pipeline.serving.page.actions import (
     VersionMove,
     VersionRow,
 )
-from pipeline.serving.page.rendering import draw, line, share, usd
+from pipeline.serving.page.rendering import draw, notice, share, usd
 from pipeline.serving.page.tabs.models import render
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
 from pipeline.versions.diff import Change, CodeChange, DatasetRow, RowChange, RowDiff, Side, VersionDiff
@@ -51,19 +53,20 @@ DIFF = VersionDiff(
 SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, since=EVIL,
                          engine=SimpleNamespace(precision=EVIL))  # fmt: skip
 PAGES: dict[str, dict[str, Any]] = {
-    "line": {"text": EVIL, "tone": "bad"},
+    "notice": {"text": EVIL, "tone": "bad", "turn": "1"},
     "header": {"served": SERVED, "why": EVIL, "refused": SimpleNamespace(version=EVIL, reason=EVIL, at=EVIL),
-               "trouble": EVIL, "name": EVIL},
-    "suspect": {"known": Suspects(EVIL, (SUSPECT,), 1, (EVIL,)), "suspect": SUSPECT},
+               "trouble": EVIL, "name": EVIL, "track": AGENTS, "links": ((AGENTS, "./"), (MODELS, EVIL))},
+    "suspect": {"known": Suspects(EVIL, (SUSPECT,), 1, (EVIL,)), "suspect": SUSPECT,
+                "undone": LabelDecision(EVIL, EVIL, EVIL, (EVIL,), EVIL, EVIL)},
     "hints": {"hints": (Hint(EVIL, EVIL, EVIL, EVIL, EVIL, (EVIL,), (EVIL,), EVIL, EVIL, EVIL),)},
-    "versions": {"rows": (VersionRow(EVIL, (EVIL,), EVIL, 1, 0.5, (0.4, 0.6), (GATE,), EVIL),)},
-    "move": {"move": VersionMove(EVIL, EVIL, (GATE,), EVIL), "kind": "promotion", "reason": EVIL},
-    "difference": {"found": DIFF},
+    "versions": {"rows": (VersionRow(EVIL, (EVIL,), EVIL, 1, 0.5, (0.4, 0.6), (GATE,), EVIL),), "headline": "quality"},
+    "move": {"move": VersionMove(EVIL, EVIL, (GATE,), ""), "kind": "promotion", "reason": EVIL},
+    "difference": {"found": DIFF, "texts": {EVIL: EVIL}, "of_agents": True},
     "audit": {"audit": AUDIT, "data": AUDIT.files, "fates": [], "fate": EVIL, "count": 1, "rows": [ROW],
-              "texts": {EVIL: EVIL}, "report": "report/x"},
+              "texts": {EVIL: EVIL}, "report": "report/x", "of_agents": False},
     "trace": {"found": Trace(EVIL, EVIL, (TracedRow(EVIL, EVIL, EVIL, EVIL, (EVIL,), True, EVIL, ((EVIL, EVIL),)),),
                              EVIL,
-                             (EVIL,)), "verdict": EVIL},
+                             (EVIL,)), "verdict": EVIL, "of_agents": True},
 }  # fmt: skip
 
 
@@ -100,8 +103,10 @@ def test_markup_in_the_name_of_a_candidate_is_text() -> None:
     assert EVIL in found.text
 
 
-def test_a_line_is_one_escaped_line() -> None:
-    assert line("<b>", "bad") == '<p class="notice bad" role="status">&lt;b&gt;</p>'
+def test_a_notice_is_one_escaped_line_and_no_two_are_alike() -> None:
+    assert '<p class="notice bad" role="alert">&lt;b&gt;</p>' in notice("<b>", "bad")
+    assert "notice" not in notice(), "nothing to say"
+    assert notice() != notice()
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
+from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page import mount
+from pipeline.serving.page.context import TrackView
 from pipeline.serving.page.security_headers import same_origin
 
 ANA = "ana-k8s7d6f5g4h3j2k1"
@@ -37,7 +39,7 @@ def page() -> Iterator[TestClient]:
 def _client(keys: ApiKeys) -> TestClient:
     app = FastAPI(openapi_url=None)
     nothing: Any = Nothing()
-    mount(app, VersionSwitch(nothing, ServeParams()), nothing, keys)
+    mount(app, [TrackView(track, VersionSwitch(nothing, ServeParams()), nothing) for track in (AGENTS, MODELS)], keys)
     return TestClient(app, base_url="http://127.0.0.1:8400")
 
 

@@ -12,12 +12,13 @@ import pytest
 from pipeline.encoders.training_index import TrainingNeighbour
 from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.track import AGENTS
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED
 from pipeline.serving.engine.hot_swap import ServedVersion
 from pipeline.serving.engine.scored import ScoredText
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.auth import ApiKeys
-from pipeline.serving.page.context import Page
+from pipeline.serving.page.context import Noticed, Page, TrackView
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.tabs.route import ONE_THRESHOLD, RouteTab
 from pipeline.serving.page.visitors import Visitor, Visitors
@@ -71,8 +72,9 @@ def desk(
     policy: Policy | None = None, cost: Sequence[float] = (0.01, 0.02, 0.03), actions: Any = None
 ) -> tuple[RouteTab, CountingEngine, Visitor]:
     engine = CountingEngine(policy or SubsetPolicy((0.5, 0.5, 0.7), True), cost)
-    people, texts = Visitors(ApiKeys({})), actions or Texts()
-    page = Page(OneVersion(engine), texts, people, ReportLinks(texts))  # type: ignore[arg-type]
+    people = Visitors(ApiKeys({}))
+    view = TrackView(AGENTS, OneVersion(engine), actions or Texts())  # type: ignore[arg-type]
+    page = Page(view, people, ReportLinks(), ((AGENTS, "./"),))
     return RouteTab(page), engine, people.visitor(None, "a tab")
 
 
@@ -141,6 +143,29 @@ def test_a_router_that_chooses_one_has_no_thresholds() -> None:
     assert thresholds(room.ask(ana, "send it", STORED, 0.5, 0.1)) == []
     with pytest.raises(InputError, match="thresholds apply"):
         room.choose(ana, ONE_THRESHOLD, 0.5, 0.1)
+
+
+@pytest.mark.parametrize(("policy", "cost", "missing"), [
+    (SubsetPolicy((0.5, 0.5, 0.7), True), (0.01, 0.02, 0.03), set()),
+    (BestPolicy(), (0.01, 0.02, 0.03), {ONE_THRESHOLD}),
+    (BestPolicy(), (np.nan,) * 3, {ONE_THRESHOLD, BUDGET}),
+])  # fmt: skip
+def test_a_policy_that_would_refuse_every_prompt_is_not_offered(
+    policy: Policy, cost: Sequence[float], missing: set[str]
+) -> None:
+    room, _, ana = desk(policy=policy, cost=cost)
+    told = room.offer(ana, ONE_THRESHOLD)
+    assert {value for _, value in told["choices"]} == {STORED, ONE_THRESHOLD, BEST, BUDGET} - missing
+    assert told["value"] == (STORED if missing else ONE_THRESHOLD)
+
+
+def test_a_policy_that_is_refused_leaves_the_answer_where_it_is() -> None:
+    room, _, ana = desk(policy=BestPolicy())
+    room.ask(ana, "send it", STORED, 0.5, 0.1)
+    told = room.change(ana, ONE_THRESHOLD, 0.5, 0.1)
+    assert isinstance(told, Noticed)
+    assert "thresholds apply" in told.message
+    assert "value" not in told.values[0]
 
 
 @pytest.mark.parametrize("prompt", ["", " \n", None, "x" * 100_001])
