@@ -145,7 +145,7 @@ class CachedReader:
         texts = list(dict.fromkeys(prompts))
         known = self.reading.known(self.key, texts)
         new = [text for text in texts if text not in known or (whole and not known[text].whole)]
-        # Of like length in each chunk, so that little is padded; each chunk is kept, so that work cut short is not lost.
+        # Of like length in a chunk, so that little is padded; each chunk is kept, so that work cut short is not lost.
         new.sort(key=lambda text: (len(text), text))
         for chunk in self.reading.shown([new[i : i + _CHUNK] for i in range(0, len(new), _CHUNK)]):
             made = self._read(chunk, whole)
