@@ -40,6 +40,7 @@ _TABLES = """
 create table model_versions (name text, version integer, run_id text, source text, current_stage text);
 create table model_version_tags (key text, value text, name text, version integer);
 create table registered_model_aliases (alias text, version integer, name text);
+create table experiments (name text, artifact_location text);
 """
 """What flows/registry/versions.py reads of MLflow's store."""
 _BUILD = """
