@@ -12,10 +12,13 @@ import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from warm_command import run_warm
+
+if TYPE_CHECKING:
+    from flows.registry.versions import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,12 +86,12 @@ class Sandbox:
                 whole.update(path.relative_to(self.root).as_posix().encode() + path.read_bytes())
         return whole.hexdigest()
 
-    def versions(self) -> list[Any]:
+    def versions(self) -> list[Version]:
         """Every registered version, oldest first."""
-        import mlflow
+        from flows.registry.versions import Versions
+        from flows.workspace.project import Project
 
-        client = mlflow.MlflowClient(f"sqlite:///{self.root / 'var' / 'mlflow.db'}")
-        return sorted(client.search_model_versions("name = 'agent-router'"), key=lambda found: int(found.version))
+        return Versions(Project(self.root), "agent-router").all
 
 
 def _of_no_use(folder: str, names: list[str]) -> set[str]:

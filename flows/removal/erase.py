@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.project import Project
 from flows.workspace.runs import ABANDONED, UNFINISHED
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.encoders.vector_cache import VectorCache, cache_folder, most_bytes
+from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.versions.folder import MODEL
 
 
@@ -46,6 +48,25 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations,
             place.remove(md5)
     for path in held.files:
         remove_file(path)
+
+
+def erase_vectors(texts: Collection[str]) -> None:
+    """Remove what verbs on tables of one's own remember of texts, in the cache of who erases.
+
+    Raises:
+        SwitchtenderError: the cache cannot be changed.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return
+    cache = VectorCache(folder, most_bytes())
+    try:
+        cache.erase(sorted(texts))
+    except (sqlite3.Error, OSError) as error:
+        raise SwitchtenderError(
+            f"{cache.path} may hold vectors of the rows and cannot be changed ({one_line(error)}); "
+            "run 'switchtender cache --clear'"
+        ) from error
 
 
 def remove_file(path: Path) -> None:

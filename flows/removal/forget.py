@@ -17,7 +17,7 @@ from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.promotion_log import who_am_i
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions
-from flows.removal.erase import erase, remove_file
+from flows.removal.erase import erase, erase_vectors, remove_file
 from flows.removal.row_locations import DATASET_REMOTE, RowLocations, SearchedRows, find
 from flows.workspace import runs
 from flows.workspace.commits import commit_only
@@ -139,6 +139,7 @@ def forget(
             _mark(part)
         if search:
             erase([(part.project, part.affected) for part in found.touched], search, who, reason)
+            erase_vectors(search.rows.texts)
         return ForgetResult(found, commit, search)
 
 

@@ -71,10 +71,10 @@ def test_what_was_trained_is_a_commit_that_the_main_repository_keeps(
 def test_the_mlflow_run_carries_our_digests_and_reports(tiny_project: Sandbox, first: dict[str, Any]) -> None:
     version = tiny_project.versions()[0]
     client = mlflow.MlflowClient(f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
-    run = client.get_run(version.run_id)
+    run = client.get_run(version.mlflow_run)
     digests = {i.dataset.name: {t.key: t.value for t in i.tags}["sha256"] for i in run.inputs.dataset_inputs}
     assert digests["data/prompts.csv"] == sha256_file(tiny_project.root / "data" / "prompts.csv")
-    logged = {item.path for item in client.list_artifacts(version.run_id, "reports")}
+    logged = {item.path for item in client.list_artifacts(version.mlflow_run, "reports")}
     assert "reports/report.html" in logged
     assert run.data.metrics["evaluate.micro_f1"] >= 0
     assert (

@@ -12,6 +12,7 @@ from removing import commit_data, holding, prompts, run, state, text_of
 from sandbox import Sandbox
 from second_night import SecondNight
 
+from flows.registry.relocation import local
 from flows.workspace.lock import held
 
 REASON = ("--reason", "deletion request 17")
@@ -242,9 +243,7 @@ def test_what_routers_keep_of_prompts_goes_but_for_what_the_version_in_service_n
     project: Sandbox, kept_row: str
 ) -> None:
     """As if the night had trained other systems, and somebody the same in the working copy."""
-    folders = [
-        Path(version.source.removeprefix("file://")) / "artifacts/router/model" for version in project.versions()
-    ]
+    folders = [place / "artifacts/router/model" for version in project.versions() if (place := local(version.source))]
     runs = sorted((project.root / "var/runs").iterdir())
     here = project.root / "var/stages"
     for stage in ("augment", "train"):
@@ -293,7 +292,9 @@ def test_what_never_served_is_pruned_and_the_rest_stays_whole(project: Sandbox, 
     assert two["findings"] == logs["findings"] == []
     first = next((project.root / "var/runs").glob("*-0001"))
     assert [path.name for path in first.iterdir()] == ["run.json"]
-    assert not Path(project.versions()[0].source.removeprefix("file://")).exists()
+    place = local(project.versions()[0].source)
+    assert place is not None
+    assert not place.exists()
     assert project.git("for-each-ref", f"refs/switchtender/runs/{first.name}")
     assert run(project, "prune", "--keep", "1")["versions"] == []
     traced = run(project, "trace", left)
