@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from switchtender.verbs import (
@@ -40,7 +42,6 @@ VERBS = (
 
 app = typer.Typer(
     name="switchtender",
-    help="Keeps a prompt router good and accountable: retrain nightly, gate, register, route.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 gate not passed, 4 verification failed, 5 held by another run.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,5 +50,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 aptitude.app.add_typer(aptitude_run.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("switchtender"))
+        raise typer.Exit
+
+
+@app.callback()
+def _switchtender(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the release, and exit.")
+    ] = False,
+) -> None:
+    """Keeps a prompt router good and accountable: retrain nightly, gate, register, route."""
+
+
 for verb in VERBS:
     app.add_typer(verb)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 GATE_COLUMNS = ("gate", "value", "limit", "verdict", "reason")
 SHORT_SHA256 = 12
+_SENTENCE = 20
+"""The least width of a column of sentences, where names and figures compete for a line."""
+_COUNT = 10
+"""From here upwards a whole figure is a count, and is written as one."""
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 _STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow", "ok": "green", "missing": "bold red"}
 
 
@@ -30,24 +36,47 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    cells = [[_cell(value) for value in row] for row in rows]
+    whole = _unbroken([[column, *(row[i] for row in cells)] for i, column in enumerate(columns)], console.width)
     for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float) or row[i] is None for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
-    for row in rows:
-        table.add_row(*(Text(_cell(value), style=_STYLES.get(str(value), "")) for value in row))
-    Console().print(table)
+        numeric = all(isinstance(row[i], int | float) or row[i] in (None, "none") for row in rows)
+        # Folded where there is no room, never cut: a name that ends in dots is no name.
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole[i])
+    for row, told in zip(rows, cells, strict=True):
+        table.add_row(*(Text(cell, style=_STYLES.get(str(value), "")) for value, cell in zip(row, told, strict=True)))
+    console.print(table)
+
+
+def _unbroken(columns: Sequence[Sequence[str]], room: int) -> list[bool]:
+    """Which columns are kept in one piece: names and figures, in order, as far as that leaves room for sentences."""
+    room -= 3 * len(columns) + sum(_SENTENCE for column in columns if _is_told(column))
+    found = []
+    for column in columns:
+        width = max(map(len, column))
+        found.append(not _is_told(column) and width <= room)
+        room -= width if found[-1] else 0
+    return found
+
+
+def _is_told(column: Sequence[str]) -> bool:
+    """Whether a column has sentences or lists, which may be broken between words."""
+    return any(" " in cell and not _CLOCK.fullmatch(cell) for cell in column[1:])
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value != value:
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= _COUNT else f"{value:.3f}"
+    return str(value)
 
 
 def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] = GATE_COLUMNS) -> None:
-    """Gates as a table, with the facts of each that `columns` names."""
-    print_table(title, columns, [[getattr(gate, column) for column in columns] for gate in gates])
+    """Gates as a table, with the facts of each that `columns` names; a gate without a limit says so."""
+    rows = [{**vars(gate), "limit": "none" if gate.limit is None else gate.limit} for gate in gates]
+    print_table(title, columns, [[row[column] for column in columns] for row in rows])
 
 
 def say(line: str) -> None:

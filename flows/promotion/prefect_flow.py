@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.promotion.promotion import Move, promote, rollback
 from flows.workspace.project import Project, find_project
 
-VersionNumber = Annotated[str, Field(pattern=r"^\d+$", description="The number of a registered version.")]
+VersionNumber = Annotated[int, Field(ge=1, description="The number of a registered version.")]
 Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for good in the promotion log.")]
 Force = Annotated[bool, Field(description="Although something speaks against it; recorded as such.")]
 TrackName = Annotated[str, Field(pattern=r"^(agents|models)$", description="Whose router: agents, or models.")]
@@ -33,7 +33,7 @@ def promote_version(
     track: TrackName = "agents",
 ) -> None:
     """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
-    _tell(promote(_project(folder, track), version, reason, force=force, dry_run=dry_run), "promoted", dry_run)
+    _tell(promote(_project(folder, track), str(version), reason, force=force, dry_run=dry_run), "promoted", dry_run)
 
 
 @flow(name="rollback", persist_result=False)
@@ -49,7 +49,9 @@ def _project(folder: str, track: str) -> Project:
 
 
 def _tell(move: Move, done: str, dry_run: bool) -> None:
-    gates = "\n".join(f"| {gate.gate} | {gate.value} | {gate.limit} | {gate.verdict} |" for gate in move.gates)
+    gates = "\n".join(
+        f"| {gate.gate} | {_figure(gate.value)} | {_figure(gate.limit)} | {gate.verdict} |" for gate in move.gates
+    )
     table = f"| gate | value | limit | verdict |\n|---|---|---|---|\n{gates}\n" if gates else ""
     word = f"would be {done}" if dry_run else done
     create_markdown_artifact(
@@ -57,6 +59,10 @@ def _tell(move: Move, done: str, dry_run: bool) -> None:
         key="promotion",
         description=f"{word} to version {move.version_to}",
     )
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":

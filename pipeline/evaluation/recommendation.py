@@ -66,9 +66,9 @@ def recommend(
     Raises:
         InputError: a budget without costs, or below the cheapest candidate.
     """
-    has_costs = all(np.isfinite(part.cost).any() for part, _ in parts)
     if budget is not None:
-        _require_affordable(outcomes, parts, budget, has_costs)
+        require_affordable(outcomes, parts, budget)
+    has_costs = _has_costs(parts)
     rows = baseline_rows(outcomes, parts, TRAIN)
     fitted = {name: of_predictions(name, found, outcomes, parts) for name, found in routers.items()}
     if budget is not None:
@@ -94,10 +94,17 @@ def recommend(
     return Recommendation(**vars(compared), verdict=found, sentence=sentence)
 
 
-def _require_affordable(outcomes: Outcomes, parts: Sequence[Part], budget: float, has_costs: bool) -> None:
-    """Raises InputError where no candidate costs at most the budget, or no costs are known."""
-    if not has_costs:
-        raise InputError("--budget needs costs, and the table has none; add a column 'cost', or leave --budget out")
+def _has_costs(parts: Sequence[Part]) -> bool:
+    return all(np.isfinite(part.cost).any() for part, _ in parts)
+
+
+def require_affordable(outcomes: Outcomes, parts: Sequence[Part], budget: float) -> None:
+    """Raises InputError where no candidate costs at most the budget, or no costs are known; asks no router."""
+    if not _has_costs(parts):
+        raise InputError(
+            "--budget needs costs, and the table has none; add a column 'cost', name the agents' with --agents "
+            "agents.yaml, or leave --budget out"
+        )
     least = max(float(np.nanmin(mean_quality_and_cost(part)[1])) for part, _ in parts)
     if budget < least:
         name = outcomes.candidates[int(np.nanargmin(mean_quality_and_cost(outcomes)[1]))]

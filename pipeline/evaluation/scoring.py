@@ -14,10 +14,11 @@ from pipeline.evaluation.label_report import headline_estimates
 from pipeline.evaluation.reference_strategies import Part
 from pipeline.metrics.bootstrap import Estimate, resamples, six_decimals
 from pipeline.metrics.multilabel import CandidateScores, expected_calibration_error, per_candidate
-from pipeline.routers.base.protocol import Predictions
+from pipeline.routers.base.protocol import LEARNT, Predictions
 from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import LINE, read_table
+from pipeline.runtime.text import folded
 
 RESAMPLES = 1000
 _COLUMNS = ("prompt_id", "candidate", "score", "chosen")
@@ -57,22 +58,25 @@ def read_train(path: Path, outcomes: Outcomes) -> list[Part]:
     train = read_outcomes(path, outcomes.candidates)
     if train.is_labels != outcomes.is_labels:
         raise TableError(f"{path} is not of the shape of the evaluated table; give a table with candidate and quality")
-    evaluated = set(outcomes.prompts)
-    left = np.array([i for i, prompt in enumerate(train.prompts) if prompt not in evaluated], dtype=np.int64)
+    evaluated = set(map(folded, outcomes.prompts))
+    left = np.array([i for i, prompt in enumerate(train.prompts) if folded(prompt) not in evaluated], dtype=np.int64)
     if not len(left):
         raise InputError(f"every prompt of {path} is evaluated too; give a table of other prompts, or leave it out")
     return [(train.rows(left), np.arange(len(outcomes)))]
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
-    """`prompt_id, candidate, score, cost, chosen`, and `line`; a cost that is not there is NaN."""
-    rows = read_table(path, _COLUMNS, ("cost",))
+    """`prompt_id, candidate, score, cost, chosen, learnt`, and `line`; what is not there of the cost and of what was
+    learnt is NaN.
+    """
+    rows = read_table(path, _COLUMNS, ("cost", LEARNT))
     return rows.assign(
         prompt_id=texts(rows, "prompt_id", path),
         candidate=read_column(rows, "candidate", path, name_in),
         score=_figures(rows, "score", path),
         cost=figures(rows, "cost", path, 0.0, np.inf) if "cost" in rows.columns else np.nan,
         chosen=_chosen(rows, path),
+        learnt=figures(rows, LEARNT, path, 0.0, 1.0) if LEARNT in rows.columns else np.nan,
     )
 
 
@@ -88,7 +92,7 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
         raise TableError(f"{path}, line {rows.loc[twice, LINE].iloc[0]}: this prompt_id and candidate stand twice")
     wide = {
         name: rows.pivot(index="prompt_id", columns="candidate", values=name).reindex(columns=list(outcomes.candidates))
-        for name in ("score", "cost", "chosen")
+        for name in ("score", "cost", "chosen", LEARNT)
     }
     absent = [name for name in outcomes.prompt_ids if name not in wide["score"].index]
     if absent:
@@ -104,8 +108,9 @@ def _aligned(rows: pd.DataFrame, path: Path, outcomes: Outcomes, truth: Path) ->
         raise TableError(
             f"{path} chooses no candidate for prompt_id '{score.index[none][0]}'; choose one for each prompt"
         )
-    cost = wide["cost"].loc[order].to_numpy(np.float64)
-    return Predictions(outcomes.candidates, quality, cost, chosen.to_numpy(np.float32) > 0.5)
+    cost, learnt = (wide[name].loc[order].to_numpy(np.float64) for name in ("cost", LEARNT))
+    told = None if np.isnan(learnt).all() else np.asarray((learnt > 0.5).any(axis=1))
+    return Predictions(outcomes.candidates, quality, cost, chosen.to_numpy(np.float32) > 0.5, learnt=told)
 
 
 def _chosen(rows: pd.DataFrame, path: Path) -> Values:

@@ -163,7 +163,7 @@ def _cost(inputs: ModelGateInputs, params: ModelGateParams) -> GateResult:
     """Whether a prompt costs at most the ceiling."""
     spent = _spent(inputs, inputs.chosen)
     if params.cost_usd == 0:
-        return GateResult("cost_usd", spent, 0.0, PASSED, "no ceiling is set")
+        return GateResult("cost_usd", spent, None, PASSED, "no ceiling is set")
     if spent is None:
         return GateResult("cost_usd", None, params.cost_usd, UNDECIDABLE, "the table has no costs of what was chosen")
     return ceiling("cost_usd", round(spent, 9), params.cost_usd)

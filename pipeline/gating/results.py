@@ -20,7 +20,7 @@ Against = Literal["limit", "champion", "best_single"]
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate's finding. `value` is None where nothing could be measured.
+    """One gate's finding. `value` is None where nothing could be measured, `limit` where there is none to keep.
 
     `against` says what was held against what: a figure of the router itself against a `limit`, or its choices, prompt
     by prompt, against those of the `champion` or of the `best_single` candidate.
@@ -28,7 +28,7 @@ class GateResult:
 
     gate: str
     value: float | None
-    limit: float
+    limit: float | None
     verdict: str
     reason: str
     against: Against = "limit"
@@ -88,7 +88,7 @@ def ceiling(name: str, value: float, limit: float) -> GateResult:
 def row_count(train_rows: int, champion: Champion | None, drop: float) -> GateResult:
     """Whether the router learnt from at most `drop` (a share) fewer rows than the champion."""
     if champion is None:
-        return GateResult("row_count", float(train_rows), 0.0, PASSED, NO_CHAMPION)
+        return GateResult("row_count", float(train_rows), None, PASSED, NO_CHAMPION)
     limit = (1 - drop) * champion.train_rows
     reason = f"champion version {champion.version} learnt from {champion.train_rows} rows"
     return GateResult("row_count", float(train_rows), limit, PASSED if train_rows >= limit else FAILED, reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,10 @@ from pipeline.routers.systems import new_router, open_router
 from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
+from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.text import folded
+
+LEARNT_PROMPTS = "learnt_prompts.txt"
 
 
 def fit_router(
@@ -68,8 +72,19 @@ def refuse_existing(folder: Path) -> None:
         raise InputError(f"{folder} exists; name a folder that does not, or remove it")
 
 
-def save_whole(router: CalibratedRouter, folder: Path) -> None:
-    """Save a router's folder, whole or not at all.
+def learnt_digest(prompt: str) -> str:
+    """By which it is told that a router learnt from a prompt: of its sha256 enough, case and spacing aside."""
+    return sha256_text(folded(prompt))[:16]
+
+
+def learnt_prompts(folder: Path) -> frozenset[str]:
+    """The digests of what a saved router learnt from; none where that was not written down."""
+    path = folder / LEARNT_PROMPTS
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else frozenset()
+
+
+def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = ()) -> None:
+    """Save a router's folder, whole or not at all, with the digests of the prompts that it learnt from.
 
     Raises:
         InputError: the folder exists or its place cannot be written.
@@ -78,6 +93,7 @@ def save_whole(router: CalibratedRouter, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         router.save(partial)
+        (partial / LEARNT_PROMPTS).write_text("\n".join(sorted(set(learnt))) + "\n", encoding="utf-8")
         partial.rename(folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another place") from error

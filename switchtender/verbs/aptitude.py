@@ -115,7 +115,7 @@ def import_(
         graded = read_graded_answers(results, test, router.followed, partial=partial, holdout=holdout)
         ability = ability_of(test, graded.on(test))
         if out:
-            _join_folder(router, name, graded, out, dry_run)
+            _join_folder(router, name, graded, folder, out, dry_run)
     facts = {"candidate": name, **_facts(ability), "folder": str(out) if out else None, "dry_run": dry_run}
     if not as_json:
         _print_ability(name, ability)
@@ -182,13 +182,15 @@ def _holdout_texts() -> tuple[str, ...]:
     return tuple(text for name, text in zip(known.prompt_ids, known.prompts, strict=True) if name in ids)
 
 
-def _join_folder(router: CalibratedRouter, name: str, graded: GradedAnswers, out: Path, dry_run: bool) -> None:
-    from pipeline.routers.fitting import refuse_existing, save_whole
+def _join_folder(
+    router: CalibratedRouter, name: str, graded: GradedAnswers, folder: Path | None, out: Path, dry_run: bool
+) -> None:
+    from pipeline.routers.fitting import learnt_prompts, refuse_existing, save_whole
 
     refuse_existing(out)
     router.join(graded.outcomes(name, router.candidates))
     if not dry_run:
-        save_whole(router, out)
+        save_whole(router, out, learnt_prompts(folder) if folder else ())
 
 
 def _join_project(

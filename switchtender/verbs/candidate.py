@@ -9,7 +9,7 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.nights import run_nights
-from switchtender.options import CandidateName, DryRun, Json
+from switchtender.options import CandidateName, DryRun, Json, RouterFolder
 from switchtender.own_tables import warn_of_names
 from switchtender.show import print_json, say
 
@@ -23,18 +23,18 @@ def _candidate() -> None:
     """Language models of the pool that join a trained router."""
 
 
-@app.command(epilog="Examples: switchtender candidate add new-model outcomes.parquet, or with --router DIR --out DIR")
+@app.command(epilog="Examples: switchtender candidate add new-model outcomes.parquet, or with --from DIR --out NEWDIR")
 def add(
     name: CandidateName,
     outcomes: Annotated[Path, typer.Argument(help="Its outcomes on prompts of the router's own table.")],
-    folder: Annotated[Path | None, typer.Option("--router", help="A folder made by `fit`, instead of a night.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="With --router: the folder to write.")] = None,
+    folder: RouterFolder = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With --from: the folder to write.")] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Make a new language model routable from its outcomes alone, as a new gated version; nothing is trained again."""
     if (folder is None) != (out is None):
-        raise InputError("--router and --out belong together; give both, or neither for the project's own router")
+        raise InputError("--from and --out belong together; give both, or neither for the project's own router")
     if folder and out:
         _join_folder(name, outcomes, folder, out, dry_run, as_json)
     else:
@@ -42,13 +42,13 @@ def add(
 
 
 def _join_folder(name: str, table: Path, folder: Path, out: Path, dry_run: bool, as_json: bool) -> None:
-    from pipeline.routers.fitting import load_and_join, refuse_existing, save_whole
+    from pipeline.routers.fitting import learnt_prompts, load_and_join, refuse_existing, save_whole
 
     refuse_existing(out)
     router, prompts = load_and_join(folder, name, table)
     warn_of_names(router.candidates)
     if not dry_run:
-        save_whole(router, out)
+        save_whole(router, out, learnt_prompts(folder))
     if as_json:
         print_json({"candidate": name, "prompts": prompts, "candidates": list(router.candidates), "folder": str(out)})
     else:

@@ -9,7 +9,7 @@ import typer
 
 from switchtender.options import Baselines, Json, Pictures
 from switchtender.own_tables import fast_reading, warn_of_names
-from switchtender.show import training_bar
+from switchtender.show import say_aside, training_bar
 
 _SEED, _THREADS = 7, 2
 
@@ -37,6 +37,11 @@ def evaluate(
 
     predicted, outcomes = read_predictions(predictions, truth)
     warn_of_names(outcomes.candidates)
+    if predicted.learnt is not None and predicted.learnt.mean() > 0.5:
+        say_aside(
+            f"warning: the router learnt from {int(predicted.learnt.sum())} of these {len(outcomes)} prompts, and so "
+            "looks better than it is; judge it on prompts that it has not seen, or with crossval"
+        )
     if outcomes.is_labels:
         refuse_for_labels(train=train, pictures=pictures)
         show_labels(label_scores(predicted, outcomes), as_json)

@@ -25,13 +25,13 @@ def fit(
     ] = None,
     seed: Seed = 7,
     threads: Threads = 2,
-    precision: Precision = "fp32",
     pool: PoolFile = None,
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Fit a router on a table of your own."""
     from pipeline.data.pool import read_pool
-    from pipeline.routers.fitting import fit_router, refuse_existing, save_whole
+    from pipeline.routers.fitting import fit_router, learnt_digest, refuse_existing, save_whole
     from pipeline.runtime.reproducibility import pin
 
     refuse_existing(out)
@@ -42,7 +42,7 @@ def fit(
     finetuning, policy = training_params(params)
     with fast_reading(precision, threads), training_bar(system) as advance:
         router = fit_router(system, outcomes, finetuning, seed, advance, policy, prices)
-    save_whole(router, out)
+    save_whole(router, out, map(learnt_digest, outcomes.prompts))
     facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
     if as_json:
         print_json(facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,13 +34,16 @@ def predict(
     table: Annotated[Path, typer.Argument(help="A table with prompt_id and prompt.")],
     out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen: a row a pair.")],
     threads: Threads = 2,
-    precision: Precision = "fp32",
     pool: PoolFile = None,
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Score every candidate for every prompt of a table."""
+    import numpy as np
+
     from pipeline.data.outcomes import read_prompts
     from pipeline.data.pool import read_labels, read_pool
+    from pipeline.routers.fitting import learnt_digest, learnt_prompts
     from pipeline.routers.systems import open_router
     from pipeline.runtime.reproducibility import pin
     from pipeline.runtime.tables import write_table
@@ -53,6 +56,9 @@ def predict(
     opened = open_router(router)
     with fast_reading(precision, threads):
         predictions = opened.predict(prompts, entries, labels)
+    known = learnt_prompts(router)
+    learnt = np.array([learnt_digest(prompt) in known for prompt in prompts], dtype=np.bool_)
+    predictions = replace(predictions, learnt=learnt if known else None)
     write_table(predictions.table(ids), out)
     unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
     told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too

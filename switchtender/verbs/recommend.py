@@ -45,9 +45,12 @@ def recommend(
     outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
     pin(seed, threads)
     folded = outer_folds(outcomes, folds, seed)
+    parts = recommendation.parts_of(outcomes, folded)
+    if budget is not None:
+        recommendation.require_affordable(outcomes, parts, budget)
     with fast_reading(precision, threads):
         predictions = crossvalidated(systems or tuple(LEARNT), outcomes, folded, seed)
-    facts = recommendation.recommend(outcomes, recommendation.parts_of(outcomes, folded), predictions, budget)
+    facts = recommendation.recommend(outcomes, parts, predictions, budget)
     if as_json:
         print_json(plain(facts))
     else:

@@ -166,7 +166,8 @@ def test_a_pinned_version_is_the_one_named(two_versions: Sandbox) -> None:
 
 def test_a_folder_of_ones_own_is_served_without_a_project(tmp_path: Path) -> None:
     table = tmp_path / "prompts.csv"
-    rows = [f"p{i},{text},{agent}" for i, (text, agent) in enumerate([("translate it", "de"), ("mail it", "mail")] * 6)]
+    said = [("translate it", "de"), ("mail it", "mail")] * 6
+    rows = [f"p{i},{text} for number {i},{agent}" for i, (text, agent) in enumerate(said)]
     table.write_text("prompt_id,prompt,agents\n" + "\n".join(rows) + "\n")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     fit = [

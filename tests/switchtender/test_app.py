@@ -85,3 +85,9 @@ def test_a_wrong_argument_is_one_clear_line(arguments: tuple[str, ...], expected
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.txt"]
+
+
+def test_the_release_is_told(tmp_path: Path) -> None:
+    from importlib.metadata import version
+
+    assert command("--version", cwd=tmp_path).stdout.strip() == version("switchtender")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LEARNT = "learnt"
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a router expects of n prompts and c candidates, and what its policy chose.
@@ -26,7 +29,8 @@ class Predictions:
     `quality` is float32 [n, c], calibrated, in 0..1; `cost` is float64 [n, c] in USD, NaN where unknown;
     `chosen` is bool [n, c], without any in a row where nothing may be chosen. `operating` is what quality - lambda x
     cost would choose, with the lambda that was chosen in train; None where none was. `error` is the standard error of
-    each quality, float64 [n, c]; None where the policy does not ask for it.
+    each quality, float64 [n, c]; None where the policy does not ask for it. `learnt` says from which prompts the router
+    learnt, bool [n]; None where that is not known.
     """
 
     candidates: tuple[str, ...]
@@ -35,12 +39,14 @@ class Predictions:
     chosen: Binary
     operating: Binary | None = None
     error: Values | None = None
+    learnt: Binary | None = None
 
     def table(self, prompt_ids: Sequence[str]) -> pd.DataFrame:
-        """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen` (0 or 1)."""
+        """A row a prompt and candidate: `prompt_id, candidate, score, cost, chosen[, learnt]` (0 or 1)."""
         import pandas as pd
 
         n, c = self.quality.shape
+        told = {} if self.learnt is None else {LEARNT: np.repeat(self.learnt.astype(np.int64), c)}
         return pd.DataFrame(
             {
                 "prompt_id": np.repeat(np.asarray(prompt_ids, dtype=object), c),
@@ -48,6 +54,7 @@ class Predictions:
                 "score": self.quality.reshape(-1).astype(np.float64).round(6),
                 "cost": self.cost.reshape(-1).round(12),
                 "chosen": self.chosen.reshape(-1).astype(np.int64),
+                **told,
             }
         )
 

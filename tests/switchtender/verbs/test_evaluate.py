@@ -40,3 +40,28 @@ def test_graded_outcomes_are_fitted_and_judged_by_quality_and_cost(tmp_path: Pat
     assert report["best_single"] == "big"
     assert report["metrics"]["oracle"]["quality"]["value"] == 1.0
     assert report["metrics"]["router"]["quality"]["value"] > report["metrics"]["random"]["quality"]["value"]
+
+
+def test_judging_on_what_was_learnt_is_told_aside_and_new_prompts_are_not(prompts: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(prompts)
+    learnt, new = tmp_path / "learnt.csv", tmp_path / "new.csv"
+    frame[:24].to_csv(learnt, index=False)
+    frame[24:].to_csv(new, index=False)
+    assert command("fit", learnt, "--router", "tfidf", "--out", "router", cwd=tmp_path).returncode == 0
+    told = []
+    # The same prompts under other ids and in capitals are the same prompts.
+    again = frame[:24].assign(prompt_id=[f"other{i}" for i in range(24)], prompt=frame[:24]["prompt"].str.upper())
+    again.to_csv(tmp_path / "again.csv", index=False)
+    for table in (learnt, tmp_path / "again.csv", new):
+        assert command("predict", "router", table, "--out", "p.csv", cwd=tmp_path).returncode == 0
+        told.append(command("evaluate", "p.csv", table, cwd=tmp_path).stderr)
+    assert "learnt from 24 of these 24 prompts" in told[0]
+    assert "learnt from 24 of these 24 prompts" in told[1]
+    assert told[2] == ""
+
+
+def test_a_budget_without_costs_is_refused_before_anything_is_fitted(prompts: Path) -> None:
+    done = command("recommend", prompts, "--router", "no such router", "--budget", "0.01", cwd=prompts.parent)
+    assert done.returncode == 2
+    assert "--budget needs costs" in done.stderr, "the router would be refused next"
+    assert "--agents agents.yaml" in done.stderr

@@ -154,7 +154,7 @@ def test_predictions_have_a_row_a_prompt_and_candidate(prompts: Path) -> None:
     command("fit", prompts, "--router", "tfidf", "--out", folder / "router", cwd=folder)
     command("predict", folder / "router", prompts, "--out", folder / "p.csv", cwd=folder)
     frame = pd.read_csv(folder / "p.csv")
-    assert list(frame.columns) == ["prompt_id", "candidate", "score", "cost", "chosen"]
+    assert list(frame.columns) == ["prompt_id", "candidate", "score", "cost", "chosen", "learnt"]
     assert len(frame) == 36 * 3
     assert set(frame["chosen"]) == {0, 1}
     assert frame["score"].between(0, 1).all()

@@ -1,0 +1,47 @@
+"""Tables on a terminal of 80 columns: names whole, figures plain."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.gating.results import GateResult
+from switchtender.show import print_gates, print_table
+
+LONG = "champion_f1_image_understanding"
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_a_name_is_never_cut_whatever_the_sentences_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "difference -0.132, 80% one-sided lower bound -0.209, against the champion of that night"
+    print_table("t", ["gate", "value", "limit", "verdict", "reason"], [[LONG, -0.1, 1.0, "passed", reason]])
+    printed = capsys.readouterr().out
+    assert LONG in printed
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    assert " ".join(printed.split()).count("night") == 1
+
+
+def test_what_has_no_room_in_one_piece_is_folded_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    place = "sqlite:////" + "a-long-folder/" * 12 + "mlflow.db"
+    print_table("t", ["check", "found"], [["registry", place]])
+    printed = capsys.readouterr().out
+    assert "".join(line.split()[-1] for line in printed.splitlines() if "folder" in line or ".db" in line) == place
+
+
+def test_a_moment_stands_on_one_line_and_a_period_on_two(capsys: pytest.CaptureFixture[str]) -> None:
+    at, period = "2026-11-26 17:21", "2026-11-26 17:21 to 2026-11-27 02:10"
+    told = "a reason of some length that needs its own room in the table, and more of it"
+    print_table("t", ["version", "at", "served", "who", "why"], [["12", at, period, "ana@example.org", told]])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(at in line for line in lines)
+    assert sum("2026" in line for line in lines) <= 2
+
+
+def test_a_gate_without_a_limit_says_none_and_a_count_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_gates("Gates", [GateResult("row_count", 390.0, None, "passed", "there is no champion")])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "row_count" in line)
+    assert line.split()[:4] == ["row_count", "390", "none", "passed"]
