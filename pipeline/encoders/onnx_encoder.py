@@ -44,6 +44,7 @@ class OnnxEncoder(TextEncoder):
         self.session = session
         self.tokenizer = tokenizer
         self.precision = precision
+        self.batch_size = _BATCH
         self.width = int(session.get_outputs()[0].shape[-1])
         self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self._pool: ThreadPoolExecutor | None = None
@@ -89,8 +90,8 @@ class OnnxEncoder(TextEncoder):
             return self._one_by_one(tokens)
         vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
         order = sorted(range(len(tokens)), key=lambda row: (len(tokens[row]), row))
-        for start in range(0, len(order), _BATCH):
-            batch = order[start : start + _BATCH]
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
             vectors[batch] = self._run(*padded([tokens[row] for row in batch]))
         return vectors
 
