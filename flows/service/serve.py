@@ -231,13 +231,17 @@ class _Server(uvicorn.Server):
 
 def _chat(routing: RequestRouter, upstreams: Path) -> APIRouter:
     """The chat endpoint, which routes and writes down as the others do."""
-    from pipeline.serving.chat.completions import FailedAttempt, RoutedChat, chat_router
+    from pipeline.serving.chat.completions import RoutedChat, chat_router
+    from pipeline.serving.chat.exchange import FailedAttempt
     from pipeline.serving.chat.upstream_client import start_preparing
     from pipeline.serving.chat.upstreams import Upstreams
 
     def route(prompt: str, request_id: str) -> RoutedChat:
         if len(prompt) > (most := routing.params.max_prompt_characters):
             raise InputError(f"the prompt has {len(prompt)} characters; send at most {most}")
+        if not prompt:
+            served, ranking = routing.unread(labelled.get())
+            return RoutedChat(ranking, (), served.version, served.provenance_sha256)
         routed = routing.route_now(RoutingRequest(request_id, (prompt,), RoutingOptions(labels=labelled.get()), CHAT))
         decision, served = routed.decisions[0], routed.served
         return RoutedChat(decision.ranking, decision.chosen, served.version, served.provenance_sha256)

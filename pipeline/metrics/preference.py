@@ -32,5 +32,5 @@ def order_of(worth: Cells, price: Cells, tiers: Indices) -> Indices:
 
 def _steps_below(worth: Cells, top: Cells) -> Cells:
     """How many steps of SAME a worth lies below the top one; all the same where nothing is worth anything."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.nan_to_num(np.round((top.astype(np.float64) - worth) / SAME), posinf=np.inf)

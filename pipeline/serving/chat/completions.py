@@ -9,16 +9,21 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from urllib.parse import quote
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from pipeline.serving.chat.disconnects import while_connected
+from pipeline.serving.chat.exchange import Exchange
+from pipeline.serving.chat.exchange import FailedAttempt as FailedAttempt
+from pipeline.serving.chat.failures import EMPTY, UpstreamFailed, UpstreamRefused
+from pipeline.serving.chat.litellm_library import require_library
+from pipeline.serving.chat.media import able, media_in
 from pipeline.serving.chat.openai_schemas import (
     DONE,
     ChatRequest,
@@ -26,16 +31,10 @@ from pipeline.serving.chat.openai_schemas import (
     JsonObject,
     OpenAIProblem,
     OpenAIRoute,
+    encoded,
     event,
 )
-from pipeline.serving.chat.upstream_client import (
-    EMPTY,
-    UNSUPPORTED,
-    UpstreamClient,
-    UpstreamFailed,
-    UpstreamRefused,
-    require_library,
-)
+from pipeline.serving.chat.upstream_client import UpstreamClient
 from pipeline.serving.chat.upstreams import ROUTED, Upstreams
 from pipeline.serving.engine.log import log
 from pipeline.serving.http.request_routing import labelled
@@ -51,18 +50,9 @@ class RoutedChat:
     provenance_sha256: str
 
 
-@dataclass(frozen=True)
-class FailedAttempt:
-    """A candidate whose upstream gave no answer: `reason` is a status, or a word of upstream_client.py."""
-
-    candidate: str
-    reason: str
-
-
 LABELS = "X-Switchtender-Labels"
 """The header in which a chat says what its prompt is, `health, personal_data`, for a pool's `never_send`."""
 _CLIENT_GONE = 499
-T = TypeVar("T")
 Route = Callable[[str, str], RoutedChat]
 Answered = Callable[[str, str | None, tuple[FailedAttempt, ...]], None]
 
@@ -70,7 +60,8 @@ Answered = Callable[[str, str | None, tuple[FailedAttempt, ...]], None]
 def chat_router(route: Route, upstreams: Upstreams, answered: Answered | None = None) -> APIRouter:
     """The endpoint and the list of its models, with errors in OpenAI's form.
 
-    `route(prompt, request_id)` decides, and logs the decision. `answered(request_id, candidate, tried)` is told when
+    `route(prompt, request_id)` decides, and logs the decision; a prompt without text (a picture alone) is not read, and
+    only who may answer it is told. `answered(request_id, candidate, tried)` is told when
     an answer begins or none will come (candidate None), with those that failed. Both are called in a thread.
 
     Raises:
@@ -98,26 +89,6 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class _Exchange:
-    """What is known of one request so far; the response's headers report it."""
-
-    request_id: str
-    version: str = ""
-    candidate: str | None = None
-    tried: list[FailedAttempt] = field(default_factory=list)
-
-    def headers(self) -> dict[str, str]:
-        facts = {
-            "X-Request-ID": self.request_id,
-            "X-Switchtender-Version": self.version,
-            "X-Switchtender-Candidate": self.candidate or "",
-            "X-Switchtender-Tried": ", ".join(f"{tried.candidate}={tried.reason}" for tried in self.tried),
-        }
-        # Candidates may have any name, whereas a header holds only Latin-1.
-        return {name: quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~") for name, value in facts.items() if value}
-
-
 class _Chat:
     def __init__(self, route: Route, forwarder: UpstreamClient, answered: Answered | None) -> None:
         self.route = route
@@ -128,16 +99,15 @@ class _Chat:
 
     async def complete(self, request: Request, chat: ChatRequest) -> Response:
         """Answer a chat as OpenAI's API does; `model` asks for routing, or pins one candidate."""
-        exchange = _Exchange(getattr(request.state, "request_id", None) or uuid.uuid4().hex)
+        exchange = Exchange(getattr(request.state, "request_id", None) or uuid.uuid4().hex)
         # `to_thread` copies the context, so the thread that routes finds the labels.
         labelled.set(tuple(filter(None, map(str.strip, request.headers.get(LABELS, "").split(",")))))
         try:
-            # Starlette goes on with a handler whose client is gone, and the upstream with an answer that costs money.
-            response = await _while_connected(request, self._answer(chat, exchange))
+            response = await while_connected(request, self._answer(chat, exchange))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_GONE)
         except OpenAIProblem as problem:
-            problem.headers = exchange.headers()
+            problem.headers |= exchange.headers()
             raise
         finally:
             request.state.version = exchange.version
@@ -153,7 +123,7 @@ class _Chat:
         self._check_model(model)
         return self._model(model)
 
-    async def _answer(self, chat: ChatRequest, exchange: _Exchange) -> Response:
+    async def _answer(self, chat: ChatRequest, exchange: Exchange) -> Response:
         _check(chat)
         order = await self._order(chat, exchange)
         try:
@@ -163,12 +133,13 @@ class _Chat:
         finally:
             await self._record(exchange)
 
-    async def _order(self, chat: ChatRequest, exchange: _Exchange) -> list[str]:
+    async def _order(self, chat: ChatRequest, exchange: Exchange) -> list[str]:
         """Who is asked, in turn: the pinned candidate, or the chosen ones and then all others by rank."""
         self._check_model(chat.model)
         if chat.model not in ROUTED:
             return [chat.model]
-        routed = await asyncio.to_thread(self.route, chat.prompt(), exchange.request_id)
+        prompt = chat.prompt()
+        routed = await asyncio.to_thread(self.route, prompt, exchange.request_id)
         exchange.version = routed.version
         order = self.upstreams.order((*routed.chosen, *routed.ranking))
         if not order:
@@ -176,29 +147,26 @@ class _Chat:
             raise OpenAIProblem(
                 503, f"no upstream is configured for any candidate ({ranked}); add one", code="no_upstream"
             )
-        return order
+        return await able(order, media_in(chat.messages), self.upstreams, is_all=not prompt)
 
-    async def _first_reply(self, order: list[str], chat: ChatRequest, exchange: _Exchange) -> Response:
+    async def _first_reply(self, order: list[str], chat: ChatRequest, exchange: Exchange) -> Response:
         """The response of the first candidate whose upstream answers; those before it are noted as tried."""
         for candidate in order:
             try:
                 response = await self._reply(candidate, chat, exchange.request_id)
             except UpstreamFailed as failure:
-                exchange.tried.append(FailedAttempt(candidate, failure.reason))
+                exchange.failures.append((candidate, failure))
             except UpstreamRefused as refusal:
-                exchange.tried.append(FailedAttempt(candidate, str(refusal.status)))
+                exchange.failures.append((candidate, refusal))
                 raise
             else:
                 exchange.candidate = candidate
                 return response
-        why = ", ".join(f"{tried.candidate} ({tried.reason})" for tried in exchange.tried)
-        if all(tried.reason == UNSUPPORTED for tried in exchange.tried):
-            raise OpenAIProblem(400, f"no candidate takes every parameter of this request: {why}; leave some out")
-        raise OpenAIProblem(502, f"no upstream answered: {why}; try again later", code="upstream_error")
+        raise exchange.unanswered()
 
     async def _reply(self, candidate: str, chat: ChatRequest, request_id: str) -> Response:
         if not chat.stream:
-            return JSONResponse(await self.forwarder.ask(candidate, chat.body()))
+            return Response(encoded(await self.forwarder.ask(candidate, chat.body())), media_type="application/json")
         chunks = self.forwarder.stream(candidate, chat.body())
         # Before the status is sent: after it no other candidate could step in.
         first = await anext(chunks, None)
@@ -206,9 +174,9 @@ class _Chat:
             raise UpstreamFailed(EMPTY)
         return _EventStream(first, chunks, {"request_id": request_id, "candidate": candidate})
 
-    async def _record(self, exchange: _Exchange) -> None:
+    async def _record(self, exchange: Exchange) -> None:
         """Log the candidates that failed, and report who answered."""
-        tried = tuple(exchange.tried)
+        tried = exchange.tried
         if tried:
             failed = {each.candidate: each.reason for each in tried}
             log("fallback", request_id=exchange.request_id, answered=exchange.candidate, tried=failed)
@@ -247,36 +215,11 @@ async def _events(first: JsonObject, rest: AsyncIterator[JsonObject], source: di
         async for chunk in rest:
             yield event(chunk)
     except (UpstreamFailed, UpstreamRefused) as failure:
-        log("stream_broke", **source, reason=str(failure))
+        log("stream_broke", **source, reason=failure.reason)
         problem = OpenAIProblem(502, f"the upstream's stream broke ({failure})", code="upstream_error")
         yield event(problem.body())
     else:
         yield DONE
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work, which is cancelled when the client goes away. The body must have been read before.
-
-    Raises:
-        ClientDisconnect: the client went away first.
-    """
-    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, waiting):
-            task.cancel()
-        # A cancelled task still has its connection to close; the request does not end before it has.
-        await asyncio.gather(working, waiting, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    """Returns once the client has gone away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _check(chat: ChatRequest) -> None:

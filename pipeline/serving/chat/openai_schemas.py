@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from pipeline.data.prompt_text import EMPTY, fault_in_text
 from pipeline.runtime.errors import InputError, SwitchtenderError, as_piece
+from pipeline.runtime.text import is_unicode
+from pipeline.serving.chat.media import media_in
+from pipeline.serving.http.errors import ErrorAnswer
+from pipeline.serving.http.json_body import JsonRoute
+from pipeline.serving.http.messages import text_of
 
 JsonObject = dict[str, Any]
 DONE = "data: [DONE]\n\n"
@@ -38,26 +44,47 @@ class ChatRequest(BaseModel):
         return self.model_dump(exclude_unset=True, exclude={"model"})
 
     def prompt(self) -> str:
-        """The text of the latest user message, which decides the route; the parts of a list joined by line ends.
+        """The text of the latest user message, which decides the route; empty where it is a picture or the like alone.
 
         Raises:
-            InputError: there is no user message, or it holds no text.
+            InputError: there is no user message, or it holds nothing.
         """
         latest = next((message for message in reversed(self.messages) if message.get("role") == "user"), None)
         if latest is None:
             raise InputError("messages: there is no message of role 'user', by which to route; add one")
-        content = latest.get("content")
-        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
-        text = "\n".join(text for text in texts if isinstance(text, str))
-        if not text.strip():
-            raise InputError("messages: the latest user message holds no text, by which to route; add some")
-        return text
+        text = text_of(latest.get("content"))
+        if fault := fault_in_text(text):
+            raise InputError(f"messages: {fault}")
+        if text.strip():
+            return text
+        if media_in([latest]):
+            return ""
+        raise InputError(f"messages: the latest user message holds no text, by which to route; {EMPTY}")
+
+
+def encoded(content: JsonObject) -> str:
+    """JSON of what an upstream said; half surrogate pairs, into which some cut an emoji, go on as they came, escaped.
+
+    A number that JSON does not have (vLLM is known to give `-Infinity` as a log probability) becomes null.
+    """
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return encoded(_with_finite_numbers(content))
+    return text if is_unicode(text) else json.dumps(content, separators=(",", ":"))
+
+
+def _with_finite_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_finite_numbers(inside) for name, inside in value.items()}
+    if isinstance(value, list):
+        return [_with_finite_numbers(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def event(content: JsonObject) -> str:
     """One server-sent event."""
-    return f"data: {json.dumps(content, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"data: {encoded(content)}\n\n"
 
 
 def completion(answer: JsonObject, candidate: str) -> JsonObject:
@@ -108,7 +135,7 @@ class OpenAIProblem(Exception):
         super().__init__(message)
         self.status = status
         self.headers: dict[str, str] = {}
-        kind = "invalid_request_error" if status < 500 else "server_error"
+        kind = {429: "rate_limit_error"}.get(status, "invalid_request_error" if status < 500 else "server_error")
         self.error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
 
     @classmethod
@@ -121,11 +148,11 @@ class OpenAIProblem(Exception):
     def body(self) -> dict[str, Any]:
         return {"error": self.error}
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body(), self.status, self.headers)
+    def response(self) -> Response:
+        return ErrorAnswer(self.body(), self.status, self.headers)
 
 
-class OpenAIRoute(APIRoute):
+class OpenAIRoute(JsonRoute):
     """A route whose errors are in OpenAI's form, those of its dependencies and of the body's shape included."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -148,6 +175,8 @@ def _problem(error: Exception) -> OpenAIProblem:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][1:]))
+        if first["type"] == "json_invalid":
+            return OpenAIProblem(400, f"the body is not valid JSON: {as_piece(first['ctx']['error'])}")
         return OpenAIProblem(400, f"{where or 'body'}: {as_piece(first['msg'])}", param=where or None)
     if isinstance(error, HTTPException):
         problem = OpenAIProblem(error.status_code, str(error.detail))

@@ -4,97 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
-import importlib.util
-import json
-import logging
-import os
-import re
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, TypeVar
 
-from pipeline.runtime.errors import InputError, ParamsError, SwitchtenderError
+from pipeline.runtime.errors import ParamsError, SwitchtenderError
+from pipeline.serving.chat.failures import (
+    BROKE_OFF,
+    EMPTY,
+    MISCONFIGURED,
+    TIMEOUT,
+    UNREADABLE,
+    UpstreamFailed,
+    UpstreamRefused,
+    classified,
+)
+from pipeline.serving.chat.litellm_library import library, provider_of, speaks_openai
 from pipeline.serving.chat.openai_schemas import JsonObject, chunk, completion
+from pipeline.serving.chat.upstream_answer import NO_TYPE, UpstreamAnswer, listening
 from pipeline.serving.chat.upstreams import Upstreams
 from pipeline.serving.engine.log import log
 
 T = TypeVar("T")
 
-TIMEOUT, CONNECTION, BROKE_OFF, EMPTY, UNREADABLE = "timeout", "connection", "broke off", "empty", "unreadable"
-UNSUPPORTED, MISCONFIGURED = "unsupported", "misconfigured"
-_CALLERS_FAULT = (400, 413, 422)
 _NO_KEY = "none"
-_LITELLMS_PREFIX = re.compile(r"^(litellm\.)?(\w+Error: )*(\w+Exception - )?")
 _TRANSLATED_FOR_ALL = frozenset({"messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
 _TRANSLATED = _TRANSLATED_FOR_ALL | {
     "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "modalities", "n",
     "parallel_tool_calls", "prediction", "presence_penalty", "reasoning_effort", "response_format", "seed",
     "service_tier", "stop", "temperature", "thinking", "tool_choice", "tools", "top_logprobs", "top_p", "user",
 }  # fmt: skip
-_ENVIRONMENT = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the price list is fetched at import
-    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else fetched at the first call of Anthropic
-    "LITELLM_MODE": "PRODUCTION",  # else a file .env is read into the environment
-    "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",  # else an address in a caller's message is fetched from here
-}
-
-
-class UpstreamFailed(Exception):
-    """This upstream gave no answer, another one may: `reason` is a status, or one of the words above."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class UpstreamRefused(Exception):
-    """The upstream says that the request itself is at fault; `error` is what it said, secrets masked."""
-
-    def __init__(self, status: int, error: JsonObject) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.error = error
-
-
-def require_library() -> None:
-    """Find LiteLLM without importing it.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    if importlib.util.find_spec("litellm") is None:
-        raise InputError("forwarding needs LiteLLM, which is not installed; run: pip install 'switchtender[chat]'")
-
-
-@functools.cache
-def library() -> Any:
-    """LiteLLM, imported (seconds, the first time) and set to keep to itself: no network of its own, no log, no guess.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    require_library()
-    os.environ.update(_ENVIRONMENT)
-    _silence()
-    import litellm
-
-    litellm.telemetry = False
-    litellm.suppress_debug_info = True
-    litellm.drop_params = False
-    litellm.modify_params = False
-    litellm.disable_streaming_logging = True
-    litellm.disable_token_counter = True  # it fetches tokenizers, and images that a message names
-    litellm.disable_hf_tokenizer_download = True
-    return litellm
-
-
-def _silence() -> None:
-    """LiteLLM logs whole requests. A filter stays, whereas a configuration of logging enables disabled loggers."""
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logging.getLogger(name).addFilter(lambda record: False)
-    for name in ("openai", "httpx", "httpcore"):  # they log bodies, and addresses with keys in them
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def prepare(upstreams: Upstreams) -> None:
@@ -105,7 +44,7 @@ def prepare(upstreams: Upstreams) -> None:
         ParamsError: LiteLLM does not know an entry's provider.
     """
     for candidate, upstream in upstreams.by_candidate.items():
-        if _provider(upstream.model, upstream.api_base) is None:
+        if provider_of(upstream.model, upstream.api_base) is None:
             raise ParamsError(f"upstreams: {candidate}.model: LiteLLM knows no provider '{upstream.model}'; mend it")
 
 
@@ -138,7 +77,8 @@ class UpstreamClient:
         """
         # Its import takes seconds, for which the event loop must not stand still.
         await asyncio.to_thread(library)
-        answer = await self._within(candidate, self._call(candidate, body))
+        heard = UpstreamAnswer()
+        answer = await self._within(candidate, self._call(candidate, body, heard), heard)
         if not answer.choices:
             raise UpstreamFailed(EMPTY)
         return completion(answer.model_dump(exclude_none=True), candidate)
@@ -150,26 +90,29 @@ class UpstreamClient:
             UpstreamFailed, UpstreamRefused: as above; after the first chunk too.
         """
         await asyncio.to_thread(library)
-        pieces = await self._within(candidate, self._call(candidate, body | {"stream": True}))
+        heard = UpstreamAnswer()
+        pieces = await self._within(candidate, self._call(candidate, body | {"stream": True}, heard), heard)
         try:
-            while (piece := await self._within(candidate, anext(pieces, None))) is not None:
-                _check_unbroken(pieces, piece)
+            while (piece := await self._within(candidate, anext(pieces, None), heard)) is not None:
+                if _is_made_up(pieces, piece):
+                    raise self._broken(candidate, heard)
                 shaped = chunk(piece.model_dump(exclude_none=True), candidate)
                 if shaped is not None:
                     yield shaped
         finally:
             await pieces.aclose()
 
-    async def _call(self, candidate: str, body: JsonObject) -> Any:
+    async def _call(self, candidate: str, body: JsonObject, heard: UpstreamAnswer) -> Any:
+        listening.set(heard)
         return await library().acompletion(**self._arguments(candidate, body))
 
     def _arguments(self, candidate: str, body: JsonObject) -> JsonObject:
         """Fields of the body never become LiteLLM's own options, `api_base` above all, whatever their names."""
         upstream = self.upstreams.by_candidate[candidate]
-        provider = _provider(upstream.model, upstream.api_base)
+        provider = provider_of(upstream.model, upstream.api_base)
         if provider is None:
             raise UpstreamFailed(MISCONFIGURED)
-        translated = _TRANSLATED_FOR_ALL if _speaks_openai(provider) else _TRANSLATED
+        translated = _TRANSLATED_FOR_ALL if speaks_openai(provider) else _TRANSLATED
         # A copy: LiteLLM may change what it is given, and the next candidate gets the body as it came.
         body = _capped(copy.deepcopy(body), upstream.max_tokens)
         return {
@@ -187,7 +130,7 @@ class UpstreamClient:
             "_skip_mcp_handler": True,  # else a tool of type `mcp` makes LiteLLM call it from here
         }
 
-    async def _within(self, candidate: str, work: Awaitable[T]) -> T:
+    async def _within(self, candidate: str, work: Awaitable[T], heard: UpstreamAnswer) -> T:
         """The result, if it comes within the upstream's time; what goes wrong is classified."""
         try:
             async with asyncio.timeout(self.upstreams.by_candidate[candidate].timeout_seconds):
@@ -197,56 +140,29 @@ class UpstreamClient:
         except TimeoutError:
             raise UpstreamFailed(TIMEOUT) from None
         except Exception as error:
-            raise self._classified(error) from None  # LiteLLM's errors quote the request
+            failure = classified(error, heard, self.upstreams.scrub)
+            _log_unreadable(candidate, failure, heard)
+            raise failure from None  # LiteLLM's errors quote the request
 
-    def _classified(self, error: Exception) -> UpstreamFailed | UpstreamRefused:
-        """Whether another upstream may do better, or the request itself is at fault."""
-        import httpx
-
-        litellm = library()
-        causes = list(_causes(error))
-        status = getattr(error, "status_code", None)
-        if isinstance(error, litellm.UnsupportedParamsError):
-            return UpstreamFailed(UNSUPPORTED)
-        # Causes before the status: LiteLLM gives time-outs and lost connections a status that no upstream sent.
-        if any(isinstance(cause, litellm.Timeout | httpx.TimeoutException) for cause in causes):
-            return UpstreamFailed(TIMEOUT)
-        if any(isinstance(cause, httpx.TransportError) for cause in causes):
-            return UpstreamFailed(CONNECTION)
-        if status in _CALLERS_FAULT:
-            return UpstreamRefused(status, self._upstream_error(causes))
-        return UpstreamFailed(str(status) if status and status >= 400 else UNREADABLE)
-
-    def _upstream_error(self, causes: list[BaseException]) -> JsonObject:
-        """What the upstream answered, else LiteLLM's own words."""
-        bodies = (getattr(cause, "body", None) for cause in causes)
-        body = next((body for body in bodies if isinstance(body, dict)), {})
-        message = body.get("message") or (json.dumps(body) if body else _LITELLMS_PREFIX.sub("", str(causes[0])))
-        said = {name: body.get(name) for name in ("type", "param", "code")}
-        return {"message": self.upstreams.scrub(str(message))[:1000], **said}
+    def _broken(self, candidate: str, heard: UpstreamAnswer) -> UpstreamFailed | UpstreamRefused:
+        """A stream that ended before its answer did, or was none from the beginning."""
+        if heard.media_type in ("text/event-stream", NO_TYPE):
+            return UpstreamFailed(BROKE_OFF)
+        failure = classified(Exception(), heard, self.upstreams.scrub)
+        _log_unreadable(candidate, failure, heard)
+        return failure
 
 
-def _provider(model: str, api_base: str | None) -> str | None:
-    """LiteLLM's name of an entry's provider, or None where it knows none."""
-    litellm = library()
-    try:
-        return str(litellm.get_llm_provider(model, api_base=api_base)[1])
-    except litellm.BadRequestError:
-        return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what led to it, which LiteLLM hides behind a guessed status."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _check_unbroken(pieces: Any, piece: Any) -> None:
+def _is_made_up(pieces: Any, piece: Any) -> bool:
     """LiteLLM makes up a last chunk with the reason `stop` where the upstream's stream just ended."""
     finished = any(choice.finish_reason for choice in piece.choices)
-    if finished and pieces.received_finish_reason is None and pieces.intermittent_finish_reason is None:
-        raise UpstreamFailed(BROKE_OFF)
+    return finished and pieces.received_finish_reason is None and pieces.intermittent_finish_reason is None
+
+
+def _log_unreadable(candidate: str, failure: UpstreamFailed | UpstreamRefused, heard: UpstreamAnswer) -> None:
+    """Its type alone: the text may quote the prompt."""
+    if failure.reason == UNREADABLE:
+        log("unreadable", candidate=candidate, status=heard.status, media_type=heard.media_type)
 
 
 def _capped(body: JsonObject, most: int | None) -> JsonObject:
@@ -255,8 +171,3 @@ def _capped(body: JsonObject, most: int | None) -> JsonObject:
         return body
     asked = [name for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
     return body | ({name: min(body[name], most) for name in asked} or {"max_tokens": most})
-
-
-def _speaks_openai(provider: str) -> bool:
-    """Whether a provider takes OpenAI's fields as they are, so that only a few are LiteLLM's to translate."""
-    return provider in ("openai", "azure", "openrouter", "mistral", *library().openai_compatible_providers)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -34,7 +34,8 @@ class Upstream(BaseModel):
     """How one candidate is reached. `model` is LiteLLM's name of it: a provider, a slash, the provider's own name.
 
     `timeout_seconds` is for a whole answer, or, streaming, for the first chunk and between chunks; `max_tokens` caps
-    what a request asks for. A header's value may be `env:NAME`.
+    what a request asks for. A header's value may be `env:NAME`. `takes` says what it reads besides text: without it
+    that is unknown, an empty list says that it reads text only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -45,6 +46,7 @@ class Upstream(BaseModel):
     timeout_seconds: float = Field(default=60.0, gt=0)
     max_tokens: int | None = Field(default=None, ge=1)
     headers: dict[str, str] = Field(default_factory=dict)
+    takes: list[Literal["images", "audio", "files", "video"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Upstreams:
     def order(self, ranking: Iterable[str]) -> list[str]:
         """The candidates of a ranking that can be reached, best first, each once."""
         return [name for name in dict.fromkeys(ranking) if name in self.by_candidate]
+
+    def takes(self, candidate: str, media: frozenset[str]) -> bool | None:
+        """Whether a candidate's entry says that it reads these media; None where it does not say."""
+        said = self.by_candidate[candidate].takes
+        return None if said is None else media <= set(said)
 
     def key(self, candidate: str) -> str | None:
         """The API key of a candidate's upstream; None where the entry names none."""

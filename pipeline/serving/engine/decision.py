@@ -68,7 +68,7 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
             that nothing fits; or the pool lets nobody answer.
     """
     check(options, candidates, stored)
-    _require_allowed(scored)
+    require_allowed(scored)
     policy = _policy_of(scored, candidates, stored, options)
     quality, cost = scored.quality[None, :], scored.cost[None, :]
     allowed = None if scored.allowed is None else scored.allowed[None, :]
@@ -86,7 +86,7 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
     return Decision(named, tuple(candidates[i] for i in order), 1.0, options.policy)
 
 
-def _require_allowed(scored: ScoredText) -> None:
+def require_allowed(scored: ScoredText) -> None:
     """Refuse a prompt that the pool lets no candidate answer."""
     if scored.allowed is not None and not scored.allowed.any():
         raise InputError(

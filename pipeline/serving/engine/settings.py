@@ -17,6 +17,7 @@ class ServeParams(Section):
     poll_seconds: float = Field(default=2.0, gt=0)
     cache_entries: int = Field(default=10_000, ge=0)
     max_body_bytes: int = Field(default=1_000_000, ge=1)
+    max_chat_body_bytes: int = Field(default=10_000_000, ge=1)
     max_prompt_characters: int = Field(default=100_000, ge=1)
     max_prompts: int = Field(default=256, ge=1)
     seconds_per_request: float = Field(default=30.0, gt=0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 import uuid
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
@@ -15,9 +16,10 @@ from pipeline.serving.engine.log import log
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.page_mount import PAGE, belongs_to_page
 from pipeline.serving.http.prometheus import Metrics
+from pipeline.serving.http.schemas import REQUEST_ID as SOUND
 
 REQUEST_ID, VERSION = "X-Request-ID", "X-Switchtender-Version"
-QUIET = ("/healthz", "/readyz", "/metrics")
+QUIET = ("/", "/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines: logged only when refused."""
 
 
@@ -32,7 +34,7 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["request_id"] = uuid.uuid4().hex
+        state["request_id"] = _request_id(scope)
         began, status = time.perf_counter(), 0
 
         async def with_headers(message: Message) -> None:
@@ -82,6 +84,12 @@ class AccessLog:
             version=state.get("version") or self._version(),
             **{name: state[name] for name in ("code", "prompts", "asked_by") if name in state},
         )
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own id where there is one that is sound, by which a request is followed through several services."""
+    given = Headers(scope=scope).getlist(REQUEST_ID)
+    return given[0] if len(given) == 1 and re.fullmatch(SOUND, given[0]) else uuid.uuid4().hex
 
 
 def _route(scope: Scope) -> str:

@@ -22,6 +22,8 @@ from pipeline.serving.http.access_log import AccessLog
 from pipeline.serving.http.auth import ApiKeys, BrowserGuard, KeyGuard
 from pipeline.serving.http.errors import Problem
 from pipeline.serving.http.feedback import feedback_entry
+from pipeline.serving.http.head_requests import HeadRequests
+from pipeline.serving.http.json_body import JsonRoute
 from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit
 from pipeline.serving.http.page_mount import PageLayer, PageMount
 from pipeline.serving.http.request_routing import RequestRouter, RoutedTexts, RoutingRequest, scores_of
@@ -33,7 +35,7 @@ from pipeline.serving.http.schemas import (
     RouteResponse,
     RouteResult,
 )
-from pipeline.serving.http.status_routes import status_routes
+from pipeline.serving.http.status_routes import chat_is_missing, front_door, status_routes
 
 
 def application(
@@ -60,7 +62,8 @@ def application(
         Middleware(KeyGuard, keys=keys),
         Middleware(ConcurrencyLimit, requests=params.concurrent_requests),
         Middleware(TimeLimit, seconds=params.seconds_per_request),
-        Middleware(BodyLimit, most=params.max_body_bytes),
+        Middleware(BodyLimit, most=params.max_body_bytes, most_of_chat=params.max_chat_body_bytes),
+        Middleware(HeadRequests),
     ]
     app = FastAPI(
         title="Switchtender",
@@ -73,14 +76,14 @@ def application(
     )
     app.include_router(_routing_routes(routing, params))
     app.include_router(status_routes(switch, journal, routing))
-    if chat is not None:
-        app.include_router(chat)
+    app.include_router(chat or chat_is_missing())
+    app.include_router(front_door(has_chat=chat is not None, has_page=page is not None))
     _answer_errors(app)
     return app
 
 
 def _routing_routes(routing: RequestRouter, params: ServeParams) -> APIRouter:
-    router = APIRouter(prefix="/v1", tags=["routing"])
+    router = APIRouter(prefix="/v1", tags=["routing"], route_class=JsonRoute)
 
     @router.post("/route", response_model=RouteResponse, **examples.ROUTE)
     async def route(asked: RouteRequest, request: Request) -> Response:
@@ -110,10 +113,11 @@ def _require_small(texts: tuple[str, ...], params: ServeParams) -> None:
     if len(texts) > params.max_prompts:
         hint = f"send at most {params.max_prompts} a request"
         raise Problem(422, "too_many_prompts", f"prompts: {len(texts)} are too many", hint)
-    longest = max(map(len, texts))
-    if longest > params.max_prompt_characters:
-        hint = f"send at most {params.max_prompt_characters} characters a prompt, with the turns of history before it"
-        raise Problem(422, "prompt_too_long", f"a prompt has {longest} characters", hint)
+    for index, text in enumerate(texts):
+        if len(text) > (most := params.max_prompt_characters):
+            hint = f"send at most {most} characters a prompt, with the turns of history before it"
+            where = f"prompts.{index}" if len(texts) > 1 else "the prompt"
+            raise Problem(422, "prompt_too_long", f"{where} has {len(text)} characters", hint)
 
 
 def _answer(request_id: str, routed: RoutedTexts) -> RouteResponse:

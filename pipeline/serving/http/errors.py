@@ -8,10 +8,11 @@ one, says what to do next.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from pipeline.runtime.errors import InputError, SwitchtenderError, as_piece, suggestion
@@ -19,6 +20,8 @@ from pipeline.serving.engine.decision_journal import JournalFailed
 from pipeline.serving.engine.hot_swap import NotReady
 
 VALUE_ERROR = "value_error"
+OPENAI = ("/v1/chat/", "/v1/models")
+"""Paths of OpenAI's protocol, whose clients look for more fields in an error."""
 
 
 class Problem(Exception):
@@ -30,14 +33,23 @@ class Problem(Exception):
         self.headers = headers or {}
 
 
-def answer(problem: Problem, scope: Scope) -> JSONResponse:
+class ErrorAnswer(JSONResponse):
+    """JSON that may quote what was sent: half surrogate pairs, which JSON may hold and UTF-8 may not, are replaced."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def answer(problem: Problem, scope: Scope) -> Response:
     """The response; notes the code in the scope, where the log and the metrics find it."""
     state = scope.setdefault("state", {})
     state["code"] = problem.code
     error = {"code": problem.code, "message": problem.message, "hint": problem.hint or None}
     known = {key: value for key, value in error.items() if value is not None}
-    content = {"error": {**known, "request_id": state.get("request_id", "")}}
-    return JSONResponse(content, problem.status, headers=problem.headers)
+    kind = "invalid_request_error" if problem.status < 500 else "server_error"
+    theirs = {"type": kind, "param": None} if scope.get("path", "").startswith(OPENAI) else {}
+    content = {"error": {**known, **theirs, "request_id": state.get("request_id", "")}}
+    return ErrorAnswer(content, problem.status, headers=problem.headers)
 
 
 def of_error(error: SwitchtenderError) -> Problem:
@@ -69,18 +81,16 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
     parts = [str(part) for part in first["loc"][1:]]
     where = ".".join(parts)[:200] if parts else "the body"
     if first["type"] == "json_invalid":
-        return Problem(422, "invalid_json", "the body is not valid JSON", "send one JSON object in UTF-8")
+        reason = as_piece(first["ctx"]["error"])
+        return Problem(422, "invalid_json", f"the body is not valid JSON: {reason}", "send one JSON object in UTF-8")
     if first["type"] == "extra_forbidden":
         hint = suggestion(where, fields, f"known are {', '.join(fields)}")
-        return Problem(422, "unknown_field", f"unknown field '{_shown(where)}'", hint)
+        return Problem(422, "unknown_field", f"unknown field '{where}'", hint)
     if first["type"] == VALUE_ERROR:
-        return Problem(422, "invalid_request", str(first["msg"]).removeprefix("Value error, "))
+        message = str(first["msg"]).removeprefix("Value error, ")
+        # Among several prompts or turns it says which one is wrong.
+        return Problem(422, "invalid_request", f"{where}: {message}" if parts else message)
     if first["type"] == "model_attributes_type":
         hint = "send a JSON object with Content-Type: application/json"
         return Problem(422, "invalid_request", "the body is not a JSON object", hint)
-    return Problem(422, "invalid_field", f"{_shown(where)}: {as_piece(first['msg'])[:200]}")
-
-
-def _shown(name: str) -> str:
-    """A field's name as it was sent, but for half surrogate pairs, which JSON may hold and UTF-8 may not."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+    return Problem(422, "invalid_field", f"{where}: {as_piece(first['msg'])[:200]}")

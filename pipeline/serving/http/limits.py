@@ -76,19 +76,25 @@ class TimeLimit:
 
 
 class BodyLimit:
-    """Reads a request's whole body, counting as it comes, before the request goes on."""
+    """Reads a request's whole body, counting as it comes, before the request goes on.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+    A chat has a limit of its own, since pictures travel in its body; without one it is `most`, too.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, most_of_chat: int | None = None) -> None:
+        self.app, self.most, self.most_of_chat = app, most, most_of_chat or most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = await self._read(receive)
+        of_chat = scope["path"].startswith(CHAT)
+        most = self.most_of_chat if of_chat else self.most
+        body = await _read(receive, most)
         if body is None:
-            hint = "send fewer or shorter prompts a request"
-            problem = Problem(413, "body_too_large", f"the body has more than {self.most} bytes", hint)
+            less = "less text or smaller pictures" if of_chat else "fewer or shorter prompts a request"
+            hint = f"send {less}; serve.{'max_chat_body_bytes' if of_chat else 'max_body_bytes'} sets the limit"
+            problem = Problem(413, "body_too_large", f"the body has more than {most} bytes", hint)
             await answer(problem, scope)(scope, receive, send)
             return
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -99,14 +105,15 @@ class BodyLimit:
 
         await self.app(scope, replayed, send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body, or None where it is over the limit; a moderately large one is read on, but not kept."""
-        parts, size, more = [], 0, True
-        while more and size <= self.most * _DISCARDED:
-            message = await receive()
-            part = message.get("body", b"")
-            size += len(part)
-            more = message.get("more_body", False)
-            if size <= self.most:
-                parts.append(part)
-        return b"".join(parts) if size <= self.most else None
+
+async def _read(receive: Receive, most: int) -> bytes | None:
+    """The whole body, or None where it is over the limit; a moderately large one is read on, but not kept."""
+    parts, size, more = [], 0, True
+    while more and size <= most * _DISCARDED:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        more = message.get("more_body", False)
+        if size <= most:
+            parts.append(part)
+    return b"".join(parts) if size <= most else None

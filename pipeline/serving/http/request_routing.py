@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+
 from pipeline.encoders.onnx_encoder import INT8
-from pipeline.runtime.errors import SwitchtenderError
-from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide
+from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide, require_allowed
 from pipeline.serving.engine.decision_journal import Journal
+from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.hot_swap import WARM_UP, ServedVersion, VersionSwitch
 from pipeline.serving.engine.log import timestamp
 from pipeline.serving.engine.scored import ScoredText, usd
@@ -110,6 +113,19 @@ class RequestRouter:
         self._remember(asked, routed)
         return routed
 
+    def unread(self, labels: Collection[str]) -> tuple[ServedVersion, tuple[str, ...]]:
+        """Who may answer what holds no text, such as a picture alone: nothing tells them apart but the price, so the
+        cheapest first. For a thread that may wait; raises as `route_now`, also where nobody may.
+        """
+        served = self.switch.served
+        engine = served.engine
+        (scored,) = self._pool(served).submit(engine.score, WARM_UP[:1]).result()
+        terms = engine.offered(WARM_UP[0], scored, labels)
+        require_allowed(terms)
+        barred = barred_of(served, terms)
+        order = np.argsort(np.nan_to_num(terms.cost, nan=np.inf), kind="stable")
+        return served, tuple(name for at in order if (name := engine.candidates[at]) not in barred)
+
     def remembered(self, request_id: str) -> RememberedAnswer | None:
         """One of the latest answers; None where it is not remembered."""
         with self._lock:
@@ -150,8 +166,7 @@ class RequestRouter:
         """The decision on each text, and the journal's entries for them."""
         engine = served.engine
         scored = tuple(engine.offered(text, known[text], asked.options.labels) for text in asked.texts)
-        decisions = tuple(decide(one, engine.candidates, engine.policy, asked.options) for one in scored)
-        routed = RoutedTexts(served, scored, decisions)
+        routed = RoutedTexts(served, scored, _decisions(asked, engine, scored))
         return routed, [self._entry(asked, routed, index) for index in range(len(scored))]
 
     def _entry(self, asked: RoutingRequest, routed: RoutedTexts, index: int) -> dict[str, Any]:
@@ -191,6 +206,17 @@ class RequestRouter:
             self._remembered[asked.request_id] = remembered
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
+
+
+def _decisions(asked: RoutingRequest, engine: Engine, scored: Sequence[ScoredText]) -> tuple[Decision, ...]:
+    """The decision on each text; where one of several cannot be decided on, the error says which."""
+    decisions = []
+    for index, one in enumerate(scored):
+        try:
+            decisions.append(decide(one, engine.candidates, engine.policy, asked.options))
+        except InputError as error:
+            raise error if len(scored) == 1 else InputError(f"prompts.{index}: {error}") from None
+    return tuple(decisions)
 
 
 def scores_of(served: ServedVersion, scored: ScoredText) -> dict[str, float]:

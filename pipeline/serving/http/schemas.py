@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pipeline.data.prompt_text import fault_in_prompt, fault_in_text
 from pipeline.serving.engine.decision import RoutingOptions
+from pipeline.serving.http.messages import Role, checked_content, text_of
 
 
 def _text(text: str) -> str:
@@ -25,7 +26,10 @@ def _prompt(text: str) -> str:
 Text = Annotated[str, AfterValidator(_text)]
 Prompt = Annotated[str, AfterValidator(_prompt)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0f8d6c7f8a1b4f0c9f4f6a5a7c1d2e3b"])]
+REQUEST_ID = r"^[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}$"
+"""What a caller's own id may look like: fit for headers, logs and journals, and for a spreadsheet no formula."""
+RequestId = Annotated[str, Field(pattern=REQUEST_ID, examples=["0f8d6c7f8a1b4f0c9f4f6a5a7c1d2e3b"])]
+_CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}, {"type": "null"}]}
 
 
 class RequestBody(BaseModel):
@@ -46,10 +50,18 @@ def _one_of(*fields: str) -> ConfigDict:
 
 
 class Turn(RequestBody):
-    """One turn of a dialogue before the prompt."""
+    """One turn of a dialogue before the prompt: a message of the chat protocol, whose other fields are not read."""
 
-    role: Literal["user", "assistant", "system"]
-    content: Text
+    model_config = ConfigDict(extra="ignore")
+
+    role: Role
+    content: Annotated[Any, AfterValidator(checked_content), WithJsonSchema(_CONTENT)] = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.content is None and self.role != "assistant":
+            raise ValueError("a turn needs its 'content'; only an assistant that called a tool may have none")
+        return self
 
 
 class RouteRequest(RequestBody):
@@ -87,8 +99,9 @@ class RouteRequest(RequestBody):
         """What the router reads, one text a prompt."""
         if self.prompt is None:
             return tuple(self.prompts or ())
-        said = [turn.content for turn in self.history if turn.role == "user"]
-        before = said[-self.history_turns :] if self.history_turns else []
+        said = [text_of(turn.content) for turn in self.history if turn.role == "user"]
+        # A picture alone is a turn without anything to read.
+        before = [text for text in said if text.strip()][-self.history_turns :] if self.history_turns else []
         return ("\n".join([*before, self.prompt]),)
 
     def options(self) -> RoutingOptions:

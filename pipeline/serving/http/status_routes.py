@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.http import openapi_examples as examples
 from pipeline.serving.http.errors import Problem
+from pipeline.serving.http.page_mount import PAGE
 from pipeline.serving.http.request_routing import RequestRouter
 from pipeline.serving.http.schemas import (
     AgentsResponse,
@@ -70,4 +74,44 @@ def status_routes(switch: VersionSwitch, journal: Journal, routing: RequestRoute
         """Counters for Prometheus."""
         return Response(routing.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    return router
+
+
+def front_door(*, has_chat: bool, has_page: bool) -> APIRouter:
+    """`GET /`: the page, or where there is none, what can be asked and where."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def root() -> Response:
+        """Where a person or a load balancer comes in."""
+        if has_page:
+            return RedirectResponse(f"{PAGE}/")
+        chat = {"chat": "POST /v1/chat/completions", "models": "GET /v1/models"} if has_chat else {}
+        return JSONResponse({"service": "switchtender", **_PLACES, **chat})
+
+    return router
+
+
+_PLACES = {
+    "route": "POST /v1/route",
+    "feedback": "POST /v1/feedback",
+    "agents": "GET /v1/agents",
+    "version": "GET /v1/version",
+    "health": "GET /healthz",
+    "readiness": "GET /readyz",
+    "metrics": "GET /metrics",
+    "interface": "GET /openapi.json",
+}
+
+
+def chat_is_missing() -> APIRouter:
+    """What stands where the chat endpoint would, were there upstreams: what to configure."""
+    router = APIRouter(include_in_schema=False)
+
+    async def missing() -> Any:
+        hint = "name a file in serve.upstreams of params.yaml, or start with --upstreams FILE; docs/chat.md shows one"
+        raise Problem(404, "no_upstreams", "chats are not offered here: no upstreams are configured", hint)
+
+    for path in ("/v1/chat/completions", "/v1/models", "/v1/models/{model:path}"):
+        router.add_api_route(path, missing, methods=["GET", "POST"])
     return router
