@@ -35,12 +35,23 @@ class Call:
 
 @dataclass
 class Stub:
-    """The server: where it is, what it was asked, whether a caller went away, and a gate in the stream of `gated`."""
+    """The server: where it is, what it was asked, whether a caller went away, and a gate in the stream of `gated`.
+
+    `answers` are kinds of a test's own: a status, headers, and a body.
+    """
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
+    answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+
+    def says(self, kind: str, body: Any, status: int = 200, **headers: str) -> str:
+        """Have a kind answer this: bytes as they are, anything else as JSON; the kind."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers[kind] = status, {"content-type": "application/json"} | named, content
+        return kind
 
     def base(self, kind: str) -> str:
         return f"{self.url}/{kind}/v1"
@@ -84,6 +95,9 @@ def _application(stub: Stub) -> FastAPI:
     async def complete(kind: str, request: Request) -> Response:
         body = await request.json()
         stub.calls.append(Call(kind, body, dict(request.headers)))
+        if kind in stub.answers:
+            status, headers, content = stub.answers[kind]
+            return Response(content, status, headers)
         if kind.isdigit():
             return _refusal(int(kind), request.headers.get("authorization", ""))
         if kind in ("slow", "hangs"):

@@ -57,7 +57,7 @@ class UpstreamAnswer:
             seconds = float(said) if re.fullmatch(r"\d+(\.\d+)?", said) else _until(said)
         except (ValueError, OverflowError):
             return None
-        return min(max(math.ceil(seconds), 1), LONGEST_WAIT)
+        return math.ceil(min(max(seconds, 1.0), LONGEST_WAIT))
 
 
 def _until(date: str) -> float:

@@ -90,7 +90,7 @@ def of_validation(errors: Sequence[Any], fields: Sequence[str]) -> Problem:
         message = str(first["msg"]).removeprefix("Value error, ")
         # Among several prompts or turns it says which one is wrong.
         return Problem(422, "invalid_request", f"{where}: {message}" if parts else message)
-    if first["type"] == "model_attributes_type":
+    if first["type"] == "model_attributes_type" and not parts:
         hint = "send a JSON object with Content-Type: application/json"
         return Problem(422, "invalid_request", "the body is not a JSON object", hint)
     return Problem(422, "invalid_field", f"{where}: {as_piece(first['msg'])[:200]}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.track import TRACKS
 from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page.context import Page, TrackView
+from pipeline.serving.page.input_check import checked_blocks
 from pipeline.serving.page.report_links import FOLDER, ReportLinks
 from pipeline.serving.page.visitors import Visitors
 
@@ -50,10 +51,8 @@ def _pages(views: Sequence[TrackView], keys: ApiKeys) -> list[Page]:
 
 def _blocks(pages: Sequence[Page]) -> Any:
     """One application of as many pages as there are tracks, so that who has logged in is known on each."""
-    import gradio as gr
-
     first, *others = pages
-    with gr.Blocks(analytics_enabled=False, title="Switchtender") as blocks:
+    with checked_blocks(analytics_enabled=False, title="Switchtender") as blocks:
         _fill(first, blocks)
     for page in others:
         with blocks.route(page.track.name.capitalize(), page.track.name, show_in_navbar=False):

@@ -10,6 +10,7 @@ from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.track import AGENTS, Track
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.page.actions import Actions
+from pipeline.serving.page.input_check import require_usable
 from pipeline.serving.page.rendering import BAD, notice
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.visitors import Visitors
@@ -89,6 +90,7 @@ class Page:
             visitor = self.visitors.visitor(request.username, request.session_hash)
             try:
                 visitor.require(may)
+                require_usable(values)
                 answer = handler(visitor, *values)
             except SwitchtenderError as error:
                 answer = Noticed(tuple(gr.skip() for _ in outputs), error.message, BAD)

@@ -99,6 +99,34 @@ def test_a_chat_that_is_labelled_goes_only_where_the_pool_lets_it(
     assert (decision["chosen"], decision["barred"]) == (["sql"], ["translation", "email"])
 
 
+def test_a_picture_alone_goes_to_the_cheapest_that_reads_it_and_may_have_it(
+    chatting: Service, two_routers: dict[str, Path], tmp_path: Path
+) -> None:
+    """Every candidate reads pictures; `email` is the cheapest, and barred from what concerns health."""
+    upstreams = (tmp_path / "upstreams.yaml").read_text()
+    (tmp_path / "upstreams.yaml").write_text(upstreams.replace("}", ", takes: [images]}"))
+    entry = "- {{name: {}, usd_per_million_in: {}, usd_per_million_out: 1, context_tokens: 1000, owner: us{}}}"
+    rows = [("translation", 4, ""), ("email", 1, ", never_send: [health]"), ("sql", 20, "")]
+    (tmp_path / "pool.yaml").write_text("\n".join(entry.format(*row) for row in rows))
+    photo = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + "A" * 2_700_000}}
+    body = {"model": "switchtender", "messages": [{"role": "user", "content": [photo]}]}
+    service = Service(
+        FolderSource(two_routers["1"]), chatting.params.model_copy(update={"pool": "pool.yaml"}), tmp_path
+    )
+    service.switch.poll()
+    with running(service.app) as client:
+        free = client.post("/v1/chat/completions", json=body)
+        labelled = client.post("/v1/chat/completions", json=body, headers={"X-Switchtender-Labels": "health"})
+    asyncio.run(service._end())
+    assert (free.status_code, free.headers["X-Switchtender-Candidate"]) == (200, "email"), free.text
+    assert free.headers["X-Switchtender-Version"] == "folder"
+    assert labelled.headers["X-Switchtender-Candidate"] == "sql"
+    assert labelled.headers["X-Switchtender-Tried"] == "translation=500"
+    journal = tmp_path / "var" / "serving"
+    assert not list(entries(journal / DECISIONS)), "nothing was scored"
+    assert [entry["candidate"] for entry in entries(journal / FORWARDED)] == ["email", "sql"]
+
+
 def test_a_pool_that_cannot_be_read_keeps_the_service_from_starting(
     two_routers: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.policies.policy import Policy, SubsetPolicy
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import BEST, BUDGET, STORED, Decision, RoutingOptions, decide
@@ -96,8 +97,8 @@ class RouteTab:
 
     def ask(self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float) -> str:
         """Score a prompt with the version in service."""
-        if not (prompt or "").strip():
-            raise InputError("the prompt is empty; write what a person would ask")
+        if fault := fault_in_prompt(prompt or ""):
+            raise InputError(fault)
         if len(prompt) > (most := self.page.switch.params.max_prompt_characters):
             raise InputError(f"the prompt has {len(prompt):,} characters; {most:,} are the most")
         served = self.page.switch.served
