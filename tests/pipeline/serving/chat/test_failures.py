@@ -19,7 +19,8 @@ def in_seconds(seconds: float) -> str:
 
 
 WAITS: list[tuple[str | None, set[int]]] = [
-    ("7", {7}), ("1.2", {2}), ("0", {1}), (None, {1}), ("soon", {1}), ("9" * 400, {86_400}), ("a date", set(range(10, 31))),
+    ("7", {7}), ("1.2", {2}), ("0", {1}), (None, {1}), ("soon", {1}), ("9" * 400, {86_400}),
+    ("a date", set(range(10, 31))),
 ]  # fmt: skip
 
 
