@@ -185,13 +185,14 @@ def test_the_flows_have_forms_and_do_the_same(project: Project, prefect_address:
         "    from flows.promotion.prefect_flow import promote_version, roll_back\n"
         "    import json\n"
         "    print(json.dumps([f.parameters.model_dump() for f in (promote_version, roll_back)]))\n"
-        "    promote_version(version='2', reason='from the form')\n"
+        "    promote_version(version=2, reason='from the form')\n"
     )
     env = Sandbox(project.root, prefect_address).env()
     done = subprocess.run([sys.executable, "-c", code], cwd=project.root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     forms = json.loads(done.stdout.splitlines()[0])
     assert forms[0]["required"] == ["version", "reason"]
+    assert forms[0]["properties"]["version"]["type"] == "integer", "as a person types it on the command line"
     assert {name: field["type"] for name, field in forms[1]["properties"].items()} == {
         "reason": "string", "force": "boolean", "dry_run": "boolean", "folder": "string", "track": "string",
     }  # fmt: skip
