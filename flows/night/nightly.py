@@ -72,6 +72,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
         InputError: uncommitted code, bad params, or data that a stage refused.
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
+    project.claim()
     with held(project.lock, project.track.flow):
         identity = identify(project).digest
         if (same := nothing_new(project, identity)) is not None:

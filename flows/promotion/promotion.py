@@ -270,6 +270,7 @@ def _dataset(project: Project, folder: VersionFolder, place: Path) -> Path:
 
 def _move(project: Project, versions: Versions, move: Move, action: str, reason: str, who: str, forced: bool) -> None:
     """Log first (signed, in git, by compare-and-set), then the aliases, then the served log."""
+    project.claim()
     target = versions.number(move.version_to)
     with opened(target) as folder:
         provenance = folder.provenance_sha256()

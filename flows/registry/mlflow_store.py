@@ -65,7 +65,6 @@ class Registry:
             InputError: the experiment keeps its artifacts in another project.
         """
         self.project.var.mkdir(parents=True, exist_ok=True)
-        self.project.claim()
         with self.reaching():
             client = self.client
             experiment = client.get_experiment_by_name(EXPERIMENT)

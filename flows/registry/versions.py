@@ -178,11 +178,16 @@ def _asking(project: Project) -> Iterator[Callable[[str, dict[str, str]], Iterab
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
-    # One question a connection: a pool would keep them open after it.
-    engine = create_engine(project.tracking_uri, execution_options={"postgresql_readonly": True}, poolclass=NullPool)
     try:
+        # One question a connection: a pool would keep them open after it.
+        options = {"postgresql_readonly": True}
+        engine = create_engine(project.tracking_uri, execution_options=options, poolclass=NullPool)
         with engine.connect() as other:
             yield lambda query, values: other.execute(text(query), values)
+    except ModuleNotFoundError as error:
+        raise SwitchtenderError(
+            f"the registry's driver {error.name} is not installed; pip install -c constraints.txt -e '.[postgresql]'"
+        ) from error
     except SQLAlchemyError as error:
         raise _unreadable("MLflow's store", error) from error
 

@@ -125,6 +125,7 @@ def forget(
     if dry_run:
         found = plan(project, ids)
         return ForgetResult(found, "", find(project, found.known) if erasing else None)
+    project.claim()
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
     with (
@@ -150,6 +151,8 @@ def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
         InputError: unknown ids, curated files other than the reviews that are changed and not committed, or
             decisions that cannot be read.
     """
+    if not (project.root / DATASET).is_file():
+        raise InputError(f"{DATASET} is not there; fetch it with 'dvc pull {POINTER}', or make setup")
     changed = _uncommitted(project)
     named = tuple(dict.fromkeys(ids))
     taken = files_without_rows(project.root, named)

@@ -142,6 +142,7 @@ def _size(path: Path) -> int:
 
 def _remove(project: Project, found: PruneResult, who: str, reason: str) -> None:
     """Index first, then note, then remove; a version is tagged when all of it is gone."""
+    project.claim()
     for version in found.versions:
         update_index(project, version)
     numbers = tuple(version.version for version in found.versions)

@@ -18,6 +18,8 @@ from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
 NIGHT_MARK = "SWITCHTENDER_NIGHT"
 MARKS = ("params.yaml", "dvc.yaml")
 _HOME = "home.txt"
+_FILE_STORE = "sqlite"
+_STORES = (f"{_FILE_STORE}:///", "postgresql://", "postgresql+", "http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,15 @@ class Project:
         return Path(mark.read_text(encoding="utf-8").strip()) if mark.is_file() else None
 
     def claim(self) -> None:
-        """Note in `var` whose it is; call before the first writing."""
+        """Note in `var` whose it is; call before a night, a promotion or a removal writes anything.
+
+        Raises:
+            InputError: the checkout is a linked worktree, which shares git's refs with another: its log of promotions
+                would be the other's.
+        """
+        git = self.root / ".git"
+        if git.is_file() and "/worktrees/" in git.read_text(encoding="utf-8"):
+            raise InputError(f"{self.root} is a git worktree and shares refs with another checkout; take a git clone")
         if self.home != self.root.resolve():
             write_text(f"{self.root.resolve()}\n", self.var / _HOME)
 
@@ -141,14 +151,24 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's store: SQLite under var unless MLFLOW_TRACKING_URI names another."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or self.own_store
+        """MLflow's store: SQLite under var unless MLFLOW_TRACKING_URI names another.
+
+        Raises:
+            InputError: it names none that is known. One file in two spellings would pass for two stores.
+        """
+        named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+        if named and (not named.startswith(_STORES) or (named.startswith(_FILE_STORE) and set("?%") & set(named))):
+            shown = named.rsplit("@", 1)[-1][:80]
+            raise InputError(
+                f"MLFLOW_TRACKING_URI is '{shown}'; give sqlite:///FILE, postgresql://... or http(s)://..., or unset it"
+            )
+        return named or self.own_store
 
     @property
     def store_file(self) -> Path | None:
         """The file of a store in SQLite; None where the store is a server."""
         scheme, _, path = self.tracking_uri.partition(":///")
-        return Path(path).resolve() if scheme == "sqlite" else None
+        return Path(path).resolve() if scheme == _FILE_STORE else None
 
     @property
     def owns_store(self) -> bool:
@@ -182,6 +202,7 @@ class Project:
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "GX_ANALYTICS_ENABLED": "false",
             "DVC_NO_ANALYTICS": "1",
@@ -209,12 +230,17 @@ def is_project(folder: Path) -> bool:
 
 
 def _refuse_borrowed(project: Project) -> None:
-    """Refuse a `var` that is a link to the files of another project which is still there."""
-    place, owner = project.var.resolve(), project.home
-    if owner is None or owner == project.root.resolve() or place.is_relative_to(project.root.resolve()):
+    """Refuse a `var` that is a link into another project, or to what another project links to and has claimed."""
+    root, place, owner = project.root.resolve(), project.var.resolve(), project.home
+    if place.is_relative_to(root):
         return
-    if (owner / "var").resolve() == place:
-        raise InputError(f"{project.var} is a link to the files of another project, {owner}; put a copy in its place")
+    others = [folder for folder in place.parents if is_project(folder)]
+    if owner is not None and owner != root and (owner / "var").resolve() == place:
+        others.append(owner)
+    if others:
+        raise InputError(
+            f"{project.var} is a link to the files of another project, {others[0]}; put a copy in its place"
+        )
 
 
 def find_project(start: Path | None = None, track: str = "") -> Project:

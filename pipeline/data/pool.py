@@ -22,6 +22,7 @@ from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import read_table
 from pipeline.runtime.text import folded
 
+_ALPHABETS = ("LATIN", "CYRILLIC", "GREEK")
 EXAMPLE = "docs/examples/pool.yaml"
 T = TypeVar("T", float, Values)
 P = TypeVar("P", bound=Priced)
@@ -77,6 +78,8 @@ def read_labels(table: Path, prompt_ids: Sequence[str]) -> list[tuple[str, ...]]
 
 
 def _labels_in(cell: object) -> tuple[str, ...]:
+    if isinstance(cell, bool | int | float):
+        raise ValueError(f"is {cell}, which is no label; write a|b, or a list of texts")
     return tuple(map(single_label, names_in(cell)))
 
 
@@ -93,8 +96,21 @@ def single_label(text: str) -> str:
 
 
 def _words_of(text: str) -> str:
-    """The words of a label, one space between them: what is neither letter nor figure ends a word."""
-    return " ".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded(text)).split())
+    """The words of a label, one space between them: what is neither letter nor figure ends a word, and so does a
+    capital after a small letter.
+    """
+    parted = "".join(
+        f" {c}" if before.islower() and c.isupper() else c for before, c in zip(f" {text}", text, strict=False)
+    )
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded(parted)).split())
+
+
+def _is_readable(words: str) -> bool:
+    """Whether there are words, and none mixes alphabets whose letters look alike."""
+    return bool(words) and all(
+        len({name for c in word if (name := unicodedata.name(c, "").partition(" ")[0]) in _ALPHABETS}) < 2
+        for word in words.split()
+    )
 
 
 def named(pool: Sequence[P], name: str) -> P:
@@ -157,10 +173,13 @@ def eligible_matrix(
 def _barred(pool: Sequence[PoolCandidate], labels: Collection[str]) -> list[bool]:
     """Which candidates may not get a prompt with these labels.
 
-    `health` bars it for `Health/legal` too, and a label without a word bars whoever is barred from anything.
+    `health` bars it for `Health/legal` too, and `personal data` for `personalData` and `personaldata`. A label that
+    cannot be read bars whoever is barred from anything.
     """
-    given = [f" {_words_of(label)} " for label in labels]
-    unread = any(not label.strip() for label in given)
-    return [
-        any(unread or f" {word} " in label for label in given for word in candidate.never_send) for candidate in pool
-    ]
+    given = [_words_of(label) for label in labels]
+    unread = not all(map(_is_readable, given))
+
+    def bars(word: str) -> bool:
+        return any(f" {word} " in f" {label} " or word.replace(" ", "") == label.replace(" ", "") for label in given)
+
+    return [any(unread or bars(word) for word in candidate.never_send) for candidate in pool]

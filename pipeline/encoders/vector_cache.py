@@ -59,7 +59,7 @@ def most_bytes() -> int:
     Raises:
         InputError: the setting is no number of megabytes.
     """
-    named = os.environ.get(BOUND, str(_DEFAULT_MB)).strip()
+    named = os.environ.get(BOUND, "").strip() or str(_DEFAULT_MB)
     if not named.isdecimal():
         raise InputError(f"{BOUND} is '{named[:40]}'; give a whole number of megabytes, or set {PLACE}={OFF}")
     return int(named) * 1_000_000

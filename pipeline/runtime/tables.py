@@ -60,7 +60,7 @@ def read_table(path: Path, required: Iterable[str] = (), optional: Iterable[str]
 
 def _refuse_other_writing(name: str, columns: Collection[str], path: Path) -> None:
     """A column ` Labels` would be passed over in silence."""
-    like = [other for other in columns if name not in columns and folded(other).replace(" ", "") == name]
+    like = [other for other in columns if other != name and folded(other).replace(" ", "") == name]
     if like:
         raise TableError(f"{path} has a column '{like[0]}', which is not read; rename it to '{name}'")
 
@@ -143,7 +143,6 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -154,7 +153,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         names = pq.read_schema(path).names
         if twice := [name for name in names if names.count(name) > 1]:
             raise TableError(f"{path} names the column '{twice[0]}' twice; rename one")
-        frame: pd.DataFrame = pd.read_parquet(path, engine="pyarrow", to_pandas_kwargs={"integer_object_nulls": True})
+        table = pq.read_table(path)
+        table.validate(full=True)  # pyarrow looks at texts no sooner than when one is asked for
+        frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path} is not a Parquet file ({one_line(error)}); export it again") from error
     named = [name for name in frame.index.names if name is not None]

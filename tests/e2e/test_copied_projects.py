@@ -139,6 +139,18 @@ def _var(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> N
     (copy.root / "var").symlink_to(original.root / "var")
 
 
+def _unclaimed_var(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    (original.root / "var" / "home.txt").unlink()
+    _var(copy, original, monkeypatch)
+
+
+def _worktree(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(copy.root / ".git")
+    linked = copy.root.with_name("linked")
+    original.git("worktree", "add", "--quiet", "--no-checkout", "--detach", str(linked))
+    (linked / ".git").rename(copy.root / ".git")
+
+
 def _runs(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(copy.root / "var" / "runs")
     (copy.root / "var" / "runs").symlink_to(original.root / "var" / "runs")
@@ -149,7 +161,9 @@ def _runs(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     [
         (_store, 2, "unset MLFLOW_TRACKING_URI"),
         (_remote, 2, "change its url in .dvc/config.local"),
-        (_var, 2, "is a link to the files of another project"),
+        (_var, 2, "of another project"),
+        (_unclaimed_var, 2, "of another project"),
+        (_worktree, 2, "is a git worktree"),
         (_runs, 1, "lies outside this project"),
     ],
 )

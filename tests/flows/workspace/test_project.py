@@ -33,3 +33,24 @@ def test_an_unknown_track_is_told_with_those_that_there_are(folder: Path) -> Non
 def test_a_folder_outside_of_any_project_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not inside a Switchtender project"):
         find_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "sqlite+pysqlite:///x.db", "sqlite:///file:x.db?uri=true", "sqlite:///x.db?timeout=3", "sqlite:///x%2Edb",
+        "SQLITE:///x.db", "file:///tmp/x", "/tmp/x", "garbage",
+    ],
+)  # fmt: skip
+def test_a_store_in_an_unknown_spelling_is_refused(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI is"):
+        find_project(folder).store_file  # noqa: B018
+
+
+@pytest.mark.parametrize("address", ["", "  ", "sqlite:///x.db", "postgresql://a@b/c", "http://localhost:1"])
+def test_a_known_store_is_taken(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    project = find_project(folder)
+    assert project.tracking_uri == (address.strip() or project.own_store)
+    assert project.owns_store == (not address.strip())

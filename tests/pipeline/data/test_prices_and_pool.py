@@ -165,6 +165,9 @@ def test_costs_of_one_prompt_and_of_many(tmp_path: Path) -> None:
         (10, ("public health",), ("one",)),
         (10, ("hea\u200blth",), ("one",)),
         (10, ("\uff28ealth",), ("one",)),
+        (10, ("publicHealth",), ("one",)),
+        (10, ("heal th",), ("one",)),
+        (10, ("h\u0435alth",), ("one",)),  # a Cyrillic letter that looks like a Latin one: it cannot be read
         (10, ("&",), ("one",)),
         (10, ("",), ("one",)),
         (10, ("legal", "other"), ("one", "two")),
