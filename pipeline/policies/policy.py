@@ -275,8 +275,7 @@ def below_threshold(policy: Policy, quality: FloatMatrix, chosen: Binary) -> Bin
     """For which prompts, bool [n], something is chosen (bool [n, c]) of which nothing reaches its threshold, if any."""
     if not isinstance(policy, SubsetPolicy):
         return np.zeros(len(quality), dtype=np.bool_)
-    reaches: Binary = (chosen & policy.reached(quality)).any(axis=1)
-    return chosen.any(axis=1) & ~reaches
+    return chosen.any(axis=1) & np.logical_not((chosen & policy.reached(quality)).any(axis=1))
 
 
 def _quality_gap(quality: Cells, strong: int, weak: int) -> Cells:
