@@ -161,7 +161,6 @@ class ApiKeys:
                 found = person
         return found
 
-
     def named(self, name: str) -> KeyHolder | None:
         """The holder of this name, or None."""
         return next((person for person in self._holders.values() if person.name == name), None)

@@ -122,5 +122,7 @@ def theme() -> Any:
 def head() -> str:
     """What goes into the page's head: style (Gradio would rewrite one given as such), scripts, and an icon."""
     icon = f'<link rel="icon" href="data:image/svg+xml,{quote(_ICON)}">'
-    scripts = "".join(f"<script>{asset(f'{name}.js')}</script>" for name in ("answers", "address", "keyboard", "review"))
+    scripts = "".join(
+        f"<script>{asset(f'{name}.js')}</script>" for name in ("answers", "address", "keyboard", "review")
+    )
     return f"{icon}<style>{asset('page.css')}</style>{scripts}"

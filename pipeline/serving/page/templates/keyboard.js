@@ -2,19 +2,21 @@
 (() => {
   const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
+  const KINDS = ["[role=tablist] [role=tab]", "fieldset input[type=radio]"];
+
   document.addEventListener("keydown", (event) => {
-    if (!(event.target instanceof Element) || !event.target.matches("#tabs [role=tab]")) return;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const tabs = [...event.target.parentElement.querySelectorAll("[role=tab]")];
-    const at = tabs.indexOf(event.target) + tabs.length;
-    const to = event.key === "Home" ? 0 : event.key === "End" ? -1 : STEPS[event.key] && (at + STEPS[event.key]) % tabs.length;
+    const kind = event.target instanceof Element && KINDS.find((known) => event.target.matches(known));
+    if (!kind || event.ctrlKey || event.metaKey || event.altKey) return;
+    const all = [...event.target.closest("[role=tablist], fieldset").querySelectorAll(kind)];
+    const at = all.indexOf(event.target) + all.length;
+    const to = event.key === "Home" ? 0 : event.key === "End" ? -1 : STEPS[event.key] && (at + STEPS[event.key]) % all.length;
     if (to === undefined) return;
     event.preventDefault();
-    tabs.at(to).focus();
-    tabs.at(to).click();
+    all.at(to).focus();
+    all.at(to).click();
   }, true);
 
-  // Choices that share a name are one group to the browser: one stop, and arrow keys within.
+  // Choices that share a name are one group to the browser and to a screen reader, and one stop.
   const group = (fieldset) => {
     for (const choice of fieldset.querySelectorAll("input[type=radio]")) choice.name = fieldset.id;
     fieldset.setAttribute("aria-label", fieldset.querySelector("[data-testid=block-info]")?.textContent.trim() ?? "");
