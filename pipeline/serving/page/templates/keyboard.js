@@ -16,6 +16,11 @@
     all.at(to).click();
   }, true);
 
+  // A tab that was clicked keeps no focus: the next arrow key is then the open tab's own, as in Review.
+  document.addEventListener("click", (event) => {
+    if (event.detail && event.target instanceof Element && event.target.matches(KINDS[0])) event.target.blur();
+  });
+
   // Choices that share a name are one group to the browser and to a screen reader, and one stop.
   const group = (fieldset) => {
     for (const choice of fieldset.querySelectorAll("input[type=radio]")) choice.name = fieldset.id;
