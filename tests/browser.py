@@ -104,11 +104,15 @@ class Visit:
         """As a person does it, on the page that asks for it."""
         page = self.context.new_page()
         page.goto(self.address)
-        page.get_by_label("username").fill(name)
-        page.get_by_label("password").fill(key)
-        page.get_by_role("button", name="Login").click()
-        page.locator("#serving").wait_for()
+        self.fill_in(page, name, key)
         page.close()
+
+    def fill_in(self, page: Page, name: str, key: str) -> None:
+        """The form that is on show."""
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Log in").click()
+        page.locator("#serving").wait_for()
 
     def open(self, tab: str = "Route", query: str = "") -> Page:
         """A new page, on one of its tabs."""

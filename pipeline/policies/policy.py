@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from pipeline.metrics.preference import order_of
+from pipeline.metrics.preference import order_of, preferred
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.params import Section
 
@@ -69,7 +69,9 @@ AUTO = PolicyParams()
 class SubsetPolicy:
     """Choose every candidate whose probability reaches its threshold; costs play no part.
 
-    Where each training prompt needed at least one candidate, the likeliest is chosen when none reaches its own.
+    Where each training prompt needed at least one candidate, the likeliest is chosen when none reaches its own, of
+    equals the cheaper: where one must be chosen anyhow, its calibrated probability is all that is to be gained. How
+    near it comes to its threshold is no gain: a low one says that a candidate is seldom sure, not that it is right.
     """
 
     thresholds: tuple[float, ...]
@@ -79,13 +81,17 @@ class SubsetPolicy:
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Binary:
         may = _allowed(quality, allowed)
-        # Compared in float32, as the qualities are: in float64 a score that equals its threshold could lie below it.
-        chosen: Binary = (quality >= np.asarray(self.thresholds, dtype=np.float32)) & may
+        chosen: Binary = self.reached(quality) & may
         if self.at_least_one:
             empty = ~chosen.any(axis=1) & may.any(axis=1)
-            away = np.where(may, quality - np.asarray(self.thresholds, dtype=np.float32), -np.inf)
-            chosen[empty, away.argmax(axis=1)[empty]] = True
+            likeliest = preferred(np.where(may, quality, -np.inf), _costs(quality, cost))
+            chosen[empty, likeliest[empty]] = True
         return chosen
+
+    def reached(self, quality: FloatMatrix) -> Binary:
+        """Whose probability reaches its threshold, bool [n, c]."""
+        # Compared in float32, as the qualities are: in float64 a score that equals its threshold could lie below it.
+        return np.asarray(quality >= np.asarray(self.thresholds, dtype=np.float32))
 
     def ranking(
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
@@ -263,6 +269,13 @@ def doubting(policy: Policy, doubt: float) -> Policy:
     if not isinstance(policy, BestPolicy | WillingnessPolicy | BudgetPolicy):
         raise TypeError(f"{type(policy).__name__} cannot doubt")
     return DoubtPolicy(policy, doubt)
+
+
+def below_threshold(policy: Policy, quality: FloatMatrix, chosen: Binary) -> Binary:
+    """For which prompts, bool [n], something is chosen (bool [n, c]) of which nothing reaches its threshold, if any."""
+    if not isinstance(policy, SubsetPolicy):
+        return np.zeros(len(quality), dtype=np.bool_)
+    return chosen.any(axis=1) & np.logical_not((chosen & policy.reached(quality)).any(axis=1))
 
 
 def _quality_gap(quality: Cells, strong: int, weak: int) -> Cells:

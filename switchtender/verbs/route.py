@@ -51,7 +51,10 @@ def _asked(prompt: str) -> str:
 def _print_choice(
     router: CalibratedRouter, text: str, title: str, source: RouterSource, as_json: bool, why: bool
 ) -> None:
+    from pipeline.policies.policy import below_threshold
+
     predictions = router.predict([text])
+    below = bool(below_threshold(router.policy, predictions.quality, predictions.chosen)[0])
     evidence = router.explain(text) if why else None
     ranked = sorted(
         zip(predictions.candidates, predictions.quality[0], predictions.chosen[0], strict=True), key=lambda r: -r[1]
@@ -59,10 +62,13 @@ def _print_choice(
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
         said = {"why": evidence} if why else {}
-        print_json({"agents": [n for n, _, hit in ranked if hit], "scores": scores, **said, **vars(source)})
+        agents = [name for name, _, hit in ranked if hit]
+        print_json({"agents": agents, "below_threshold": below, "scores": scores, **said, **vars(source)})
         return
     rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
     print_table(title, ["", "agent", "score"], rows)
+    if below:
+        say("No agent reaches its threshold; the likeliest is chosen, since each prompt needs one.")
     if why:
         _print_evidence(evidence, [name for name, _, _ in ranked])
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy, WillingnessPolicy
+from pipeline.policies.policy import BestPolicy, Policy, SubsetPolicy, WillingnessPolicy, below_threshold
 from pipeline.runtime.errors import InputError, suggestion
 from pipeline.serving.engine.scored import ScoredText, usd
 
@@ -52,12 +52,14 @@ class Decision:
     """`chosen`, best first; `ranking` of all that may answer, in the order to ask them; `probability` of this choice.
 
     Our policies are deterministic, so that `probability` is 1.0; it is kept because judging a policy off-line needs it.
+    `below_threshold`: one had to be chosen, and none that is reaches its threshold.
     """
 
     chosen: tuple[str, ...]
     ranking: tuple[str, ...]
     probability: float
     policy: str
+    below_threshold: bool = False
 
 
 def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Decision:
@@ -82,8 +84,9 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
         chosen = _affordable(scored, order, chosen, policy, options.budget_usd)
     if not chosen and not isinstance(policy, SubsetPolicy):
         raise InputError("the version's policy finds no candidate for this prompt, such as none within its budget")
-    named = tuple(candidates[i] for i in chosen)
-    return Decision(named, tuple(candidates[i] for i in order), 1.0, options.policy)
+    below = below_threshold(policy, quality, np.isin(np.arange(len(candidates)), chosen)[None, :])
+    named, ranked = (tuple(candidates[i] for i in part) for part in (chosen, order))
+    return Decision(named, ranked, 1.0, options.policy, bool(below[0]))
 
 
 def require_allowed(scored: ScoredText) -> None:

@@ -153,6 +153,7 @@ def _result(routed: RoutedTexts, index: int) -> RouteResult:
         ],
         cost_usd=usd(cost),
         choice_probability=decision.probability,
+        below_threshold=decision.below_threshold,
         tokens=scored.tokens,
         windows=scored.windows,
     )

@@ -161,6 +161,15 @@ class ApiKeys:
                 found = person
         return found
 
+    def named(self, name: str) -> KeyHolder | None:
+        """The holder of this name, or None."""
+        return next((person for person in self._holders.values() if person.name == name), None)
+
+    def signature(self, name: str, text: str) -> str:
+        """What is said of a text with the key of whoever has this name, in hexadecimal; empty where nobody has it."""
+        secret = next((digest for digest, person in self._holders.items() if person.name == name), None)
+        return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest() if secret else ""
+
 
 def _text(path: Path) -> str:
     try:

@@ -47,8 +47,21 @@ def _bodies(**named: dict[str, Any]) -> dict[str, Any]:
 
 
 _PROMPT = "Translate this contract into German and email it to Ana"
+_ANSWER = {
+    "request_id": _ID, "version": "2", "run_key": "nightly-2026-11-22-0002", "provenance_sha256": "14aa575a" * 8,
+    "policy": "stored",
+    "results": [{
+        "agents": ["email"], "scores": {"email": 0.070328, "speech": 0.031799}, "ranking": ["email", "speech"],
+        "why": [{"prompt_id": "p0478", "agents": ["email", "translation"], "cosine": 0.2024}], "cost_usd": 0.004,
+        "choice_probability": 1.0, "below_threshold": True, "tokens": 3, "windows": 1,
+    }],
+}  # fmt: skip
+"""Of a prompt, `hi`, for which no agent reaches its threshold."""
 ROUTE: dict[str, Any] = {
-    "responses": _errors(400, 401, 403, 413, 422, 429, 500, 503, 504),
+    "responses": {
+        200: {"content": {"application/json": {"example": _ANSWER}}},
+        **_errors(400, 401, 403, 413, 422, 429, 500, 503, 504),
+    },
     "dependencies": BY_KEY,
     "openapi_extra": _bodies(
         one_prompt={"prompt": _PROMPT},

@@ -186,6 +186,7 @@ class RequestRouter:
             "wish": options.to_json(),
             "scores": scores_of(served, scored),
             "chosen": decision.chosen,
+            "below_threshold": decision.below_threshold,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
             **({} if scored.is_new is None else {"new": scored.is_new}),
             "probability": decision.probability,

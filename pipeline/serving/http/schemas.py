@@ -132,6 +132,9 @@ class RouteResult(ResponseBody):
     why: list[Near]
     cost_usd: float | None
     choice_probability: float
+    below_threshold: bool = Field(
+        description="Whether none of the chosen reaches its threshold: one had to be chosen, and the likeliest was."
+    )
     tokens: int
     windows: int
     evidence: dict[str, Any] | None = None

@@ -27,12 +27,15 @@ def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
     in the background.
     """
     from pipeline.serving.http.limits import BodyLimit
+    from pipeline.serving.page.login import Login
     from pipeline.serving.page.security_headers import SecurityHeaders
 
     pages = _pages(views, keys)
     app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", pages[0].reports.answer, include_in_schema=False)
-    _mount_gradio(app, _blocks(pages), pages[0].visitors if keys.required else None)
+    _mount_gradio(app, _blocks(pages), keys)
     # The service's own limits lie behind the page, which therefore brings its own.
+    if keys.required:
+        app.add_middleware(Login, path=PATH, keys=keys)
     app.add_middleware(BodyLimit, most=views[0].switch.params.max_body_bytes)
     app.add_middleware(SecurityHeaders, path=PATH)
 
@@ -73,11 +76,11 @@ def _fill(page: Page, blocks: Any) -> None:
     served = header.add(page, blocks)
     with gr.Tabs(elem_id="tabs"):
         for name, tab in tabs.items():
-            with gr.Tab(name, id=name.lower()) as opened:
+            with gr.Tab(name, id=name.lower(), elem_id=f"panel-{name.lower()}") as opened:
                 tab.add(page, opened, served)
 
 
-def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
+def _mount_gradio(app: FastAPI, blocks: Any, keys: ApiKeys) -> None:
     """Gradio with everything off that a service on one machine does not need."""
     import gradio as gr
 
@@ -86,8 +89,8 @@ def _mount_gradio(app: FastAPI, blocks: Any, visitors: Visitors | None) -> None:
     # Said of every application of several pages, also where server-side rendering is off as here.
     warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
     gr.mount_gradio_app(
-        app, blocks, path=PATH, footer_links=[], run_history=False, auth=visitors.log_in if visitors else None,
-        auth_message="Your name and key, as whoever keeps the keys gave them to you.", show_error=False,
+        app, blocks, path=PATH, footer_links=[], run_history=False, show_error=False,
+        auth_dependency=(lambda request: request.state.visitor) if keys.required else None,
         max_file_size=1, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, allowed_paths=[],
         theme=theme(), head=head(),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from pipeline.runtime.track import AGENTS, Track
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.page.actions import Actions
 from pipeline.serving.page.input_check import require_usable
-from pipeline.serving.page.rendering import BAD, notice
+from pipeline.serving.page.rendering import BAD, PLAIN, notice
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.visitors import Visitors
 
@@ -76,12 +76,15 @@ class Page:
 
     def on(
         self, trigger: Any, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], told: Any,
-        may: str = "",
+        may: str = "", newest_wins: bool = False, js: str | None = None,
     ) -> None:  # fmt: skip
         """Bind `handler(visitor, *values)` to one of Gradio's events, for people with the right `may`.
 
         Law: what the handler refuses is one line in the notice `told`, and every output stays as it is. It gives one
         value, a tuple of as many as there are outputs, or `Noticed`; the line of before goes.
+        With `newest_wins`, for what only looks: an event that comes while another is answered is answered too, and of
+        those that share a notice only the latest is shown, whichever answer comes last (`answers.js`). Else it is
+        dropped.
         Gradio's queue is left out, since it answers over connections that stay open, and so is its public API.
         """
         import gradio as gr
@@ -91,13 +94,21 @@ class Page:
             try:
                 visitor.require(may)
                 require_usable(values)
-                answer = handler(visitor, *values)
+                answer = _noticed(handler(visitor, *values))
             except SwitchtenderError as error:
                 answer = Noticed(tuple(gr.skip() for _ in outputs), error.message, BAD)
-            if isinstance(answer, Noticed):
-                return *answer.values, notice(answer.message, answer.tone)
-            return *(answer if isinstance(answer, tuple) else (answer,)), notice()
+            return *answer.values, notice(answer.message, answer.tone)
 
+        # What looks by itself every few seconds must not fade each time.
+        progress: Any = "hidden" if trigger.event_name == "tick" else "minimal"
         trigger(
-            call, list(inputs), [*outputs, told], queue=False, api_visibility="private", show_progress="minimal"
+            call, list(inputs), [*outputs, told], queue=False, api_visibility="private", show_progress=progress,
+            trigger_mode="multiple" if newest_wins else None, js=js,
         )  # fmt: skip
+
+
+def _noticed(answer: Any) -> Noticed:
+    """What a handler gave, in the one form; without a line where it said none."""
+    if isinstance(answer, Noticed):
+        return answer
+    return Noticed(answer if isinstance(answer, tuple) else (answer,), "", PLAIN)

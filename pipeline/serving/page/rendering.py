@@ -26,7 +26,7 @@ def draw(template: str, **facts: Any) -> str:
 
 
 def notice(text: str = "", tone: str = PLAIN) -> str:
-    """One line that tells how something went, or nothing; no two are alike, so that `page.js` sees each come."""
+    """One line that tells how something went, or nothing; no two are alike, so that `review.js` sees each come."""
     return draw("notice", text=text, tone=tone, turn=secrets.token_hex(4))
 
 
@@ -87,10 +87,10 @@ _COLOURS = {
     "input_border_color_focus": ("#0b69a3", "#6cb6e8"),
     "input_placeholder_color": ("#7b8794", "#7d8a97"),
     "slider_color": ("#0b69a3", "#6cb6e8"),
-    "button_primary_background_fill": ("#0b69a3", "#2a7fb8"),
-    "button_primary_background_fill_hover": ("#095688", "#3a90c9"),
-    "button_primary_border_color": ("#0b69a3", "#2a7fb8"),
-    "button_primary_border_color_hover": ("#095688", "#3a90c9"),
+    "button_primary_background_fill": ("#0b69a3", "#1f6fa5"),
+    "button_primary_background_fill_hover": ("#095688", "#2577af"),
+    "button_primary_border_color": ("#0b69a3", "#1f6fa5"),
+    "button_primary_border_color_hover": ("#095688", "#2577af"),
     "button_primary_text_color": ("#ffffff", "#ffffff"),
     "button_secondary_background_fill": ("#ffffff", "#263340"),
     "button_secondary_background_fill_hover": ("#eaf1f7", "#313c47"),
@@ -120,6 +120,9 @@ def theme() -> Any:
 
 
 def head() -> str:
-    """What goes into the page's head: style (Gradio would rewrite one given as such), script, and an icon."""
+    """What goes into the page's head: style (Gradio would rewrite one given as such), scripts, and an icon."""
     icon = f'<link rel="icon" href="data:image/svg+xml,{quote(_ICON)}">'
-    return f"{icon}<style>{asset('page.css')}</style><script>{asset('page.js')}</script>"
+    scripts = "".join(
+        f"<script>{asset(f'{name}.js')}</script>" for name in ("answers", "address", "keyboard", "review")
+    )
+    return f"{icon}<style>{asset('page.css')}</style>{scripts}"

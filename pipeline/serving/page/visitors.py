@@ -37,23 +37,14 @@ class Visitor:
 
 
 class Visitors:
-    """Logs people in by name and key, and knows them again by name. Without keys everybody is the anonymous person."""
+    """Knows people by the name that they logged in with. Without keys everybody is the anonymous person."""
 
     def __init__(self, keys: ApiKeys) -> None:
         self.keys = keys
-        self._known: dict[str, KeyHolder] = {}
-
-    def log_in(self, name: str, secret: str) -> bool:
-        """Whether this is that person's key."""
-        person = self.keys.holder(secret)
-        if person is None or person.name != name:
-            return False
-        self._known[name] = person
-        return True
 
     def visitor(self, name: str | None, session: str | None) -> Visitor:
         """The person behind a request; an unknown one has no rights."""
-        person = self._known.get(name or "") if self.keys.required else self.keys.holder(None)
+        person = self.keys.named(name or "") if self.keys.required else self.keys.holder(None)
         return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)
 
 

@@ -20,6 +20,7 @@ from pipeline.policies.policy import (
     Policy,
     SubsetPolicy,
     WillingnessPolicy,
+    below_threshold,
     doubting,
     policy_from_json,
 )
@@ -45,10 +46,32 @@ def test_each_candidate_is_chosen_from_its_own_threshold_on() -> None:
     assert chosen.tolist() == [[True, False], [False, True], [True, True], [False, False]]
 
 
-def test_where_each_prompt_needs_one_the_nearest_to_its_threshold_is_chosen() -> None:
+def test_where_each_prompt_needs_one_the_likeliest_is_chosen_however_far_from_its_threshold() -> None:
     policy = SubsetPolicy((0.5, 0.2), at_least_one=True)
-    chosen = policy.choose(_matrix((0.35, 0.1), (0.45, 0.1), (0.6, 0.6)))
-    assert chosen.tolist() == [[False, True], [True, False], [True, True]]
+    quality = _matrix((0.07, 0.016), (0.1, 0.19), (0.6, 0.6), (0.3, 0.25))
+    chosen = policy.choose(quality)
+    assert chosen.tolist() == [[True, False], [False, True], [True, True], [False, True]]
+    assert below_threshold(policy, quality, chosen).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("costs", "first"), [((9.0, 3.0, 1.0), 1), ((np.nan, 3.0, 1.0), 1), ((np.nan,) * 3, 0)])
+def test_of_candidates_equally_likely_below_their_thresholds_the_cheaper_is_chosen(
+    costs: tuple[float, ...], first: int
+) -> None:
+    policy, quality = SubsetPolicy((0.9, 0.5, 0.2), at_least_one=True), _matrix((0.3, 0.3, 0.1))
+    for columns in (list(order) for order in itertools.permutations(range(3))):
+        mine = SubsetPolicy(tuple(policy.thresholds[i] for i in columns), at_least_one=True)
+        chosen = mine.choose(quality[:, columns], np.array([costs])[:, columns])
+        taken = columns[int(chosen[0].argmax())]
+        assert chosen.sum() == 1
+        assert taken == first or (np.isnan(costs).all() and taken == next(i for i in columns if i < 2))
+
+
+def test_only_a_subset_has_thresholds_to_lie_below() -> None:
+    quality = _matrix((0.1, 0.2))
+    assert not below_threshold(BestPolicy(), quality, BestPolicy().choose(quality)).any()
+    nobody = SubsetPolicy((0.5, 0.5), at_least_one=False)
+    assert not below_threshold(nobody, quality, nobody.choose(quality)).any(), "nothing is chosen"
 
 
 def test_at_least_one_is_learnt_from_the_labels() -> None:

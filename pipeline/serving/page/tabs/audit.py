@@ -32,12 +32,13 @@ def add(page: Page, tab: Any, served: Any) -> None:
             trace = gr.Button("Trace", elem_id="trace", scale=0, min_width=140)
         told_way, traced = page.place("way")
     handler = AuditTab(page)
-    page.on(tab.select, handler.enter, [version, fate], [found, version], told)
-    page.on(served.change, handler.follow, [version, fate], [found, version], told)
-    for choice in (version, fate):
-        page.on(choice.input, handler.audit, [version, fate], [found], told)
+    asked = [version, fate]
+    page.on(tab.select, handler.enter, asked, [found, version], told, newest_wins=True)
+    page.on(served.change, handler.follow, asked, [found, version], told)
+    for choice in asked:
+        page.on(choice.input, handler.audit, asked, [found], told, newest_wins=True)
     for trigger in (trace.click, row.submit):
-        page.on(trigger, handler.trace, [row], [traced], told_way)
+        page.on(trigger, handler.trace, [row], [traced], told_way, newest_wins=True)
 
 
 class AuditTab:

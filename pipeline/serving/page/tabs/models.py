@@ -24,9 +24,9 @@ def add(page: Page, tab: Any, served: Any) -> None:
             gr.HTML(draw("models_intro", of_agents=page.of_agents), apply_default_css=False)
     told, shown = page.place("curve")
     handler = ModelsTab(page)
-    page.on(tab.select, handler.enter, [version], [shown, version], told)
+    page.on(tab.select, handler.enter, [version], [shown, version], told, newest_wins=True)
     page.on(served.change, handler.follow, [version], [shown, version], told)
-    page.on(version.input, handler.show, [version], [shown], told)
+    page.on(version.input, handler.show, [version], [shown], told, newest_wins=True)
 
 
 class ModelsTab:

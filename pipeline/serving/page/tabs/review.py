@@ -1,6 +1,6 @@
 """Tab Review: the night's label suspects one by one, decided by key or button, written down for the next night.
 
-Law: a decision is on the row that its button was shown with, and on no other; `page.js` presses the next button when
+Law: a decision is on the row that its button was shown with, and on no other; `review.js` presses the next button when
 the next row is on show.
 """
 
@@ -66,7 +66,7 @@ class ReviewSession:
 
 
 def add(page: Page, tab: Any, _served: Any) -> None:
-    """The suspect, the label to give, a note, and the buttons whose keys `page.js` presses; below, the feedback."""
+    """The suspect, the label to give, a note, and the buttons whose keys `review.js` presses; below, the feedback."""
     import gradio as gr
 
     handler = ReviewTab(page)

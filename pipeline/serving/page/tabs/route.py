@@ -36,8 +36,9 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class ScoredPrompt:
-    """A prompt's scores, as one version gave them; enough to choose again by another policy."""
+    """A prompt and its scores, as one version gave them; enough to choose again by another policy."""
 
+    prompt: str
     version: str
     provenance_sha256: str
     candidates: tuple[str, ...]
@@ -66,7 +67,6 @@ def add(page: Page, _tab: Any, served: Any) -> None:
         with gr.Column(scale=5, min_width=300):
             prompt = gr.Textbox(
                 label="Prompt", lines=4, max_lines=16, elem_id="prompt",
-                max_length=page.switch.params.max_prompt_characters,
                 placeholder="What a person would ask. Shift + Enter routes it.",
             )  # fmt: skip
             button = gr.Button("Route", variant="primary", elem_id="route")
@@ -79,57 +79,74 @@ def add(page: Page, _tab: Any, served: Any) -> None:
         with gr.Column(scale=6, min_width=300):
             told, answer = page.place("answer", draw("route_empty", of_agents=page.of_agents))
     handler = RouteTab(page)
-    options = [policy, threshold, budget]
+    sliders = [threshold, budget]
+    asked = [prompt, policy, *sliders]
+    # What is too long for certain is cut on its way, since a body that is too large would be refused without a word.
+    most = 2 * handler.most_characters + 2
+    cut = f"(prompt, ...rest) => [prompt?.length > {most} ? prompt.slice(0, {most}).toWellFormed() : prompt, ...rest]"
     for trigger in (button.click, prompt.submit):
-        page.on(trigger, handler.ask, [prompt, *options], [answer], told, may=ROUTE)
-    page.on(policy.change, handler.change, options, [answer, threshold, budget], told, may=ROUTE)
-    for slider in (threshold, budget):
-        page.on(slider.change, handler.choose, options, [answer], told, may=ROUTE)
+        page.on(trigger, handler.ask, asked, [answer], told, may=ROUTE, newest_wins=True, js=cut)
+    for slider in sliders:
+        page.on(slider.change, handler.choose, asked, [answer], told, may=ROUTE, newest_wins=True, js=cut)
+    page.on(policy.change, handler.change, asked, [answer, *sliders], told, may=ROUTE, newest_wins=True, js=cut)
     page.on(served.change, handler.offer, [policy], [policy], told)
 
 
 class RouteTab:
-    """Asks the engine once a prompt, and chooses from what it said as often as the policy changes."""
+    """Asks the engine once a prompt, and chooses from what it said as often as the policy changes.
+
+    Law: what is shown is of the prompt that it names, and a choice is made for the prompt that stands in its field.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self._asked: Sessions[ScoredPrompt] = Sessions()
 
+    @property
+    def most_characters(self) -> int:
+        return self.page.switch.params.max_prompt_characters
+
     def ask(self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float) -> str:
         """Score a prompt with the version in service."""
-        if fault := fault_in_prompt(prompt or ""):
+        asked = self._scored(prompt or "")
+        self._asked.put(visitor.session, asked)
+        return render(asked, options_of(asked, policy, threshold, budget), self.page.of_agents)
+
+    def _scored(self, prompt: str) -> ScoredPrompt:
+        """Refused before anything is computed where HTTP would refuse it."""
+        if fault := fault_in_prompt(prompt):
             raise InputError(fault)
-        if len(prompt) > (most := self.page.switch.params.max_prompt_characters):
-            raise InputError(f"the prompt has {len(prompt):,} characters; {most:,} are the most")
+        if len(prompt) > self.most_characters:
+            raise InputError(f"the prompt has more than {self.most_characters:,} characters; send a shorter one")
         served = self.page.switch.served
         start = time.perf_counter()
         (scored,) = served.engine.score([prompt])
         scored = served.engine.offered(prompt, scored)
         took = 1000 * (time.perf_counter() - start)
         ids = [near.prompt_id for near in scored.neighbours]
-        self._asked.put(
-            visitor.session,
-            ScoredPrompt(
-                served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored, took,
-                self.page.texts(served.version, ids),
-            ),
+        return ScoredPrompt(
+            prompt, served.version, served.provenance_sha256, served.engine.candidates, served.engine.policy, scored,
+            took, self.page.texts(served.version, ids),
         )  # fmt: skip
-        return self.choose(visitor, policy, threshold, budget)
 
-    def choose(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> str:
-        """Choose among the scores that are known already; the engine is not asked."""
+    def choose(self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float) -> str:
+        """Choose among the scores that are known; the engine is asked only where the prompt was changed since."""
         asked = self._asked.get(visitor.session)
-        if asked is None:
+        if not (prompt or "").strip():
             return draw("route_empty", of_agents=self.page.of_agents)
+        if asked is None or asked.prompt != prompt:
+            return self.ask(visitor, prompt, policy, threshold, budget)
         return render(asked, options_of(asked, policy, threshold, budget), self.page.of_agents)
 
-    def change(self, visitor: Visitor, policy: str, threshold: float, budget: float) -> tuple[Any, ...] | Noticed:
+    def change(
+        self, visitor: Visitor, prompt: str, policy: str, threshold: float, budget: float
+    ) -> tuple[Any, ...] | Noticed:
         """Another policy: the choice, and which of the two sliders it needs."""
         import gradio as gr
 
         sliders = gr.update(visible=policy == ONE_THRESHOLD), gr.update(visible=policy == BUDGET)
         try:
-            return self.choose(visitor, policy, threshold, budget), *sliders
+            return self.choose(visitor, prompt, policy, threshold, budget), *sliders
         except SwitchtenderError as error:
             return Noticed((gr.skip(), *sliders), error.message, BAD)
 

@@ -52,11 +52,12 @@ def add(page: Page, tab: Any, served: Any) -> None:
     handler = VersionsTab(page)
     lists = [older, newer, target]
     listed, move = [table, *lists, difference], [result, confirm, cancel]
-    page.on(tab.select, handler.list, lists, listed, told)
+    page.on(tab.select, handler.list, lists, listed, told, newest_wins=True)
     page.on(served.change, handler.follow, lists, listed, told)
-    page.on(compare.click, handler.compare, [older, newer], [difference], told_difference)
-    for choice in (older, newer):
-        page.on(choice.input, handler.compare_again, [older, newer], [difference], told_difference)
+    pair = [older, newer]
+    page.on(compare.click, handler.compare, pair, [difference], told_difference, newest_wins=True)
+    for choice in pair:
+        page.on(choice.input, handler.compare_again, pair, [difference], told_difference, newest_wins=True)
     page.on(promote.click, handler.rehearse_promotion, [target, reason], move, told_move, may=PROMOTE)
     page.on(back.click, handler.rehearse_rollback, [reason], move, told_move, may=PROMOTE)
     page.on(confirm.click, handler.confirm, lists, [*move, reason, *listed], told_move, may=PROMOTE)
@@ -93,8 +94,9 @@ class VersionsTab:
         """Two versions side by side."""
         if not older or not newer or older == newer:
             raise InputError("choose two different versions to compare")
-        found = self.actions.compare(older, newer)
+        # Before it is made, so that lists that change meanwhile ask for the pair that they show by then.
         self._compared.put(visitor.session, (older, newer))
+        found = self.actions.compare(older, newer)
         return draw("difference", found=found, texts=self._texts(found), of_agents=self.page.of_agents)
 
     def compare_again(self, visitor: Visitor, older: str | None, newer: str | None) -> Any:

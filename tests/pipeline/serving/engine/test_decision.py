@@ -34,6 +34,26 @@ def test_the_stored_policy_decides_unless_something_is_wished() -> None:
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(), BestPolicy()).chosen == ("email",)
 
 
+@pytest.mark.parametrize(
+    ("scores", "options", "chosen", "below"),
+    [
+        ((0.1, 0.3, 0.2), RoutingOptions(), ("email",), True),
+        ((0.1, 0.6, 0.2), RoutingOptions(), ("email",), False),
+        ((0.1, 0.3, 0.2), RoutingOptions(thresholds={"email": 0.3}), ("email",), False),
+        ((0.6, 0.3, 0.2), RoutingOptions(thresholds={"coding": 0.7}), ("coding",), True),
+        ((0.6, 0.3, 0.2), RoutingOptions(policy="budget", budget_usd=0.001), ("email",), True),
+        ((0.6, 0.7, 0.2), RoutingOptions(policy="budget", budget_usd=0.001), ("email",), False),
+        ((0.1, 0.3, 0.2), RoutingOptions(policy="best"), ("email",), False),
+        ((0.1, 0.3, 0.2), RoutingOptions(top_k=2), ("email", "sql"), False),
+    ],
+)
+def test_a_choice_of_which_none_reaches_its_threshold_says_so(
+    scores: tuple[float, ...], options: RoutingOptions, chosen: tuple[str, ...], below: bool
+) -> None:
+    found = _decided(scores, options)
+    assert (found.chosen, found.below_threshold) == (chosen, below)
+
+
 def test_top_k_and_best_look_at_scores_alone() -> None:
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(top_k=3)).chosen == ("email", "coding", "sql")
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(policy="best")).chosen == ("email",)

@@ -71,6 +71,19 @@ def test_wishes_change_the_choice_and_nothing_else(client: httpx.Client) -> None
     assert (cheap["policy"], cheap["results"][0]["agents"]) == ("budget", ["email"])
 
 
+def test_where_none_reaches_its_threshold_the_likeliest_is_chosen_and_answer_and_journal_say_so(
+    client: httpx.Client, small: Small
+) -> None:
+    high = {"translation": 1.0, "email": 0.99, "sql": 0.98}
+    answer = _route(client, prompts=[ASKED, "hi"], thresholds=high)
+    for result in answer["results"]:
+        assert result["agents"] == result["ranking"][:1]
+        assert result["below_threshold"] is True
+    assert _route(client, prompt=ASKED)["results"][0]["below_threshold"] is False
+    written = [e for e in entries(small.folder / DECISIONS) if e["request_id"] == answer["request_id"]]
+    assert [entry["below_threshold"] for entry in written] == [True, True]
+
+
 def test_of_a_dialogue_the_latest_turn_decides_unless_more_is_asked_for(client: httpx.Client) -> None:
     history = [
         {"role": "user", "content": "select the newest order"},

@@ -100,20 +100,54 @@ def test_every_candidate_has_a_bar_and_its_own_line() -> None:
 def test_another_policy_moves_the_choice_without_asking_again() -> None:
     room, engine, ana = desk()
     room.ask(ana, "send it", STORED, 0.5, 0.1)
-    assert chosen(room.choose(ana, ONE_THRESHOLD, 0.6, 0.1)) == ["email", "sql"]
-    assert thresholds(room.choose(ana, ONE_THRESHOLD, 0.6, 0.1)) == ["60.00"] * 3
-    assert chosen(room.choose(ana, ONE_THRESHOLD, 0.1, 0.1)) == ["email", "sql", "coding"]
-    assert chosen(room.choose(ana, BEST, 0.1, 0.1)) == ["email"]
-    assert thresholds(room.choose(ana, BEST, 0.1, 0.1)) == [], "the best one has no line to reach"
-    assert chosen(room.choose(ana, BUDGET, 0.5, 0.015)) == ["coding"], "email does not fit any more"
+    assert chosen(room.choose(ana, "send it", ONE_THRESHOLD, 0.6, 0.1)) == ["email", "sql"]
+    assert thresholds(room.choose(ana, "send it", ONE_THRESHOLD, 0.6, 0.1)) == ["60.00"] * 3
+    assert chosen(room.choose(ana, "send it", ONE_THRESHOLD, 0.1, 0.1)) == ["email", "sql", "coding"]
+    assert chosen(room.choose(ana, "send it", BEST, 0.1, 0.1)) == ["email"]
+    assert thresholds(room.choose(ana, "send it", BEST, 0.1, 0.1)) == [], "the best one has no line to reach"
+    assert chosen(room.choose(ana, "send it", BUDGET, 0.5, 0.015)) == ["coding"], "email does not fit any more"
     assert engine.asked == ["send it"]
 
 
 def test_each_tab_keeps_its_own_answer() -> None:
-    room, _, ana = desk()
+    room, engine, ana = desk()
     room.ask(ana, "send it", STORED, 0.5, 0.1)
     other = Visitor(ana.person, "another tab", known=False)
-    assert "appear here" in room.choose(other, BEST, 0.5, 0.1)
+    assert "appear here" in room.choose(other, "", BEST, 0.5, 0.1)
+    assert "book it" in room.choose(other, "book it", BEST, 0.5, 0.1)
+    assert "send it" in room.choose(ana, "send it", BEST, 0.5, 0.1)
+    assert engine.asked == ["send it", "book it"]
+
+
+def test_a_policy_never_decides_on_another_prompt_than_stands_in_the_field() -> None:
+    room, engine, ana = desk()
+    assert "send it" in room.ask(ana, "send it", STORED, 0.5, 0.1)
+    html, *_ = room.change(ana, "<b>post</b> it", BEST, 0.5, 0.1)  # type: ignore[misc]
+    assert "send it" not in html
+    assert "&lt;b&gt;post&lt;/b&gt; it" in html
+    assert engine.asked == ["send it", "<b>post</b> it"]
+    assert "appear here" in room.choose(ana, " ", BEST, 0.5, 0.1), "an empty field has no answer beside it"
+    told = room.change(ana, "x" * 100_001, BEST, 0.5, 0.1)
+    assert isinstance(told, Noticed)
+    assert "100,000 characters" in told.message
+    assert len(engine.asked) == 2
+
+
+def test_a_long_prompt_is_named_in_short_with_all_of_it_at_hand() -> None:
+    room, _, ana = desk()
+    prompt = "send it, " * 100 + "and then rest"
+    summary, _, rest = room.ask(ana, prompt, STORED, 0.5, 0.1).partition("</summary>")
+    assert prompt not in summary
+    assert "913 characters" in summary
+    assert prompt in rest
+
+
+def test_an_answer_of_which_none_reaches_its_threshold_says_so() -> None:
+    room, _, ana = desk(policy=SubsetPolicy((0.1, 0.95, 0.7), at_least_one=True))
+    assert "reaches its threshold" not in room.ask(ana, "send it", STORED, 0.5, 0.1)
+    html = room.choose(ana, "send it", ONE_THRESHOLD, 0.99, 0.1)
+    assert "none reaches its threshold" in html
+    assert chosen(html) == ["email"], "the likeliest"
 
 
 def test_costs_are_shown_where_they_are_known() -> None:
@@ -122,7 +156,7 @@ def test_costs_are_shown_where_they_are_known() -> None:
     unknown, _, ana = desk(cost=(np.nan,) * 3)
     assert "expected" not in unknown.ask(ana, "send it", STORED, 0.5, 0.1)
     with pytest.raises(InputError, match="knows no costs"):
-        unknown.choose(ana, BUDGET, 0.5, 0.1)
+        unknown.choose(ana, "send it", BUDGET, 0.5, 0.1)
 
 
 def test_nearest_prompts_are_shown_with_the_text_where_there_is_one() -> None:
@@ -142,7 +176,7 @@ def test_a_router_that_chooses_one_has_no_thresholds() -> None:
     room, _, ana = desk(policy=BestPolicy())
     assert thresholds(room.ask(ana, "send it", STORED, 0.5, 0.1)) == []
     with pytest.raises(InputError, match="thresholds apply"):
-        room.choose(ana, ONE_THRESHOLD, 0.5, 0.1)
+        room.choose(ana, "send it", ONE_THRESHOLD, 0.5, 0.1)
 
 
 @pytest.mark.parametrize(("policy", "cost", "missing"), [
@@ -162,7 +196,7 @@ def test_a_policy_that_would_refuse_every_prompt_is_not_offered(
 def test_a_policy_that_is_refused_leaves_the_answer_where_it_is() -> None:
     room, _, ana = desk(policy=BestPolicy())
     room.ask(ana, "send it", STORED, 0.5, 0.1)
-    told = room.change(ana, ONE_THRESHOLD, 0.5, 0.1)
+    told = room.change(ana, "send it", ONE_THRESHOLD, 0.5, 0.1)
     assert isinstance(told, Noticed)
     assert "thresholds apply" in told.message
     assert "value" not in told.values[0]
@@ -188,6 +222,4 @@ def test_the_latest_thousand_tabs_are_remembered_by_any_thread() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    kept = sum("appear here" not in room.choose(Visitor(ana.person, f"tab {number}", known=False), BEST, 0.5, 0.1)
-               for number in range(1200))  # fmt: skip
-    assert kept == 1000
+    assert sum(room._asked.get(f"tab {number}") is not None for number in range(1200)) == 1000

@@ -12,6 +12,7 @@
   const typing = (target) =>
     target.isContentEditable || target.matches("textarea, select") ||
     (target.matches("input") && !TICKED.includes(target.type));
+  const scrolling = (target, key) => key.startsWith("arrow") && target.closest(".scroll, .prompt");
   const usable = (button) => button && !button.disabled && button.offsetParent !== null;
   const told = () => document.querySelector("#suspect [data-turn]");
 
@@ -51,8 +52,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
-    if (!(event.target instanceof Element) || typing(event.target)) return;
-    const id = KEYS[event.key.toLowerCase()];
+    const key = event.key.toLowerCase();
+    if (event.defaultPrevented || !(event.target instanceof Element)) return;
+    if (typing(event.target) || scrolling(event.target, key)) return;
+    const id = KEYS[key];
     if (!usable(document.getElementById(id))) return;
     event.preventDefault();
     press(id);
