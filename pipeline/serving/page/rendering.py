@@ -85,7 +85,7 @@ _COLOURS = {
     "input_background_fill": ("#ffffff", "#12171d"),
     "input_border_color": ("#c3ccd5", "#3d4a57"),
     "input_border_color_focus": ("#0b69a3", "#6cb6e8"),
-    "input_placeholder_color": ("#7b8794", "#7d8a97"),
+    "input_placeholder_color": ("#667380", "#8e9ba8"),
     "slider_color": ("#0b69a3", "#6cb6e8"),
     "button_primary_background_fill": ("#0b69a3", "#1f6fa5"),
     "button_primary_background_fill_hover": ("#095688", "#2577af"),
