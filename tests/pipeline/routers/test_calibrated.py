@@ -18,7 +18,14 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import PoolCandidate
 from pipeline.data.prices import Priced
 from pipeline.evaluation.outcome_report import outcome_report
-from pipeline.policies.policy import BestPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
+from pipeline.policies.policy import (
+    BestPolicy,
+    PairPolicy,
+    PolicyParams,
+    SubsetPolicy,
+    WillingnessPolicy,
+    below_threshold,
+)
 from pipeline.routers.base.cost_model import tokens_in
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams
@@ -395,13 +402,17 @@ def test_a_router_of_an_earlier_release_still_loads_and_decides() -> None:
     assert "translation" in named
 
 
-def test_the_holdout_of_an_earlier_release_is_routed_as_it_was() -> None:
+def test_the_holdout_of_an_earlier_release_is_routed_as_it_was_but_where_none_reaches_its_threshold() -> None:
     import pandas as pd
 
     router, kept = open_router(GOLDEN / "model"), pd.read_parquet(GOLDEN / "evidence" / "predictions.parquet")
     quality = kept[list(router.candidates)].to_numpy(np.float32)
-    chosen = ["|".join(np.array(router.candidates)[row]) for row in router.policy.choose(quality)]
-    assert chosen == kept["chosen"].tolist()
+    chosen = router.policy.choose(quality)
+    named = np.array(["|".join(np.array(router.candidates)[row]) for row in chosen])
+    below = below_threshold(router.policy, quality, chosen)
+    assert 0 < below.sum() < len(below)
+    assert named[~below].tolist() == kept["chosen"][~below].tolist()
+    assert named[below].tolist() == [router.candidates[i] for i in quality[below].argmax(axis=1)]
 
 
 def test_quality_first_is_stored_with_what_it_was_judged_on(priced: CalibratedRouter) -> None:

@@ -32,6 +32,12 @@
 
   window.addEventListener("popstate", follow);
   window.addEventListener("pagehide", () => { if (prompt()) sessionStorage.setItem(PROMPT, prompt().value); });
+  // To log in again leads back to this very address.
+  document.addEventListener("click", (event) => {
+    if (!(event.target instanceof Element) || !event.target.closest(".ended a")) return;
+    event.preventDefault();
+    location.reload();
+  });
   // Whoever logs out leaves nothing to the next person.
   document.addEventListener("click", (event) => {
     if (!(event.target instanceof Element) || !event.target.closest("a[href=logout]")) return;
