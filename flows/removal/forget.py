@@ -125,7 +125,6 @@ def forget(
     if dry_run:
         found = plan(project, ids)
         return ForgetResult(found, "", find(project, found.known) if erasing else None)
-    project.claim()
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
     with (
@@ -135,6 +134,7 @@ def forget(
     ):
         found = plan(project, ids)
         search = find(project, found.known) if erasing else None
+        project.claim()
         commit = _record(project, found, search, who, reason)
         for part in found.touched:
             _mark(part)

@@ -99,11 +99,14 @@ class _Overheard(httpx.AsyncByteStream):
 
 
 def listen_to(handler: Any) -> None:
-    """Have LiteLLM's connections, which all come from `AsyncHTTPHandler`, pass through a ListeningTransport."""
+    """Have LiteLLM's connections, which all come from `AsyncHTTPHandler`, pass through a ListeningTransport; once."""
     connected = handler._create_async_transport
+    if getattr(connected, "listens", False):
+        return
 
     def transport(*given: Any, **named: Any) -> httpx.AsyncBaseTransport | None:
         inner = connected(*given, **named)
         return None if inner is None else ListeningTransport(inner)
 
+    transport.listens = True  # type: ignore[attr-defined]
     handler._create_async_transport = staticmethod(transport)

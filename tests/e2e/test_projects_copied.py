@@ -66,7 +66,7 @@ def _restored(project: Sandbox, to: Path) -> Sandbox:
         backup.add(project.root, "p")
     shutil.rmtree(project.root)
     with tarfile.open(to.with_suffix(".tar")) as backup:
-        backup.extractall(to, filter="fully_trusted")
+        backup.extractall(to)  # without a filter, which older releases of Python 3.11 do not know
     return Sandbox(to / "p")
 
 
