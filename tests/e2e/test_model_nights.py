@@ -44,8 +44,9 @@ def test_a_night_registers_a_router_that_sends_each_kind_to_its_candidate(
     assert chosen(project, "1", prompts)[0] == ["coder", "poet"]
     said = ask(project, "route", prompts[0], "--track", "models", "--why")
     assert said["agents"] == ["coder"]
-    evidence = [cell for tag in said["why"]["tags"] for cell in tag["candidates"] if cell["candidate"] == "poet"]
-    assert sum(cell["losses"] for cell in evidence) > sum(cell["wins"] for cell in evidence)
+    cells = [cell for tag in said["why"]["tags"] for cell in tag["candidates"]]
+    coder, poet = (sum(c["contribution"] for c in cells if c["candidate"] == name) for name in ("coder", "poet"))
+    assert coder > poet
 
 
 def test_a_night_with_nothing_new_does_nothing(project: Sandbox, first: dict[str, Any]) -> None:
