@@ -38,6 +38,4 @@ def cache(
     if as_json:
         print_json({"folder": str(folder), "prompts": readings, "bytes": size, "most_bytes": most})
     else:
-        say(
-            f"{'erased; ' if clear else ''}{folder}: {readings} prompts, {size / 1e6:.1f} of at most {most / 1e6:.0f} MB"
-        )
+        say("erased" if clear else f"{folder}: {readings} prompts, {size / 1e6:.1f} of at most {most / 1e6:.0f} MB")
