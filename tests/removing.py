@@ -38,8 +38,9 @@ def prompts(project: Sandbox) -> bytes:
 
 
 def state(project: Sandbox) -> dict[str, Any]:
-    """All that a refused or dry run must leave as it is."""
+    """All that a refused or dry run must leave as it is, but for the mark that says whose `var` this is."""
     named = {path.relative_to(project.root): path for path in project.root.rglob("*") if path.is_file()}
+    named.pop(Path("var/home.txt"), None)
     passing = {".git", "__pycache__", "tmp", "site"}
     contents = {
         name: path.read_bytes()

@@ -149,6 +149,7 @@ def _worktree(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch)
     linked = copy.root.with_name("linked")
     original.git("worktree", "add", "--quiet", "--no-checkout", "--detach", str(linked))
     (linked / ".git").rename(copy.root / ".git")
+    copy.git("reset", "--quiet")
 
 
 def _runs(copy: Sandbox, original: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
