@@ -56,7 +56,8 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     from pipeline.routers import fitting
 
     folds = fitting.outer_folds(outcomes, count, seed)
-    if parted := parted_prompts(outcomes.prompts, folds):
+    # Folds that were made here part no prompt.
+    if outcomes.folds is not None and (parted := parted_prompts(outcomes.prompts, folds)):
         say_aside(
             f"warning: {parted} prompts stand in more than one fold of the column 'fold', and are judged by routers "
             "that saw them; give each prompt one fold, or remove the column"

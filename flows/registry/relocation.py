@@ -90,7 +90,8 @@ def relocate_rows(project: Project, *, moved_for_good: bool = False) -> int:
     Raises:
         InputError: the store is asked over HTTP, or the place that its rows name is still in use.
     """
-    if project.owns_store and not project.mlflow_database.exists():
+    # Asked before each use of MLflow's client, and almost always true: one query, and no engine is made.
+    if project.owns_store and not (project.mlflow_database.exists() and rows_name(project).moved):
         return 0
     if not project.tracking_uri.startswith(("sqlite", "postgresql")):
         if moved_for_good:

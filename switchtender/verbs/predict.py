@@ -56,9 +56,9 @@ def predict(
     opened = open_router(router)
     with fast_reading(precision, threads):
         predictions = opened.predict(prompts, entries, labels)
-    known = learnt_prompts(router)
-    learnt = np.array([learnt_digest(prompt) in known for prompt in prompts], dtype=np.bool_)
-    predictions = replace(predictions, learnt=learnt if known else None)
+    if known := learnt_prompts(router):
+        learnt = np.array([learnt_digest(prompt) in known for prompt in prompts], dtype=np.bool_)
+        predictions = replace(predictions, learnt=learnt)
     write_table(predictions.table(ids), out)
     unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
     told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too
