@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +45,6 @@ class FastReading:
         self.tell = tell
         folder = cache_folder()
         self.cache = VectorCache(folder, most_bytes()) if folder else None
-        self._places: list[tempfile.TemporaryDirectory[str]] = []
 
     def reader(self, encoder: str, max_tokens: int) -> CachedReader:
         """What reads with one encoder."""
@@ -82,17 +82,17 @@ class FastReading:
         """The exported encoder; in torch where it cannot be exported."""
         from pipeline.encoders.sentence_encoder import SentenceEncoder
 
-        place = self._engines() / name
-        try:
-            return self._opened(place)
-        except (SwitchtenderError, OSError):  # not there yet, or damaged: it is made anew
-            pass
-        read = SentenceEncoder.load(encoder, max_tokens)
-        try:
-            return self._exported(read, place)
-        except (SwitchtenderError, OSError) as error:
-            self.tell(f"warning: '{encoder}' is read in torch, which is slower ({one_line(error, 120)})")
-            return read
+        with self._engines() as engines:
+            try:
+                return self._opened(engines / name)
+            except (SwitchtenderError, OSError):  # not there yet, or damaged: it is made anew
+                pass
+            read = SentenceEncoder.load(encoder, max_tokens)
+            try:
+                return self._exported(read, engines / name)
+            except (SwitchtenderError, OSError) as error:
+                self.tell(f"warning: '{encoder}' is read in torch, which is slower ({one_line(error, 120)})")
+                return read
 
     def _exported(self, encoder: TextEncoder, place: Path) -> OnnxEncoder:
         from pipeline.encoders.onnx_export import export, require_parity
@@ -117,11 +117,14 @@ class FastReading:
         encoder.batch_size = _BATCH
         return encoder
 
-    def _engines(self) -> Path:
+    @contextmanager
+    def _engines(self) -> Iterator[Path]:
+        """Where exported encoders lie: in the cache, or in a folder that is gone once they are loaded."""
         if self.cache is not None:
-            return self.cache.engines
-        self._places.append(tempfile.TemporaryDirectory(prefix="switchtender-"))
-        return Path(self._places[-1].name)
+            yield self.cache.engines
+        else:
+            with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
+                yield Path(place)
 
 
 class CachedReader:

@@ -73,7 +73,8 @@ class Reliability:
         if not len(self.bin):
             return UNKNOWN
         count, gap = self._sums()
-        draws = [np.abs(weight @ gap).sum(axis=1) / (weight @ count) for weight in resampling_weights(self.prompts)]
+        with np.errstate(invalid="ignore"):  # a resample may hold no cell; its error is not known
+            draws = [np.abs(weight @ gap).sum(axis=1) / (weight @ count) for weight in resampling_weights(self.prompts)]
         found = Estimate.of(self.error(), np.concatenate(draws))
         return replace(found, low=min(found.low, found.value))
 
