@@ -25,11 +25,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.records.signed_logs import signer_of
 from flows.registry.versions import PROVENANCE_TAG, RUN_KEY
+from flows.workspace.git import git
 from flows.workspace.project import Project
 from pipeline.runtime.tables import sha256_file, sha256_text
 from pipeline.versions.folder import EVIDENCE, FOLDER, LINEAGE, PROVENANCE
 from pipeline.versions.provenance import Build, Material, statement
+from pipeline.versions.signing import make_key
 from pipeline.versions.trace_index import RowState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +50,7 @@ _BUILD = """
 import resource, sys
 from pathlib import Path
 from flows.audit.trace_index import rebuild_index
+from flows.workspace.git import git
 from flows.workspace.project import Project
 rebuild_index(Project(Path(sys.argv[1])))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -69,6 +73,9 @@ class SyntheticStore:
         for name in ("params.yaml", "dvc.yaml", "data/agents.yaml"):
             shutil.copyfile(ROOT / name, self.root / name)
         self.project.var.mkdir()
+        git(self.root, "init", "--quiet")
+        signer = signer_of(self.project)
+        make_key(signer.private_key, signer.public_key)
         with closing(sqlite3.connect(self.project.mlflow_database)) as store:
             store.executescript(_TABLES)
         return self

@@ -8,13 +8,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.records.promotion_log import signer_of
+from flows.audit.trace_index import index_state
+from flows.mend import has_versions, is_misaligned
+from flows.records.signed_logs import REF, SignedLogs, signer_of
 from flows.relocate import is_elsewhere, missing_refs
 from flows.workspace import runs
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.versions.trace_index import DAMAGED
 
 OK, MISSING = "ok", "missing"
 _FREE_GB = 5
@@ -44,6 +47,7 @@ def checks(project: Project) -> list[Check]:
         _place(project),
         _signing(project),
         _runs(project),
+        _records(project),
     ]
 
 
@@ -132,11 +136,27 @@ def _signing(project: Project) -> Check:
     return _check("signing", not gone, found, "restore it, or make setup where nothing was signed yet")
 
 
+def _records(project: Project) -> Check:
+    """The signed logs, the aliases that follow them, and the index of `trace`."""
+    logs = SignedLogs(project)
+    if wrong := logs.differences():
+        where = "--relocate" if REF in missing_refs(project) else "--mend" if not has_versions(project) else ""
+        found = f"{wrong[0].path}: {wrong[0].state}"
+        return _check("records", False, found, f"switchtender doctor {where}" if where else "switchtender verify --all")
+    off = [
+        *([f"{len(logs.behind)} logs lack their end"] if logs.behind else []),
+        *(f"the alias of {seen.track.name} is not where the log says" for seen in project.both if is_misaligned(seen)),
+        *("the index of trace is damaged" for seen in project.both if index_state(seen) == DAMAGED),
+    ]
+    entries = logs.head.entries if logs.head else 0
+    return _check("records", not off, "; ".join(off) or f"{entries} entries, signed", "switchtender doctor --mend")
+
+
 def _runs(project: Project) -> Check:
     try:
         found = runs.all_runs(project)
     except SwitchtenderError as error:
-        return _check("runs", False, str(error)[:60], "move that folder away")
+        return _check("runs", False, str(error).partition(" (")[0], "switchtender doctor --mend")
     unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
     left = f", unfinished: {unfinished[-1]}" if unfinished else ""
     return _check("runs", not unfinished, f"{len(found)} runs{left}", "switchtender nightly resumes it")

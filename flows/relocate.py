@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.records.promotion_log import LOG, PromotionLog
+from flows.records.signed_logs import REF, SignedLogs
 from flows.registry.relocation import relocate_rows, rows_name
 from flows.workspace import runs
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import SwitchtenderError
-from pipeline.versions.hash_chain import read_log
 
 _NOTHING = "0" * 40
 
@@ -51,16 +50,16 @@ def is_elsewhere(project: Project) -> bool:
 
 
 def missing_refs(project: Project) -> list[str]:
-    """The refs of finished runs and of promotion logs that lie in `var` and not in this repository's git."""
+    """The refs of finished runs and of the logs that lie in `var` and not in this repository's git."""
     there = set(git(project.root, "for-each-ref", "--format=%(refname)", "refs/switchtender").splitlines())
-    return [ref for seen in project.both for ref in _refs(seen) if ref not in there]
+    return [ref for ref in _refs(project) if ref not in there]
 
 
 def _refs(project: Project) -> Iterator[str]:
-    yield from (f"{RUN_REF}{run.key}" for run in runs.all_runs(project) if run.state == runs.FINISHED)
-    log = PromotionLog(project)
-    if read_log(log.path):
-        yield log.ref
+    for seen in project.both:
+        yield from (f"{RUN_REF}{run.key}" for run in runs.all_runs(seen) if run.state == runs.FINISHED)
+    if SignedLogs(project).differences():
+        yield REF
 
 
 def _restored(project: Project, ref: str, earlier: Path | None) -> bool:
@@ -87,11 +86,10 @@ def _sources(project: Project, ref: str, earlier: Path | None) -> Iterator[tuple
 
 
 def _is_expected(project: Project, ref: str) -> bool:
-    """A run's ref names the commit of its record; a log's ref holds the file's text as its beginning, or more."""
+    """A run's ref names the commit of its record; that of the logs agrees with their files."""
+    if ref == REF:
+        return not SignedLogs(project).differences()
     for seen in project.both:
-        if ref == PromotionLog(seen).ref:
-            kept = git(project.root, "cat-file", "blob", f"{ref}:{LOG}", strip=False)
-            return kept.startswith(read_log(PromotionLog(seen).path))
         for run in runs.all_runs(seen):
             if ref == f"{RUN_REF}{run.key}":
                 return git(project.root, "rev-parse", ref) == run.commit

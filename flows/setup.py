@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows.records.promotion_log import signer_of
+from flows.records.signed_logs import signer_of
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import RegisterParams
 from flows.workspace.processes import run

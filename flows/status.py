@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.promotion.promotion import in_service, version_named
+from flows.promotion.in_service import champion_of, in_service, version_named
 from flows.registry.verification import proved
 from flows.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version, versions_of
 from flows.workspace import runs
@@ -82,7 +82,7 @@ def status_of(project: Project) -> Status:
     """
     versions = versions_of(project)
     serving = in_service(project, versions)
-    champion = versions.number(serving.version) if serving.version else None
+    champion = champion_of(project, versions)
     listed = [(CHAMPION, champion), *((alias, versions.at(alias)) for alias in (CHALLENGER, PREVIOUS))]
     last = runs.latest_finished(project)
     return Status(

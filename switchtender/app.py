@@ -31,12 +31,13 @@ from switchtender.verbs import (
     tasks,
     trace,
     verify,
+    witness,
 )
 
 VERBS = (
-    nightly.app, status.app, route.app, promote.app, verify.app, replay.app, audit.app, diff.app, trace.app, forget.app,
-    prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app, crossval.app, recommend.app,
-    import_.app, candidate.app, aptitude.app, cache.app,
+    nightly.app, status.app, route.app, promote.app, verify.app, witness.app, replay.app, audit.app, diff.app,
+    trace.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app,
+    crossval.app, recommend.app, import_.app, candidate.app, aptitude.app, cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""
 

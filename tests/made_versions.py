@@ -18,8 +18,8 @@ import pandas as pd
 import yaml
 from sandbox import Sandbox
 
-from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
-from flows.records.serving_log import record_swap
+from flows.records.promotion_log import PROMOTED, Promotion, promotions, record_promotion
+from flows.records.signed_logs import signer_of
 from flows.registry.versions import PROVENANCE_TAG, RUN_KEY
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
@@ -208,14 +208,14 @@ class MadeProject:
         """Put a version into service as the log, the alias and the served log tell it; returns when."""
         self.moments += 1
         at = f"2026-02-0{self.moments}T10:00:00+00:00"
-        before = [p.version_to for p in PromotionLog(self.project).promotions()][-1:]
+        before = [p.version_to for p in promotions(self.project)][-1:]
         known = {"who": "Ana <ana@localhost>", "action": PROMOTED, "version_from": "".join(before), "gates": {}}
-        PromotionLog(self.project).record(
+        record_promotion(
+            self.project,
             Promotion(
                 **{**known, "at": at, "version_to": str(number), "reason": reason, "provenance_sha256": "", **facts}
-            )
+            ),
         )
-        record_swap(self.project, str(number), "")
         self.alias("champion", number)
         return at
 

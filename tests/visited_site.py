@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from sandbox import Sandbox
 from second_night import read_prompts, write_prompts
 
-from flows.records.promotion_log import PromotionLog
+from flows.records.promotion_log import promotions
 from flows.workspace.project import Project
 
 ANA, BEN = "ana-k8s7d6f5g4h3j2k1", "ben-q1w2e3r4t5y6u7i8"
@@ -40,7 +40,7 @@ class Site:
             return list(csv.DictReader(file))
 
     def champion(self) -> str:
-        return PromotionLog(Project(self.project.root)).proved()[-1].version_to
+        return promotions(Project(self.project.root))[-1].version_to
 
 
 def plant(project: Sandbox) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from flows.promotion.promotion import version_named
-from flows.records.promotion_log import PROMOTED, Promotion, PromotionLog, signer_of
+from flows.promotion.in_service import version_named
+from flows.records.promotion_log import PROMOTED, Promotion, promotions, record_promotion
+from flows.records.signed_logs import signer_of
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, RUN_KEY, Version, opened, versions_of
 from flows.workspace import runs
@@ -126,8 +127,9 @@ def folder_of(version: Version) -> VersionFolder:
 
 def point_at(project: Project, marked: Marked) -> None:
     """Say in the signed promotion log that a version serves, though nothing was proved: `promote` would refuse it."""
-    log = PromotionLog(project)
-    before = log.promotions()[-1].version_to
+    before = promotions(project)[-1].version_to
     digest = marked.version.tags[PROVENANCE_TAG]
-    log.record(Promotion(runs.now(), "load test", PROMOTED, before, marked.version.version, "tampered", digest, True))
+    record_promotion(
+        project, Promotion(runs.now(), "load test", PROMOTED, before, marked.version.version, "tampered", digest, True)
+    )
     Registry(project, versions_of(project).model).set_alias(CHAMPION, marked.version.version)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.serving.contender import ENGINE_FP32, Setup
 from benchmarks.serving.prompts import Row
-from flows.promotion.promotion import version_named
+from flows.promotion.in_service import version_named
 from flows.registry.versions import CHAMPION, opened, versions_of
 from flows.workspace.project import find_project
 from pipeline.encoders.engine_files import DESCRIPTION, ENGINE, TOKENIZER

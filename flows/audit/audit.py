@@ -7,13 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flows.promotion.promotion import FORGOTTEN_TAG, version_named
-from flows.records.promotion_log import Promotion, PromotionLog
+from flows.promotion.in_service import version_named
+from flows.records.promotion_log import Promotion, promotions
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import serving_periods
-from flows.registry.verification import Finding, check_folder
+from flows.records.signed_logs import SignedLogs, signer_of
+from flows.registry.findings import Finding
+from flows.registry.forgotten import FORGOTTEN_TAG
+from flows.registry.verification import check_folder
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
 from flows.workspace import runs
+from flows.workspace.changed_params import night_params
 from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
@@ -52,7 +56,7 @@ def audit(project: Project, which: str) -> Audit:
     facts, faults = (None, ()) if pruned else _read(project, version)
     commit = facts.provenance.commit if facts else version.tags.get("git_commit", "")
     ref = f"{RUN_REF}{version.run_key}"
-    own, before, after = _terms(PromotionLog(project).proved(), version.version)
+    own, before, after = _terms(promotions(project), version.version)
     files = tuple(_files(project, facts, removed)) if facts else ()
     return Audit(
         asked=runs.now(),
@@ -73,6 +77,9 @@ def audit(project: Project, which: str) -> Audit:
         forgotten=tuple(re.findall(r"[^\s,|]+", version.tags.get(FORGOTTEN_TAG, ""))),
         pruned=Removal(pruned.at, pruned.who, pruned.reason) if pruned else None,
         alias_moved_to=_moved(project, versions),
+        uncommitted_params=tuple(night_params(project, commit, facts.provenance.params)) if facts else (),
+        records=head.to_line() if (head := SignedLogs(project).head) else "",
+        key=signer_of(project).fingerprint(),
         faults=() if pruned else (*faults, *_lost_commit(project, ref, commit), *_lost_bytes(files)),
         files=files,
         facts=facts,
@@ -117,17 +124,17 @@ def _lost_bytes(files: tuple[KeptFile, ...]) -> Iterator[str]:
 
 
 def _moved(project: Project, versions: Versions) -> str | None:
-    promotions, alias = PromotionLog(project).promotions(), versions.at(CHAMPION)
-    recorded, actual = promotions[-1].version_to if promotions else "", alias.version if alias else ""
+    served, alias = promotions(project), versions.at(CHAMPION)
+    recorded, actual = served[-1].version_to if served else "", alias.version if alias else ""
     return None if recorded == actual else actual or "none"
 
 
-def _terms(promotions: list[Promotion], number: str) -> tuple[tuple[Term, ...], tuple[Term, ...], Term | None]:
+def _terms(served: list[Promotion], number: str) -> tuple[tuple[Term, ...], tuple[Term, ...], Term | None]:
     """The version's own terms, the champions' before its last one (newest first), and the one after it."""
-    ends = [promotion.at for promotion in promotions[1:]] + [""]
+    ends = [promotion.at for promotion in served[1:]] + [""]
     terms = [
-        Term(p.version_to, p.at, until, p.who, p.action, p.reason, p.forced, p.gates)
-        for p, until in zip(promotions, ends, strict=False)
+        Term(p.version_to, p.at, until, p.who, p.action, p.reason, p.forced, p.gates, p.judged_by)
+        for p, until in zip(served, ends, strict=False)
     ]
     own = [place for place, term in enumerate(terms) if term.version == number]
     last = own[-1] if own else len(terms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.promotion.promotion import version_named
+from flows.promotion.in_service import version_named
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, Versions, opened, versions_of

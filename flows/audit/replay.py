@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows.promotion.promotion import version_named
+from flows.promotion.in_service import version_named
 from flows.records.removal_log import ERASED, PRUNED, RemovalLog
 from flows.registry.provenance_inputs import encoder_files, encoders
 from flows.registry.verification import require_sound

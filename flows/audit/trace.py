@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from flows.audit.trace_index import take_in
-from flows.records.promotion_log import PromotionLog
+from flows.audit.trace_index import index_signer, take_in
+from flows.records.promotion_log import promotions
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, serving_periods
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
@@ -67,8 +67,8 @@ class Tracing:
             self._spells[spell.version].append(spell)
         self._fresh = {number for number, known in index.versions().items() if self._is_fresh(number, known)}
         self._read: set[str] = set()
-        promotions = PromotionLog(project).promotions()
-        self.serving = promotions[-1].version_to if promotions else ""
+        last = next(reversed(promotions(project)), None)
+        self.serving = last.version_to if last else ""
 
     def _is_fresh(self, number: str, known: Indexed) -> bool:
         if number not in self._listed:
@@ -207,7 +207,7 @@ def tracing(project: Project) -> Iterator[Tracing]:
         SwitchtenderError: MLflow's store cannot be read.
     """
     versions = versions_of(project)
-    with read_index(project.trace_index) as index, in_memory() as direct:
+    with read_index(project.trace_index, index_signer(project)) as index, in_memory() as direct:
         yield Tracing(project, versions, index, direct)
 
 

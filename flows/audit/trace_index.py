@@ -10,13 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from flows.records.registration_log import registrations
 from flows.records.removal_log import PRUNED, RemovalLog
+from flows.records.signed_logs import signer_of
 from flows.registry.versions import PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import HeldByAnotherRun, SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
 from pipeline.versions.folder import EVIDENCE, LINEAGE, VersionFolder
-from pipeline.versions.trace_index import Indexed, TraceIndex, lineage_rows, read_index, write_index
+from pipeline.versions.signing import Signer
+from pipeline.versions.trace_index import (
+    Indexed,
+    TraceIndex,
+    lineage_rows,
+    read_index,
+    sign_index,
+    state_of,
+    write_index,
+)
 
 _PATIENCE = 600
 
@@ -29,6 +40,24 @@ class Rebuilt:
     carried: tuple[str, ...]
 
 
+def index_signer(project: Project) -> Signer | None:
+    """Who signs for the index; nobody with Sigstore, which would ask who one is at each night."""
+    signer = signer_of(project)
+    return signer if signer.params.method == "key" else None
+
+
+def index_state(project: Project) -> str:
+    """Whether the index is there, and as it was signed."""
+    return state_of(project.trace_index, index_signer(project))
+
+
+def adopt_index(project: Project) -> None:
+    """Sign for an index of the release before, as long as no version of this release is in the signed log."""
+    signer = index_signer(project)
+    if signer is not None and not registrations(project):
+        sign_index(project.trace_index, signer)
+
+
 def update_index(project: Project, version: Version) -> None:
     """Take one version into the index. Again, it changes nothing. A damaged index is set aside and begun anew; reads
     stay right, and `rebuild_index` brings the other versions back.
@@ -39,10 +68,10 @@ def update_index(project: Project, version: Version) -> None:
     """
     path = project.trace_index
     with _writing(project):
-        with read_index(path) as index:
+        with read_index(path, index_signer(project)) as index:
             known = index.versions().get(version.version)
         if known is None or known.provenance_sha256 != version.tags.get(PROVENANCE_TAG, ""):
-            write_index(path, lambda index: _add(index, version))
+            write_index(path, lambda index: _add(index, version), index_signer(project))
 
 
 def rebuild_index(project: Project) -> Rebuilt:
@@ -59,15 +88,15 @@ def rebuild_index(project: Project) -> Rebuilt:
 
     def fill(index: TraceIndex) -> None:
         done = {version.version for version in versions.all if take_in(index, version, removed)}
-        with read_index(path) as old:
+        with read_index(path, index_signer(project)) as old:
             for number, known in sorted(old.versions().items(), key=lambda item: int(item[0])):
                 if number not in done and removed.version(number, PRUNED):
                     index.add(known, (found.row for found in old.of_version(number)))
                     carried.append(number)
 
     with _writing(project):
-        write_index(path, fill, anew=True)
-        with read_index(path) as index:
+        write_index(path, fill, index_signer(project), anew=True)
+        with read_index(path, index_signer(project)) as index:
             return Rebuilt(len(index.versions()), tuple(carried))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.audit.replay import prepare
-from flows.promotion.promotion import version_named
+from flows.promotion.in_service import version_named
 from flows.registry.versions import opened, versions_of
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of

@@ -13,18 +13,22 @@ from pathlib import Path
 
 from pydantic import Field
 
-from flows.audit.trace_index import update_index
-from flows.promotion.promotion import champion_of, promote_first
+from flows.audit.trace_index import adopt_index, update_index
+from flows.promotion.in_service import champion_of
+from flows.promotion.promotion import promote_first
+from flows.records.registration_log import registrations
+from flows.records.signed_logs import SignedLogs
+from flows.records.witness import WitnessParams, keep, witness
 from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
-from flows.registry.versions import RegisterParams, Version, versions_of
+from flows.registry.versions import RegisterParams, Version, registered_keys, versions_of
 from flows.workspace import runs, snapshot
 from flows.workspace.identity import data_digests, identify
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
 from flows.workspace.project import NIGHT_MARK, Project
-from flows.workspace.runs import FINISHED, Run, clone_of
+from flows.workspace.runs import ABANDONED, FINISHED, Run, clone_of
 from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError
@@ -81,9 +85,31 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
         params = read("nightly", NightlyParams, project.root / "params.yaml")
         # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
         end_marked(NIGHT_MARK, str(project.root))
-        run, resumed = runs.open_run(project, identity, params.timezone)
+        run, resumed = _opened(project, identity, params)
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
-        return NightOutcome(_finish(project, _prepare(project, run, resumed), params, before, tell, echo), new=True)
+        if not snapshot.recorded_commit(project, run.key):
+            run = _trained(project, _prepare(project, run, resumed), params, before, tell, echo)
+        return NightOutcome(_concluded(project, run, before, tell), new=True)
+
+
+def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
+    """The run to work on. One that was recorded goes on from there, without training; where its clone is not what was
+    recorded any more, it is abandoned.
+    """
+    taken = _taken_keys(project)
+    run, resumed = runs.open_run(project, identity, params.timezone, taken)
+    if snapshot.recorded_commit(project, run.key) and not snapshot.is_as_recorded(
+        project, run.key, clone_of(project, run.key)
+    ):
+        runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
+        return runs.open_run(project, identity, params.timezone, taken)
+    return run, resumed
+
+
+def _taken_keys(project: Project) -> set[str]:
+    """Keys of nights that git, the signed log or the registry knows."""
+    noted = {entry.run_key for entry in registrations(project).values()}
+    return {*snapshot.recorded_keys(project), *noted, *registered_keys(project)}
 
 
 def nothing_new(project: Project, identity: str) -> Run | None:
@@ -137,7 +163,7 @@ def _registry(project: Project) -> Registry:
     return registry
 
 
-def _finish(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell, echo: bool) -> Run:
+def _trained(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell, echo: bool) -> Run:
     from flows.night.prefect_server import serving
 
     with serving(project):
@@ -149,12 +175,19 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
             report = _report(project, run, before, (), stopped=str(error))
             tell(f"stopped; report {report.relative_to(project.root)}")
             raise
-    run = runs.save(project, replace(run, timings=timings))
+    return runs.save(project, replace(run, timings=timings))
+
+
+def _concluded(project: Project, run: Run, before: Run | None, tell: Tell) -> Run:
+    """Record, register and report. FINISHED comes last: each step bears repeating, and a night that was cut short is
+    taken up under its key.
+    """
     clone = clone_of(project, run.key)
     verdict = parse_verdict(read_json(clone / project.track.stages / "gate" / "verdict.json")).verdict
     commit = snapshot.record(project, run.key, clone)
     run = replace(run, commit=commit, verdict=verdict)
     registry = _registry(project)
+    adopt_index(project)
     registered = register(
         registry, FinishedNight(run.key, clone, commit, run.data, run.verdict, run.started, runs.now())
     )
@@ -162,13 +195,27 @@ def _finish(project: Project, run: Run, params: NightlyParams, before: Run | Non
     if registered.version:
         aliases = _taken_in(project, registered.version)
         run = replace(run, version=registered.version.version)
-    run = replace(run, mlflow_run=registered.mlflow_run)
+    head = SignedLogs(project).head
+    run = replace(run, mlflow_run=registered.mlflow_run, head=head.to_line() if head else "")
     report = _report(project, run, before, aliases)
-    # FINISHED comes last: a night cut short before is resumed under its key, and each step above bears repeating.
     log_report(registry, registered.mlflow_run, report)
+    _witnessed(project, tell)
     return runs.save(
         project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))
     )
+
+
+def _witnessed(project: Project, tell: Tell) -> None:
+    """Write the signed head where params say; a witness that cannot be reached does not undo a night."""
+    params = project.params("witness", WitnessParams)
+    if not params.to:
+        return
+    try:
+        kept = witness(project, params)
+        for place in params.to:
+            keep(project, kept, place)
+    except SwitchtenderError as error:
+        tell(f"warning: no witness of this night ({error})")
 
 
 def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
@@ -197,6 +244,7 @@ def _report(
         timings=tuple(StageTime(*timing) for timing in run.timings),
         changes=compare(older, clone / table, before.key) if before and older and older.is_file() else None,
         uncommitted=run.uncommitted,
+        head=run.head,
         links={"Data Docs": f"clone/{project.track.data_docs.as_posix()}"},
     )
     path = runs.folder_of(project, run.key) / "report.html"

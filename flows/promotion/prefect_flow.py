@@ -12,7 +12,8 @@ from prefect import flow, serve
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.promotion.promotion import Move, promote, rollback
+from flows.promotion.judging import Move
+from flows.promotion.promotion import promote, rollback
 from flows.workspace.project import Project, find_project
 
 VersionNumber = Annotated[int, Field(ge=1, description="The number of a registered version.")]

@@ -6,70 +6,28 @@ MLflow's own API is noticed and not served until it is adopted.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
-from flows.records.promotion_log import ADOPTED, PROMOTED, ROLLED_BACK, Promotion, PromotionLog, stack, who_am_i
-from flows.records.serving_log import record_swap
+from flows.promotion.in_service import InService, in_service
+from flows.promotion.judging import Move, judged, moved_to
+from flows.records.promotion_log import (
+    ADOPTED,
+    PROMOTED,
+    ROLLED_BACK,
+    Promotion,
+    promotions,
+    record_promotion,
+    stack,
+    who_am_i,
+)
+from flows.registry.forgotten import FORGOTTEN_TAG as FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
-from flows.registry.verification import proved, require_sound
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from flows.workspace import runs
-from flows.workspace.dvc_objects import cache_of, remote_of
-from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
-from pipeline.data.dataset import DATASET
-from pipeline.gating.results import GateResult
-from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
-from pipeline.runtime.params import read
-from pipeline.runtime.reproducibility import RunParams
-from pipeline.runtime.track import MODELS
-from pipeline.versions.champion_comparison import Contender, rematch
-from pipeline.versions.folder import VersionFolder
+from pipeline.runtime.errors import GateNotPassed, InputError, VerificationFailed, listed
+from pipeline.runtime.params import PARAMS_FILE
 
-FORGOTTEN_TAG = "switchtender.forgotten_rows"
 FIRST_REASON = "first gated version of a store without a champion"
-
-
-@dataclass(frozen=True)
-class InService:
-    """What the promotion log says serves, and what MLflow's alias says. They differ where somebody moved the alias."""
-
-    version: str
-    alias: str
-    promotion: Promotion | None
-
-    @property
-    def agrees(self) -> bool:
-        return self.version == self.alias
-
-
-def in_service(project: Project, versions: Versions) -> InService:
-    """Who serves, by the log held against its signed head.
-
-    Raises:
-        VerificationFailed: the log cannot be trusted, so nothing may be said.
-    """
-    promotions = PromotionLog(project).proved()
-    version_named = versions.at(CHAMPION)
-    last = promotions[-1] if promotions else None
-    return InService(last.version_to if last else "", version_named.version if version_named else "", last)
-
-
-@dataclass(frozen=True)
-class Move:
-    """What a promotion or rollback would do: from, to, and the gates as read today."""
-
-    version_from: str
-    version_to: str
-    gates: tuple[GateResult, ...]
-
-    @property
-    def closed(self) -> list[str]:
-        return [gate.gate for gate in self.gates if not gate.passed]
 
 
 def promote(
@@ -88,17 +46,21 @@ def promote(
     with held(project.promotion_lock, f"promotion of version {number} by {who}"):
         versions = versions_of(project)
         candidate = versions.number(number)
-        serving = _agreed(in_service(project, versions), number)
-        _refuse_forgotten(candidate, force)
-        move = _judged(project, versions, candidate, serving.version)
+        serving = in_service(project, versions)
+        if serving.version == number and not serving.agrees:
+            if not dry_run:
+                align_aliases(project, versions)
+            return Move(number, number)
+        _agreed(serving, number)
+        move = judged(project, versions, candidate, serving.version)
+        _refuse_forgotten(move, force)
         if move.closed and not force:
             raise GateNotPassed(
                 f"version {number} is not promoted: {', '.join(move.closed)} did not pass",
                 "--force with a reason puts it into service all the same, and is recorded",
             )
         if not dry_run:
-            needed = bool(move.closed) or FORGOTTEN_TAG in candidate.tags
-            _move(project, versions, move, PROMOTED, reason, who, force and needed)
+            _move(project, versions, move, PROMOTED, reason, who, force and bool(move.closed or move.forgotten))
         return move
 
 
@@ -117,16 +79,15 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = versions_of(project)
         serving = _agreed(in_service(project, versions), "")
-        version_named(project, versions, CHAMPION)
-        before = stack(PromotionLog(project).promotions())[:-1]
+        if not serving.version:
+            raise versions.none_at(CHAMPION)
+        before = stack(promotions(project))[:-1]
         if not before:
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
-        target = versions.number(before[-1])
-        _refuse_forgotten(target, force)
-        with proved(project, target):
-            move = Move(serving.version, target.version, ())
+        move = moved_to(project, serving.version, versions.number(before[-1]))
+        _refuse_forgotten(move, force)
         if not dry_run:
-            _move(project, versions, move, ROLLED_BACK, reason, who, force and FORGOTTEN_TAG in target.tags)
+            _move(project, versions, move, ROLLED_BACK, reason, who, force and bool(move.forgotten))
         return move
 
 
@@ -144,9 +105,7 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
         serving = in_service(project, versions)
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
-        target = versions.number(serving.alias)
-        with proved(project, target):
-            move = Move(serving.version, target.version, ())
+        move = moved_to(project, serving.version, versions.number(serving.alias))
         if not dry_run:
             _move(project, versions, move, ADOPTED, reason, who, forced=False)
         return move
@@ -159,31 +118,8 @@ def promote_first(project: Project, version: Version, flow: str) -> bool:
         serving = in_service(project, versions)
         if serving.version or serving.alias:
             return False
-        with proved(project, version) as folder:
-            gates = folder.gates()
-        _move(project, versions, Move("", version.version, gates), PROMOTED, FIRST_REASON, flow, forced=False)
+        _move(project, versions, judged(project, versions, version, ""), PROMOTED, FIRST_REASON, flow, forced=False)
         return True
-
-
-def champion_of(project: Project, versions: Versions) -> Version | None:
-    """The version in service by the promotion log, or None where there is none."""
-    serving = in_service(project, versions)
-    return versions.number(serving.version) if serving.version else None
-
-
-def version_named(project: Project, versions: Versions, which: str) -> Version:
-    """A version by number, or by alias: `champion` is what the promotion log says serves.
-
-    Raises:
-        InputError: there is no such version.
-        VerificationFailed: the promotion log cannot be trusted.
-    """
-    if which.isdigit():
-        return versions.number(which)
-    found = champion_of(project, versions) if which == CHAMPION else versions.at(which)
-    if found is None:
-        raise versions.none_at(which)
-    return found
 
 
 def _require_reason(reason: str) -> None:
@@ -206,76 +142,22 @@ def _agreed(serving: InService, number: str) -> InService:
     return serving
 
 
-def _refuse_forgotten(version: Version, force: bool) -> None:
-    rows = version.tags.get(FORGOTTEN_TAG, "")
-    if rows and not force:
+def _refuse_forgotten(move: Move, force: bool) -> None:
+    if move.forgotten and not force:
         raise InputError(
-            f"version {version.version} learnt from rows that were forgotten since ({rows}); train a new one with "
-            "'make nightly'",
+            f"version {move.version_to} learnt from rows that were forgotten since ({listed(move.forgotten)}); "
+            "train a new one with 'make nightly'",
             "or say --force with a reason",
         )
 
 
-def _judged(project: Project, versions: Versions, candidate: Version, serving: str) -> Move:
-    """The candidate's own gates as recorded, and those against the champion of today."""
-    params_file = project.root / "params.yaml"
-    with proved(project, candidate) as folder:
-        own = folder.gates()
-        if not serving or serving == candidate.version:
-            return Move(serving, candidate.version, own)
-        champion = versions.number(serving)
-        with opened(champion) as theirs, tempfile.TemporaryDirectory() as place:
-            _require_readable(project, champion, theirs)
-            results = rematch(
-                Contender(candidate.version, candidate.run_key, folder),
-                Contender(champion.version, champion.run_key, theirs),
-                _dataset(project, folder, Path(place)),
-                params_file,
-                read("run", RunParams, params_file).seed,
-            )
-    # The comparison with the champion of that night is replaced by the one with today's.
-    own = tuple(gate for gate in own if gate.against != "champion")
-    return Move(serving, candidate.version, (*own, *results))
-
-
-def _require_readable(project: Project, champion: Version, folder: VersionFolder) -> None:
-    try:
-        require_sound(project, champion, folder)
-    except VerificationFailed as error:
-        raise VerificationFailed(
-            f"the champion, version {champion.version}, cannot be trusted, so nothing is compared with it ({error}); "
-            "'switchtender rollback' leaves it"
-        ) from error
-
-
-def _dataset(project: Project, folder: VersionFolder, place: Path) -> Path:
-    """The table that the version was made from, out of git, or DVC's cache or remote."""
-    provenance = folder.provenance()
-    table = provenance.params.get("models", {}).get("validate", {}).get("table") if project.track is MODELS else None
-    name = str(table or DATASET)
-    md5 = next((m.notes.get("md5", "") for m in provenance.materials if m.name == name), "")
-    copy = place / Path(name).name
-    if not md5:
-        copy.write_text(git(project.root, "cat-file", "blob", f"{provenance.commit}:{name}", strip=False), "utf-8")
-        return copy
-    for where in (cache_of(project), remote_of(project)):
-        try:
-            with where.open(md5) as file, copy.open("wb") as to:
-                shutil.copyfileobj(file, to)
-            return copy
-        except FileNotFoundError:
-            continue
-    raise SwitchtenderError(f"the prompts of that version ({md5}) are in no cache or remote; see 'switchtender verify'")
-
-
 def _move(project: Project, versions: Versions, move: Move, action: str, reason: str, who: str, forced: bool) -> None:
-    """Log first (signed, in git, by compare-and-set), then the aliases, then the served log."""
+    """Log first (signed, in git, by compare-and-set), then the aliases."""
     project.claim()
-    target = versions.number(move.version_to)
-    with opened(target) as folder:
+    with opened(versions.number(move.version_to)) as folder:
         provenance = folder.provenance_sha256()
-    log = PromotionLog(project)
-    log.record(
+    record_promotion(
+        project,
         Promotion(
             at=runs.now(),
             who=who,
@@ -286,14 +168,18 @@ def _move(project: Project, versions: Versions, move: Move, action: str, reason:
             provenance_sha256=provenance,
             forced=forced,
             gates={gate.gate: gate.verdict for gate in move.gates},
-        )
+            judged_by=move.judged_by(project.root / PARAMS_FILE),
+        ),
     )
     # Cut short here, the alias lags behind the log: that is reported, and promoting the same version again mends it.
-    registry = Registry(project, versions.model)
-    registry.set_alias(CHAMPION, move.version_to)
-    before = stack(log.promotions())[:-1]
-    if before:
-        registry.set_alias(PREVIOUS, before[-1])
-    else:
-        registry.drop_alias(PREVIOUS)
-    record_swap(project, move.version_to, provenance)
+    align_aliases(project, versions)
+
+
+def align_aliases(project: Project, versions: Versions) -> None:
+    """Let MLflow's aliases say what the promotion log says. Again, it changes nothing. Call under the lock."""
+    registry, serving = Registry(project, versions.model), stack(promotions(project))
+    for alias, number in ((CHAMPION, serving[-1:]), (PREVIOUS, serving[-2:-1])):
+        if number and versions.has(number[0]):
+            registry.set_alias(alias, number[0])
+        elif versions.at(alias) is not None:
+            registry.drop_alias(alias)

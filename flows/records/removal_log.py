@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flows.records.signed_logs import REMOVALS, SignedLogs, file_of
 from flows.workspace.project import Project
-from pipeline.versions.hash_chain import append, entries, read_log
 
-LOG = "removals.jsonl"
-PRUNED, ERASED = "pruned", "erased"
+PRUNED, ERASED, FORGOTTEN = "pruned", "erased", "forgotten"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class RemovalEntry:
 
 def record_removal(project: Project, removal: RemovalEntry) -> None:
     """Write it down before it is done, so that a removal cut short is known as one. Call under a lock."""
-    append(project.records / LOG, {key: value for key, value in asdict(removal).items() if key != "sequence"})
+    facts = {key: value for key, value in asdict(removal).items() if key != "sequence"}
+    SignedLogs(project).append([(file_of(project, REMOVALS), facts)])
 
 
 def removals(project: Project) -> list[RemovalEntry]:
@@ -41,8 +41,7 @@ def removals(project: Project) -> list[RemovalEntry]:
     Raises:
         VerificationFailed: the log is broken.
     """
-    path = project.records / LOG
-    return [_removal(entry) for entry in entries(read_log(path), str(path))]
+    return [_removal(entry) for entry in SignedLogs(project).entries(file_of(project, REMOVALS))]
 
 
 def _removal(entry: dict[str, Any]) -> RemovalEntry:

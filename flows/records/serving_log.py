@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from filelock import FileLock
-
+from flows.records.signed_logs import COMMAND, SERVED, SignedLogs, file_of, signer_of
 from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.versions.hash_chain import append, entries, read_log
-
-LOG = "served.jsonl"
-COMMAND = "command"
-_PATIENCE = 30
-"""Seconds to wait for another writer."""
+from pipeline.runtime.plain import JsonObject
 
 
 @dataclass(frozen=True)
@@ -30,13 +24,18 @@ class ServingPeriod:
     until: str
 
 
-def record_swap(project: Project, version: str, provenance_sha256: str, server: str = COMMAND) -> None:
-    """Note that from now on this version answers; with an empty version, that the server stopped."""
-    entry = {"at": runs.now(), "server": server, "version": version, "provenance_sha256": provenance_sha256}
-    path = project.records / LOG
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock"), timeout=_PATIENCE):  # a service and a promotion write at the same time
-        append(path, entry)
+def swap(version: str, provenance_sha256: str, server: str = COMMAND) -> JsonObject:
+    """The entry that from now on this version answers; with an empty version, that the server stopped."""
+    return {"at": runs.now(), "server": server, "version": version, "provenance_sha256": provenance_sha256}
+
+
+def record_swap(project: Project, version: str, provenance_sha256: str, server: str) -> None:
+    """Note what a service answers with. One that holds no private key writes what the next signed act takes along."""
+    logs, file = SignedLogs(project), file_of(project, SERVED)
+    if signer_of(project).signs_unattended:
+        logs.append([(file, swap(version, provenance_sha256, server))])
+    else:
+        logs.append_unsigned(file, swap(version, provenance_sha256, server))
 
 
 def serving_periods(project: Project) -> list[ServingPeriod]:
@@ -45,10 +44,9 @@ def serving_periods(project: Project) -> list[ServingPeriod]:
     Raises:
         VerificationFailed: the log is broken.
     """
-    path = project.records / LOG
     found: list[ServingPeriod] = []
     open_at: dict[str, int] = {}
-    for entry in entries(read_log(path), str(path)):
+    for entry in SignedLogs(project).entries(file_of(project, SERVED)):
         last = open_at.pop(entry["server"], None)
         if last is not None:
             before = found[last]

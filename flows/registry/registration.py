@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from flows.records.promotion_log import signer_of
+from flows.records.registration_log import RegistrationEntry, record_registrations, registrations
+from flows.records.signed_logs import SignedLogs, signer_of
 from flows.registry.mlflow_store import MODEL_FILE, Registry, pinned_requirements
 from flows.registry.provenance_inputs import materials_of
 from flows.registry.relocation import EXPERIMENT
 from flows.registry.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version, Versions
+from flows.workspace.commit_tree import CommitTree
 from flows.workspace.project import Project
+from flows.workspace.runs import now
 from pipeline.gating.results import PASSED
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read_file
@@ -92,8 +95,20 @@ def register(registry: Registry, night: FinishedNight) -> Registered:
         raise SwitchtenderError(
             f"{night.key} was registered, but MLflow does not list its version; run the night again"
         )
+    _note(registry)
     registry.set_alias(CHALLENGER, version.version)
     return Registered(run_id, version)
+
+
+def _note(registry: Registry) -> None:
+    """Note every version that the signed log does not have yet: the new one, and those of the release before."""
+    known = registrations(registry.project)
+    made = [v for v in Versions(registry.project, registry.model).all if v.version not in known]
+    if made:
+        record_registrations(
+            registry.project,
+            [RegistrationEntry(now(), v.version, v.run_key, v.tags.get(PROVENANCE_TAG, "")) for v in made],
+        )
 
 
 def log_report(registry: Registry, mlflow_run: str, report: Path) -> None:
@@ -195,6 +210,8 @@ def _build(project: Project, night: FinishedNight) -> Build:
         started=night.started,
         ended=night.ended,
         release=metadata.version("switchtender"),
+        tree_sha256=CommitTree(night.clone, night.commit).digest,
+        records=head.to_line() if (head := SignedLogs(project).head) else "",
     )
 
 
@@ -217,9 +234,14 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
         night.track.headline: str(figures["evaluate"][night.track.headline]),
         "holdout_version": str(figures["split"]["holdout_version"]),
     }
-    client.create_model_version(
-        registry.model, logged[0].artifact_location, run_id=run_id, tags=tags, model_id=logged[0].model_id
-    )
+    place, model_id = logged[0].artifact_location, logged[0].model_id
+    taken = registrations(registry.project)
+    while True:
+        made = client.create_model_version(registry.model, place, run_id=run_id, tags=tags, model_id=model_id)
+        if str(made.version) not in taken:
+            return
+        # An older copy of the store was put back, and would give a number out again. MLflow never reuses a deleted one.
+        client.delete_model_version(registry.model, str(made.version))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Proving bytes: a version's files, signature and provenance, DVC's objects in cache and remote, and the logs.
+"""Proving bytes: a version's files, signature and provenance, its commit, and DVC's objects in cache and remote.
 
 DVC and MLflow check none of this by themselves: a byte flipped in a cache object passes `dvc status`, and an alias
 moved in MLflow leaves no trace.
@@ -6,29 +6,33 @@ moved in MLflow leaves no trace.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import marshal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from flows.records.promotion_log import PromotionLog, signer_of
+from flows.records.promotion_log import promotions
+from flows.records.registration_log import registrations
 from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, RemovalLog
-from flows.records.serving_log import serving_periods
+from flows.records.signed_logs import signer_of
+from flows.registry.findings import CHANGED, EXTRA, MISSING, Finding, Verified
+from flows.registry.forgotten import FORGOTTEN_TAG, forgotten_in, tagged_rows
 from flows.registry.mlflow_store import MODEL_FILE
-from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened
+from flows.registry.versions import PROVENANCE_TAG, RUN_KEY, Version, opened
+from flows.workspace.commit_tree import CommitTree
 from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
 from pipeline.routers.base.protocol import TRAINING_INDEX
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.tables import sha256_file
 from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder
 from pipeline.versions.provenance import CODE, DATA, Material, Provenance
-from pipeline.versions.signing import FileDifference, signed_files
+from pipeline.versions.signing import signed_files
 
 OWN_FILES = {
     "MLmodel",
@@ -41,38 +45,8 @@ OWN_FILES = {
     "serving_input_example.json",
 }
 """MLflow's own files beside what is signed; loading a model writes `registered_model_meta`."""
-MISSING, EXTRA, CHANGED = "missing", "extra", "changed"
 _SPARE = f"{FOLDER}/{MODEL}/{TRAINING_INDEX.file}"
 _ERASED_BY_0_1_0 = (_SPARE, f"{FOLDER}/{MODEL}/knn.safetensors")
-FAULTS = (MISSING, EXTRA, CHANGED, "cut")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as recorded. `state` is in FAULTS; `pruned`, `erased` and `only in the remote` are not."""
-
-    where: str
-    path: str
-    state: str
-    expected: str = ""
-    actual: str = ""
-
-    @property
-    def is_fault(self) -> bool:
-        return self.state in FAULTS
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What was found for one version, or for the logs (`version` empty), and how many things were checked."""
-
-    version: str
-    checked: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def sound(self) -> bool:
-        return not any(finding.is_fault for finding in self.findings)
 
 
 def check_folder(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
@@ -84,9 +58,10 @@ def check_folder(project: Project, version: Version, folder: VersionFolder) -> I
     except VerificationFailed as error:
         yield Finding("version", SIGNATURE, CHANGED, "a valid signature and provenance", str(error))
         return
-    yield from (Finding("version", f"{FOLDER}/{found.path}", *_state_and_digests(found)) for found in differing)
+    yield from (Finding.of("version", found, f"{FOLDER}/") for found in differing)
     if not differing:
         yield from _against_provenance(version, folder, provenance)
+        yield from _against_records(project, version, folder)
     code = next((m for m in provenance.of(CODE) if m.name == str(MODEL_FILE)), None)
     loader = folder.root.parent.parent / MODEL_FILE.name
     if code is not None and (not loader.is_file() or sha256_file(loader) != code.digest["sha256"]):
@@ -99,14 +74,22 @@ def _against_provenance(version: Version, folder: VersionFolder, provenance: Pro
     expected, actual = version.tags.get(PROVENANCE_TAG, ""), folder.provenance_sha256()
     if expected != actual:
         yield Finding("MLflow tag", PROVENANCE_TAG, CHANGED, actual, expected)
+    if version.run_key != provenance.run_key:
+        yield Finding("MLflow tag", RUN_KEY, CHANGED, provenance.run_key, version.run_key)
     present = {name: digest for name, digest in signed_files(folder.signature).items() if name != PROVENANCE}
     for name in sorted(present.keys() | provenance.subjects.keys()):
         if present.get(name) != provenance.subjects.get(name):
             yield Finding("provenance", name, CHANGED, provenance.subjects.get(name, ""), present.get(name, ""))
 
 
-def _state_and_digests(found: FileDifference) -> tuple[str, str, str]:
-    return found.state, found.expected, found.actual
+def _against_records(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
+    """The number in MLflow against what the signed logs say is behind it: rows in MLflow's tables can be exchanged."""
+    entry = registrations(project).get(version.version)
+    expected = {entry.provenance_sha256} if entry else set()
+    expected |= {p.provenance_sha256 for p in promotions(project) if p.version_to == version.version} - {""}
+    actual = folder.provenance_sha256()
+    if expected and expected != {actual}:
+        yield Finding("registration log", f"version {version.version}", CHANGED, min(expected - {actual}), actual)
 
 
 def _unsigned_files(folder: VersionFolder) -> Iterator[Finding]:
@@ -118,9 +101,10 @@ def _unsigned_files(folder: VersionFolder) -> Iterator[Finding]:
     for path in sorted(model.rglob("*")):
         name = path.relative_to(model).as_posix()
         signed = name.startswith(f"artifacts/{FOLDER}/") or name == f"artifacts/{SIGNATURE}"
-        if path.is_symlink() and not signed:
-            yield Finding("version", name, EXTRA, "", "a link")
-        elif path.is_file() and not signed and name not in OWN_FILES and not _is_bytecode(path, model):
+        kind = irregular(path)
+        if kind and not path.is_dir() and not signed:
+            yield Finding("version", name, EXTRA, "", kind)
+        elif not kind and not signed and name not in OWN_FILES and not _is_bytecode(path, model):
             yield Finding("version", name, EXTRA, "", sha256_file(path))
 
 
@@ -153,6 +137,7 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
             provenance = folder.provenance()
         except VerificationFailed:
             return Verified(version.version, checked, tuple(findings))
+        findings.extend(_forgotten(project, version, folder))
     materials = [m for m in provenance.materials if m.role != "encoder"]
     findings.extend(_check_commit(project, version, provenance))
     places = (cache_of(project), remote_of(project))
@@ -160,6 +145,18 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
         if "md5" in material.notes:
             findings.extend(_check_objects(material, places, removed))
     return Verified(version.version, checked + len(materials), tuple(findings))
+
+
+def _forgotten(project: Project, version: Version, folder: VersionFolder) -> Iterator[Finding]:
+    """Forgotten rows that the version was made with and its tag does not name."""
+    try:
+        untold = set(forgotten_in(project, folder)) - tagged_rows(version)
+    except SwitchtenderError:
+        return  # the lineage or a log is damaged, which is found above
+    if untold:
+        yield Finding(
+            "MLflow tag", FORGOTTEN_TAG, MISSING, " ".join(sorted(untold)), version.tags.get(FORGOTTEN_TAG, "")
+        )
 
 
 def _erased(
@@ -180,23 +177,26 @@ def _erased(
 
 
 def _check_commit(project: Project, version: Version, provenance: Provenance) -> Iterator[Finding]:
-    """The recorded commit, kept by its ref, and the files that git holds for it."""
-    root, ref = project.root, f"{RUN_REF}{version.run_key}"
-    kept = git(root, "for-each-ref", "--format=%(objectname)", ref)
+    """The recorded commit, kept by its ref, with every file of it hashed anew."""
+    ref = f"{RUN_REF}{version.run_key}"
+    kept = git(project.root, "for-each-ref", "--format=%(objectname)", ref)
     if kept != provenance.commit:
         yield Finding("git", ref, CHANGED if kept else MISSING, provenance.commit, kept)
+    for replaced in git(project.root, "for-each-ref", "--format=%(refname)", "refs/replace").splitlines():
+        yield Finding("git", replaced, EXTRA, "", "shows another object under a recorded name")
+    tree = CommitTree(project.root, provenance.commit)
+    for state, paths in ((MISSING, tree.missing), (CHANGED, tree.changed)):
+        yield from (Finding("git", path or provenance.commit, state, "the recorded object") for path in paths)
+    if tree.missing or tree.changed:
+        return
+    if provenance.tree_sha256 and tree.digest != provenance.tree_sha256:
+        yield Finding("git", provenance.commit, CHANGED, provenance.tree_sha256, tree.digest)
     for material in provenance.materials:
         if material.role not in (DATA, CODE) or "md5" in material.notes:
             continue
-        expected = material.digest["sha256"]
-        try:
-            content = git(root, "cat-file", "blob", f"{provenance.commit}:{material.name}", strip=False)
-            actual = hashlib.sha256(content.encode("utf-8")).hexdigest()
-        except SwitchtenderError:
-            yield Finding("git", material.name, MISSING, expected)
-            continue
+        expected, actual = material.digest["sha256"], tree.sha256.get(material.name, "")
         if actual != expected:
-            yield Finding("git", material.name, CHANGED, expected, actual)
+            yield Finding("git", material.name, CHANGED if actual else MISSING, expected, actual)
 
 
 def _check_objects(
@@ -217,28 +217,6 @@ def _check_objects(
             yield Finding(place.name, name, "only in the remote", expected)
         elif found is None:
             yield Finding(place.name, name, MISSING, expected)
-
-
-def check_logs(project: Project, versions: Versions) -> Verified:
-    """The promotion log against its signed head, the alias against the log, and the other logs' chains."""
-    log = PromotionLog(project)
-    findings = [Finding("promotion log", found.path, *_state_and_digests(found)) for found in log.differences()]
-    if not findings:
-        promotions = log.promotions()
-        expected = promotions[-1].version_to if promotions else "no version"
-        found = versions.at(CHAMPION)
-        actual = found.version if found else "no version"
-        if actual != expected:
-            findings.append(Finding("MLflow alias", CHAMPION, CHANGED, expected, actual))
-    for name, look in (
-        ("served log", lambda: serving_periods(project)),
-        ("removal log", lambda: RemovalLog(project).all),
-    ):
-        try:
-            look()
-        except VerificationFailed as error:
-            findings.append(Finding(name, "chain", CHANGED, "an unbroken chain", str(error)))
-    return Verified("", 4, tuple(findings))
 
 
 @contextmanager

@@ -72,6 +72,10 @@ class Versions:
         """The version that a run key registered, if it did."""
         return next((version for version in self.all if version.run_key == run_key), None)
 
+    def has(self, number: str) -> bool:
+        """Whether there is a version of this number."""
+        return number in self._by_number
+
     def number(self, number: str) -> Version:
         """One version by number.
 
@@ -91,6 +95,15 @@ class Versions:
 def versions_of(project: Project) -> Versions:
     """The versions of the model that params.yaml names."""
     return Versions(project, project.params("register", RegisterParams).model)
+
+
+def registered_keys(project: Project) -> set[str]:
+    """The run keys of all versions; none where there is no store yet.
+
+    Raises:
+        SwitchtenderError: a store cannot be read.
+    """
+    return {version.run_key for version in versions_of(project).all} if project.has_store else set()
 
 
 @contextmanager

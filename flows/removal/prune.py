@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.audit.trace_index import update_index
-from flows.records.promotion_log import PromotionLog, who_am_i
+from flows.records.promotion_log import promotions, who_am_i
 from flows.records.removal_log import PRUNED, RemovalEntry, RemovalLog, record_removal
 from flows.records.serving_log import serving_periods
 from flows.registry.mlflow_store import Registry
@@ -86,7 +86,7 @@ def plan(project: Project, keep: int) -> PruneResult:
 def _candidates(project: Project, versions: Versions, keep: int) -> Iterator[Version]:
     """Old versions, also those whose removal was noted and then cut short."""
     in_use = {entry.version for entry in serving_periods(project)}
-    for promotion in PromotionLog(project).proved():
+    for promotion in promotions(project):
         in_use |= {promotion.version_from, promotion.version_to}
     for version in versions.all[:-keep]:
         if version.version not in in_use and not version.aliases and PRUNED_TAG not in version.tags:

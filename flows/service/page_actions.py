@@ -9,6 +9,8 @@ from flows.audit import diff as comparing
 from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
 from flows.promotion import promotion
+from flows.promotion.in_service import InService, in_service
+from flows.promotion.judging import Move
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service.dataset_cache import DatasetCache
@@ -70,11 +72,11 @@ class ProjectActions:
             raise
         except InputError:  # nothing was ever registered
             return ()
-        serving = promotion.in_service(self.project, versions)
+        serving = in_service(self.project, versions)
         removed = RemovalLog(self.project)
         return tuple(self._row(version, serving, removed) for version in reversed(versions.all))
 
-    def _row(self, version: Version, serving: promotion.InService, removed: RemovalLog) -> VersionRow:
+    def _row(self, version: Version, serving: InService, removed: RemovalLog) -> VersionRow:
         others = tuple(alias for alias in version.aliases if alias != CHAMPION)
         roles = ((CHAMPION,) if version.version == serving.version else ()) + others
         rows = int(version.tags.get("train_rows", "0") or 0)
@@ -138,7 +140,7 @@ def _tagged(version: Version) -> float | None:
     return float(figure) if figure else None
 
 
-def _notes(version: Version, serving: promotion.InService, removed: RemovalLog) -> str:
+def _notes(version: Version, serving: InService, removed: RemovalLog) -> str:
     pruned = removed.version(version.version, PRUNED)
     forgotten = version.tags.get(promotion.FORGOTTEN_TAG, "")
     moved = not serving.agrees and version.version == serving.alias
@@ -150,7 +152,7 @@ def _notes(version: Version, serving: promotion.InService, removed: RemovalLog) 
     return "; ".join(filter(None, notes))
 
 
-def _plain(move: promotion.Move) -> VersionMove:
+def _plain(move: Move) -> VersionMove:
     return VersionMove(move.version_from, move.version_to, move.gates)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.records.promotion_log import PromotionLog
+from flows.records.promotion_log import promotions
 from flows.records.serving_log import record_swap
+from flows.records.signed_logs import PROMOTIONS
 from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace import runs
@@ -29,7 +30,7 @@ class RegistrySource:
 
     def __init__(self, project: Project, which: str, server: str) -> None:
         self.project, self.which, self.server = project, which, server
-        self.log = PromotionLog(project)
+        self.log = project.records / PROMOTIONS
         self._champion: VersionPointer | None = None
         self._stamp: _FileStamp = None
         self._proved_at = 0.0
@@ -72,16 +73,16 @@ class RegistrySource:
 
     def _promoted(self) -> VersionPointer | None:
         # Taken before the log is read, so that a promotion written meanwhile is found at the next poll.
-        stamp, now = _file_stamp(self.log.path), time.monotonic()
+        stamp, now = _file_stamp(self.log), time.monotonic()
         if self._champion is not None and stamp == self._stamp and now - self._proved_at < LOOK_SECONDS:
             return self._champion
-        promotions = self.log.proved()
+        served = promotions(self.project)
         versions = versions_of(self.project)
         if not versions.all:
             raise nothing_registered(_of_last_night(self.project))
-        if not promotions:
+        if not served:
             return None
-        last = promotions[-1]
+        last = served[-1]
         version = versions.number(last.version_to)
         self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256, last.at)
         self._stamp, self._proved_at = stamp, now

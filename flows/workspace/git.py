@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.runtime.errors import SwitchtenderError, one_line
@@ -25,18 +25,47 @@ def git(
     Raises:
         SwitchtenderError: git is missing or the command failed.
     """
-    environment = {**os.environ, **IDENTITY, **(env or {})}
+    text = _run(folder, arguments, env or {}, stdin.encode()).decode("utf-8", errors="replace")
+    return text.strip() if strip else text
+
+
+def git_objects(folder: Path, names: Iterable[str]) -> dict[str, bytes | None]:
+    """The bytes of objects by the names asked for; None where git has none, or none that it can read.
+
+    Git does not hold what it reads against the object's name.
+
+    Raises:
+        SwitchtenderError: git is missing.
+    """
+    asked = list(dict.fromkeys(names))
+    out = _run(folder, ("cat-file", "--batch", "--buffer"), {}, "".join(f"{name}\n" for name in asked).encode())
+    found: dict[str, bytes | None] = {}
+    at = 0
+    for name in asked:
+        line_end = out.index(b"\n", at)
+        facts = out[at:line_end].split()
+        if len(facts) == 3:
+            size = int(facts[2])
+            found[name] = out[line_end + 1 : line_end + 1 + size]
+            at = line_end + size + 2
+        else:  # "NAME missing"
+            found[name], at = None, line_end + 1
+    return found
+
+
+def _run(folder: Path, arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> bytes:
+    # A replacement ref would show another object under a recorded name.
+    environment = {**os.environ, **IDENTITY, "GIT_NO_REPLACE_OBJECTS": "1", **env}
     # Git sets these for its hooks; inherited, they would turn every command to that repository, whatever `folder` is.
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         environment.pop(name, None)
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True, input=stdin.encode()
+            ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True, input=stdin
         )
     except FileNotFoundError as error:
         raise SwitchtenderError("git is not installed; install it and run this again") from error
     except subprocess.CalledProcessError as error:
         reason = one_line(error.stderr.decode("utf-8", errors="replace"), 300)
         raise SwitchtenderError(f"git {arguments[0]} failed in {folder}: {reason}") from error
-    text = done.stdout.decode("utf-8", errors="replace")
-    return text.strip() if strip else text
+    return done.stdout

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.runtime.errors import HeldByAnotherRun
+
+_LOOKS, _BETWEEN = 10, 0.05
 
 
 @contextmanager
@@ -40,9 +43,11 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
 
 
 def _describe(holder: Path) -> str:
-    """Who holds the lock, for a message."""
-    try:
-        facts = json.loads(holder.read_text(encoding="utf-8"))
-        return f"{facts['purpose']} (process {facts['pid']}, since {facts['since']})"
-    except (OSError, ValueError, KeyError):
-        return "another run"
+    """Who holds the lock, for a message; whoever has just taken it is about to say so."""
+    for _ in range(_LOOKS):
+        try:
+            facts = json.loads(holder.read_text(encoding="utf-8"))
+            return f"{facts['purpose']} (process {facts['pid']}, since {facts['since']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            time.sleep(_BETWEEN)
+    return "another run"

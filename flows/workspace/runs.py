@@ -8,13 +8,14 @@ never used again.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.tables import write_json
 
 UNFINISHED, FINISHED, ABANDONED = "unfinished", "finished", "abandoned"
@@ -23,7 +24,10 @@ _FILE = "run.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One night. `verdict` is empty until the gates have spoken; `version` is empty where none was registered."""
+    """One night. `verdict` is empty until the gates have spoken; `version` is empty where none was registered.
+
+    `head` is the signed head of the project's logs as the night left it.
+    """
 
     key: str
     sequence: int
@@ -36,6 +40,7 @@ class Run:
     version: str = ""
     mlflow_run: str = ""
     report: str = ""
+    head: str = ""
     uncommitted: tuple[str, ...] = ()
     data: dict[str, str] = field(default_factory=dict)
     timings: tuple[tuple[str, float, str], ...] = ()
@@ -79,8 +84,11 @@ def _load(path: Path) -> Run:
         content["uncommitted"] = tuple(content["uncommitted"])
         content["timings"] = tuple(tuple(row) for row in content["timings"])
         return Run(**content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SwitchtenderError(f"{path} cannot be read ({error}); move that run's folder away") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SwitchtenderError(
+            f"{path} cannot be read ({one_line(error, 100)}); put it back, or let 'switchtender doctor "
+            "--mend' set it aside"
+        ) from error
 
 
 def latest_finished(project: Project) -> Run | None:
@@ -89,10 +97,11 @@ def latest_finished(project: Project) -> Run | None:
     return finished[-1] if finished else None
 
 
-def open_run(project: Project, identity: str, zone: str) -> tuple[Run, bool]:
+def open_run(project: Project, identity: str, zone: str, taken: Iterable[str]) -> tuple[Run, bool]:
     """The run to work on, and whether it is resumed. Call under the lock.
 
-    An unfinished run of the same identity goes on; one of another identity is abandoned.
+    An unfinished run of the same identity goes on; one of another identity is abandoned. `taken` are keys that git or
+    the registry knows: one of them is never allotted again, whatever lies in `var`.
     """
     runs = all_runs(project)
     for run in runs:
@@ -100,7 +109,26 @@ def open_run(project: Project, identity: str, zone: str) -> tuple[Run, bool]:
             return run, True
         if run.state == UNFINISHED:
             save(project, replace(run, state=ABANDONED, ended=now()))
-    sequence = max((run.sequence for run in runs), default=0) + 1
+    folders = [path.name for path in project.runs.glob(f"{project.track.flow}-*")]
+    sequence = max((_sequence(project, key) for key in (*folders, *taken)), default=0) + 1
     date = datetime.now(ZoneInfo(zone)).date().isoformat()
     run = Run(f"{project.track.flow}-{date}-{sequence:04d}", sequence, UNFINISHED, identity, now())
     return save(project, run), False
+
+
+def _sequence(project: Project, key: str) -> int:
+    """The number that a key of the project's track ends with; 0 for any other."""
+    number = key.rsplit("-", 1)[-1]
+    return int(number) if key.startswith(f"{project.track.flow}-") and number.isdecimal() else 0
+
+
+def set_aside(project: Project) -> list[str]:
+    """Put run records that cannot be read beside themselves, as `.damaged`; returns their keys, which stay taken."""
+    damaged = []
+    for path in sorted(project.runs.glob(f"{project.track.flow}-*/{_FILE}")):
+        try:
+            _load(path)
+        except SwitchtenderError:
+            path.replace(path.with_suffix(".json.damaged"))
+            damaged.append(path.parent.name)
+    return damaged

@@ -140,14 +140,37 @@ def _relative(path: Path, folder: Path) -> str:
     return os.path.relpath(path.resolve(), folder.resolve())
 
 
+def recorded_keys(project: Project) -> list[str]:
+    """The keys of every run of whose inputs or training a ref of ours keeps a commit."""
+    refs = git(project.root, "for-each-ref", "--format=%(refname)", SNAPSHOT_REF, RUN_REF).splitlines()
+    return [ref.rsplit("/", 1)[-1] for ref in refs]
+
+
+def recorded_commit(project: Project, key: str) -> str:
+    """The commit that a run was recorded as; empty where it was not yet."""
+    return git(project.root, "for-each-ref", "--format=%(objectname)", f"{RUN_REF}{key}")
+
+
+def is_as_recorded(project: Project, key: str, clone: Path) -> bool:
+    """Whether a clone holds what was recorded of its run."""
+    if not (clone / ".git").is_dir():
+        return False
+    git(clone, "add", "-A")
+    return git(clone, "write-tree") == git(project.root, "rev-parse", f"{recorded_commit(project, key)}^{{tree}}")
+
+
 def record(project: Project, key: str, clone: Path) -> str:
-    """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository."""
+    """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository.
+
+    Once a key: what was recorded before is what counts, since a version may name it.
+    """
     # Data before the commit that names it: cut short in between, it leaves spare bytes, never a commit without them.
     dvc(project, clone, "push", "--quiet")
+    if before := recorded_commit(project, key):
+        return before
     git(clone, "add", "-A")
-    # A resumed run may have committed and pushed before: hence --allow-empty and --force.
     git(clone, "commit", "--quiet", "--allow-empty", "-m", f"switchtender: {key}")
-    git(clone, "push", "--quiet", "--force", str(project.root), f"HEAD:{RUN_REF}{key}")
+    git(clone, "push", "--quiet", str(project.root), f"HEAD:{RUN_REF}{key}")
     return git(clone, "rev-parse", "HEAD")
 
 

@@ -78,6 +78,7 @@ class NightFacts:
     timings: tuple[StageTime, ...] = ()
     changes: DataChanges | None = None
     uncommitted: tuple[str, ...] = ()
+    head: str = ""
     metrics: LabelReport | ModelReport | None = None
     precisions: PrecisionChoice | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -106,7 +107,7 @@ def collect(run_folder: Path, run_key: str, track: Track = AGENTS) -> NightFacts
 
     They are verdict, gates, summaries, metrics, pictures, suspects, quarantine, fates, lineage, environment, params and
     the sha256 of data/*, params.yaml, dvc.lock and constraints.txt. The caller knows the rest: version, alias, ended,
-    stopped, timings, changes, uncommitted, links.
+    stopped, timings, changes, uncommitted, head, links.
 
     Raises:
         InputError: a file is there but is not what its stage writes.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.runtime.csv_rows import csv_records
 from pipeline.runtime.errors import TableError, VerificationFailed, listed, one_line
+from pipeline.runtime.regular_files import require_regular
 from pipeline.runtime.text import BOM, folded, read_text, valid_text
 
 if TYPE_CHECKING:
@@ -225,7 +226,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             raise TableError(f"{path} is a directory; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
+        _flush(partial)
         partial.replace(path)
+        _flush(path.parent)
     except OSError as error:
         raise TableError(
             f"{path} cannot be written ({error.strerror or one_line(error)}); choose another place"
@@ -235,13 +238,27 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             partial.unlink(missing_ok=True)
 
 
+def _flush(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk before anything rests on them."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def sha256_text(text: str) -> str:
     """The sha256 of a text's UTF-8 bytes, in hex."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in hex."""
+    """The sha256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pipeline.gating.results import PASSED
 from pipeline.runtime.plain import JsonObject, as_stored, plain
@@ -18,7 +18,8 @@ GIT, CACHE, REMOTE = "git", "cache", "remote"
 class Term:
     """A version's time as champion, and who decided it and why. `until` is empty while it lasts.
 
-    `forced` says that it was put into service although a gate was closed; `gates` are that day's verdicts.
+    `forced` says that it was put into service although a gate was closed; `gates` are that day's verdicts, `judged_by`
+    the limits and params behind them (empty in an entry of the release before).
     """
 
     version: str
@@ -29,6 +30,7 @@ class Term:
     reason: str
     forced: bool
     gates: dict[str, str]
+    judged_by: JsonObject = field(default_factory=dict)
 
     @property
     def closed(self) -> list[str]:
@@ -85,7 +87,9 @@ class Audit:
     Law: `facts` is None only where the version was pruned, or where `faults` say why its folder cannot be read.
     `terms` are its own, oldest first; `before` are those of the champions before its last term, newest first (of all
     champions where it never served); `after` is the next champion's. `alias_moved_to` is the version that MLflow's
-    alias names where that is not what the promotion log says. `faults` is empty where everything signed is as signed.
+    alias names where that is not what the promotion log says.
+    `uncommitted_params` are settings of its night that no commit had; `records` is the signed head of all logs today,
+    `key` the sha256 of the public key. `faults` is empty where everything signed is as signed.
     """
 
     asked: str
@@ -104,6 +108,9 @@ class Audit:
     forgotten: tuple[str, ...]
     pruned: Removal | None
     alias_moved_to: str | None
+    uncommitted_params: tuple[str, ...]
+    records: str
+    key: str
     faults: tuple[str, ...]
     files: tuple[KeptFile, ...]
     facts: VersionFacts | None
@@ -142,6 +149,9 @@ def as_json(audit: Audit) -> JsonObject:
         "since": last.since if last else None,
         "until": (last.until or None) if last else None,
         "alias_moved_to": audit.alias_moved_to,
+        "uncommitted_params": list(audit.uncommitted_params),
+        "signed_head": audit.records or None,
+        "public_key_sha256": audit.key or None,
         "sound": audit.sound,
         "faults": list(audit.faults),
         "pruned": asdict(audit.pruned) if audit.pruned else None,

@@ -14,7 +14,7 @@ import rfc8785
 
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.plain import JsonObject
-from pipeline.runtime.tables import sha256_text, write_text
+from pipeline.runtime.tables import sha256_text
 
 START = "0" * 64
 
@@ -36,8 +36,18 @@ def chained(text: str, entry: JsonObject) -> str:
 
 def head_of(text: str) -> Head:
     """Length and last digest of a log's text."""
-    lines = _lines(text)
+    return beginning(text, len(text))
+
+
+def beginning(text: str, length: int) -> Head:
+    """The head that a log's text had when it was so long; its present one where it is shorter."""
+    lines = _lines(text)[:length]
     return Head(len(lines), sha256_text(lines[-1]) if lines else START)
+
+
+def whole_lines(text: str) -> str:
+    """A log's text without a last line that lacks its end: such a line was never written whole."""
+    return text[: text.rfind("\n") + 1]
 
 
 def _lines(text: str) -> list[str]:
@@ -56,7 +66,7 @@ def entries(text: str, where: str) -> list[JsonObject]:
         try:
             entry: JsonObject = json.loads(line)
             sound = entry["sequence"] == number and entry["previous"] == before
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:
             raise VerificationFailed(
@@ -80,16 +90,3 @@ def read_log(path: Path) -> str:
         return ""
     except (OSError, ValueError) as error:
         raise VerificationFailed(f"{path} cannot be read ({error}); restore it") from error
-
-
-def append(path: Path, entry: JsonObject) -> JsonObject:
-    """Add an entry to a log file; returns it as written. Call under a lock.
-
-    Raises:
-        VerificationFailed: the log is broken, so nothing may be added to it.
-    """
-    text = read_log(path)
-    entries(text, str(path))
-    text = chained(text, entry)
-    write_text(text, path)
-    return entries(text, str(path))[-1]

@@ -34,7 +34,11 @@ class Material:
 
 @dataclass(frozen=True)
 class Build:
-    """One night as its provenance tells it; times are UTC, ISO 8601."""
+    """One night as its provenance tells it; times are UTC, ISO 8601.
+
+    `tree_sha256` is over every file of the commit, since git's own names are SHA-1. `records` is the signed head of
+    the project's logs as it was then: logs that do not begin so were cut or written anew.
+    """
 
     run_key: str
     commit: str
@@ -44,6 +48,8 @@ class Build:
     started: str
     ended: str
     release: str
+    tree_sha256: str = ""
+    records: str = ""
 
 
 def statement(build: Build, subjects: Mapping[str, str]) -> bytes:
@@ -56,9 +62,12 @@ def statement(build: Build, subjects: Mapping[str, str]) -> bytes:
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"params": _plain(build.params)},
-                "internalParameters": {"environment": dict(build.environment)},
+                "internalParameters": {
+                    "environment": dict(build.environment),
+                    **({"records": build.records} if build.records else {}),
+                },
                 "resolvedDependencies": [
-                    {"name": "git", "digest": {"gitCommit": build.commit}, "annotations": {"role": CODE}},
+                    {"name": "git", "digest": _of_commit(build), "annotations": {"role": CODE}},
                     *(_dependency(material) for material in sorted(build.materials, key=lambda m: (m.role, m.name))),
                 ],
             },
@@ -73,6 +82,10 @@ def statement(build: Build, subjects: Mapping[str, str]) -> bytes:
         },
     }
     return rfc8785.dumps(value)
+
+
+def _of_commit(build: Build) -> dict[str, str]:
+    return {"gitCommit": build.commit, **({"sha256": build.tree_sha256} if build.tree_sha256 else {})}
 
 
 def _plain(value: Any) -> Any:
@@ -118,6 +131,8 @@ class Provenance:
     started: str
     ended: str
     subjects: dict[str, str]
+    tree_sha256: str
+    records: str
 
     def of(self, role: str) -> list[Material]:
         """The materials of one role."""
@@ -151,4 +166,6 @@ def read_provenance(path: Path) -> Provenance:
         started=details["startedOn"],
         ended=details["finishedOn"],
         subjects={item["name"]: item["digest"]["sha256"] for item in value["subject"]},
+        tree_sha256=git["digest"].get("sha256", ""),
+        records=build["internalParameters"].get("records", ""),
     )

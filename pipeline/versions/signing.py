@@ -7,17 +7,23 @@ replaced by a link is named.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.params import Section
+from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.tables import sha256_file
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
 class SigningParams(Section):
@@ -94,6 +100,81 @@ class Signer:
                 f"{folder.name} cannot be signed ({_line(error)}); check signing in params.yaml"
             ) from error
 
+    @property
+    def signs_unattended(self) -> bool:
+        """Whether this process holds a key; with Sigstore, somebody has to say who they are."""
+        return self.params.method == "key" and os.access(self.private_key, os.R_OK)
+
+    def fingerprint(self) -> str:
+        """The sha256 of the public key (DER, SubjectPublicKeyInfo); empty with Sigstore.
+
+        Raises:
+            VerificationFailed: the public key is not there, or is none.
+        """
+        if self.params.method == "sigstore":
+            return ""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        der = self._public().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(der).hexdigest()
+
+    def sign_text(self, text: str) -> str:
+        """A signature over a text, in base64: ECDSA with SHA-256 by the key, or the bundle of a Sigstore identity.
+
+        Raises:
+            InputError: see `sign`.
+        """
+        if self.params.method == "sigstore":
+            with tempfile.TemporaryDirectory() as place:
+                folder, signature = _as_folder(Path(place), text), Path(place) / "signature"
+                self.sign(folder, signature)
+                return base64.b64encode(signature.read_bytes()).decode("ascii")
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(self.private_key.read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"nothing can be signed ({_line(error)}); check signing in params.yaml") from error
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise InputError(f"{self.private_key} is no EC key; check signing in params.yaml")
+        return base64.b64encode(key.sign(text.encode("utf-8"), ECDSA(SHA256()))).decode("ascii")
+
+    def check_text(self, text: str, signature: str) -> None:
+        """Hold a signature against a text.
+
+        Raises:
+            VerificationFailed: it is not by this key or identity, or the public key is not there.
+        """
+        if self.params.method == "sigstore":
+            with tempfile.TemporaryDirectory() as place:
+                folder, bundle = _as_folder(Path(place), text), Path(place) / "signature"
+                bundle.write_bytes(base64.b64decode(signature))
+                if self.check(folder, bundle):
+                    raise VerificationFailed("the signature is of another text")
+            return
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        try:
+            self._public().verify(base64.b64decode(signature), text.encode("utf-8"), ECDSA(SHA256()))
+        except (InvalidSignature, ValueError) as error:
+            raise VerificationFailed(f"the signature is not by the key {self.public_key.name}") from error
+
+    def _public(self) -> EllipticCurvePublicKey:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        try:
+            key = load_pem_public_key(self.public_key.read_bytes())
+        except (OSError, ValueError) as error:
+            raise VerificationFailed(f"{self.public_key} cannot be read ({_line(error)}); restore it") from error
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise VerificationFailed(f"{self.public_key} is no EC key; restore it")
+        return key
+
     def check(self, folder: Path, signature: Path) -> list[FileDifference]:
         """Differences between a folder and what was signed; none where the signature holds for every file.
 
@@ -117,6 +198,14 @@ class Signer:
                 f"{signature} does not verify ({_line(error)}); do not use that version"
             ) from error
         return []
+
+
+def _as_folder(place: Path, text: str) -> Path:
+    """A text as what `model-signing` signs: the one file of a folder."""
+    folder = place / "head"
+    folder.mkdir()
+    (folder / "text").write_text(text, encoding="utf-8")
+    return folder
 
 
 def _hashing() -> Any:
@@ -145,10 +234,9 @@ def _differences(folder: Path, expected: dict[str, str]) -> list[FileDifference]
     present = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if _is_entry(path)}
     found = [FileDifference(name, "missing", expected[name]) for name in sorted(expected.keys() - present.keys())]
     for name, path in present.items():
-        if path.is_symlink():
-            found.append(
-                FileDifference(name, "changed" if name in expected else "extra", expected.get(name, ""), "a link")
-            )
+        if kind := irregular(path):
+            state = "changed" if name in expected else "extra"
+            found.append(FileDifference(name, state, expected.get(name, ""), kind))
         elif name not in expected:
             found.append(FileDifference(name, "extra", "", sha256_file(path)))
         elif (digest := sha256_file(path)) != expected[name]:

@@ -4,7 +4,7 @@ A state is all that lineage says of a row in one version, but for its line, whic
 Versions share states, so a state is kept once however many versions hold it.
 
 Laws: the file is never changed in place, only replaced whole, so a reader takes no lock and leaves no file behind;
-the digest of its bytes lies beside it, and a file of another digest is not read.
+the digest of its bytes lies beside it, signed where there is a signer, and a file of another digest is not read.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file, write_text, write_whole
 from pipeline.runtime.track import MODELS
 from pipeline.versions.outcome_cells import best_in, has_cells
+from pipeline.versions.signing import Signer
 
 RELEASE = 1
 SOUND, MISSING, DAMAGED = "sound", "missing", "damaged"
 SEPARATOR = "|"
+_SIGNATURE = "signature "
 _BATCH = 1000
 _SCHEMA = f"""
 pragma user_version = {RELEASE};
@@ -200,9 +202,9 @@ def in_memory() -> Iterator[TraceIndex]:
 
 
 @contextmanager
-def read_index(path: Path) -> Iterator[TraceIndex]:
+def read_index(path: Path, signer: Signer | None = None) -> Iterator[TraceIndex]:
     """An index for reading; an empty one where `state_of` says that there is none to trust. Writes nothing."""
-    if state_of(path) != SOUND:
+    if state_of(path, signer) != SOUND:
         with in_memory() as nothing:
             yield nothing
         return
@@ -210,25 +212,43 @@ def read_index(path: Path) -> Iterator[TraceIndex]:
         yield TraceIndex(connection)
 
 
-def state_of(path: Path) -> str:
-    """SOUND, MISSING, or DAMAGED: its bytes are not those that were written, or another release wrote them."""
+def state_of(path: Path, signer: Signer | None = None) -> str:
+    """SOUND, MISSING, or DAMAGED: its bytes are not those that were written, `signer` did not sign for them, or another
+    release wrote them.
+    """
     if not path.is_file():
         return MISSING
     try:
-        noted = _digest_file(path).read_text(encoding="utf-8").split()
+        text, _, signature = _digest_file(path).read_text(encoding="utf-8").partition(_SIGNATURE)
+        noted = text.split()
+        if signer is not None:
+            signer.check_text(text, signature.strip())
         return SOUND if f"release-{RELEASE}" in noted and sha256_file(path) in noted else DAMAGED
-    except (OSError, ValueError):
+    except (OSError, ValueError, VerificationFailed):
         return DAMAGED
 
 
-def write_index(path: Path, fill: Callable[[TraceIndex], None], *, anew: bool = False) -> None:
+def sign_index(path: Path, signer: Signer) -> None:
+    """Sign for an index that the release before wrote, which signed for none; anything else is left as it is."""
+    if state_of(path) == SOUND and _SIGNATURE not in _digest_file(path).read_text(encoding="utf-8"):
+        _note_digests(path, [sha256_file(path)], signer)
+
+
+def _note_digests(path: Path, digests: list[str], signer: Signer | None) -> None:
+    text = "\n".join([f"release-{RELEASE}", *digests, ""])
+    write_text(f"{text}{_SIGNATURE}{signer.sign_text(text)}\n" if signer else text, _digest_file(path))
+
+
+def write_index(
+    path: Path, fill: Callable[[TraceIndex], None], signer: Signer | None = None, *, anew: bool = False
+) -> None:
     """Let `fill` change a copy of the index (an empty one where `anew`, or where there is none), then put the copy in
     its place: readers see the old index or the new. Call under a lock. A damaged index is set aside as `.damaged`.
 
     Raises:
         SwitchtenderError: it cannot be written, or what `fill` raises; the index stays as it was.
     """
-    state = state_of(path)
+    state = state_of(path, signer)
 
     def write(partial: Path) -> None:
         if state == SOUND and not anew:
@@ -238,7 +258,7 @@ def write_index(path: Path, fill: Callable[[TraceIndex], None], *, anew: bool = 
             path.replace(path.with_suffix(".damaged"))
         # Both digests are named before the files are exchanged, so that neither is distrusted if this is cut short.
         before = [sha256_file(path)] if state == SOUND else []
-        write_text("\n".join([f"release-{RELEASE}", sha256_file(partial), *before, ""]), _digest_file(path))
+        _note_digests(path, [sha256_file(partial), *before], signer)
 
     try:
         write_whole(path, write)

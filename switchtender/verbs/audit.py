@@ -115,6 +115,8 @@ def _print_headline(found: Audit) -> None:
         say(f"  ALIAS MOVED  MLflow's champion is version {found.alias_moved_to}, the promotion log says otherwise")
     if found.forgotten:
         say(f"  FORGOTTEN    it learnt from rows that were forgotten since: {', '.join(found.forgotten)}")
+    for changed in found.uncommitted_params:
+        say(f"  NO COMMIT    its night ran with {changed}")
     say(f"  aliases      {', '.join(found.aliases) or 'none'}")
     say(f"  run          {found.run_key or 'unknown'}")
     say(f"  commit       {found.commit or 'unknown'}")
@@ -124,6 +126,7 @@ def _print_headline(found: Audit) -> None:
         made = found.facts.provenance
         fingerprint = [f"{name} {short(value)}" for name, value in made.environment.items()]
         say(f"  keeps        training prompts in {', '.join(found.facts.training_material) or 'no file'}")
+        say(f"  signed by    key {short(found.key) or 'of a Sigstore identity'}")
         say(f"  made         {clock(made.started)} to {clock(made.ended)} UTC")
         say(fill(", ".join(fingerprint), WIDTH, initial_indent="  environment  ", subsequent_indent=" " * 15))
 

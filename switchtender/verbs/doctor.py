@@ -1,4 +1,4 @@
-"""`doctor`: whether a night has what it needs, and what a copy or a move left behind."""
+"""`doctor`: whether a night has what it needs; mending what a copy, a move or a kill left behind."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def doctor(
     relocating: Annotated[
         bool, typer.Option("--relocate", help="Mend what a copy or a move of the project left behind.")
     ] = False,
+    mending: Annotated[
+        bool, typer.Option("--mend", help="Put right what the signed logs can tell: logs, aliases, index, run records.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check what a night needs, and say how to mend what is missing."""
@@ -30,6 +33,8 @@ def doctor(
     project = find_project()
     if relocating:
         _relocate(project, as_json)
+    elif mending:
+        _mend(project, as_json)
     else:
         _check(project, as_json)
 
@@ -45,6 +50,16 @@ def _check(project: Project, as_json: bool) -> None:
     missing = [check.check for check in found if check.state != "ok"]
     if missing:
         raise SwitchtenderError(f"not ready: {', '.join(missing)}")
+
+
+def _mend(project: Project, as_json: bool) -> None:
+    from flows.mend import mend
+
+    done = mend(project)
+    if as_json:
+        print_json({"mended": done})
+    else:
+        say("\n".join(done) or "nothing to mend")
 
 
 def _relocate(project: Project, as_json: bool) -> None:

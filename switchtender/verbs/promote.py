@@ -12,7 +12,7 @@ from switchtender.options import DryRun, Json, Reason, TrackOption
 from switchtender.show import print_gates, print_json, say
 
 if TYPE_CHECKING:
-    from flows.promotion.promotion import Move
+    from flows.promotion.judging import Move
 
 app = typer.Typer()
 
@@ -63,9 +63,21 @@ def _print(move: Move, done: str, dry_run: bool, as_json: bool) -> None:
     """The gates as they were read today, and what was, or would be, `done`."""
     if as_json:
         gates = [asdict(gate) for gate in move.gates]
-        print_json({"from": move.version_from or None, "to": move.version_to, "dry_run": dry_run, "gates": gates})
+        print_json(
+            {
+                "from": move.version_from or None,
+                "to": move.version_to,
+                "dry_run": dry_run,
+                "gates": gates,
+                "uncommitted_at_night": list(move.night_params),
+                "uncommitted": list(move.params),
+            }
+        )
         return
     if move.gates:
         print_gates(f"Gates of version {move.version_to}", move.gates)
+    for when, changed in (("its night ran", move.night_params), ("it is judged", move.params)):
+        for setting in changed:
+            say(f"no commit has this: {when} with {setting}")
     word = f"would be {done}" if dry_run else done
     say(f"{word} version {move.version_to} (before: {f'version {move.version_from}' if move.version_from else 'none'})")

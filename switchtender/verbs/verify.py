@@ -13,23 +13,30 @@ from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from flows.registry.verification import Verified
+    from collections.abc import Iterable, Sequence
+
+    from flows.registry.findings import Verified
+    from flows.registry.versions import Version
     from flows.workspace.project import Project
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: switchtender verify --all --json")
+@app.command(epilog="Example: switchtender verify --all --witness /media/auditor/switchtender.jsonl")
 def verify(
     version: VersionArgument = "champion",
     every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="Hold the logs against heads kept elsewhere: a file, git:REMOTE or a URL; repeatable."),
+    ] = None,
     as_json: Json = False,
     track: TrackOption = "",
 ) -> None:
     """Hash everything again: a version's files, signature, provenance, data in cache and remote, and the logs."""
     from flows.workspace.project import find_project
 
-    results = _checked(find_project(track=track), version, every)
+    results = _checked(find_project(track=track), version, every, witness or [])
     if as_json:
         print_json([_facts(result) for result in results])
     else:
@@ -43,20 +50,17 @@ def verify(
         )
 
 
-def _checked(project: Project, version: str, every: bool) -> list[Verified]:
+def _checked(project: Project, version: str, every: bool, witnesses: list[str]) -> list[Verified]:
     """What was found of one version, or of all, and of the logs."""
     from tqdm import tqdm
 
-    from flows.promotion.promotion import version_named
-    from flows.records.removal_log import RemovalLog
-    from flows.registry.verification import check_logs, check_version
-    from flows.registry.versions import versions_of
+    from flows.audit.verify import verify as verified
 
-    versions = versions_of(project)
-    chosen = versions.all if every else [version_named(project, versions, version)]
-    removed = RemovalLog(project)
-    bar = tqdm(chosen, unit="version", desc="verify", leave=False, disable=len(chosen) < 2 or not sys.stderr.isatty())
-    return [*(check_version(project, one, removed) for one in bar), check_logs(project, versions)]
+    def shown(chosen: Sequence[Version]) -> Iterable[Version]:
+        quiet = len(chosen) < 2 or not sys.stderr.isatty()
+        return tqdm(chosen, unit="version", desc="verify", leave=False, disable=quiet)
+
+    return verified(project, version, every, witnesses, shown)
 
 
 def _facts(result: Verified) -> dict[str, object]:

@@ -11,7 +11,7 @@ from sandbox import Sandbox
 from second_night import SecondNight
 from visited_site import EVIL, Site, shows_as_text
 
-from flows.records.promotion_log import PromotionLog
+from flows.records.promotion_log import promotions
 from flows.workspace.project import Project
 
 
@@ -79,7 +79,7 @@ def test_promotion_after_a_confirmation_and_back(site: Site) -> None:
     page.locator("#confirm").click()
     expect(page.locator("#move .notice.good")).to_contain_text("Version 2 is in service")
     expect(page.locator("#serving")).to_contain_text("version 2 in service")
-    last = PromotionLog(Project(site.project.root)).proved()[-1]
+    last = promotions(Project(site.project.root))[-1]
     assert (last.version_to, last.reason.startswith(f"trial {EVIL}")) == ("2", True)
     assert "ana" in f"{last.who} {last.reason}"
     page.get_by_role("tab", name="Audit").click()

@@ -16,8 +16,8 @@ from warm_command import run_warm
 
 from flows.audit import diff as comparing
 from flows.audit.audit import audit
-from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.removal_log import ERASED, PRUNED, RemovalEntry, record_removal
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed

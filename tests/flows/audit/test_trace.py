@@ -16,14 +16,13 @@ import pytest
 from benchmarks.trace import ROOT, SyntheticStore
 from flows.audit.trace import RowInVersion, removed_since, trace_agent, trace_row, tracing
 from flows.audit.trace_index import rebuild_index, update_index
-from flows.records.promotion_log import LOG as PROMOTIONS
+from flows.records.promotion_log import PROMOTED, Promotion, record_promotion
 from flows.records.removal_log import PRUNED, RemovalEntry, record_removal
 from flows.records.serving_log import record_swap
 from flows.registry.versions import versions_of
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.folder import EVIDENCE, LINEAGE
-from pipeline.versions.hash_chain import append
 from pipeline.versions.trace_index import RowState
 from switchtender.verbs.trace import trace
 
@@ -51,10 +50,8 @@ def store(tmp_path: Path) -> SyntheticStore:
 
 
 def put_into_service(store: SyntheticStore, number: str) -> None:
-    facts = {"at": f"2026-01-0{number}T03:00:00+00:00", "who": "ana", "action": "promoted", "version_from": "",
-             "version_to": number, "reason": "better", "provenance_sha256": ""}  # fmt: skip
-    append(store.project.records / PROMOTIONS, facts)
-    record_swap(store.project, number, "")
+    at = f"2026-01-0{number}T03:00:00+00:00"
+    record_promotion(store.project, Promotion(at, "ana", PROMOTED, "", number, "better", ""))
 
 
 def prune(store: SyntheticStore, number: str, listed: bool = True) -> None:

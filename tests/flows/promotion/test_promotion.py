@@ -12,16 +12,18 @@ import pytest
 from sandbox import Sandbox
 
 from flows.promotion import promotion
-from flows.promotion.promotion import in_service, promote, rollback
-from flows.records.promotion_log import REFS, PromotionLog
+from flows.promotion.in_service import in_service
+from flows.promotion.promotion import promote, rollback
+from flows.records.promotion_log import promotions
 from flows.records.serving_log import serving_periods
+from flows.records.signed_logs import PROMOTIONS, REF, SERVED, SignedLogs
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Versions
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
-from pipeline.runtime.track import AGENTS
 
 MODEL = "agent-router"
 
@@ -40,7 +42,7 @@ def aliases(project: Project) -> dict[str, str]:
 
 
 def history(project: Project) -> list[tuple[str, str, str]]:
-    return [(p.action, p.version_from, p.version_to) for p in PromotionLog(project).proved()]
+    return [(p.action, p.version_from, p.version_to) for p in promotions(project)]
 
 
 def serves(project: Project) -> str:
@@ -56,7 +58,7 @@ def test_a_promotion_moves_the_aliases_and_is_written_down(project: Project) -> 
     assert (move.version_from, move.version_to) == ("1", "2")
     assert {"champion_micro_f1", "micro_f1"} <= {gate.gate for gate in move.gates}
     assert {name: aliases(project)[name] for name in ("champion", "previous")} == {"champion": "2", "previous": "1"}
-    last = PromotionLog(project).proved()[-1]
+    last = promotions(project)[-1]
     assert (last.action, last.version_from, last.version_to, last.reason) == ("promoted", "1", "2", "better on travel")
     assert "@" in last.who
     assert last.provenance_sha256 == Versions(project, MODEL).number("2").tags["switchtender.provenance_sha256"]
@@ -80,7 +82,7 @@ def test_a_gate_that_is_closed_today_stops_promotion_unless_forced(project: Proj
         promote(project, "2", "better")
     assert (history(project), aliases(project)) == before
     promote(project, "2", "the old one breaks the law", force=True)
-    last = PromotionLog(project).proved()[-1]
+    last = promotions(project)[-1]
     assert last.forced
     assert "failed" in last.gates.values()
 
@@ -105,7 +107,7 @@ def test_a_version_with_a_forgotten_row_goes_back_into_service_only_by_force(pro
         promote(project, "1", "complaints")
     assert serves(project) == "2"
     rollback(project, "outage", force=True)
-    assert PromotionLog(project).proved()[-1].forced
+    assert promotions(project)[-1].forced
     assert (serves(project), aliases(project)["champion"]) == ("1", "1")
     assert "previous" not in aliases(project)
     with pytest.raises(InputError, match="nothing to go back to"):
@@ -115,16 +117,25 @@ def test_a_version_with_a_forgotten_row_goes_back_into_service_only_by_force(pro
 def test_without_a_champion_a_version_is_promoted_on_its_own_gates(project: Project) -> None:
     registry = Registry(project, MODEL)
     registry.drop_alias("champion")
-    git(project.root, "update-ref", "-d", REFS[AGENTS])
-    (project.records / "promotions.jsonl").unlink()
+    git(project.root, "update-ref", "-d", REF)
+    for path in project.records.glob("*.jsonl"):
+        path.unlink()
     move = promote(project, "2", "first")
     assert move.version_from == ""
     assert history(project) == [("promoted", "", "2")]
 
 
-def test_a_log_that_is_gone_is_not_the_same_as_no_champion(project: Project) -> None:
-    (project.records / "promotions.jsonl").unlink()
-    with pytest.raises(VerificationFailed, match="cut"):
+def test_a_file_that_is_gone_is_read_from_its_signed_copy(project: Project) -> None:
+    (project.records / PROMOTIONS).unlink()
+    assert serves(project) == "1"
+    promote(project, "2", "better")
+    assert history(project) == [("promoted", "", "1"), ("promoted", "1", "2")]
+    assert len((project.records / PROMOTIONS).read_text().splitlines()) == 2
+
+
+def test_a_log_without_its_ref_is_not_the_same_as_no_champion(project: Project) -> None:
+    git(project.root, "update-ref", "-d", REF)
+    with pytest.raises(VerificationFailed, match="which is gone"):
         promote(project, "2", "better")
     assert aliases(project)["champion"] == "1"
 
@@ -166,15 +177,39 @@ def test_a_promotion_cut_short_after_its_entry_serves_and_can_be_finished(
 
 
 def test_a_log_file_that_fell_behind_its_signed_copy_is_completed(project: Project) -> None:
-    path = project.records / "promotions.jsonl"
+    path = project.records / PROMOTIONS
     promote(project, "2", "better")
     whole = path.read_text()
     path.write_text("".join(whole.splitlines(keepends=True)[:1]))
-    log = PromotionLog(project)
-    assert [found.state for found in log.differences()] == ["cut"]
-    log.record(log.promotions()[0])
-    assert path.read_text().startswith(whole)
-    assert log.differences() == []
+    assert serves(project) == "2"
+    assert SignedLogs(project).behind == [PROMOTIONS]
+    assert SignedLogs(project).complete() == [PROMOTIONS]
+    assert path.read_text() == whole
+
+
+def test_half_a_line_of_the_served_log_holds_up_nothing(project: Project) -> None:
+    with (project.records / SERVED).open("a") as file:
+        file.write('{"at": "2026-')
+    promote(project, "2", "better")
+    assert [s.version for s in serving_periods(project)] == ["1", "2"]
+
+
+def test_what_judged_is_in_the_signed_record(project: Project) -> None:
+    set_gates(project, micro_f1=0.01)
+    move = promote(project, "2", "better")
+    assert [line.partition(":")[0] for line in move.params] == ["gate.micro_f1"]
+    noted = promotions(project)[-1].judged_by
+    assert noted["gates"]["champion_micro_f1"]["against"] == "champion"
+    assert noted["gates"]["micro_f1"]["limit"] is not None
+    assert noted["uncommitted"] == list(move.params)
+
+
+def test_a_tag_taken_away_lets_no_forgotten_row_back(project: Project) -> None:
+    with Registry(project, MODEL).reaching():
+        Registry(project, MODEL).client.delete_model_version_tag(MODEL, "1", FORGOTTEN_TAG)
+    promote(project, "2", "better")
+    with pytest.raises(InputError, match="forgotten since"):
+        rollback(project, "complaints")
 
 
 def test_the_flows_have_forms_and_do_the_same(project: Project, prefect_address: str) -> None:

@@ -38,6 +38,7 @@ AUDIT = Audit(
     asked=EVIL, model=EVIL, version=EVIL, run_key=EVIL, mlflow_run=EVIL, aliases=(EVIL,), terms=(TERM,), before=(TERM,),
     after=TERM, answered=(Answered(EVIL, EVIL, EVIL),), commit=EVIL, ref=EVIL, provenance_sha256=EVIL,
     forgotten=(EVIL,), pruned=Removal(EVIL, EVIL, EVIL), alias_moved_to=EVIL, faults=(EVIL,),
+    uncommitted_params=(EVIL,), records=EVIL, key=EVIL,
     files=(KeptFile(EVIL, DATA, EVIL, (FileLocation(EVIL, EVIL, EVIL, EVIL),)),), facts=None,
 )  # fmt: skip
 ROW = {"prompt_id": EVIL, "split": EVIL, "agents": EVIL, "reason": EVIL, "parents": EVIL, "fate": EVIL}
