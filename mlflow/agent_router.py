@@ -6,6 +6,7 @@ code; the router's folder carries a format number, and a format that this releas
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from mlflow.exceptions import MlflowException
 import mlflow
 from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.routers.systems import open_router
+from pipeline.versions.key_at_hand import check_if_possible
 
 
 class AgentRouter(mlflow.pyfunc.PythonModel):
     """Prompts in (column `prompt`), the chosen agents and every agent's probability out."""
 
     def load_context(self, context: Any) -> None:
-        self.router = open_router(Path(context.artifacts["router"]) / "model")
+        """Raises VerificationFailed where a public key is at hand and the files are not what was signed."""
+        folder = Path(context.artifacts["router"])
+        if unproved := check_if_possible(folder, Path(context.artifacts["signature"])):
+            warnings.warn(f"the router's signature was not checked: {unproved}", stacklevel=2)
+        self.router = open_router(folder / "model")
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row a prompt, in order.

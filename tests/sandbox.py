@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -144,3 +145,14 @@ def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
     )  # fmt: skip
     sandbox.git("add", "-A")
     sandbox.git("commit", "--quiet", "-m", "tiny profile")
+
+
+def flip(path: Path) -> None:
+    """Change one byte in place and keep mode and times, as a cache object edited behind DVC's back."""
+    before = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    path.chmod(stat.S_IMODE(before.st_mode))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,22 +20,37 @@ from small_service import AGENTS, fit_small
 import mlflow
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.registry.registration import signature_of
+from pipeline.runtime.errors import VerificationFailed
+from pipeline.versions.key_at_hand import PUBLIC_KEY
+from pipeline.versions.signing import Signer, SigningParams, make_key
 
 A, B = "translate this to german", "join two tables in sql"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small router as a night registers one."""
     place = tmp_path_factory.mktemp("model")
     fit_small(place / "router" / "model")
+    make_key(place / "key.pem", place / "key.pub")
+    by_key = SigningParams(method="key", private_key="key.pem", public_key="key.pub", identity="", oidc_issuer="")
+    Signer(by_key, place).sign(place / "router", place / "router.sig")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
-            place / "saved", python_model=str(ROOT / MODEL_FILE), artifacts={"router": str(place / "router")},
+            place / "saved", python_model=str(ROOT / MODEL_FILE),
+            artifacts={"router": str(place / "router"), "signature": str(place / "router.sig")},
             signature=signature_of(AGENTS), pip_requirements=[],
         )  # fmt: skip
-        return mlflow.pyfunc.load_model(str(place / "saved"))
+    return place / "saved"
+
+
+@pytest.fixture(scope="module")
+def model(saved: Path) -> Any:
+    with pytest.MonkeyPatch.context() as environment, warnings.catch_warnings():
+        environment.setenv(PUBLIC_KEY, str(saved.parent / "key.pub"))
+        warnings.simplefilter("ignore")
+        return mlflow.pyfunc.load_model(str(saved))
 
 
 def frame(*cells: Any) -> pd.DataFrame:
@@ -116,3 +133,23 @@ def test_the_scoring_server_answers_400_for_what_is_no_prompt(model: Any, monkey
         shapes += [] if isinstance(cell, int) else [{"instances": [{"prompt": A}, {"prompt": cell}]}]
         for shape in shapes:
             assert post(shape).status_code == 400, (shape, post(shape).text)
+
+
+def test_it_says_so_where_nobody_looked_at_the_signature(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved)
+    with pytest.warns(UserWarning, match="signature was not checked: no public key is at hand"):
+        mlflow.pyfunc.load_model(str(saved))
+
+
+def test_what_is_not_signed_by_the_key_at_hand_is_not_loaded(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PUBLIC_KEY, str(saved.parent / "key.pub"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        mlflow.pyfunc.load_model(str(saved))
+    changed = shutil.copytree(saved, tmp_path / "changed")
+    with (changed / "artifacts" / "router" / "model" / "router.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(VerificationFailed, match=r"router.json is changed"):
+        mlflow.pyfunc.load_model(str(changed))

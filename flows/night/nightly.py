@@ -96,7 +96,7 @@ def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run
     """The run to work on. One that was recorded goes on from there, without training; where its clone is not what was
     recorded any more, it is abandoned.
     """
-    taken = _taken_keys(project)
+    taken = taken_keys(project)
     run, resumed = runs.open_run(project, identity, params.timezone, taken)
     if snapshot.recorded_commit(project, run.key) and not snapshot.is_as_recorded(
         project, run.key, clone_of(project, run.key)
@@ -106,7 +106,7 @@ def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run
     return run, resumed
 
 
-def _taken_keys(project: Project) -> set[str]:
+def taken_keys(project: Project) -> set[str]:
     """Keys of nights that git, the signed log or the registry knows."""
     noted = {entry.run_key for entry in registrations(project).values()}
     return {*snapshot.recorded_keys(project), *noted, *registered_keys(project)}

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.workspace.dvc_stages import StageDone, TransientFailure, run_stage, stage_names
 from flows.workspace.project import Project
+from flows.workspace.recorded_outputs import require_recorded
 from flows.workspace.runs import Run, clone_of
 
 Timings = tuple[tuple[str, float, str], ...]
@@ -28,6 +29,7 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     )
     def stage(name: str) -> StageDone:
         done = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo)
+        require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(done), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
         tell(f"{done.how:>9} {done.seconds:6.1f} s  {done.said}")
         return done

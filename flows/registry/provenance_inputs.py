@@ -6,7 +6,9 @@ from pathlib import Path
 
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.workspace.dvc_objects import DIRECTORY, cache_of, stored_files
+from flows.workspace.dvc_stages import stage_names
 from flows.workspace.project import Project
+from flows.workspace.recorded_outputs import DATASET_OF_THE_LOCK, require_recorded
 from flows.workspace.snapshot import pointer_of
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read_file
@@ -21,8 +23,10 @@ def materials_of(project: Project, clone: Path, data: dict[str, str]) -> tuple[M
     """Data files, stage outputs (with DVC's md5), code files and the encoders' files of a finished night.
 
     Raises:
-        SwitchtenderError: one of them is not there, or is not what DVC recorded.
+        VerificationFailed: one of them is not what DVC recorded.
+        SwitchtenderError: one of them is not there.
     """
+    require_recorded(project, clone, [DATASET_OF_THE_LOCK, *stage_names(clone, project.track)])
     lock = (clone / "dvc.lock").read_text(encoding="utf-8")
     by_dvc = (clone / pointer_of(project.table)).is_file()
     found = [Material(name, {"sha256": sha256_file(clone / name)}, CODE) for name in _CODE]

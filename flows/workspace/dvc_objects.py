@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -138,8 +138,9 @@ class StoredFile:
     stage: str
 
 
-def stored_files(project: Project, lock: str) -> Iterator[StoredFile]:
-    """The dataset and every output that a `dvc.lock` names; of a folder the listing and each file in it.
+def stored_files(project: Project, lock: str, chosen: Collection[str] | None = None) -> Iterator[StoredFile]:
+    """The dataset and every output that a `dvc.lock` names, or those of `chosen` stages (the dataset's is empty); of a
+    folder the listing and each file in it.
 
     Raises:
         VerificationFailed: the lock or a folder's listing cannot be read.
@@ -153,8 +154,10 @@ def stored_files(project: Project, lock: str) -> Iterator[StoredFile]:
         ]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise VerificationFailed(f"dvc.lock cannot be read ({error}); restore it from its run's commit") from error
-    yield from (StoredFile(str(dep["path"]), str(dep["md5"]), "") for dep in data)
-    for path, md5, stage in named:
+    every = [*((str(dep["path"]), str(dep["md5"]), "") for dep in data), *named]
+    for path, md5, stage in every:
+        if chosen is not None and stage not in chosen:
+            continue
         yield StoredFile(path, md5, stage)
         if md5.endswith(DIRECTORY):
             listing = read_json(Path(cache_of(project).path(md5)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.track import TRACKS, Track
 
+LOCK = "dvc.lock"
 RAN, UNCHANGED = "ran", "unchanged"
 # DVC's own exit code says only that a stage failed; the stage's code stands in what DVC prints.
 _EXITED = re.compile(r"exited with (-?\d+)")
@@ -67,6 +69,9 @@ def run_stage(
     # A replay bears no mark: the next night would take its stages for a killed night's, and end them.
     environment = project.environment() if force else project.night_environment()
     environment |= {"SWITCHTENDER_PROGRESS": "always"} if echo else {}
+    # The clone's own code, whatever is installed: Python leaves the current folder out where it is told to be safe.
+    environment = {name: value for name, value in environment.items() if name != "PYTHONSAFEPATH"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(clone), os.environ.get("PYTHONPATH")]))
     done = run(
         [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage],
         cwd=clone,

@@ -17,7 +17,7 @@ import yaml
 
 from flows.workspace.commits import tree_with
 from flows.workspace.dvc_objects import refuse_foreign_remote, store_url
-from flows.workspace.dvc_stages import own_stages
+from flows.workspace.dvc_stages import LOCK, own_stages
 from flows.workspace.git import git
 from flows.workspace.own_files import is_own
 from flows.workspace.processes import run
@@ -28,21 +28,30 @@ from pipeline.runtime.errors import InputError, SwitchtenderError
 POINTER = Path(f"{DATASET}.dvc")
 INPUTS = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
+_IGNORED, _IMPORTED = "!!", (".py", ".so")
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
 RUN_REF = "refs/switchtender/runs/"
-LOCK = "dvc.lock"
 
 
 def refuse_uncommitted_code(project: Project) -> None:
-    """Stop where what would run is not what a commit says.
+    """Stop where what would run is not what a commit says, also where git was told not to look.
 
     Raises:
-        InputError: names the first changed file.
+        InputError: names the first file.
     """
-    changed = git(project.root, "status", "--porcelain", "-uall", "--", *CODE)
+    lines = git(project.root, "status", "--porcelain", "--ignored", "-uall", "--", *CODE, strip=False).splitlines()
+    changed = [line[3:] for line in lines if line[:2] != _IGNORED or line.endswith(_IMPORTED)]
     if changed:
-        first = changed.splitlines()[0].split(maxsplit=1)[-1]
-        raise InputError(f"{first} is changed and not committed; commit it (a router must be traceable to a commit)")
+        raise InputError(
+            f"{changed[0]} is changed and not committed; commit it (a router must be traceable to a commit)"
+        )
+    # h and S: assume-unchanged and skip-worktree, under which git status is silent.
+    hidden = [line[2:] for line in git(project.root, "ls-files", "-v", "--", *CODE).splitlines() if line[0] != "H"]
+    if hidden:
+        raise InputError(
+            f"{hidden[0]} is hidden from git's sight; show it with 'git update-index --no-assume-unchanged "
+            f"--no-skip-worktree {hidden[0]}', then commit it"
+        )
 
 
 def uncommitted_data(project: Project) -> list[str]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from sandbox import Sandbox
+import yaml
+from sandbox import Sandbox, flip
 
-from flows.workspace.project import NIGHT_MARK
+from flows.mend import mend
+from flows.night import nightly
+from flows.workspace import runs
+from flows.workspace.project import NIGHT_MARK, Project
+from pipeline.runtime.errors import SwitchtenderError
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +82,55 @@ def test_nothing_of_a_killed_night_is_alive_after_the_next(project: Sandbox) -> 
         except (psutil.Error, OSError):
             continue
     assert left == []
+
+
+def unfinish(project: Sandbox, number: int) -> str:
+    """Leave a night as one that was killed after registration, before its report; returns its key."""
+    path = sorted(project.root.glob("var/runs/*/run.json"))[number]
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "state": "unfinished", "ended": "", "version": "", "report": ""}))
+    return str(record["key"])
+
+
+def test_a_night_killed_after_registration_is_taken_up_as_it_was_recorded(
+    two_versions: Sandbox, tmp_path: Path
+) -> None:
+    project = replace(two_versions.copy_to(tmp_path / "project"), prefect="")
+    assert project.run("promote", "2", "--reason", "the champion is another since").returncode == 0
+    key = unfinish(project, 1)
+    ref = f"refs/switchtender/runs/{key}"
+    recorded = project.git("rev-parse", ref)
+    resumed = project.night()
+    assert (resumed["run_key"], resumed["version"]) == (key, "2")
+    assert project.git("rev-parse", ref) == recorded
+    assert len(project.versions()) == 2
+    done = project.run("verify", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_key_is_never_allotted_again_whatever_lies_in_var(two_versions: Sandbox, tmp_path: Path) -> None:
+    project = Project(two_versions.copy_to(tmp_path / "project").root)
+    _, second = sorted(project.runs.glob("*/run.json"))
+    second.write_text("{")
+    with pytest.raises(SwitchtenderError, match=r"doctor --mend"):
+        runs.all_runs(project)
+    assert f"{second.parent.name}: run.json set aside as run.json.damaged" in mend(project)
+    assert mend(project) == []
+    run, resumed = runs.open_run(project, "another identity", "UTC", nightly.taken_keys(project))
+    assert (run.sequence, resumed) == (3, False)
+    shutil.rmtree(project.runs)
+    assert runs.open_run(project, "another identity", "UTC", nightly.taken_keys(project))[0].sequence == 3
+    assert runs.open_run(project, "one more", "UTC", ())[0].sequence == 4
+
+
+def test_a_changed_object_in_the_cache_is_not_learnt_from(two_versions: Sandbox, tmp_path: Path) -> None:
+    project = replace(two_versions.copy_to(tmp_path / "project"), prefect="")
+    lock = yaml.safe_load(next(project.root.glob("var/runs/*-0002/clone/dvc.lock")).read_text())
+    md5 = next(out["md5"] for out in lock["stages"]["augment"]["outs"] if out["path"].endswith("train.parquet"))
+    path = project.root / "var" / "dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    flip(path)
+    project.set_params(optimize__int8=False)
+    done = project.run("nightly")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "var/stages/augment/train.parquet is not what stage augment recorded" in done.stderr
+    assert len(project.versions()) == 2

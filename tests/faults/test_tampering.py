@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sandbox import Sandbox
+from sandbox import Sandbox, flip
 
 from flows.audit.verify import verify
 from flows.records.signed_logs import PROMOTIONS, REF, REMOVALS, SERVED
@@ -75,17 +74,6 @@ def victim(promoted: Sandbox, tmp_path: Path) -> Iterator[Victim]:
     with opened(Versions(project, MODEL).number("2")) as folder:
         yield Victim(sandbox, project, folder.root, folder.provenance())
     shutil.rmtree(sandbox.root)
-
-
-def flip(path: Path) -> None:
-    """Change one byte in place and keep mode and times, as a cache object edited behind DVC's back."""
-    before = path.stat()
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-    path.chmod(stat.S_IMODE(before.st_mode))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_a_sound_project_has_no_faults(victim: Victim) -> None:

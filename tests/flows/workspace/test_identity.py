@@ -50,6 +50,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     return sandbox
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_code_that_git_was_told_not_to_look_at_is_refused(project: Sandbox, flag: str) -> None:
+    project.git("update-index", flag, "flows/setup.py")
+    with pytest.raises(InputError, match=r"flows/setup.py is hidden from git's sight"):
+        identify(Project(project.root))
+    project.git("update-index", flag.replace("--", "--no-"), "flows/setup.py")
+
+
+def test_code_that_is_excluded_is_refused_and_what_python_makes_is_not(project: Sandbox) -> None:
+    exclude, hidden = project.root / ".git" / "info" / "exclude", project.root / "pipeline" / "extra.py"
+    exclude.write_text("extra.py\n")
+    hidden.write_text("")
+    with pytest.raises(InputError, match=r"pipeline/extra.py is changed and not committed"):
+        identify(Project(project.root))
+    hidden.unlink()
+    (project.root / "pipeline" / "__pycache__").mkdir()
+    (project.root / "pipeline" / "__pycache__" / "extra.pyc").write_bytes(b"")
+    identify(Project(project.root))
+
+
 def identities(sandbox: Sandbox) -> dict[str, str]:
     project = Project(sandbox.root)
     return {track.name: identify(project.on(track)).digest for track in (AGENTS, MODELS)}
