@@ -70,7 +70,7 @@ def sign_head(texts: Mapping[str, str], at: str, signer: Signer) -> SignedHead:
     Raises:
         InputError: the key is not there.
     """
-    unsigned = SignedHead(at, signer.fingerprint(), {name: head_of(text) for name, text in texts.items()}, "")
+    unsigned = SignedHead(at, signer.fingerprint(), {name: head_of(text) for name, text in texts.items() if text}, "")
     return SignedHead(at, unsigned.key, unsigned.logs, signer.sign_text(_text(unsigned._claims())))
 
 
