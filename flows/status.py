@@ -16,6 +16,7 @@ from flows.workspace.runs import Run, clone_of
 from pipeline.gating.results import GateResult, parse_verdict
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.holdout_figures import read_figures
+from pipeline.runtime.errors import VerificationFailed, one_line
 from pipeline.runtime.plain import JsonObject, as_stored, plain_fields
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import track_of
@@ -111,6 +112,13 @@ def _version(alias: str, version: Version) -> VersionStatus:
 
 def _night(project: Project, run: Run) -> LastNight:
     stages = clone_of(project, run.key) / project.track.stages
+    try:
+        gates = parse_verdict(read_json(stages / "gate" / "verdict.json")).gates
+        metrics = read_figures(read_json(stages / "evaluate" / "metrics.json")).router
+    except ValueError as error:
+        raise VerificationFailed(
+            f"the results of {run.key} are not what a night writes ({one_line(error, 100)}); see its report"
+        ) from error
     return LastNight(
         run_key=run.key,
         verdict=run.verdict,
@@ -118,8 +126,8 @@ def _night(project: Project, run: Run) -> LastNight:
         started=run.started,
         ended=run.ended,
         commit=run.commit,
-        gates=parse_verdict(read_json(stages / "gate" / "verdict.json")).gates,
-        metrics=read_figures(read_json(stages / "evaluate" / "metrics.json")).router,
+        gates=gates,
+        metrics=metrics,
         report=run.report,
     )
 

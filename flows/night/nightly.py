@@ -18,7 +18,7 @@ from flows.promotion.in_service import champion_of
 from flows.promotion.promotion import promote_first
 from flows.records.registration_log import registrations
 from flows.records.signed_logs import SignedLogs
-from flows.records.witness import WitnessParams, keep, witness
+from flows.records.witness import keep, witness, witness_params
 from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
@@ -207,7 +207,7 @@ def _concluded(project: Project, run: Run, before: Run | None, tell: Tell) -> Ru
 
 def _witnessed(project: Project, tell: Tell) -> None:
     """Write the signed head where params say; a witness that cannot be reached does not undo a night."""
-    params = project.params("witness", WitnessParams)
+    params = witness_params(project)
     if not params.to:
         return
     try:

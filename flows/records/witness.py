@@ -19,9 +19,10 @@ from flows.records.signed_logs import HEAD, REF, SignedLogs
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import PARAMS_FILE, Section, read
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.text import parse_json
 from pipeline.versions.signed_head import SignedHead
 from pipeline.versions.timestamp import check_timestamp, timestamp
 
@@ -37,6 +38,11 @@ class WitnessParams(Section):
     timestamp_root: str
 
 
+def witness_params(project: Project) -> WitnessParams:
+    """As the checkout's params.yaml says, for both tracks."""
+    return read("witness", WitnessParams, project.root / PARAMS_FILE)
+
+
 @dataclass(frozen=True)
 class WitnessedHead:
     """A head as a witness keeps it: with a time-stamp, in base64, or without."""
@@ -47,7 +53,7 @@ class WitnessedHead:
     def to_line(self) -> str:
         """The head's own line, or one that holds it and the time-stamp."""
         line = self.head.to_line()
-        return json.dumps({"head": json.loads(line), "timestamp": self.timestamp}) if self.timestamp else line
+        return json.dumps({"head": parse_json(line), "timestamp": self.timestamp}) if self.timestamp else line
 
 
 def witness(project: Project, params: WitnessParams) -> WitnessedHead:
@@ -91,7 +97,7 @@ def read_witness(project: Project, place: str) -> Iterator[tuple[str, str]]:
         InputError: there is nothing at that place.
         SwitchtenderError: it cannot be reached.
     """
-    root = project.params("witness", WitnessParams).timestamp_root
+    root = witness_params(project).timestamp_root
     found = list(_lines(project, place))
     if not found:
         raise InputError(f"the witness {place} holds no signed head; write one with 'switchtender witness --to'")
@@ -102,7 +108,7 @@ def read_witness(project: Project, place: str) -> Iterator[tuple[str, str]]:
 def _unpacked(line: str, root: Path | None) -> str:
     """The head's own line, once its time-stamp holds; a line that is no head is told by whoever parses it."""
     try:
-        content: JsonObject = json.loads(line)
+        content: JsonObject = parse_json(line)
         if "timestamp" not in content:
             return line
         head = rfc8785.dumps(content["head"]).decode("utf-8")

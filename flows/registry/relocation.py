@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from flows.workspace.own_files import refuse_foreign
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -71,13 +71,22 @@ def refuse_foreign_store(project: Project) -> None:
 
 
 def rows_name(project: Project) -> ArtifactRoot:
-    """Under which address the rows of the project's own store have the artifacts, without a change."""
+    """Under which address the rows of the project's own store have the artifacts, without a change.
+
+    Raises:
+        SwitchtenderError: the store cannot be read.
+    """
     import sqlite3
     from contextlib import closing
 
-    with closing(sqlite3.connect(f"{project.mlflow_database.as_uri()}?mode=ro", uri=True)) as store:
-        known = store.execute("select count(*) from sqlite_master where name = 'experiments'").fetchone()[0]
-        found = store.execute(ROOT_QUERY).fetchone() if known else None
+    try:
+        with closing(sqlite3.connect(f"{project.mlflow_database.as_uri()}?mode=ro", uri=True)) as store:
+            known = store.execute("select count(*) from sqlite_master where name = 'experiments'").fetchone()[0]
+            found = store.execute(ROOT_QUERY).fetchone() if known else None
+    except sqlite3.Error as error:
+        raise SwitchtenderError(
+            f"{project.mlflow_database} cannot be read ({one_line(error, 100)}); put a copy of the registry back"
+        ) from error
     return artifact_root(project, str(found[0]) if found else "")
 
 

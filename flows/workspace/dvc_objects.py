@@ -13,7 +13,7 @@ import yaml
 
 from flows.workspace.own_files import refuse_foreign
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
+from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
 from pipeline.runtime.tables import read_json
 
 REMOTE = "store"
@@ -89,7 +89,11 @@ class ObjectStore:
 def store_url(project: Project) -> str:
     """Where the remote is: an absolute folder, or a URL."""
     settings = configparser.ConfigParser()
-    settings.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"], encoding="utf-8")
+    for path in (project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"):
+        try:
+            settings.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read ({one_line(error, 100)}); restore it") from error
     url = settings.get(f"'remote \"{REMOTE}\"'", "url", fallback=str(project.dvc_remote))
     return url if "://" in url else str((project.root / ".dvc" / url).resolve())
 

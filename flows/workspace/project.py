@@ -80,7 +80,9 @@ class Project:
     def home(self) -> Path | None:
         """The folder that `var` was last claimed for, by its own word; None where nothing was written yet."""
         mark = self.var / _HOME
-        return Path(mark.read_text(encoding="utf-8").strip()) if mark.is_file() else None
+        # A mark that is no path was not written here, and claims nothing.
+        text = mark.read_bytes().decode("utf-8", "replace").strip() if mark.is_file() else ""
+        return Path(text) if text and "\0" not in text else None
 
     def claim(self) -> None:
         """Note in `var` whose it is; call before a night, a promotion or a removal writes anything.

@@ -7,7 +7,6 @@ never used again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.tables import write_json
+from pipeline.runtime.text import parse_json
 
 UNFINISHED, FINISHED, ABANDONED = "unfinished", "finished", "abandoned"
 _FILE = "run.json"
@@ -80,11 +80,11 @@ def all_runs(project: Project) -> list[Run]:
 def _load(path: Path) -> Run:
     """A run's record, its JSON lists as the tuples that they were."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         content["uncommitted"] = tuple(content["uncommitted"])
         content["timings"] = tuple(tuple(row) for row in content["timings"])
         return Run(**content)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SwitchtenderError(
             f"{path} cannot be read ({one_line(error, 100)}); put it back, or let 'switchtender doctor "
             "--mend' set it aside"

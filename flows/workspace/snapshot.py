@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -23,7 +22,8 @@ from flows.workspace.own_files import is_own
 from flows.workspace.processes import run
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
+from pipeline.runtime.yaml_file import load_yaml
 
 POINTER = Path(f"{DATASET}.dvc")
 INPUTS = ("data", "params.yaml")
@@ -71,10 +71,15 @@ def _table_differs(root: Path, table: Path) -> bool:
     place = root / pointer_of(table)
     if not place.is_file():
         return False
-    pointer: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    try:
+        recorded = str(load_yaml(place)["outs"][0]["md5"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{pointer_of(table)} is no pointer of DVC's ({one_line(error, 80)}); git checkout {pointer_of(table)}"
+        ) from error
     with (root / table).open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return digest != str(pointer["outs"][0]["md5"])
+    return digest != recorded
 
 
 def snapshot(project: Project, key: str) -> str:

@@ -26,6 +26,7 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import read_table, sha256_file
+from pipeline.runtime.text import parse_json
 from pipeline.runtime.track import AGENTS, Track
 
 RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
@@ -173,7 +174,7 @@ def _facts(path: Path, read: Callable[[object], T]) -> T | None:
     if text is None:
         return None
     try:
-        return read(json.loads(text))
+        return read(parse_json(text))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}); run its stage again") from error
     except (ValueError, KeyError, TypeError) as error:

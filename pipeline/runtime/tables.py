@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.runtime.csv_rows import csv_records
 from pipeline.runtime.errors import TableError, VerificationFailed, listed, one_line
 from pipeline.runtime.regular_files import require_regular
-from pipeline.runtime.text import BOM, folded, read_text, valid_text
+from pipeline.runtime.text import BOM, folded, parse_json, read_text, valid_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +197,7 @@ def read_json(path: Path) -> Any:
         VerificationFailed: it is missing, cannot be read or is not JSON.
     """
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise VerificationFailed(f"{path} cannot be read ({one_line(error)}); restore it") from error
 

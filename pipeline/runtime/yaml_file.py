@@ -34,4 +34,16 @@ def load_yaml(path: Path) -> Any:
         OSError, UnicodeDecodeError: it cannot be opened, or is not UTF-8.
         yaml.YAMLError: it is not YAML, has a key twice, or a text that UTF-8 cannot hold.
     """
-    return yaml.load(read_text(path), _Loader)
+    return parse_yaml(read_text(path))
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        yaml.YAMLError: as for `load_yaml`.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error

@@ -6,7 +6,6 @@ log keeps its head (length and last digest) elsewhere too.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import rfc8785
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.text import parse_json
 
 START = "0" * 64
 
@@ -64,9 +64,9 @@ def entries(text: str, where: str) -> list[JsonObject]:
     found, before = [], START
     for number, line in enumerate(_lines(text), start=1):
         try:
-            entry: JsonObject = json.loads(line)
+            entry: JsonObject = parse_json(line)
             sound = entry["sequence"] == number and entry["previous"] == before
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise VerificationFailed(

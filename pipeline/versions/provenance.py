@@ -15,6 +15,7 @@ import rfc8785
 
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.plain import JsonObject
+from pipeline.runtime.text import parse_json
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -108,7 +109,7 @@ def read_statement(path: Path) -> JsonObject:
     """
     try:
         content = path.read_bytes()
-        value: JsonObject = json.loads(content)
+        value: JsonObject = parse_json(content)
         kind = (value["_type"], value["predicateType"], value["predicate"]["buildDefinition"]["buildType"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VerificationFailed(f"{path} cannot be read ({error}); do not use that version") from error

@@ -6,7 +6,6 @@ written anew since: what it says must be the beginning of what the logs say then
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -14,6 +13,7 @@ import rfc8785
 
 from pipeline.runtime.errors import VerificationFailed, one_line
 from pipeline.runtime.plain import JsonObject
+from pipeline.runtime.text import parse_json
 from pipeline.versions.hash_chain import Head, beginning, head_of
 from pipeline.versions.signing import FileDifference, Signer
 
@@ -81,12 +81,12 @@ def parse_head(line: str, where: str) -> SignedHead:
         VerificationFailed: it is none; names where it stood.
     """
     try:
-        content = json.loads(line)
+        content = parse_json(line)
         logs = {str(name): Head(int(head["length"]), str(head["sha256"])) for name, head in content["logs"].items()}
         head = SignedHead(str(content["at"]), str(content["key"]), logs, str(content["signature"]))
         if head.to_line() != line.strip():
             raise ValueError("it says more, or less, than a head does")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VerificationFailed(f"{where} is no signed head ({one_line(error, 100)}); restore it") from error
     return head
 

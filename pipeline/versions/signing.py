@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.params import Section
 from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.tables import sha256_file
+from pipeline.runtime.text import parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -221,8 +221,8 @@ def signed_files(signature: Path) -> dict[str, str]:
         VerificationFailed: it is missing or cannot be read.
     """
     try:
-        bundle = json.loads(signature.read_text(encoding="utf-8"))
-        payload = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+        bundle = parse_json(signature.read_text(encoding="utf-8"))
+        payload = parse_json(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
         return {item["name"]: item["digest"] for item in payload["predicate"]["resources"]}
     except FileNotFoundError as error:
         raise VerificationFailed(f"{signature} is missing; do not use that version") from error

@@ -21,12 +21,12 @@ def witness(
     as_json: Json = False,
 ) -> None:
     """Print the signed head of all logs: one line by which 'verify --witness' finds a later cut or rewriting."""
-    from flows.records.witness import WitnessParams, keep
+    from flows.records.witness import keep, witness_params
     from flows.records.witness import witness as signed_head
     from flows.workspace.project import find_project
 
     project = find_project()
-    found = signed_head(project, project.params("witness", WitnessParams))
+    found = signed_head(project, witness_params(project))
     for place in to or ():
         keep(project, found, place)
         say_aside(f"written to {place}")

@@ -89,6 +89,7 @@ def test_the_registered_model_answers_as_the_command_does(
     prompt = "Translate this contract into German and email it to Ana"
     routed = json.loads(tiny_project.run("route", prompt, "--json").stdout)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
+    monkeypatch.chdir(tiny_project.root)  # whose public key is at hand there
     mlflow.set_tracking_uri(f"sqlite:///{tiny_project.root / 'var' / 'mlflow.db'}")
     model = mlflow.pyfunc.load_model("models:/agent-router@champion")
     row = model.predict(pd.DataFrame({"prompt": [prompt]})).iloc[0]
