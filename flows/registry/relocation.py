@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 EXPERIMENT = "nightly"
-ROOT_QUERY = f"select artifact_location from experiments where name = '{EXPERIMENT}'"
+ROOT_QUERY = f"select artifact_location from experiments where name = '{EXPERIMENT}'"  # noqa: S608 (names are constants, values are bound)
 _COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -131,7 +131,7 @@ def _rewrite(project: Project, connection: Connection) -> int:
     for table, column in _COLUMNS:
         # By prefix: an address may hold the root's text a second time, further on.
         query = (
-            f"update {table} set {column} = :own || substr({column}, length(:recorded) + 1) "
+            f"update {table} set {column} = :own || substr({column}, length(:recorded) + 1) "  # noqa: S608 (names are constants, values are bound)
             f"where {column} = :recorded or substr({column}, 1, length(:recorded) + 1) = :recorded || '/'"
         )
         done = connection.execute(text(query), {"own": root.own, "recorded": root.recorded})

@@ -84,11 +84,11 @@ class VectorCache:
             for start in range(0, len(every), _AT_ONCE):
                 some = every[start : start + _AT_ONCE]
                 which = f"encoder = ? and text_sha256 in ({','.join('?' * len(some))})"
-                query = f"select text_sha256, whole, tokens, width, vectors from readings where {which}"
+                query = f"select text_sha256, whole, tokens, width, vectors from readings where {which}"  # noqa: S608 (names are constants, values are bound)
                 for digest, whole, tokens, width, content in store.execute(query, (encoder, *some)):
                     vectors = np.frombuffer(content, dtype=np.float32).reshape(-1, width)
                     found[by_digest[digest]] = StoredReading(vectors, tokens, bool(whole))
-                store.execute(f"update readings set used = ? where {which}", (now, encoder, *some))
+                store.execute(f"update readings set used = ? where {which}", (now, encoder, *some))  # noqa: S608 (names are constants, values are bound)
         return found
 
     def put(self, encoder: str, readings: Mapping[str, StoredReading]) -> None:

@@ -44,6 +44,6 @@ def parse_yaml(text: str) -> Any:
         yaml.YAMLError: as for `load_yaml`.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error

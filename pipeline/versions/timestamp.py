@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
-from pipeline.runtime.errors import SwitchtenderError, VerificationFailed, one_line
+from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
 
 _TIMEOUT = 20.0
 """Seconds to wait for the service."""
@@ -15,14 +15,17 @@ def timestamp(url: str, content: bytes) -> bytes:
     """The service's signed answer (DER) on the SHA-512 of some bytes, which themselves are not sent.
 
     Raises:
+        InputError: the address is none.
         SwitchtenderError: the service cannot be reached, or its answer is none.
     """
     from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
 
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"params.yaml: witness.timestamp_url is '{url}'; give one that begins with https://")
     asked = TimestampRequestBuilder().data(content).build().as_bytes()
-    request = urllib.request.Request(url, asked, {"Content-Type": "application/timestamp-query"})
+    request = urllib.request.Request(url, asked, {"Content-Type": "application/timestamp-query"})  # noqa: S310 (http(s) only)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 (http(s) only)
             given: bytes = answer.read(1_000_000)
         decode_timestamp_response(given)
     except (OSError, ValueError) as error:

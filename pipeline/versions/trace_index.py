@@ -135,7 +135,7 @@ class TraceIndex:
             if known is not None:
                 self._drop(version.version)
             columns = "version, run_key, provenance_sha256, lineage_sha256"
-            added = self._connection.execute(f"insert into versions ({columns}) values (?, ?, ?, ?)", astuple(version))
+            added = self._connection.execute(f"insert into versions ({columns}) values (?, ?, ?, ?)", astuple(version))  # noqa: S608 (names are constants, values are bound)
             self._connection.executemany(
                 "insert or ignore into members values (?, ?)", ((self._state(row), added.lastrowid) for row in rows)
             )
@@ -154,12 +154,13 @@ class TraceIndex:
             return int(known[0])
         marks = ", ".join("?" * (len(COLUMNS) + 1))
         added = self._connection.execute(
-            f"insert into states (digest, {', '.join(COLUMNS)}) values ({marks})", (digest, *facts)
+            f"insert into states (digest, {', '.join(COLUMNS)}) values ({marks})",  # noqa: S608 (names are constants)
+            (digest, *facts),
         )
         number = int(added.lastrowid or 0)
         for table, names in (("parents", row.parents), ("agents", row.agents)):
             pairs = {(part, number) for part in names.split(SEPARATOR) if part}
-            self._connection.executemany(f"insert into {table} values (?, ?)", sorted(pairs))
+            self._connection.executemany(f"insert into {table} values (?, ?)", sorted(pairs))  # noqa: S608 (names are constants, values are bound)
         return number
 
 
