@@ -24,15 +24,21 @@ from flows.registry.versions import CHALLENGER, PROVENANCE_TAG, RUN_KEY, Version
 from flows.workspace.commit_tree import CommitTree
 from flows.workspace.project import Project
 from flows.workspace.runs import now
-from pipeline.gating.results import PASSED
+from pipeline.gating.results import PASSED, parse_verdict
+from pipeline.metrics.holdout_figures import read_figures
+from pipeline.reports.model_card import model_card
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read_file
 from pipeline.runtime.stage import Summary
 from pipeline.runtime.tables import read_json, sha256_file
 from pipeline.runtime.track import Track, track_of
+from pipeline.versions.bill_of_materials import bill_of_materials
 from pipeline.versions.diff import dotted
 from pipeline.versions.folder import (
+    CARD,
+    EVIDENCE,
     FOLDER,
+    MATERIALS,
     PROVENANCE,
     SIGNATURE,
     assemble,
@@ -186,7 +192,8 @@ def signature_of(candidates: Iterable[str]) -> ModelSignature:
 def _log_model(project: Project, night: FinishedNight) -> None:
     import mlflow
 
-    folder = assemble(night.clone, _build(project, night), night.clone.parent / FOLDER)
+    build = _build(project, night)
+    folder = assemble(night.clone, build, night.clone.parent / FOLDER, lambda files: _described(night, build, files))
     signature = folder.parent / SIGNATURE
     signer_of(project).sign(folder, signature)
     description = read_json(folder / "model" / "router.json")
@@ -215,6 +222,16 @@ def _build(project: Project, night: FinishedNight) -> Build:
     )
 
 
+def _described(night: FinishedNight, build: Build, files: dict[str, str]) -> dict[str, str]:
+    """The version's card and its bill of materials."""
+    figures = read_figures(read_json(night.stages / "evaluate" / "metrics.json")).router
+    gates = parse_verdict(read_json(night.stages / "gate" / "verdict.json")).gates
+    return {
+        CARD: model_card(build, night.track, figures, gates, summaries(night.stages)),
+        MATERIALS: json.dumps(bill_of_materials(build, files, figures), indent=2, sort_keys=True) + "\n",
+    }
+
+
 def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
@@ -236,8 +253,11 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
     }
     place, model_id = logged[0].artifact_location, logged[0].model_id
     taken = registrations(registry.project)
+    card = (night.clone.parent / FOLDER / EVIDENCE / CARD).read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
     while True:
-        made = client.create_model_version(registry.model, place, run_id=run_id, tags=tags, model_id=model_id)
+        made = client.create_model_version(
+            registry.model, place, run_id=run_id, tags=tags, model_id=model_id, description=card
+        )
         if str(made.version) not in taken:
             return
         # An older copy of the store was put back, and would give a number out again. MLflow never reuses a deleted one.

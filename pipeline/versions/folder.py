@@ -22,7 +22,7 @@ from pipeline.encoders.engine_files import ENGINE
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import Summary
-from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_whole
+from pipeline.runtime.tables import read_json, read_table, sha256_file, write_json, write_table, write_text, write_whole
 from pipeline.runtime.track import MODELS, Track, track_of
 from pipeline.versions.outcome_cells import best_in, graded_in, has_cells
 from pipeline.versions.provenance import Build, Provenance, read_provenance, statement
@@ -40,7 +40,9 @@ LINEAGE, PREDICTIONS, METRICS, VERDICT = "lineage.parquet", "predictions.parquet
 OUTCOMES = "outcomes.parquet"
 """What was graded on the prompts of a models' version: learnt from, joined by and judged on."""
 SUSPECTS, SUMMARIES = "suspects.parquet", "summaries.json"
+CARD, MATERIALS = "model_card.md", "bom.cdx.json"
 T = TypeVar("T")
+Describe = Callable[[dict[str, str]], dict[str, str]]
 _FROM_STAGES = {
     LINEAGE: "lineage/lineage.parquet",
     PREDICTIONS: "evaluate/predictions.parquet",
@@ -51,8 +53,11 @@ _FROM_CLONE = ("params.yaml", "dvc.lock", "data/agents.yaml", "data/holdout.txt"
 _REVIEWS = "data/label_reviews.csv"
 
 
-def assemble(clone: Path, build: Build, folder: Path) -> Path:
-    """Write the folder from a finished night's clone; returns it. An older one at the same place is replaced."""
+def assemble(clone: Path, build: Build, folder: Path, describe: Describe) -> Path:
+    """Write the folder from a finished night's clone; returns it. An older one at the same place is replaced.
+
+    `describe` makes further texts of the evidence, by name, from the sha256 of the files that are there.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     track = track_of(build.run_key)
     evidence, stages = folder / EVIDENCE, clone / track.stages
@@ -70,6 +75,8 @@ def assemble(clone: Path, build: Build, folder: Path) -> Path:
     if track is MODELS:
         write_table(_graded(stages, track), evidence / OUTCOMES)
     write_json(summaries(stages), evidence / SUMMARIES)
+    for name, text in describe(digests(folder)).items():
+        write_text(text, evidence / name)
     content = statement(build, digests(folder))
     write_whole(folder / PROVENANCE, lambda path: path.write_bytes(content))
     return folder

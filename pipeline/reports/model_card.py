@@ -1,0 +1,86 @@
+"""A version's card for people, in the form of Hugging Face's model cards: metadata as YAML, then Markdown.
+
+https://huggingface.co/docs/hub/model-cards
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from pipeline.gating.results import GateResult
+from pipeline.metrics.bootstrap import Estimate
+from pipeline.runtime.stage import Summary
+from pipeline.runtime.track import MODELS, Track
+from pipeline.versions.provenance import DATA, Build
+
+_USE = """\
+For prompts like those it was trained on. It was judged on a frozen holdout of the same source, so the figures say
+nothing about other languages, other topics or prompts written to mislead it. Its probabilities are calibrated on
+held-out folds; below the thresholds the likeliest answers all the same, and is marked so."""
+_LOADING = """\
+```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/NAME@champion")
+model.predict({"prompt": ["Translate this into German."]})
+```
+
+`SWITCHTENDER_PUBLIC_KEY=FILE` lets the loader check the signature. `switchtender verify` checks all of it,
+`switchtender replay` trains it again, `switchtender audit --html` shows who decided what."""
+
+
+def model_card(
+    build: Build,
+    track: Track,
+    figures: Mapping[str, Estimate],
+    gates: tuple[GateResult, ...],
+    stages: dict[str, Summary],
+) -> str:
+    """The card of a finished night's router; `figures` are those of the holdout."""
+    head = {
+        "library_name": "switchtender",
+        "pipeline_tag": "text-classification",
+        "tags": ["routing", track.name],
+        "model-index": [{"name": build.run_key, "results": [_result(track, figures)]}],
+    }
+    chosen = "one language model of a pool" if track is MODELS else "a subset of agents"
+    measured = [(name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}") for name, one in figures.items()]
+    judged = [(gate.gate, _shown(gate.value), _shown(gate.limit), gate.verdict) for gate in gates]
+    parts = (
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# Router {build.run_key}",
+        f"Sends a prompt to {chosen}. Trained by the night {build.run_key}, from commit `{build.commit}`.",
+        f"## What it is for, and what not\n\n{_USE}",
+        "## Data\n\n" + "\n".join(_data(build, stages)),
+        "## On the holdout\n\n" + _table(("figure", "value", "95 % interval"), measured),
+        "## Gates\n\n" + _table(("gate", "value", "limit", "verdict"), judged),
+        f"## How to load it\n\n{_LOADING}",
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _result(track: Track, figures: Mapping[str, Estimate]) -> dict[str, object]:
+    metrics = [{"type": name, "value": one.value} for name, one in figures.items() if one.is_known]
+    return {
+        "task": {"type": "text-classification", "name": f"routing to {track.name}"},
+        "dataset": {"type": "private", "name": "frozen holdout"},
+        "metrics": metrics,
+    }
+
+
+def _data(build: Build, stages: dict[str, Summary]) -> list[str]:
+    counts = stages.get("lineage", {})
+    taught = f"{counts['taught']} rows taught it" if "taught" in counts else "its rows stand in its lineage"
+    files = [f"- `{m.name}`, sha256 `{m.digest.get('sha256', '')}`" for m in build.materials if m.role == DATA]
+    return [f"{taught}; the fate of each row stands in `evidence/lineage.parquet`.", "", *files]
+
+
+def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [names, tuple("---" for _ in names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
