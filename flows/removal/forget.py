@@ -1,77 +1,39 @@
-"""Forgetting rows: out of the dataset as one recorded commit, every version that was made with them marked.
+"""Forgetting rows: out of the curated files as one recorded commit, every version that was made with them marked.
 
 Augmented rows go with their parents at the next night, since they are made anew. `--erase` also removes the bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from flows.audit.trace import RowInVersion, tracing
 from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.promotion_log import who_am_i
+from flows.records.removal_log import FORGOTTEN, RemovalEntry, record_removal, removals
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions
-from flows.removal.erase import erase, erase_vectors, remove_file
-from flows.removal.row_locations import DATASET_REMOTE, RowLocations, SearchedRows, find
-from flows.workspace import runs
-from flows.workspace.commits import commit_only
+from flows.removal.curated_files import CuratedWithoutRows
+from flows.removal.erase import erase, erase_vectors
+from flows.removal.row_locations import RowLocations, SearchQuery, find, mentions
+from flows.workspace import forgetting, runs
+from flows.workspace.forgetting import Forgetting
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
-from flows.workspace.snapshot import POINTER, dvc, uncommitted_data
 from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.dataset import DATASET
-from pipeline.data.forgetting import (
-    FORGOTTEN_FILE,
-    FilesWithoutRows,
-    ForgottenRow,
-    files_without_rows,
-    forgotten_rows,
-    lines_of,
-    read_utf8,
-    with_forgotten,
-)
-from pipeline.data.holdout import HOLDOUT_FILE
+from pipeline.data.forgetting import FORGOTTEN_FILE, ForgottenRow, forgotten_rows, with_forgotten
 from pipeline.data.label_reviews import REVIEWS_FILE, read_reviews
+from pipeline.data.row_removal import lines_of, read_utf8
 from pipeline.runtime.errors import InputError, listed
-from pipeline.runtime.tables import sha256_text, write_whole
+from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.track import track_named
 
 _PATIENCE = 10.0
 """Seconds to wait for a decision that is being written."""
-CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
-
-
-@dataclass(frozen=True)
-class ForgetPlan:
-    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows.
-
-    `reviews` counts the decisions on labels that are not committed yet, which the commit takes along.
-    """
-
-    ids: tuple[str, ...]
-    cut: FilesWithoutRows
-    dataset: str
-    touched: tuple[AffectedTrack, ...]
-    reviews: int = 0
-
-    @property
-    def rows(self) -> tuple[RowInVersion, ...]:
-        """All rows in versions of both tracks, also augmented ones."""
-        return tuple(row for part in self.touched for row in part.rows)
-
-    @property
-    def known(self) -> SearchedRows:
-        """What the search for bytes starts from."""
-        texts = tuple(text for found in self.cut.texts.values() for text in found)
-        versions = tuple(version for part in self.touched for version in part.listed.values())
-        serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
-        return SearchedRows(self.ids, texts, self.dataset, versions, self.rows, frozenset(serving))
 
 
 @dataclass(frozen=True)
@@ -97,34 +59,92 @@ class AffectedTrack:
         """Versions whose night saw a row, also where it only went to quarantine."""
         return tuple(sorted({row.version for row in self.rows}, key=int))
 
+    def unmarked(self) -> dict[str, str]:
+        """What is to stand beside each version, by number, where that does not yet name the rows."""
+        found = {}
+        for number in filter(self.listed.__contains__, self.marked):
+            before = self.listed[number].tags.get(FORGOTTEN_TAG, "")
+            rows = {row.prompt_id for row in self.rows if row.version == number and row.held}
+            merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
+            if merged != before:
+                found[number] = merged
+        return found
+
+
+@dataclass(frozen=True)
+class ForgetPlan:
+    """What forgetting touches. `exact` says that the ids name other rows in the other track, so that only texts count.
+
+    `reviews` counts the decisions on labels that are not committed yet, which the commit takes along.
+    """
+
+    ids: tuple[str, ...]
+    curated: CuratedWithoutRows
+    touched: tuple[AffectedTrack, ...]
+    exact: bool
+    reviews: int
+
+    @property
+    def rows(self) -> tuple[RowInVersion, ...]:
+        """All rows in versions of the tracks, also augmented ones."""
+        return tuple(row for part in self.touched for row in part.rows)
+
+    @cached_property
+    def query(self) -> SearchQuery:
+        """What the search for bytes starts from."""
+        versions = tuple(version for part in self.touched for version in part.listed.values())
+        serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
+        cut = self.curated.cut
+        return SearchQuery(
+            () if self.exact else self.ids,
+            tuple(text for found in cut.texts.values() for text in found),
+            cut.files,
+            frozenset(self.curated.objects),
+            versions,
+            self.rows,
+            frozenset(serving),
+        )
+
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """What was done, or would be: the plan, the commit (empty where the dataset did not hold the rows), the bytes."""
+    """What was done, or would be: the plan, the commit (empty where no curated file held the rows), the bytes.
+
+    `left` names the files of the working copy that still hold a text and that nobody but a person can mend.
+    """
 
     plan: ForgetPlan
     commit: str
     erased: RowLocations | None
+    left: tuple[str, ...]
 
 
 def forget(
-    project: Project, ids: Sequence[str], reason: str, *, erasing: bool = False, dry_run: bool = False
+    project: Project,
+    ids: Sequence[str],
+    reason: str,
+    *,
+    track: str = "",
+    erasing: bool = False,
+    dry_run: bool = False,
 ) -> ForgetResult:
-    """Take rows out of the dataset, mark the versions made with them and, where asked, erase their bytes.
+    """Take rows out of what people curate, mark the versions made with them and, where asked, erase their bytes.
 
-    Again, it changes nothing but what an earlier try left undone.
+    `track` names the one track whose rows are meant; without it they are those of both. Again, it changes nothing but
+    what an earlier try left undone.
 
     Raises:
-        InputError: no reason, unknown ids, or curated files other than the reviews that are changed and not committed.
-        SwitchtenderError: git, DVC or a store failed; before the commit, everything is put back.
+        InputError: no reason, unknown ids, an id that means two rows, or curated files other than the reviews that are
+            changed and not committed.
+        SwitchtenderError: git, DVC or a store failed; before the commit, nothing was changed.
         VerificationFailed: a version's lineage, or a log, is not as recorded.
         HeldByAnotherRun: a night or a promotion is under way.
     """
     if not reason.strip():
         raise InputError('a reason is needed; say --reason "why"')
     if dry_run:
-        found = plan(project, ids)
-        return ForgetResult(found, "", find(project, found.known) if erasing else None)
+        found = plan(project, ids, track)
+        return _result(project, found, "", find(project, found.query) if erasing else None)
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
     with (
@@ -132,48 +152,56 @@ def forget(
         held(project.promotion_lock, purpose),
         held(project.reviews_lock, purpose, _PATIENCE),  # a decision written meanwhile would be lost
     ):
-        found = plan(project, ids)
-        search = find(project, found.known) if erasing else None
         project.claim()
-        commit = _record(project, found, search, who, reason)
-        for part in found.touched:
-            _mark(part)
+        if (earlier := forgetting.settle(project)) is not None:
+            _complete(project, earlier, [_traced(seen, earlier.ids) for seen in _tracks(project, earlier.track)])
+        found = plan(project, ids, track)
+        search = find(project, found.query) if erasing else None
+        under_way = _under_way(found, track, who, reason)
+        commit = _record(project, found, search, under_way)
+        _complete(project, replace(under_way, commit=commit), found.touched)
         if search:
-            erase([(part.project, part.affected) for part in found.touched], search, who, reason)
+            left = erase([(part.project, part.affected) for part in found.touched], search, who, reason)
             erase_vectors(search.rows.texts)
-        return ForgetResult(found, commit, search)
+            search = replace(search, remaining=(*search.remaining, *left))
+        return _result(project, found, commit, search)
 
 
-def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
+def _result(project: Project, found: ForgetPlan, commit: str, search: RowLocations | None) -> ForgetResult:
+    return ForgetResult(found, commit, search, () if search else mentions(project, found.query))
+
+
+def plan(project: Project, ids: Sequence[str], track: str = "") -> ForgetPlan:
     """What forgetting these rows touches; nothing is changed.
 
     Raises:
-        InputError: unknown ids, curated files other than the reviews that are changed and not committed, or
-            decisions that cannot be read.
+        InputError: unknown ids, an id that means two rows, curated files other than the reviews that are changed and
+            not committed, or decisions that cannot be read.
     """
-    if not (project.root / DATASET).is_file():
-        raise InputError(f"{DATASET} is not there; fetch it with 'dvc pull {POINTER}', or make setup")
-    changed = _uncommitted(project)
     named = tuple(dict.fromkeys(ids))
-    taken = files_without_rows(project.root, named)
-    touched = tuple(_traced(seen, named) for seen in project.both)
+    if not all(one.strip() for one in named):
+        raise InputError("an id is empty; name the rows by their ids")
+    every = CuratedWithoutRows(project, project.both, named)
+    ambiguous = every.meant_twice()
+    if ambiguous and not track:
+        raise InputError(ambiguous)
+    both = _tracks(project, track)
+    curated = CuratedWithoutRows(project, both, named) if track else every
+    changed = curated.changed()
+    touched = tuple(_traced(seen, named) for seen in both)
     traced = {row.prompt_id for part in touched for row in part.rows}
-    known = traced | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
+    known = traced | curated.cut.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
     unknown = [one for one in named if one not in known]
     if unknown:
-        raise InputError(f"no row {listed(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
-    stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
-    reviews = _new_reviews(project, named) if REVIEWS_FILE.as_posix() in changed else 0
-    return ForgetPlan(named, taken, stays.hexdigest(), touched, reviews)
+        raise InputError(
+            f"no row {listed(unknown)} in {listed(curated.curated.tables)} or in any version; see 'switchtender trace'"
+        )
+    reviews = _new_reviews(project, named) if REVIEWS_FILE in changed else 0
+    return ForgetPlan(named, curated, touched, bool(ambiguous), reviews)
 
 
-def _uncommitted(project: Project) -> set[str]:
-    """The curated files that are changed and not committed; but for the reviews, which people write all day, none."""
-    ours = {path.as_posix() for path in CHANGED}
-    changed = {name for name in uncommitted_data(project) if name in ours}
-    if others := sorted(changed - {REVIEWS_FILE.as_posix()}):
-        raise InputError(f"{others[0]} is changed and not committed; commit it, then forget")
-    return changed
+def _tracks(project: Project, track: str) -> tuple[Project, ...]:
+    return (project.on(track_named(track)),) if track else project.both
 
 
 def _new_reviews(project: Project, ids: Sequence[str]) -> int:
@@ -195,80 +223,52 @@ def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
         return AffectedTrack(project, rows, frozenset(asked.in_service), asked.versions)
 
 
-def _record(project: Project, found: ForgetPlan, search: RowLocations | None, who: str, reason: str) -> str:
-    """Write the files, keep the new dataset in its remote, and commit both; or put everything back."""
-    tracked = search.tracked if search else ()
-    with _all_or_nothing(project, tracked):
-        listed = with_forgotten(project.root, _entries(found, who, reason))
-        for path, content in {**found.cut.files, FORGOTTEN_FILE: listed}.items():
-            write_whole(project.root / path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
-        if DATASET in found.cut.files:
-            dvc(project, project.root, "add", "--quiet", str(DATASET))
-            dvc(project, project.root, "push", "--quiet", "--remote", "dataset", str(POINTER))
-        for path in tracked:
-            remove_file(path)
-        paths = {path.as_posix() for path in CHANGED if path != DATASET}
-        return commit_only(
-            project.root, paths | _of_dataset_remote(project, found.dataset, tracked), _message(found, who, reason)
-        )
+def _under_way(found: ForgetPlan, track: str, who: str, reason: str) -> Forgetting:
+    files = found.curated.curated
+    tables, lists, joined = (
+        tuple(path.as_posix() for path in paths) for paths in (files.tables, files.lists, sorted(files.joined))
+    )
+    return Forgetting(found.ids, track, tables, lists, joined, who, reason, runs.now())
 
 
-def _entries(found: ForgetPlan, who: str, reason: str) -> list[ForgottenRow]:
-    """One for each text of each row: the dataset's, and those that versions knew."""
-    keys = [(one, sha256_text(text)) for one, texts in found.cut.texts.items() for text in texts]
+def _record(project: Project, found: ForgetPlan, search: RowLocations | None, under_way: Forgetting) -> str:
+    """The commit without the rows, and the working copy in line with it; nothing where there was none to make."""
+    curated, contents = found.curated, found.curated.contents()
+    if found.reviews:
+        contents.setdefault(REVIEWS_FILE.as_posix(), (project.root / REVIEWS_FILE).read_bytes())
+    entries = _entries(found, under_way)
+    if entries:
+        contents[FORGOTTEN_FILE.as_posix()] = with_forgotten(project.root, entries)
+    known = set(git(project.root, "ls-files", "-z").split("\0"))
+    older = {project.name_of(path) for path in search.tracked} if search else set()
+    contents |= dict.fromkeys(older & known)
+    curated.keep_objects()
+    return forgetting.record(project, under_way, contents, _message(found, under_way))
+
+
+def _entries(found: ForgetPlan, under_way: Forgetting) -> list[ForgottenRow]:
+    """One for each text of each row: those of curated tables, and those that versions knew."""
+    keys = [(one, sha256_text(text)) for one, texts in found.curated.cut.texts.items() for text in texts]
     keys += [(row.prompt_id, row.text_sha256) for row in found.rows if not row.through]
-    day = runs.now()[:10]
-    return [ForgottenRow(*key, day, who, reason) for key in sorted(set(keys))]
+    return [ForgottenRow(*key, under_way.at[:10], under_way.who, under_way.reason) for key in sorted(set(keys))]
 
 
-def _message(found: ForgetPlan, who: str, reason: str) -> str:
+def _message(found: ForgetPlan, under_way: Forgetting) -> str:
     shown = ", ".join(found.ids[:3]) + (f" and {len(found.ids) - 3} more" if len(found.ids) > 3 else "")
     along = f"\nDecisions on labels taken along: {found.reviews}" if found.reviews else ""
-    return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}{along}"
+    return f"Forget {shown}\n\n{under_way.reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {under_way.who}{along}"
 
 
-def _of_dataset_remote(project: Project, md5: str, removed: Sequence[Path]) -> set[str]:
-    """The new dataset's object, and those that are removed, where that remote lies in the repository."""
-    new = DATASET_REMOTE / "files" / "md5" / md5[:2] / md5[2:]
-    had = set(git(project.root, "ls-files", "--", str(DATASET_REMOTE)).splitlines())
-    gone = {path.relative_to(project.root).as_posix() for path in removed} & had
-    return gone | ({new.as_posix()} if (project.root / new).is_file() else set())
-
-
-@contextmanager
-def _all_or_nothing(project: Project, tracked: Sequence[Path]) -> Iterator[None]:
-    """Put the files back if the block fails before its commit is made."""
-    root = project.root
-    head = git(root, "rev-parse", "HEAD")
-    paths = [*(root / path for path in CHANGED), *tracked]
-    before = {path: path.read_bytes() if path.is_file() else None for path in paths}
-    objects = {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()}
-    try:
-        yield
-    except BaseException:
-        if git(root, "rev-parse", "HEAD") == head:
-            _put_back(before)
-            for path in {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()} - objects:
-                remove_file(path)
-        raise
-
-
-def _put_back(before: dict[Path, bytes | None]) -> None:
-    for path, content in before.items():
-        if content is None:
-            path.unlink(missing_ok=True)
-        elif not path.is_file() or path.read_bytes() != content:
-            write_whole(path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
-
-
-def _mark(found: AffectedTrack) -> None:
-    """Tag the versions, beside rows that were forgotten earlier; promotion refuses them from now on."""
-    if found.versions is None:
-        return
-    registry, listed = Registry(found.project, found.versions.model), found.listed
-    for number in filter(listed.__contains__, found.marked):
-        before = listed[number].tags.get(FORGOTTEN_TAG, "")
-        rows = {row.prompt_id for row in found.rows if row.version == number and row.held}
-        merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
-        if merged != before:
-            registry.set_tag(number, FORGOTTEN_TAG, merged)
+def _complete(project: Project, done: Forgetting, touched: Iterable[AffectedTrack]) -> None:
+    """Note what was forgotten, mark the versions, and end it; each step bears repeating."""
+    for part in touched:
+        unmarked = part.unmarked()
+        entry = RemovalEntry(done.at, done.who, FORGOTTEN, done.reason, part.marked, rows=tuple(sorted(done.ids)))
+        known = {replace(one, sequence=0) for one in removals(part.project)}
+        if (done.commit or unmarked) and entry not in known:
+            record_removal(part.project, entry)
+        if part.versions is not None:
+            registry = Registry(part.project, part.versions.model)
+            for number, rows in unmarked.items():
+                registry.set_tag(number, FORGOTTEN_TAG, rows)
+    forgetting.end(project)
