@@ -131,9 +131,7 @@ def settle(project: Project) -> Forgetting | None:
     names = _changed(project.root, found)
     for name in sorted({*names} - {*found.tables, *found.lists}):
         _bring_in_line(project.root, name, found)
-    if names:
-        # The person's index still has these files as before, and would show them as staged to be changed back.
-        git(project.root, "reset", "--quiet", "HEAD", "--", *names)
+    _unstage(project.root, names)
     for name in (*names, *found.tables):
         _clear_partial(project.root / name)
     return found
@@ -142,6 +140,12 @@ def settle(project: Project) -> Forgetting | None:
 def end(project: Project) -> None:
     """Note that every step after the commit was done."""
     (project.var / FILE).unlink(missing_ok=True)
+
+
+def _unstage(root: Path, names: list[str]) -> None:
+    """The person's index still has these files as before, and would show them as staged to be changed back."""
+    if names:
+        git(root, "reset", "--quiet", "HEAD", "--", *names)
 
 
 def _changed(root: Path, found: Forgetting) -> list[str]:
