@@ -18,6 +18,7 @@ from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version, Versions
 from flows.removal.curated_files import CuratedWithoutRows
 from flows.removal.erase import erase, erase_vectors
+from flows.removal.git_history import GitCopies, copies_in_git
 from flows.removal.row_locations import RowLocations, SearchQuery, find, mentions
 from flows.workspace import forgetting, runs
 from flows.workspace.forgetting import Forgetting
@@ -110,12 +111,14 @@ class ForgetPlan:
 class ForgetResult:
     """What was done, or would be: the plan, the commit (empty where no curated file held the rows), the bytes.
 
-    `left` names the files of the working copy that still hold a text and that nobody but a person can mend.
+    `in_git` is what git goes on holding. Where nothing is erased, `left` names in words the files of the working copy
+    that still hold a text and that nobody but a person can mend.
     """
 
     plan: ForgetPlan
     commit: str
     erased: RowLocations | None
+    in_git: GitCopies | None
     left: tuple[str, ...]
 
 
@@ -168,7 +171,10 @@ def forget(
 
 
 def _result(project: Project, found: ForgetPlan, commit: str, search: RowLocations | None) -> ForgetResult:
-    return ForgetResult(found, commit, search, () if search else mentions(project, found.query))
+    if search is None:
+        return ForgetResult(found, commit, None, None, mentions(project, found.query))
+    # Asked after the commit, which may hold a text of its own: that of a file that a person has to mend.
+    return ForgetResult(found, commit, search, copies_in_git(project, search.rows), ())
 
 
 def plan(project: Project, ids: Sequence[str], track: str = "") -> ForgetPlan:

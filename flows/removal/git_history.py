@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.removal.object_references import run_keys
 from flows.workspace.git import git
 from flows.workspace.project import Project
+from flows.workspace.runs import clone_of
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.versions.row_search import CannotUnpack, RowMatcher, is_searchable
 
@@ -24,8 +26,9 @@ class GitCopies:
     repositories: tuple[str, ...]
 
 
-def copies_in_git(project: Project, clones: Iterable[Path], rows: RowMatcher) -> GitCopies:
-    """The objects of the project's repository that hold a text or a graded outcome of the rows; which clones have them.
+def copies_in_git(project: Project, rows: RowMatcher) -> GitCopies:
+    """The objects of the project's repository that hold a text or a graded outcome of the rows, and which of the runs'
+    clones have them.
 
     Raises:
         SwitchtenderError: git failed.
@@ -35,6 +38,7 @@ def copies_in_git(project: Project, clones: Iterable[Path], rows: RowMatcher) ->
         return GitCopies({}, ())
     listed = git(project.root, "rev-list", "--objects", "--all", "--reflog", "--indexed-objects").splitlines()
     paths = {name: path for name, _, path in (line.partition(" ") for line in listed)}
+    clones = (clone_of(project, key) for key in sorted(run_keys(project)))
     also = [clone for clone in clones if (clone / ".git").is_dir() and _has_one(clone, found)]
     return GitCopies(
         {name: paths.get(name, "") for name in sorted(found)},

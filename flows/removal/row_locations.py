@@ -14,7 +14,6 @@ from flows.audit.trace import RowInVersion
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version
-from flows.removal.git_history import GitCopies, copies_in_git
 from flows.removal.object_references import (
     current_outputs,
     files_of_run,
@@ -61,8 +60,8 @@ class SearchQuery:
 @dataclass(frozen=True)
 class RowLocations:
     """Where rows are: DVC objects by md5; files that go; folders of work that was cut short, which go whole; files of
-    the dataset's remote inside the repository; journals, in which the texts are overwritten; git's objects, which
-    stay; and what else erasing leaves, in words.
+    the dataset's remote inside the repository; journals, in which the texts are overwritten; and what erasing leaves
+    of all that, in words. Git is asked by `flows.removal.git_history`.
     """
 
     rows: RowMatcher
@@ -71,7 +70,6 @@ class RowLocations:
     folders: tuple[Path, ...]
     tracked: tuple[Path, ...]
     journals: tuple[Path, ...]
-    in_git: GitCopies
     remaining: tuple[str, ...]
 
 
@@ -105,7 +103,6 @@ def find(project: Project, query: SearchQuery) -> RowLocations:
         tuple(sorted(search.folders)),
         tuple(sorted(search.tracked)),
         tuple(sorted(search.journals)),
-        copies_in_git(project, (clone_of(project, key) for key in sorted(run_keys(project))), search.rows),
         (
             *waiting,
             *search.left,

@@ -56,8 +56,8 @@ def _facts(done: ForgetResult, dry_run: bool) -> dict[str, object]:
             "objects": list(erased.objects),
             "files": [str(path) for path in (*erased.files, *erased.tracked, *erased.folders)],
             "journals": [str(path) for path in erased.journals],
-            "git_objects": erased.in_git.objects,
-            "git_repositories": list(erased.in_git.repositories),
+            "git_objects": done.in_git.objects if done.in_git else {},
+            "git_repositories": list(done.in_git.repositories) if done.in_git else [],
             "remaining": list(erased.remaining),
         },
         "left": list(done.left),
@@ -123,11 +123,10 @@ def _print_erased(done: ForgetResult, would: str) -> None:
         say(f"{would}overwritten: the texts in {journal}")
     for line in done.erased.remaining:
         say(f"left: {line}")
-    in_git = done.erased.in_git
-    for name, path in in_git.objects.items():
-        say(f"left: git's object {name[:12]}, {path or 'in no commit'}")
-    if in_git.objects:
-        say(f"only a rewrite of {listed(in_git.repositories)} clears those; see docs/forgetting.md")
+    if done.in_git and done.in_git.objects:
+        for name, path in done.in_git.objects.items():
+            say(f"left: git's object {name[:12]}, {path or 'in no commit'}")
+        say(f"only a rewrite of {listed(done.in_git.repositories)} clears those; see docs/forgetting.md")
 
 
 def _word(value: bool) -> str:
