@@ -108,7 +108,7 @@ def plant_database(path: Path, text: str) -> None:
 
 
 def marks_of(project: Sandbox, row: str, mark: str) -> list[bytes]:
-    """What is searched for: a part of the text that each writing leaves as it is, and the row's vector in each index."""
+    """What is searched for: a part of the text that no writing changes, and the row's vector in each index."""
     found = [mark.encode(name) for name in ("utf-8", "utf-16-le", "utf-16-be")]
     for folder in {path.parent for path in project.root.glob("var/artifacts/**/training_rows.safetensors")}:
         index = TrainingIndex.load(folder)
@@ -125,11 +125,13 @@ def holding_anywhere(project: Sandbox, marks: list[bytes]) -> set[str]:
         if path.name == ".git":
             held = ((name, content) for name, content in _objects(path) if any(mark in content for mark in marks))
             found |= {name for name, _ in held}
-        elif (
-            path.is_file() and ".git" not in path.parts and any(mark in part for part in _parts(path) for mark in marks)
-        ):
+        elif path.is_file() and ".git" not in path.parts and _holds(path, marks):
             found.add(path.relative_to(project.root).as_posix())
     return found
+
+
+def _holds(path: Path, marks: list[bytes]) -> bool:
+    return any(mark in part for part in _parts(path) for mark in marks)
 
 
 def _parts(path: Path) -> Iterator[bytes]:

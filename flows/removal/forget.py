@@ -5,106 +5,29 @@ Augmented rows go with their parents at the next night, since they are made anew
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-from flows.audit.trace import RowInVersion, tracing
 from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.promotion_log import who_am_i
 from flows.records.removal_log import FORGOTTEN, RemovalEntry, record_removal, removals
 from flows.registry.mlflow_store import Registry
-from flows.registry.versions import Version, Versions
-from flows.removal.curated_files import CuratedWithoutRows
 from flows.removal.erase import erase, erase_vectors
+from flows.removal.forget_plan import AffectedTrack, ForgetPlan, affected_track, plan, tracks_meant
 from flows.removal.git_history import GitCopies, copies_in_git
-from flows.removal.row_locations import RowLocations, SearchQuery, find, mentions
+from flows.removal.row_locations import RowLocations, find, mentions
 from flows.workspace import forgetting, runs
 from flows.workspace.forgetting import Forgetting
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
-from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.forgetting import FORGOTTEN_FILE, ForgottenRow, forgotten_rows, with_forgotten
-from pipeline.data.label_reviews import REVIEWS_FILE, read_reviews
-from pipeline.data.row_removal import lines_of, read_utf8
-from pipeline.runtime.errors import InputError, listed
+from pipeline.data.forgetting import FORGOTTEN_FILE, ForgottenRow, with_forgotten
+from pipeline.data.label_reviews import REVIEWS_FILE
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_text
-from pipeline.runtime.track import track_named
 
 _PATIENCE = 10.0
 """Seconds to wait for a decision that is being written."""
-
-
-@dataclass(frozen=True)
-class AffectedTrack:
-    """What forgetting touches of one track: rows in its versions, the versions by number, and what serves now."""
-
-    project: Project
-    rows: tuple[RowInVersion, ...]
-    in_service: frozenset[str]
-    versions: Versions | None
-
-    @property
-    def listed(self) -> dict[str, Version]:
-        return {version.version: version for version in self.versions.all} if self.versions else {}
-
-    @property
-    def marked(self) -> tuple[str, ...]:
-        """Versions that were made with a row: it taught them, or was in the holdout that judged them."""
-        return tuple(sorted({row.version for row in self.rows if row.held}, key=int))
-
-    @property
-    def affected(self) -> tuple[str, ...]:
-        """Versions whose night saw a row, also where it only went to quarantine."""
-        return tuple(sorted({row.version for row in self.rows}, key=int))
-
-    def unmarked(self) -> dict[str, str]:
-        """What is to stand beside each version, by number, where that does not yet name the rows."""
-        found = {}
-        for number in filter(self.listed.__contains__, self.marked):
-            before = self.listed[number].tags.get(FORGOTTEN_TAG, "")
-            rows = {row.prompt_id for row in self.rows if row.version == number and row.held}
-            merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
-            if merged != before:
-                found[number] = merged
-        return found
-
-
-@dataclass(frozen=True)
-class ForgetPlan:
-    """What forgetting touches. `exact` says that the ids name other rows in the other track, so that only texts count.
-
-    `reviews` counts the decisions on labels that are not committed yet, which the commit takes along.
-    """
-
-    ids: tuple[str, ...]
-    curated: CuratedWithoutRows
-    touched: tuple[AffectedTrack, ...]
-    exact: bool
-    reviews: int
-
-    @property
-    def rows(self) -> tuple[RowInVersion, ...]:
-        """All rows in versions of the tracks, also augmented ones."""
-        return tuple(row for part in self.touched for row in part.rows)
-
-    @cached_property
-    def query(self) -> SearchQuery:
-        """What the search for bytes starts from."""
-        versions = tuple(version for part in self.touched for version in part.listed.values())
-        serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
-        cut = self.curated.cut
-        return SearchQuery(
-            () if self.exact else self.ids,
-            tuple(text for found in cut.texts.values() for text in found),
-            cut.files,
-            frozenset(self.curated.objects),
-            versions,
-            self.rows,
-            frozenset(serving),
-        )
 
 
 @dataclass(frozen=True)
@@ -157,7 +80,8 @@ def forget(
     ):
         project.claim()
         if (earlier := forgetting.settle(project)) is not None:
-            _complete(project, earlier, [_traced(seen, earlier.ids) for seen in _tracks(project, earlier.track)])
+            both = tracks_meant(project, earlier.track)
+            _complete(project, earlier, [affected_track(seen, earlier.ids) for seen in both])
         found = plan(project, ids, track)
         search = find(project, found.query) if erasing else None
         under_way = _under_way(found, track, who, reason)
@@ -175,58 +99,6 @@ def _result(project: Project, found: ForgetPlan, commit: str, search: RowLocatio
         return ForgetResult(found, commit, None, None, mentions(project, found.query))
     # Asked after the commit, which may hold a text of its own: that of a file that a person has to mend.
     return ForgetResult(found, commit, search, copies_in_git(project, search.rows), ())
-
-
-def plan(project: Project, ids: Sequence[str], track: str = "") -> ForgetPlan:
-    """What forgetting these rows touches; nothing is changed.
-
-    Raises:
-        InputError: unknown ids, an id that means two rows, curated files other than the reviews that are changed and
-            not committed, or decisions that cannot be read.
-    """
-    named = tuple(dict.fromkeys(ids))
-    if not all(one.strip() for one in named):
-        raise InputError("an id is empty; name the rows by their ids")
-    every = CuratedWithoutRows(project, project.both, named)
-    ambiguous = every.meant_twice()
-    if ambiguous and not track:
-        raise InputError(ambiguous)
-    both = _tracks(project, track)
-    curated = CuratedWithoutRows(project, both, named) if track else every
-    changed = curated.changed()
-    touched = tuple(_traced(seen, named) for seen in both)
-    traced = {row.prompt_id for part in touched for row in part.rows}
-    known = traced | curated.cut.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
-    unknown = [one for one in named if one not in known]
-    if unknown:
-        raise InputError(
-            f"no row {listed(unknown)} in {listed(curated.curated.tables)} or in any version; see 'switchtender trace'"
-        )
-    reviews = _new_reviews(project, named) if REVIEWS_FILE in changed else 0
-    return ForgetPlan(named, curated, touched, bool(ambiguous), reviews)
-
-
-def _tracks(project: Project, track: str) -> tuple[Project, ...]:
-    return (project.on(track_named(track)),) if track else project.both
-
-
-def _new_reviews(project: Project, ids: Sequence[str]) -> int:
-    """How many decisions on other rows are not committed yet; a file that a night could not read is refused."""
-    read_reviews(tuple(agent.name for agent in read_agents(project.root / AGENTS_FILE)), project.root / REVIEWS_FILE)
-    where = str(REVIEWS_FILE)
-    committed = git(project.root, "ls-tree", "--name-only", "HEAD", "--", where)
-    before = git(project.root, "cat-file", "blob", f"HEAD:{where}", strip=False) if committed else ""
-    lines = [Counter(lines_of(text, where)) for text in (read_utf8(project.root / REVIEWS_FILE), before)]
-    return sum(count for (prompt_id, _), count in (lines[0] - lines[1]).items() if prompt_id not in ids)
-
-
-def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
-    """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
-    if not project.has_store:
-        return AffectedTrack(project, (), frozenset(), None)
-    with tracing(project) as asked:
-        rows = tuple(row for one in ids for row in asked.row(one))
-        return AffectedTrack(project, rows, frozenset(asked.in_service), asked.versions)
 
 
 def _under_way(found: ForgetPlan, track: str, who: str, reason: str) -> Forgetting:

@@ -113,27 +113,36 @@ def current_outputs(project: Project, after: Mapping[Path, bytes | None]) -> set
     """The objects of the working copy's stages that are not stale once the files in `after` have those bytes."""
     lock = project.root / LOCK
     stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}) if lock.is_file() else {}
-    stale: set[str] = set()
-    while more := {
-        name for name in stages.keys() - stale if _is_stale(project, stages[name], after, _outputs(stages, stale))
-    }:
-        stale |= more
-    current = {name: stage for name, stage in stages.items() if name not in stale}
-    return {file.md5 for file in files_in(project, yaml.safe_dump({"stages": current})) if file.stage}
+    made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    current: dict[str, Any] = stages
+    while True:
+        fresh = {out["path"] for stage in current.values() for out in stage.get("outs", [])}
+        inputs = {path: md5 for path, md5 in made.items() if path in fresh}
+        kept = {name: stage for name, stage in current.items() if not _is_stale(project, stage, after, made, inputs)}
+        if len(kept) == len(current):
+            return {file.md5 for file in files_in(project, yaml.safe_dump({"stages": kept})) if file.stage}
+        current = kept
 
 
-def _outputs(stages: dict[str, Any], names: Iterable[str]) -> set[str]:
-    return {out["path"] for name in names for out in stages[name].get("outs", [])}
-
-
-def _is_stale(project: Project, stage: dict[str, Any], after: Mapping[Path, bytes | None], made: set[str]) -> bool:
+def _is_stale(
+    project: Project,
+    stage: dict[str, Any],
+    after: Mapping[Path, bytes | None],
+    made: Mapping[str, str],
+    fresh: Mapping[str, str],
+) -> bool:
+    """Whether an input differs: `made` are all stages' outputs, `fresh` those of stages that are not stale."""
     for dep in stage.get("deps", []):
-        path = Path(dep["path"])
-        if dep["path"] in made or any(path in one.parents for one in after):
+        path, md5 = Path(dep["path"]), dep.get("md5", DIRECTORY)
+        if dep["path"] in made:
+            if fresh.get(dep["path"]) != md5:
+                return True
+        elif any(path in one.parents for one in after):
             return True
-        now = after[path] if path in after else _content(project.root / path)
-        if not dep.get("md5", DIRECTORY).endswith(DIRECTORY) and (now is None or md5_of(now) != dep["md5"]):
-            return True
+        elif not md5.endswith(DIRECTORY):
+            now = after[path] if path in after else _content(project.root / path)
+            if now is None or md5_of(now) != md5:
+                return True
     return False
 
 

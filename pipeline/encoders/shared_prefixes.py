@@ -55,7 +55,7 @@ def without_prefix(prompt: str, prefixes: Sequence[str]) -> str:
 
 def readings_of(prompt: str) -> Iterator[str]:
     """Every text that may be read in the place of a prompt: itself, and what follows any beginning long enough."""
-    yield prompt
+    yield from (prompt, prompt.strip())
     for at in range(LEAST_CHARACTERS - 1, len(prompt)):
         if prompt[at] in "\n ":
             yield prompt[at + 1 :].strip()

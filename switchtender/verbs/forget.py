@@ -12,7 +12,8 @@ from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.audit.trace import RowInVersion
-    from flows.removal.forget import AffectedTrack, ForgetResult
+    from flows.removal.forget import ForgetResult
+    from flows.removal.forget_plan import AffectedTrack
 
 app = typer.Typer()
 

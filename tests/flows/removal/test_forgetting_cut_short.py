@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import traceback
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_versions import MadeProject
 
 from flows.records.removal_log import FORGOTTEN, removals
 from flows.removal import forget as verb
@@ -21,17 +19,6 @@ from flows.workspace.forgetting import settle
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
-PROMPTS = "prompt_id,prompt,agents\np1,the planted prompt,coding\np2,another,email\n"
-OUTCOMES = '{"prompt_id": "q1", "prompt": "x", "candidate": "a", "quality": 1}\n'
-FILES = {
-    "data/label_reviews.csv": "prompt_id,text_sha256,decision,agents,reviewer,reviewed_on,note\np1,ab,keep,,ana,,\n",
-    "data/holdout.txt": "p1\np2\n",
-    "data/candidates/new.csv": "prompt_id,candidate,quality\np1,new,1\n",
-    "data/outcomes.jsonl": OUTCOMES + OUTCOMES.replace("q1", "p1").replace('"x"', '"the planted prompt"'),
-    "data/.gitignore": "/prompts.csv\n",
-    ".dvc/config": "[cache]\n    dir = ../var/dvc/cache\n['remote \"store\"']\n    url = ../var/dvc/remote\n"
-    "['remote \"dataset\"']\n    url = ../data/remote\n",
-}
 NEVER = -1
 STEPS: tuple[tuple[Any, str], ...] = (
     (dvc_objects.ObjectStore, "add"), (forgetting, "commit_of"), (forgetting, "write_json"), (forgetting, "move_head"),
@@ -39,41 +26,6 @@ STEPS: tuple[tuple[Any, str], ...] = (
     (forgetting, "end"),
 )  # fmt: skip
 WRITES: tuple[tuple[Any, str], ...] = ((Path, "write_bytes"), (Path, "write_text"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeProject:
-    """A project whose table DVC keeps, its object in git, with no version; a row is in each kind of curated file."""
-    project = MadeProject(tmp_path_factory.mktemp("made") / "project")
-    root = project.project.root
-    for name, content in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-    params = (root / "params.yaml").read_text()
-    models = "models:\n  register: {model: model-router, first_becomes_champion: true}\n"
-    (root / "params.yaml").write_text(f"{params}{models}  validate: {{table: data/outcomes.jsonl}}\n")
-    (root / "data/prompts.csv").write_text(PROMPTS)
-    md5 = project.store("data/prompts.csv", PROMPTS, "data").notes["md5"]
-    place = root / "data/remote/files/md5" / md5[:2] / md5[2:]
-    place.parent.mkdir(parents=True)
-    place.write_text(PROMPTS)
-    pointer = f"outs:\n- md5: {md5}\n  size: {len(PROMPTS)}\n  hash: md5\n  path: prompts.csv\n  remote: dataset\n"
-    (root / "data/prompts.csv.dvc").write_text(pointer)
-    project.commit("data")
-    return project
-
-
-@pytest.fixture
-def copies(made: MadeProject, tmp_path: Path) -> Callable[[], Project]:
-    """Makes one copy after the other."""
-    numbers = count()
-
-    def copy() -> Project:
-        place = tmp_path / str(next(numbers))
-        shutil.copytree(made.project.root, place)
-        return Project(place)
-
-    return copy
 
 
 def forget(project: Project) -> None:
