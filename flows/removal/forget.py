@@ -5,12 +5,12 @@ Augmented rows go with their parents at the next night, since they are made anew
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.promotion_log import who_am_i
 from flows.records.removal_log import FORGOTTEN, RemovalEntry, record_removal, removals
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
 from flows.removal.erase import erase, erase_vectors
 from flows.removal.forget_plan import AffectedTrack, ForgetPlan, affected_track, plan, tracks_meant
@@ -137,15 +137,18 @@ def _message(found: ForgetPlan, under_way: Forgetting) -> str:
     return f"Forget {shown}\n\n{under_way.reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {under_way.who}{along}"
 
 
-def _complete(project: Project, done: Forgetting, touched: Iterable[AffectedTrack]) -> None:
-    """Note what was forgotten, mark the versions, and end it; each step bears repeating."""
-    for part in touched:
+def _complete(project: Project, done: Forgetting, touched: Sequence[AffectedTrack]) -> None:
+    """Note what was forgotten, mark the versions, and end it; each step bears repeating.
+
+    It stands in the log of each track whose versions knew a row; in the first where none did.
+    """
+    for part in [part for part in touched if part.rows] or touched[:1]:
         unmarked = part.unmarked()
         entry = RemovalEntry(done.at, done.who, FORGOTTEN, done.reason, part.marked, rows=tuple(sorted(done.ids)))
         known = {replace(one, sequence=0) for one in removals(part.project)}
         if (done.commit or unmarked) and entry not in known:
             record_removal(part.project, entry)
-        if part.versions is not None:
+        if unmarked and part.versions is not None:
             registry = Registry(part.project, part.versions.model)
             for number, rows in unmarked.items():
                 registry.set_tag(number, FORGOTTEN_TAG, rows)

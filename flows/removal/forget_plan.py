@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flows.audit.trace import RowInVersion, tracing
-from flows.promotion.promotion import FORGOTTEN_TAG
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import Version, Versions
 from flows.removal.curated_files import CuratedWithoutRows
 from flows.removal.row_locations import SearchQuery

@@ -30,6 +30,7 @@ from flows.workspace.project import Project
 from flows.workspace.runs import clone_of
 from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import SwitchtenderError, listed
+from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.track import TRACKS, track_of
 from pipeline.versions.folder import FOLDER, MODEL
 from pipeline.versions.row_search import CannotUnpack, RowMatcher, is_searchable
@@ -164,6 +165,9 @@ class _Search:
         """Find the rows in files, and say of each what is to become of it."""
         for path in files:
             name = path.relative_to(self.project.root)
+            if kind := irregular(path):
+                self.left.append(f"{name} is {kind} and was not searched; look into it yourself")
+                continue
             content = self.query.after[name] if name in self.query.after else _searchable(path)
             if content is not None:
                 self._place(path, name, content)
@@ -245,8 +249,10 @@ def _within(project: Project, place: Path) -> Path:
 
 
 def _searchable(path: Path) -> bytes | None:
-    """A file's bytes, or None where its beginning shows that it holds numbers or pictures."""
+    """A file's bytes, or None where its beginning shows that it holds numbers or pictures, or where it is no file."""
     try:
+        if irregular(path):
+            return None
         with path.open("rb") as file:
             beginning = file.read(_BEGINNING)
             return beginning + file.read() if is_searchable(beginning) else None
