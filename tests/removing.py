@@ -11,15 +11,17 @@ from sandbox import Sandbox
 from warm_command import run_warm
 
 
-def commit_data(project: Sandbox) -> None:
-    """Commit the dataset as it lies there, its object in the remote inside the repository."""
-    for command in (("add", "-q", "data/prompts.csv"), ("push", "-q", "-r", "dataset", "data/prompts.csv.dvc")):
-        _dvc(project, *command)
+def commit_data(project: Sandbox, *tables: str) -> None:
+    """Commit the dataset as it lies there, its object in the remote inside the repository; other tables likewise."""
+    named = ("data/prompts.csv", *tables)
+    dvc(project, "add", "-q", *named)
+    dvc(project, "push", "-q", "-r", "dataset", "data/prompts.csv.dvc")
     project.git("add", "-A")
     project.git("commit", "--quiet", "--allow-empty", "-m", "data")
 
 
-def _dvc(project: Sandbox, *arguments: str) -> None:
+def dvc(project: Sandbox, *arguments: str) -> None:
+    """Run DVC in the project."""
     env = project.env() | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(project.root / "var/dvc/site")}
     done = run_warm("dvc", arguments, project.root, env)
     assert done.returncode == 0, done.stderr

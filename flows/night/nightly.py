@@ -24,6 +24,7 @@ from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
 from flows.registry.versions import RegisterParams, Version, registered_keys, versions_of
 from flows.workspace import runs, snapshot
+from flows.workspace.forgetting import settle
 from flows.workspace.identity import data_digests, identify
 from flows.workspace.lock import held
 from flows.workspace.processes import end_marked
@@ -78,6 +79,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
     """
     project.claim()
     with held(project.lock, project.track.flow):
+        settle(project)
         identity = identify(project).digest
         if (same := nothing_new(project, identity)) is not None:
             return NightOutcome(same, new=False)

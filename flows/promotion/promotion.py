@@ -22,6 +22,7 @@ from flows.registry.forgotten import FORGOTTEN_TAG as FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from flows.workspace import runs
+from flows.workspace.forgetting import refuse_unfinished
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import GateNotPassed, InputError, VerificationFailed, listed
@@ -52,6 +53,7 @@ def promote(
                 align_aliases(project, versions)
             return Move(number, number)
         _agreed(serving, number)
+        refuse_unfinished(project)
         move = judged(project, versions, candidate, serving.version)
         _refuse_forgotten(move, force)
         if move.closed and not force:
@@ -84,6 +86,7 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
         before = stack(promotions(project))[:-1]
         if not before:
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
+        refuse_unfinished(project)
         move = moved_to(project, serving.version, versions.number(before[-1]))
         _refuse_forgotten(move, force)
         if not dry_run:

@@ -1,4 +1,4 @@
-"""What was removed on purpose: pruned versions and erased rows. Pruned or erased is not missing."""
+"""What was removed on purpose: pruned versions, erased rows, forgotten rows. Pruned or erased is not missing."""
 
 from __future__ import annotations
 

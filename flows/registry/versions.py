@@ -145,6 +145,11 @@ def _read(project: Project, model: str) -> list[Version]:
     return _from_tables(project, model)
 
 
+_PREPARED = {
+    True: "select 1 from sqlite_master where name = 'model_versions'",
+    False: "select 1 from information_schema.tables where table_name = 'model_versions'",
+}
+"""Whether MLflow's tables are there (True: in SQLite); a store that nobody has used yet has none."""
 _TABLES = {
     "root": ROOT_QUERY,
     "versions": "select version, run_id, source from model_versions "
@@ -157,6 +162,8 @@ _TABLES = {
 def _from_tables(project: Project, model: str) -> list[Version]:
     """The versions from MLflow's own tables, without its client."""
     with _asking(project) as ask:
+        if not list(ask(_PREPARED[project.store_file is not None], {})):
+            return []
         rows = {name: list(ask(query, {"model": model})) for name, query in _TABLES.items()}
     tags: dict[int, dict[str, str]] = {}
     for number, key, value in rows["tags"]:

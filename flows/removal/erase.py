@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from flows.records.removal_log import ERASED, RemovalEntry, record_removal
+from flows.removal.journals import blank_rows
 from flows.removal.row_locations import RowLocations
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
+from flows.workspace.own_files import remove_file
 from flows.workspace.project import Project
 from flows.workspace.runs import ABANDONED, UNFINISHED
+from pipeline.encoders.shared_prefixes import readings_of
 from pipeline.encoders.vector_cache import VectorCache, cache_folder, most_bytes
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.versions.folder import MODEL
 
 
-def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations, who: str, reason: str) -> None:
-    """Remove objects from cache and remote, then files. Call under the night's lock. Again, it changes nothing.
+def erase(
+    affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations, who: str, reason: str
+) -> tuple[str, ...]:
+    """Remove objects from cache and remote, then files, and overwrite the texts in journals. Call under the night's
+    lock. Again, it changes nothing.
 
     `affected` are the tracks of one checkout, each with the versions whose nights saw the rows.
 
@@ -27,11 +34,31 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations,
     such a version cannot answer any more, unless all it kept is the index of what answers lead back to. An unfinished
     run that held the rows is abandoned, since it cannot go on without what was taken from it.
 
+    Returns:
+        What of the journals is left, in words.
+
     Raises:
         SwitchtenderError: something cannot be removed; what was removed is noted, and another try goes on.
     """
-    if not (held.objects or held.files):
-        return
+    project = affected[0][0]
+    left = tuple(
+        f"{project.name_of(path)} holds a text of the rows where it cannot be overwritten; remove that file"
+        for path in held.journals
+        if not blank_rows(path, held.rows)
+    )
+    for folder in held.folders:
+        _remove_folder(folder)
+    if held.objects or held.files:
+        _note(affected, held, who, reason)
+    for place in (cache_of(project), remote_of(project)):
+        for md5 in held.objects:
+            place.remove(md5)
+    for path in (*held.files, *held.tracked):
+        remove_file(path)
+    return left
+
+
+def _note(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations, who: str, reason: str) -> None:
     rows = tuple(sorted(held.rows.ids))
     for project, versions in affected:
         files = tuple(sorted(project.name_of(path) for path in held.files if MODEL in path.parts))
@@ -42,12 +69,6 @@ def erase(affected: Sequence[tuple[Project, Iterable[str]]], held: RowLocations,
             clone = runs.clone_of(project, run.key)
             if run.state == UNFINISHED and any(path.is_relative_to(clone) for path in held.files):
                 runs.save(project, replace(run, state=ABANDONED, ended=runs.now()))
-    project = affected[0][0]
-    for place in (cache_of(project), remote_of(project)):
-        for md5 in held.objects:
-            place.remove(md5)
-    for path in held.files:
-        remove_file(path)
 
 
 def erase_vectors(texts: Collection[str]) -> None:
@@ -61,7 +82,7 @@ def erase_vectors(texts: Collection[str]) -> None:
         return
     cache = VectorCache(folder, most_bytes())
     try:
-        cache.erase(sorted(texts))
+        cache.erase(reading for text in texts for reading in readings_of(text))
     except (sqlite3.Error, OSError) as error:
         raise SwitchtenderError(
             f"{cache.path} may hold vectors of the rows and cannot be changed ({one_line(error)}); "
@@ -69,15 +90,10 @@ def erase_vectors(texts: Collection[str]) -> None:
         ) from error
 
 
-def remove_file(path: Path) -> None:
-    """Remove a file; it may be gone already.
-
-    Raises:
-        SwitchtenderError: it may not be removed.
-    """
+def _remove_folder(folder: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise SwitchtenderError(
-            f"{path} cannot be removed ({error.strerror}); remove it, then run this again"
-        ) from error
+        raise SwitchtenderError(f"{folder} cannot be removed ({error.strerror}); remove it, then again") from error

@@ -1,130 +1,76 @@
-"""Forgetting rows: out of the dataset as one recorded commit, every version that was made with them marked.
+"""Forgetting rows: out of the curated files as one recorded commit, every version that was made with them marked.
 
 Augmented rows go with their parents at the next night, since they are made anew. `--erase` also removes the bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from flows.audit.trace import RowInVersion, tracing
-from flows.promotion.promotion import FORGOTTEN_TAG
 from flows.records.promotion_log import who_am_i
+from flows.records.removal_log import FORGOTTEN, RemovalEntry, record_removal, removals
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
-from flows.registry.versions import Version, Versions
-from flows.removal.erase import erase, erase_vectors, remove_file
-from flows.removal.row_locations import DATASET_REMOTE, RowLocations, SearchedRows, find
-from flows.workspace import runs
-from flows.workspace.commits import commit_only
+from flows.removal.erase import erase, erase_vectors
+from flows.removal.forget_plan import AffectedTrack, ForgetPlan, affected_track, plan, tracks_meant
+from flows.removal.git_history import GitCopies, copies_in_git
+from flows.removal.row_locations import RowLocations, find, mentions
+from flows.workspace import forgetting, runs
+from flows.workspace.forgetting import Forgetting
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
-from flows.workspace.snapshot import POINTER, dvc, uncommitted_data
-from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.dataset import DATASET
-from pipeline.data.forgetting import (
-    FORGOTTEN_FILE,
-    FilesWithoutRows,
-    ForgottenRow,
-    files_without_rows,
-    forgotten_rows,
-    lines_of,
-    read_utf8,
-    with_forgotten,
-)
-from pipeline.data.holdout import HOLDOUT_FILE
-from pipeline.data.label_reviews import REVIEWS_FILE, read_reviews
-from pipeline.runtime.errors import InputError, listed
-from pipeline.runtime.tables import sha256_text, write_whole
+from pipeline.data.forgetting import FORGOTTEN_FILE, ForgottenRow, with_forgotten
+from pipeline.data.label_reviews import REVIEWS_FILE
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.tables import sha256_text
 
 _PATIENCE = 10.0
 """Seconds to wait for a decision that is being written."""
-CHANGED = (DATASET, POINTER, HOLDOUT_FILE, REVIEWS_FILE, FORGOTTEN_FILE)
-
-
-@dataclass(frozen=True)
-class ForgetPlan:
-    """What forgetting touches. `dataset` is the md5 of prompts.csv without the rows.
-
-    `reviews` counts the decisions on labels that are not committed yet, which the commit takes along.
-    """
-
-    ids: tuple[str, ...]
-    cut: FilesWithoutRows
-    dataset: str
-    touched: tuple[AffectedTrack, ...]
-    reviews: int = 0
-
-    @property
-    def rows(self) -> tuple[RowInVersion, ...]:
-        """All rows in versions of both tracks, also augmented ones."""
-        return tuple(row for part in self.touched for row in part.rows)
-
-    @property
-    def known(self) -> SearchedRows:
-        """What the search for bytes starts from."""
-        texts = tuple(text for found in self.cut.texts.values() for text in found)
-        versions = tuple(version for part in self.touched for version in part.listed.values())
-        serving = {part.listed[number].run_key for part in self.touched for number in part.in_service}
-        return SearchedRows(self.ids, texts, self.dataset, versions, self.rows, frozenset(serving))
-
-
-@dataclass(frozen=True)
-class AffectedTrack:
-    """What forgetting touches of one track: rows in its versions, the versions by number, and what serves now."""
-
-    project: Project
-    rows: tuple[RowInVersion, ...]
-    in_service: frozenset[str]
-    versions: Versions | None
-
-    @property
-    def listed(self) -> dict[str, Version]:
-        return {version.version: version for version in self.versions.all} if self.versions else {}
-
-    @property
-    def marked(self) -> tuple[str, ...]:
-        """Versions that were made with a row: it taught them, or was in the holdout that judged them."""
-        return tuple(sorted({row.version for row in self.rows if row.held}, key=int))
-
-    @property
-    def affected(self) -> tuple[str, ...]:
-        """Versions whose night saw a row, also where it only went to quarantine."""
-        return tuple(sorted({row.version for row in self.rows}, key=int))
 
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """What was done, or would be: the plan, the commit (empty where the dataset did not hold the rows), the bytes."""
+    """What was done, or would be: the plan, the commit (empty where no curated file held the rows), the bytes.
+
+    `in_git` is what git goes on holding. Where nothing is erased, `left` names in words the files of the working copy
+    that still hold a text and that nobody but a person can mend.
+    """
 
     plan: ForgetPlan
     commit: str
     erased: RowLocations | None
+    in_git: GitCopies | None
+    left: tuple[str, ...]
 
 
 def forget(
-    project: Project, ids: Sequence[str], reason: str, *, erasing: bool = False, dry_run: bool = False
+    project: Project,
+    ids: Sequence[str],
+    reason: str,
+    *,
+    track: str = "",
+    erasing: bool = False,
+    dry_run: bool = False,
 ) -> ForgetResult:
-    """Take rows out of the dataset, mark the versions made with them and, where asked, erase their bytes.
+    """Take rows out of what people curate, mark the versions made with them and, where asked, erase their bytes.
 
-    Again, it changes nothing but what an earlier try left undone.
+    `track` names the one track whose rows are meant; without it they are those of both. Again, it changes nothing but
+    what an earlier try left undone.
 
     Raises:
-        InputError: no reason, unknown ids, or curated files other than the reviews that are changed and not committed.
-        SwitchtenderError: git, DVC or a store failed; before the commit, everything is put back.
+        InputError: no reason, unknown ids, an id that means two rows, or curated files other than the reviews that are
+            changed and not committed.
+        SwitchtenderError: git, DVC or a store failed; before the commit, nothing was changed.
         VerificationFailed: a version's lineage, or a log, is not as recorded.
         HeldByAnotherRun: a night or a promotion is under way.
     """
     if not reason.strip():
         raise InputError('a reason is needed; say --reason "why"')
     if dry_run:
-        found = plan(project, ids)
-        return ForgetResult(found, "", find(project, found.known) if erasing else None)
+        found = plan(project, ids, track)
+        return _result(project, found, "", find(project, found.query) if erasing else None)
     who = who_am_i(project)
     purpose = f"forgetting rows, by {who}"
     with (
@@ -132,143 +78,78 @@ def forget(
         held(project.promotion_lock, purpose),
         held(project.reviews_lock, purpose, _PATIENCE),  # a decision written meanwhile would be lost
     ):
-        found = plan(project, ids)
-        search = find(project, found.known) if erasing else None
         project.claim()
-        commit = _record(project, found, search, who, reason)
-        for part in found.touched:
-            _mark(part)
+        if (earlier := forgetting.settle(project)) is not None:
+            both = tracks_meant(project, earlier.track)
+            _complete(project, earlier, [affected_track(seen, earlier.ids) for seen in both])
+        found = plan(project, ids, track)
+        search = find(project, found.query) if erasing else None
+        under_way = _under_way(found, track, who, reason)
+        commit = _record(project, found, search, under_way)
+        _complete(project, replace(under_way, commit=commit), found.touched)
         if search:
-            erase([(part.project, part.affected) for part in found.touched], search, who, reason)
+            left = erase([(part.project, part.affected) for part in found.touched], search, who, reason)
             erase_vectors(search.rows.texts)
-        return ForgetResult(found, commit, search)
+            search = replace(search, remaining=(*search.remaining, *left))
+        return _result(project, found, commit, search)
 
 
-def plan(project: Project, ids: Sequence[str]) -> ForgetPlan:
-    """What forgetting these rows touches; nothing is changed.
-
-    Raises:
-        InputError: unknown ids, curated files other than the reviews that are changed and not committed, or
-            decisions that cannot be read.
-    """
-    if not (project.root / DATASET).is_file():
-        raise InputError(f"{DATASET} is not there; fetch it with 'dvc pull {POINTER}', or make setup")
-    changed = _uncommitted(project)
-    named = tuple(dict.fromkeys(ids))
-    taken = files_without_rows(project.root, named)
-    touched = tuple(_traced(seen, named) for seen in project.both)
-    traced = {row.prompt_id for part in touched for row in part.rows}
-    known = traced | taken.texts.keys() | {name for name, _ in forgotten_rows(project.root)}
-    unknown = [one for one in named if one not in known]
-    if unknown:
-        raise InputError(f"no row {listed(unknown)} in {DATASET} or in any version; see 'switchtender trace'")
-    stays = hashlib.md5(taken.files.get(DATASET) or (project.root / DATASET).read_bytes(), usedforsecurity=False)
-    reviews = _new_reviews(project, named) if REVIEWS_FILE.as_posix() in changed else 0
-    return ForgetPlan(named, taken, stays.hexdigest(), touched, reviews)
+def _result(project: Project, found: ForgetPlan, commit: str, search: RowLocations | None) -> ForgetResult:
+    if search is None:
+        return ForgetResult(found, commit, None, None, mentions(project, found.query))
+    # Asked after the commit, which may hold a text of its own: that of a file that a person has to mend.
+    return ForgetResult(found, commit, search, copies_in_git(project, search.rows), ())
 
 
-def _uncommitted(project: Project) -> set[str]:
-    """The curated files that are changed and not committed; but for the reviews, which people write all day, none."""
-    ours = {path.as_posix() for path in CHANGED}
-    changed = {name for name in uncommitted_data(project) if name in ours}
-    if others := sorted(changed - {REVIEWS_FILE.as_posix()}):
-        raise InputError(f"{others[0]} is changed and not committed; commit it, then forget")
-    return changed
+def _under_way(found: ForgetPlan, track: str, who: str, reason: str) -> Forgetting:
+    files = found.curated.curated
+    tables, lists, joined = (
+        tuple(path.as_posix() for path in paths) for paths in (files.tables, files.lists, sorted(files.joined))
+    )
+    return Forgetting(found.ids, track, tables, lists, joined, who, reason, runs.now())
 
 
-def _new_reviews(project: Project, ids: Sequence[str]) -> int:
-    """How many decisions on other rows are not committed yet; a file that a night could not read is refused."""
-    read_reviews(tuple(agent.name for agent in read_agents(project.root / AGENTS_FILE)), project.root / REVIEWS_FILE)
-    where = str(REVIEWS_FILE)
-    committed = git(project.root, "ls-tree", "--name-only", "HEAD", "--", where)
-    before = git(project.root, "cat-file", "blob", f"HEAD:{where}", strip=False) if committed else ""
-    lines = [Counter(lines_of(text, where)) for text in (read_utf8(project.root / REVIEWS_FILE), before)]
-    return sum(count for (prompt_id, _), count in (lines[0] - lines[1]).items() if prompt_id not in ids)
+def _record(project: Project, found: ForgetPlan, search: RowLocations | None, under_way: Forgetting) -> str:
+    """The commit without the rows, and the working copy in line with it; nothing where there was none to make."""
+    curated, contents = found.curated, found.curated.contents()
+    if found.reviews:
+        contents.setdefault(REVIEWS_FILE.as_posix(), (project.root / REVIEWS_FILE).read_bytes())
+    entries = _entries(found, under_way)
+    if entries:
+        contents[FORGOTTEN_FILE.as_posix()] = with_forgotten(project.root, entries)
+    known = set(git(project.root, "ls-files", "-z").split("\0"))
+    older = {project.name_of(path) for path in search.tracked} if search else set()
+    contents |= dict.fromkeys(older & known)
+    curated.keep_objects()
+    return forgetting.record(project, under_way, contents, _message(found, under_way))
 
 
-def _traced(project: Project, ids: Sequence[str]) -> AffectedTrack:
-    """Every row in every version that `trace` finds, what serves, and the versions; nothing before a first night."""
-    if not project.has_store:
-        return AffectedTrack(project, (), frozenset(), None)
-    with tracing(project) as asked:
-        rows = tuple(row for one in ids for row in asked.row(one))
-        return AffectedTrack(project, rows, frozenset(asked.in_service), asked.versions)
-
-
-def _record(project: Project, found: ForgetPlan, search: RowLocations | None, who: str, reason: str) -> str:
-    """Write the files, keep the new dataset in its remote, and commit both; or put everything back."""
-    tracked = search.tracked if search else ()
-    with _all_or_nothing(project, tracked):
-        listed = with_forgotten(project.root, _entries(found, who, reason))
-        for path, content in {**found.cut.files, FORGOTTEN_FILE: listed}.items():
-            write_whole(project.root / path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
-        if DATASET in found.cut.files:
-            dvc(project, project.root, "add", "--quiet", str(DATASET))
-            dvc(project, project.root, "push", "--quiet", "--remote", "dataset", str(POINTER))
-        for path in tracked:
-            remove_file(path)
-        paths = {path.as_posix() for path in CHANGED if path != DATASET}
-        return commit_only(
-            project.root, paths | _of_dataset_remote(project, found.dataset, tracked), _message(found, who, reason)
-        )
-
-
-def _entries(found: ForgetPlan, who: str, reason: str) -> list[ForgottenRow]:
-    """One for each text of each row: the dataset's, and those that versions knew."""
-    keys = [(one, sha256_text(text)) for one, texts in found.cut.texts.items() for text in texts]
+def _entries(found: ForgetPlan, under_way: Forgetting) -> list[ForgottenRow]:
+    """One for each text of each row: those of curated tables, and those that versions knew."""
+    keys = [(one, sha256_text(text)) for one, texts in found.curated.cut.texts.items() for text in texts]
     keys += [(row.prompt_id, row.text_sha256) for row in found.rows if not row.through]
-    day = runs.now()[:10]
-    return [ForgottenRow(*key, day, who, reason) for key in sorted(set(keys))]
+    return [ForgottenRow(*key, under_way.at[:10], under_way.who, under_way.reason) for key in sorted(set(keys))]
 
 
-def _message(found: ForgetPlan, who: str, reason: str) -> str:
+def _message(found: ForgetPlan, under_way: Forgetting) -> str:
     shown = ", ".join(found.ids[:3]) + (f" and {len(found.ids) - 3} more" if len(found.ids) > 3 else "")
     along = f"\nDecisions on labels taken along: {found.reviews}" if found.reviews else ""
-    return f"Forget {shown}\n\n{reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {who}{along}"
+    return f"Forget {shown}\n\n{under_way.reason}\n\nRows: {' '.join(found.ids)}\nAsked by: {under_way.who}{along}"
 
 
-def _of_dataset_remote(project: Project, md5: str, removed: Sequence[Path]) -> set[str]:
-    """The new dataset's object, and those that are removed, where that remote lies in the repository."""
-    new = DATASET_REMOTE / "files" / "md5" / md5[:2] / md5[2:]
-    had = set(git(project.root, "ls-files", "--", str(DATASET_REMOTE)).splitlines())
-    gone = {path.relative_to(project.root).as_posix() for path in removed} & had
-    return gone | ({new.as_posix()} if (project.root / new).is_file() else set())
+def _complete(project: Project, done: Forgetting, touched: Sequence[AffectedTrack]) -> None:
+    """Note what was forgotten, mark the versions, and end it; each step bears repeating.
 
-
-@contextmanager
-def _all_or_nothing(project: Project, tracked: Sequence[Path]) -> Iterator[None]:
-    """Put the files back if the block fails before its commit is made."""
-    root = project.root
-    head = git(root, "rev-parse", "HEAD")
-    paths = [*(root / path for path in CHANGED), *tracked]
-    before = {path: path.read_bytes() if path.is_file() else None for path in paths}
-    objects = {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()}
-    try:
-        yield
-    except BaseException:
-        if git(root, "rev-parse", "HEAD") == head:
-            _put_back(before)
-            for path in {path for path in (root / DATASET_REMOTE).rglob("*") if path.is_file()} - objects:
-                remove_file(path)
-        raise
-
-
-def _put_back(before: dict[Path, bytes | None]) -> None:
-    for path, content in before.items():
-        if content is None:
-            path.unlink(missing_ok=True)
-        elif not path.is_file() or path.read_bytes() != content:
-            write_whole(path, lambda to, content=content: to.write_bytes(content))  # type: ignore[misc]
-
-
-def _mark(found: AffectedTrack) -> None:
-    """Tag the versions, beside rows that were forgotten earlier; promotion refuses them from now on."""
-    if found.versions is None:
-        return
-    registry, listed = Registry(found.project, found.versions.model), found.listed
-    for number in filter(listed.__contains__, found.marked):
-        before = listed[number].tags.get(FORGOTTEN_TAG, "")
-        rows = {row.prompt_id for row in found.rows if row.version == number and row.held}
-        merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
-        if merged != before:
-            registry.set_tag(number, FORGOTTEN_TAG, merged)
+    It stands in the log of each track whose versions knew a row; in the first where none did.
+    """
+    for part in [part for part in touched if part.rows] or touched[:1]:
+        unmarked = part.unmarked()
+        entry = RemovalEntry(done.at, done.who, FORGOTTEN, done.reason, part.marked, rows=tuple(sorted(done.ids)))
+        known = {replace(one, sequence=0) for one in removals(part.project)}
+        if (done.commit or unmarked) and entry not in known:
+            record_removal(part.project, entry)
+        if unmarked and part.versions is not None:
+            registry = Registry(part.project, part.versions.model)
+            for number, rows in unmarked.items():
+                registry.set_tag(number, FORGOTTEN_TAG, rows)
+    forgetting.end(project)

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import configparser
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from flows.registry.relocation import local
 from flows.registry.versions import Version, opened
+from flows.removal.dvc_pointers import md5_of, objects_named, pointers
 from flows.workspace.dvc_objects import (
     DIRECTORY,
     ObjectStore,
     StoredFile,
     cache_of,
+    content_of,
     refuse_foreign_remote,
     remote_of,
+    remote_url,
     store_url,
 )
 from flows.workspace.git import git
 from flows.workspace.own_files import is_own, require_own
 from flows.workspace.project import Project
 from flows.workspace.runs import clone_of
-from flows.workspace.snapshot import POINTER, RUN_REF
+from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import VerificationFailed
 
 LOCK = "dvc.lock"
-
-
-def dataset_md5(project: Project) -> str:
-    """The dataset's object, as the pointer in the working copy names it."""
-    pointer = yaml.safe_load((project.root / POINTER).read_text(encoding="utf-8"))
-    return str(pointer["outs"][0]["md5"])
 
 
 def run_keys(project: Project) -> set[str]:
@@ -58,7 +55,7 @@ def _locks(project: Project, key: str) -> Iterator[str]:
 
 
 def files_in(project: Project, lock: str) -> Iterator[StoredFile]:
-    """The dataset and the outputs in a dvc.lock's text; of a folder also the files, while its listing is there.
+    """The data and the outputs in a dvc.lock's text; of a folder also the files, while its listing is there.
 
     A lock that was cut short gives what can be read of it: nothing.
     """
@@ -69,7 +66,8 @@ def files_in(project: Project, lock: str) -> Iterator[StoredFile]:
     tables = {seen.table.as_posix() for seen in project.both}
     for name, stage in stages.items():
         for dep in stage.get("deps", []):
-            if dep["path"] in tables and "md5" in dep:
+            is_data = dep["path"] in tables or dep["path"].startswith("data/")
+            if is_data and "md5" in dep and not dep["md5"].endswith(DIRECTORY):
                 yield StoredFile(dep["path"], dep["md5"], "")
         for out in stage.get("outs", []):
             yield StoredFile(out["path"], out["md5"], name)
@@ -107,25 +105,49 @@ def files_of_working_copy(project: Project) -> list[StoredFile]:
 
 
 def objects_of_working_copy(project: Project) -> set[str]:
-    """The dataset that the pointer names, and what the working copy's dvc.lock names."""
-    return {dataset_md5(project)} | {file.md5 for file in files_of_working_copy(project)}
+    """What the pointers and the dvc.lock of the working copy name."""
+    return objects_named(project, pointers(project)) | {file.md5 for file in files_of_working_copy(project)}
 
 
-def cached(project: Project) -> set[str]:
-    """Every object in the cache, used or not."""
-    root = project.dvc_cache / "files" / "md5"
-    return {path.parent.name + path.name for path in root.glob("??/*") if path.is_file()}
+def current_outputs(project: Project, after: Mapping[Path, bytes | None]) -> set[str]:
+    """The objects of the working copy's stages that are not stale once the files in `after` have those bytes."""
+    lock = project.root / LOCK
+    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}) if lock.is_file() else {}
+    made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    current: dict[str, Any] = stages
+    while True:
+        fresh = {out["path"] for stage in current.values() for out in stage.get("outs", [])}
+        inputs = {path: md5 for path, md5 in made.items() if path in fresh}
+        kept = {name: stage for name, stage in current.items() if not _is_stale(project, stage, after, made, inputs)}
+        if len(kept) == len(current):
+            return {file.md5 for file in files_in(project, yaml.safe_dump({"stages": kept})) if file.stage}
+        current = kept
 
 
-def content_of(md5: str, places: Iterable[ObjectStore]) -> bytes | None:
-    """An object's bytes from the first place that has it."""
-    for place in places:
-        try:
-            with place.open(md5) as file:
-                return file.read()
-        except FileNotFoundError:
-            continue
-    return None
+def _is_stale(
+    project: Project,
+    stage: dict[str, Any],
+    after: Mapping[Path, bytes | None],
+    made: Mapping[str, str],
+    fresh: Mapping[str, str],
+) -> bool:
+    """Whether an input differs: `made` are all stages' outputs, `fresh` those of stages that are not stale."""
+    for dep in stage.get("deps", []):
+        path, md5 = Path(dep["path"]), dep.get("md5", DIRECTORY)
+        if dep["path"] in made:
+            if fresh.get(dep["path"]) != md5:
+                return True
+        elif any(path in one.parents for one in after):
+            return True
+        elif not md5.endswith(DIRECTORY):
+            now = after[path] if path in after else _content(project.root / path)
+            if now is None or md5_of(now) != md5:
+                return True
+    return False
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def size_of(place: ObjectStore, md5: str) -> int:
@@ -150,11 +172,3 @@ def require_removable(project: Project, paths: Iterable[Path]) -> None:
     require_own(project, (project.dvc_cache, *paths))
     for url in (store_url(project), remote_url(project, "dataset")):
         refuse_foreign_remote(project, url)
-
-
-def remote_url(project: Project, name: str) -> str:
-    """Where one of DVC's remotes is: an absolute folder, or a URL."""
-    settings = configparser.ConfigParser()
-    settings.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"], encoding="utf-8")
-    url = settings.get(f"'remote \"{name}\"'", "url", fallback="")
-    return url if "://" in url or not url else str((project.root / ".dvc" / url).resolve())

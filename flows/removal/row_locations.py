@@ -1,13 +1,13 @@
-"""Where given rows are held outside git's history: DVC objects, the runs' files, MLflow's artifacts, routers' files.
+"""Where given rows are held, in files, DVC's objects, MLflow's artifacts and git: what erasing removes, what it leaves.
 
-Texts are found by content, in every run, also abandoned and unregistered ones. What a router keeps of its training
-prompts without their texts is known by the names that each system declares. Nothing is changed here.
+Texts are found by content, in every file of the project. Nothing is changed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from flows.audit.trace import RowInVersion
@@ -15,42 +15,44 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.mlflow_store import Registry
 from flows.registry.versions import Version
 from flows.removal.object_references import (
-    cached,
-    content_of,
+    current_outputs,
     files_of_run,
     files_of_working_copy,
     objects_of,
-    objects_of_working_copy,
     own_folder,
-    remote_url,
     require_removable,
     run_keys,
 )
-from flows.workspace.dvc_objects import StoredFile, cache_of, remote_of
+from flows.removal.project_files import REMOTE_IN_REPOSITORY, files_under, project_files
+from flows.removal.training_files import Checkout, material_files, material_objects, material_of_versions
+from flows.workspace.dvc_objects import cache_of, content_of, remote_of, remote_url
 from flows.workspace.project import Project
-from flows.workspace.runs import clone_of, folder_of
-from pipeline.routers.systems import all_training_material, training_material_in
+from flows.workspace.runs import clone_of
+from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import SwitchtenderError, listed
+from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.track import TRACKS, track_of
 from pipeline.versions.folder import FOLDER, MODEL
-from pipeline.versions.row_search import SoughtRows, is_searchable
+from pipeline.versions.row_search import CannotUnpack, RowMatcher, is_searchable
 
-DATASET_REMOTE = Path("data/remote")
-_TRAIN = {(track.stages / track.learnt).as_posix() for track in TRACKS.values()}
-_IN_CLONE = (*(track.champion.as_posix() for track in TRACKS.values()), "data", "var")
-_IN_WORKING_COPY = ("var/gx", "var/reports", *(track.stages.as_posix() for track in TRACKS.values()))
+SCRATCH, JOURNALS = Path("var/scratch"), Path("var/serving")
+_IN_CLONE = {*(track.champion.as_posix() for track in TRACKS.values()), "data", "var"}
+_MADE = ("var/gx", "var/reports", *(track.stages.as_posix() for track in TRACKS.values()))
 _PAGES = {"gx", "reports"}
+_BEGINNING = 4096
 
 
 @dataclass(frozen=True)
-class SearchedRows:
-    """What is known before the search: ids and texts, the md5 of the dataset that stays, the registered versions of
-    both tracks, what `trace` says, and the run keys of what serves.
+class SearchQuery:
+    """What a search starts from: ids and texts; the working copy's files that are to have other bytes (None: to go);
+    the objects that its pointers then name; the versions of the tracks; what `trace` says; the run keys of what
+    serves.
     """
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
-    dataset: str
+    after: Mapping[Path, bytes | None]
+    objects: frozenset[str]
     versions: tuple[Version, ...]
     traced: tuple[RowInVersion, ...]
     in_service: frozenset[str]
@@ -58,195 +60,217 @@ class SearchedRows:
 
 @dataclass(frozen=True)
 class RowLocations:
-    """Where rows are: DVC objects by md5, files that may go, files of the dataset's remote inside the repository
-    (which git tracks), and what erasing leaves, in words.
+    """Where rows are: DVC objects by md5; files that go; folders of work that was cut short, which go whole; files of
+    the dataset's remote inside the repository; journals, in which the texts are overwritten; and what erasing leaves
+    of all that, in words. Git is asked by `flows.removal.git_history`.
     """
 
-    rows: SoughtRows
+    rows: RowMatcher
     objects: tuple[str, ...]
     files: tuple[Path, ...]
+    folders: tuple[Path, ...]
     tracked: tuple[Path, ...]
+    journals: tuple[Path, ...]
     remaining: tuple[str, ...]
 
 
-def find(project: Project, known: SearchedRows) -> RowLocations:
+def find(project: Project, query: SearchQuery) -> RowLocations:
     """Search everything that is reached from here.
 
     Raises:
         SwitchtenderError: a file, store or remote cannot be read, so that nothing may be promised.
     """
+    search = _Search(project, query, Registry(project, "").artifact_places())
     checkouts = [
-        _Checkout(project.root, files_of_working_copy(project)),
-        *(_Checkout(clone_of(project, key), files_of_run(project, key), key) for key in run_keys(project)),
+        Checkout(project.root, files_of_working_copy(project)),
+        *(Checkout(clone_of(project, key), files_of_run(project, key), key) for key in run_keys(project)),
     ]
-    named = {file.md5 for checkout in checkouts for file in checkout.files}
-    rows = _with_all_texts(project, named, SoughtRows(frozenset(known.ids), frozenset(known.texts)))
-    places = Registry(project, "").artifact_places()
-    objects = {md5 for md5, content in _objects(project, named) if rows.are_in(content)}
-    files = {path for path, content in _files(project, places) if _is_held(path, content, rows)}
-    taught = {row.run_key for row in known.traced if row.taught}
-    learnt = [checkout for checkout in checkouts if checkout.key in taught or checkout.learnt_from(objects, files)]
-    objects |= _material_objects(project, learnt)
-    files |= {path for checkout in learnt for path in _material_files(project, checkout)}
+    named = {file.md5 for checkout in checkouts for file in checkout.files} | query.objects
+    search.learn_texts(named)
+    objects = {md5 for md5, content in search.objects(named) if search.holds(md5, content, search.rows.are_in)}
+    search.walk(search.every_file())
+    taught = {row.run_key for row in query.traced if row.taught}
+    learnt = [one for one in checkouts if one.key in taught or one.learnt_from(objects, search.files)]
+    objects |= material_objects(project, learnt)
+    search.files |= {path for checkout in learnt for path in material_files(project, checkout)}
     taught |= {checkout.key for checkout in learnt if checkout.key}
-    models, waiting = material_of_versions(project, known, taught)
-    require_removable(project, files | models)
+    models, waiting = material_of_versions(project, query.versions, taught, query.in_service)
+    require_removable(project, search.files | models)
+    kept = _kept(project, query)
     return RowLocations(
-        rows,
-        tuple(sorted(objects - _kept(project, known))),
-        tuple(sorted(files | models)),
-        tuple(path for path, content in _older_datasets(project, known.dataset) if rows.are_in(content)),
-        (*waiting, *_quoting(project, known, rows), *_elsewhere(project, places)),
-    )
+        search.rows,
+        tuple(sorted(objects - kept.keys() - query.objects)),
+        tuple(sorted(search.files | models)),
+        tuple(sorted(search.folders)),
+        tuple(sorted(search.tracked)),
+        tuple(sorted(search.journals)),
+        (
+            *waiting,
+            *search.left,
+            *(f"DVC's object {md5} is an input of version {kept[md5]}, which did not learn from the rows; it stays"
+              for md5 in sorted(objects & kept.keys() - query.objects) if kept[md5]),
+            *_elsewhere(project, search.places),
+        ),
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Checkout:
-    """Where stages ran: the clone of the run `key`, or the working copy (no key); `files` are those of its dvc.lock."""
+def mentions(project: Project, query: SearchQuery) -> tuple[str, ...]:
+    """In words, which files of the working copy hold a text of the rows once the curated files are without them.
 
-    root: Path
-    files: list[StoredFile]
-    key: str = ""
-
-    def learnt_from(self, objects: set[str], files: set[Path]) -> bool:
-        """Whether its training table is among what holds the rows, registered or not."""
-        cloned = any(self.root / name in files for name in _TRAIN)
-        return cloned or any(file.path in _TRAIN and file.md5 in objects for file in self.files)
+    Raises:
+        SwitchtenderError: a file cannot be read.
+    """
+    search = _Search(project, query, [])
+    search.walk(project_files(project))
+    return tuple(search.left)
 
 
-def _material_objects(project: Project, learnt: list[_Checkout]) -> set[str]:
-    """DVC objects in which routers that learnt from the rows keep something of them."""
-    names = {Path(material.file).name for material in all_training_material()}
-    named = {file.md5 for checkout in learnt for file in checkout.files if Path(file.path).name in names}
-    places = (cache_of(project), remote_of(project))
-    return {md5 for md5 in named if any(place.digests(md5) for place in places)}
+class _Search:
+    """One walk over the project's files, and what it found; `places` are the addresses of MLflow's artifacts."""
 
+    def __init__(self, project: Project, query: SearchQuery, places: list[str]) -> None:
+        self.project, self.query, self.places = project, query, places
+        self.rows = RowMatcher(frozenset(query.ids), frozenset(query.texts))
+        self.files: set[Path] = set()
+        self.folders: set[Path] = set()
+        self.tracked: set[Path] = set()
+        self.journals: set[Path] = set()
+        self.left: list[str] = []
+        own = [self._own(uri) for uri in places]
+        self._made = {*(project.root / name for name in _MADE), *filter(None, own)}
+        self._signed = {place: version for version in query.versions if (place := self._own(version.source))}
+        self._stores = {_within(project, Path(one.root)) / "files" for one in (cache_of(project), remote_of(project))}
 
-def _material_files(project: Project, checkout: _Checkout) -> Iterator[Path]:
-    """The same files in a checkout, and in the folder that a run assembled."""
-    stages = [(checkout.root / track.stages, track) for track in TRACKS.values()]
-    folders = {
-        folder for at, track in stages for folder in (at / "train" / "router", at / track.router, at / "optimize")
-    }
-    if checkout.key:
-        folders.add(folder_of(project, checkout.key) / FOLDER / MODEL)
-    for folder in sorted(folders):
-        yield from (folder / material.file for material in training_material_in(folder))
+    def _own(self, address: str) -> Path | None:
+        """The folder of an artifact address as the walk comes by it."""
+        place = own_folder(self.project, address)
+        return None if place is None else _within(self.project, place)
 
+    def learn_texts(self, named: set[str]) -> None:
+        """Take in every text that the rows ever had in an object or a file."""
+        texts = set(self.rows.texts)
+        for _, content in (*self.objects(named), *((path, _searchable(path)) for path in self.every_file())):
+            texts |= self.rows.texts_in(content) if content else frozenset()
+        self.rows = RowMatcher(self.rows.ids, frozenset(texts) - {""})
 
-def _with_all_texts(project: Project, named: set[str], rows: SoughtRows) -> SoughtRows:
-    """The rows with every text that they ever had in an object or a run's file."""
-    found = set(rows.texts)
-    for _, content in (*_objects(project, named), *_run_files(project), *_texts_under(project.root / DATASET_REMOTE)):
-        found |= rows.texts_in(content)
-    return SoughtRows(rows.ids, frozenset(found) - {""})
+    def objects(self, named: set[str]) -> Iterator[tuple[str, bytes]]:
+        """Every object in DVC's cache and its remote."""
+        cache, remote = cache_of(self.project), remote_of(self.project)
+        for md5 in sorted({*cache.all(), *remote.all(), *named}):
+            content = content_of(md5, (cache, remote))
+            if content is not None and is_searchable(content):
+                yield md5, content
 
-
-def _objects(project: Project, named: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Every object in the cache, and those in the remote that a run or the working copy names."""
-    cache, remote = cache_of(project), remote_of(project)
-    for md5 in sorted(cached(project) | named | objects_of_working_copy(project)):
-        path = Path(cache.path(md5))
-        content = _searchable(path) if path.is_file() else content_of(md5, (remote,))
-        if content is not None:
-            yield md5, content
-
-
-def _files(project: Project, places: list[str]) -> Iterator[tuple[Path, bytes]]:
-    """Runs' reports and clones, what was made in the working copy, and the artifacts of MLflow's runs."""
-    yield from _run_files(project)
-    for name in _IN_WORKING_COPY:
-        yield from _texts_under(project.root / name)
-    for uri in places:
-        place = own_folder(project, uri)
-        if place is not None:
-            yield from _texts_under(place)
-
-
-def _run_files(project: Project) -> Iterator[tuple[Path, bytes]]:
-    for path in sorted(project.runs.glob("*/report.html")):
-        yield path, path.read_bytes()
-    for clone in sorted(project.runs.glob("*/clone")):
-        for name in _IN_CLONE:
-            yield from _texts_under(clone / name)
-
-
-def _older_datasets(project: Project, stays: str) -> Iterator[tuple[Path, bytes]]:
-    """The objects of the dataset's remote inside the repository, but for the one that stays."""
-    for path, content in _texts_under(project.root / DATASET_REMOTE):
-        if path.parent.name + path.name != stays:
-            yield path, content
-
-
-def _texts_under(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            content = _searchable(path)
+    def walk(self, files: Iterable[Path]) -> None:
+        """Find the rows in files, and say of each what is to become of it."""
+        for path in files:
+            name = path.relative_to(self.project.root)
+            if kind := irregular(path):
+                self.left.append(f"{name} is {kind} and was not searched; look into it yourself")
+                continue
+            content = self.query.after[name] if name in self.query.after else _searchable(path)
             if content is not None:
-                yield path, content
+                self._place(path, name, content)
+
+    def every_file(self) -> Iterator[Path]:
+        """The project's files, but for DVC's objects, of which `objects` tells."""
+        for path in chain(project_files(self.project), files_under(self.project.var)):
+            if self._stores.isdisjoint(path.parents):
+                yield path
+
+    def _place(self, path: Path, name: Path, content: bytes) -> None:
+        if REMOTE_IN_REPOSITORY in name.parents:
+            md5 = path.parent.name + path.name
+            if md5 not in self.query.objects and self.holds(name, content, self.rows.are_in):
+                self.tracked.add(path)
+        elif SCRATCH in name.parents:
+            if self.holds(name, content, self.rows.are_in):
+                self.folders.add(self.project.root.joinpath(*name.parts[: len(SCRATCH.parts) + 1]))
+        elif self._is_made(path):
+            if self.holds(name, content, self._are_in_made(path)):
+                self.files.add(path)
+        elif self.holds(name, content, self.rows.are_quoted_in):
+            if JOURNALS in name.parents:
+                self.journals.add(path)
+            else:
+                self.left.extend(self._told(path, name, content))
+
+    def holds(self, name: object, content: bytes, ask: Callable[[bytes], bool]) -> bool:
+        """Whether a content holds the rows; one that cannot be looked into is named."""
+        try:
+            return ask(content)
+        except CannotUnpack as error:
+            self.left.append(f"{name} {error} and was not searched; look into it yourself")
+            return False
+
+    def _is_made(self, path: Path) -> bool:
+        """Whether running made a file, and would make it again without the rows."""
+        if any(place in path.parents for place in self._signed):
+            return False
+        runs = self.project.runs
+        if runs in path.parents:
+            _, *inside = path.relative_to(runs).parts
+            tables = {seen.table for seen in self.project.both}
+            in_clone = Path(*inside[1:]) if inside[:1] == ["clone"] else Path()
+            return inside == ["report.html"] or in_clone in tables or not _IN_CLONE.isdisjoint(in_clone.parts[:1])
+        return any(place in path.parents for place in self._made)
+
+    def _are_in_made(self, path: Path) -> Callable[[bytes], bool]:
+        """Pages quote rows in part, so there the id is enough."""
+        is_page = path.suffix == ".html" or not _PAGES.isdisjoint(path.parts)
+        return self.rows.are_named_in if is_page else self.rows.are_in
+
+    def _told_of_own(self, name: Path, content: bytes) -> str:
+        """What is said of a file that people keep, or another tool."""
+        if others := self.rows.others_in(content):
+            return f"{name} has the same text under {listed(sorted(others))}; forget that too, if it is the same"
+        lines = [number for number, line in enumerate(content.splitlines(), 1) if self.rows.are_written_in(line)]
+        line = f", line {lines[0]}," if lines and b"\0" not in content else ""
+        return f"{name}{line} holds a text of the rows; take it out there"
+
+    def _told(self, path: Path, name: Path, content: bytes) -> Iterator[str]:
+        """What is said of a file that stays; nothing of one that goes with its version's training files."""
+        version = next((self._signed[place] for place in path.parents if place in self._signed), None)
+        if version is None:
+            yield self._told_of_own(name, content)
+            return
+        folder = next(place for place in path.parents if place in self._signed) / "artifacts" / FOLDER
+        if path not in {folder / MODEL / material.file for material in training_material_in(folder / MODEL)}:
+            shown = path.relative_to(folder).as_posix() if folder in path.parents else name.as_posix()
+            yield f"the signed file {shown} of version {version.version} quotes a text; prune that version"
+
+
+def _within(project: Project, place: Path) -> Path:
+    """A place by the way over the project's folder, where `var` is a link to another disk."""
+    for home in (project.var, project.root):
+        if place.is_relative_to(home.resolve()):
+            return home / place.relative_to(home.resolve())
+    return place
 
 
 def _searchable(path: Path) -> bytes | None:
-    """A file's bytes, or None where its beginning shows that it holds numbers or pictures."""
+    """A file's bytes, or None where its beginning shows that it holds numbers or pictures, or where it is no file."""
     try:
+        if irregular(path):
+            return None
         with path.open("rb") as file:
-            return path.read_bytes() if is_searchable(file.read(4096)) else None
+            beginning = file.read(_BEGINNING)
+            return beginning + file.read() if is_searchable(beginning) else None
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise SwitchtenderError(f"{path} cannot be read ({error.strerror}); make it readable, then again") from error
 
 
-def _is_held(path: Path, content: bytes, rows: SoughtRows) -> bool:
-    """Pages quote rows in part, so there the id is enough."""
-    if path.suffix == ".html" or not _PAGES.isdisjoint(path.parts):
-        return rows.are_named_in(content.decode("utf-8", "replace"))
-    return rows.are_in(content)
-
-
-def material_of_versions(project: Project, known: SearchedRows, taught: set[str]) -> tuple[set[Path], list[str]]:
-    """Files of version folders. What a version in service needs to answer stays till another serves, and is named."""
-    files: set[Path] = set()
-    waiting: list[str] = []
-    for version in known.versions:
-        place = own_folder(project, version.source)
-        if place is None or version.run_key not in taught:
-            continue
-        model = place / "artifacts" / FOLDER / MODEL
-        found = training_material_in(model)
-        needed = [material.file for material in found if material.needed and version.run_key in known.in_service]
-        if needed:
-            waiting.append(
-                f"version {version.version} serves, and keeps training prompts in {listed(needed)}; once another "
-                "version serves, run `switchtender forget --erase` again"
-            )
-        files |= {model / material.file for material in found if material.file not in needed}
-    return files, waiting
-
-
-def _kept(project: Project, known: SearchedRows) -> set[str]:
-    """Objects of the dataset that stays, and of versions that never knew the rows."""
-    affected = {row.run_key for row in known.traced}
+def _kept(project: Project, query: SearchQuery) -> dict[str, str]:
+    """The objects of stages that are not stale, and of versions that never knew the rows, with their numbers."""
+    affected = {row.run_key for row in query.traced}
     removed = {seen.track: RemovalLog(seen) for seen in project.both}
-    others = [
-        version
-        for version in known.versions
-        if version.run_key not in affected and not removed[track_of(version.run_key)].version(version.version, PRUNED)
-    ]
-    return {known.dataset}.union(*(objects_of(project, version) for version in others))
-
-
-def _quoting(project: Project, known: SearchedRows, rows: SoughtRows) -> Iterator[str]:
-    """Signed files that quote a text: lineage as the reason of a quarantine, a router the beginning of many prompts."""
-    affected = {row.run_key for row in known.traced}
-    for version in known.versions:
-        place = own_folder(project, version.source)
-        if place is None or version.run_key not in affected:
-            continue
-        folder = place / "artifacts" / FOLDER
-        erasable = {folder / MODEL / material.file for material in training_material_in(folder / MODEL)}
-        for path, content in _texts_under(folder):
-            if path not in erasable and rows.are_quoted_in(content):
-                name = path.relative_to(folder).as_posix()
-                yield f"the signed file {name} of version {version.version} quotes a text; prune that version"
+    kept = dict.fromkeys(current_outputs(project, query.after), "")
+    for version in query.versions:
+        if version.run_key not in affected and not removed[track_of(version.run_key)].version(version.version, PRUNED):
+            kept |= {md5: kept.get(md5, version.version) for md5 in objects_of(project, version)}
+    return kept
 
 
 def _elsewhere(project: Project, places: list[str]) -> Iterator[str]:
@@ -255,5 +279,5 @@ def _elsewhere(project: Project, places: list[str]) -> Iterator[str]:
         if own_folder(project, uri) is None:
             yield f"{uri}: remove label_noise/suspects.csv and reports/ there, if they name the rows"
     url = remote_url(project, "dataset")
-    if url not in (str(project.root / DATASET_REMOTE), remote_url(project, "store")):
+    if url and url not in (str((project.root / REMOTE_IN_REPOSITORY).resolve()), remote_url(project, "store")):
         yield f"the dataset's remote {url} keeps older datasets; remove their objects there"

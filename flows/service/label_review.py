@@ -13,10 +13,10 @@ from flows.workspace import runs
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
-from pipeline.data.forgetting import read_utf8, without_last
 from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, cells_of, read_reviews
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import split_agents
+from pipeline.data.row_removal import read_utf8, without_last
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
 
-from flows.workspace.own_files import refuse_foreign
+from flows.workspace.own_files import refuse_foreign, remove_file
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
-from pipeline.runtime.tables import read_json
+from pipeline.runtime.errors import InputError, SwitchtenderError, TableError, VerificationFailed, one_line
+from pipeline.runtime.tables import read_json, write_whole
 
 REMOTE = "store"
 DIRECTORY = ".dir"
+_NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _BLOCK = 1 << 20
 
 
@@ -73,29 +75,83 @@ class ObjectStore:
             raise SwitchtenderError(f"{self.name} {path} cannot be read ({error}); try again") from error
         return file
 
-    def remove(self, md5: str) -> bool:
-        """Remove an object; False where it was not there."""
+    def all(self) -> list[str]:
+        """The md5 of every object that lies there.
+
+        Raises:
+            SwitchtenderError: the place cannot be reached.
+        """
+        folder = f"{self.root}/files/md5"
+        try:
+            if self._files is None:
+                names = [path.relative_to(folder).as_posix() for path in Path(folder).glob("??/*") if path.is_file()]
+            else:
+                names = ["/".join(name.split("/")[-2:]) for name in self._files.find(folder)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SwitchtenderError(f"{self.name} {folder} cannot be listed ({error}); try again") from error
+        return sorted(md5 for name in names if _NAME.fullmatch(md5 := name.replace("/", "")))
+
+    def add(self, md5: str, content: bytes) -> None:
+        """Keep an object, whole or not at all, read-only as DVC itself keeps it.
+
+        Raises:
+            SwitchtenderError: the place cannot be written.
+        """
+        path = self.path(md5)
+        try:
+            if self._files is not None:
+                self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+                self._files.pipe_file(path, content)
+            elif not Path(path).is_file():
+                write_whole(Path(path), lambda to: _write_protected(to, content))
+        except TableError as error:
+            raise SwitchtenderError(f"DVC's {self.name}: {error}") from error
+        except OSError as error:
+            raise SwitchtenderError(f"{self.name} {path} cannot be written ({error}); try again") from error
+
+    def remove(self, md5: str) -> None:
+        """Remove an object; it may be gone already.
+
+        Raises:
+            SwitchtenderError: it may not be removed.
+        """
+        path = self.path(md5)
         if self._files is None:
-            path = Path(self.path(md5))
-            there = path.exists()
-            path.unlink(missing_ok=True)
-            return there
-        if not self._files.exists(self.path(md5)):
-            return False
-        self._files.remove(self.path(md5))
-        return True
+            remove_file(Path(path))
+            return
+        try:
+            if self._files.exists(path):
+                self._files.remove(path)
+        except OSError as error:
+            raise SwitchtenderError(f"{self.name} {path} cannot be removed ({error}); try again") from error
 
 
-def store_url(project: Project) -> str:
-    """Where the remote is: an absolute folder, or a URL."""
+def _write_protected(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    path.chmod(0o444)
+
+
+def remote_url(project: Project, name: str) -> str:
+    """Where one of DVC's remotes is: an absolute folder, or a URL; nothing where there is none of that name.
+
+    Raises:
+        InputError: DVC's settings cannot be read.
+    """
     settings = configparser.ConfigParser()
     for path in (project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"):
         try:
             settings.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read ({one_line(error, 100)}); restore it") from error
-    url = settings.get(f"'remote \"{REMOTE}\"'", "url", fallback=str(project.dvc_remote))
-    return url if "://" in url else str((project.root / ".dvc" / url).resolve())
+    url = settings.get(f"'remote \"{name}\"'", "url", fallback="")
+    return url if "://" in url or not url else str((project.root / ".dvc" / url).resolve())
+
+
+def store_url(project: Project) -> str:
+    """Where the remote of what nights make is: an absolute folder, or a URL."""
+    return remote_url(project, REMOTE) or str(project.dvc_remote)
 
 
 def refuse_foreign_remote(project: Project, url: str) -> None:
@@ -114,23 +170,34 @@ def cache_of(project: Project) -> ObjectStore:
     return ObjectStore("cache", str(project.dvc_cache))
 
 
-def remote_of(project: Project) -> ObjectStore:
-    """DVC's remote.
+def remote_of(project: Project, name: str = REMOTE) -> ObjectStore:
+    """One of DVC's remotes.
 
     Raises:
         SwitchtenderError: DVC cannot reach it.
     """
-    url = store_url(project)
+    url = store_url(project) if name == REMOTE else remote_url(project, name)
     if "://" not in url:
         return ObjectStore("remote", url)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        store = Repo(str(project.root)).cloud.get_remote_odb(REMOTE, "verify", hash_name="md5")
+        store = Repo(str(project.root)).cloud.get_remote_odb(name, "verify", hash_name="md5")
     except DvcException as error:
         raise SwitchtenderError(f"the remote {url} cannot be reached ({error}); check .dvc/config") from error
     return ObjectStore("remote", store.path.removesuffix("/files/md5"), store.fs)
+
+
+def content_of(md5: str, places: Iterable[ObjectStore]) -> bytes | None:
+    """An object's bytes from the first place that has it."""
+    for place in places:
+        try:
+            with place.open(md5) as file:
+                return file.read()
+        except FileNotFoundError:
+            continue
+    return None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ def git(
     return text.strip() if strip else text
 
 
+def git_bytes(folder: Path, *arguments: str) -> bytes:
+    """The same, byte for byte, as a file's content needs it."""
+    return _run(folder, arguments, {}, b"")
+
+
 def git_objects(folder: Path, names: Iterable[str]) -> dict[str, bytes | None]:
     """The bytes of objects by the names asked for; None where git has none, or none that it can read.
 

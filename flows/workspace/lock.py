@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
     try:
         facts = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
         # A file beside the lock, for messages only: it may be left over from a killed process, the lock never is.
-        holder.write_text(json.dumps(facts), encoding="utf-8")
+        with suppress(OSError):
+            holder.write_text(json.dumps(facts), encoding="utf-8")
         yield
     finally:
         # In this order: after the release the file might be the next holder's.

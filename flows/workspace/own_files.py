@@ -45,3 +45,17 @@ def refuse_foreign(project: Project, path: Path, what: str, mend: str) -> None:
     around = next((folder for folder in (place, *place.parents) if is_project(folder)), None)
     if around is not None:
         raise InputError(f"{what} lies in another project, {around}; {mend}")
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file; it may be gone already.
+
+    Raises:
+        SwitchtenderError: it may not be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SwitchtenderError(
+            f"{path} cannot be removed ({error.strerror}); remove it, then run this again"
+        ) from error

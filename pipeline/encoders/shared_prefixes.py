@@ -5,7 +5,7 @@ They are longer than an encoder reads, so that each such prompt would look the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 LEAST_SHARE = 0.05
@@ -51,3 +51,11 @@ def without_prefix(prompt: str, prefixes: Sequence[str]) -> str:
     """What follows the longest of the beginnings; the prompt itself where there is none, or nothing follows."""
     longest = max((prefix for prefix in prefixes if prompt.startswith(prefix)), key=len, default="")
     return prompt[len(longest) :].strip() or prompt
+
+
+def readings_of(prompt: str) -> Iterator[str]:
+    """Every text that may be read in the place of a prompt: itself, and what follows any beginning long enough."""
+    yield from (prompt, prompt.strip())
+    for at in range(LEAST_CHARACTERS - 1, len(prompt)):
+        if prompt[at] in "\n ":
+            yield prompt[at + 1 :].strip()

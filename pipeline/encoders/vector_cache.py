@@ -11,7 +11,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,13 +103,16 @@ class VectorCache:
             if self._bytes(store) > self.most:
                 store.execute(_OLDEST_BEYOND, (self.most,))
 
-    def erase(self, texts: Sequence[str]) -> int:
+    def erase(self, texts: Iterable[str]) -> int:
         """Forget texts, whatever encoder read them; how many readings went."""
         if not self.path.is_file():
             return 0
         with self._opened() as store:
-            done = store.executemany("delete from readings where text_sha256 = ?", [(_digest(text),) for text in texts])
-            return done.rowcount
+            # The digests are no beginning of the key, so that each delete would read the whole table.
+            known = {digest for (digest,) in store.execute("select distinct text_sha256 from readings")}
+            named = known & {_digest(text) for text in texts}
+            done = store.executemany("delete from readings where text_sha256 = ?", [(digest,) for digest in named])
+            return max(done.rowcount, 0)
 
     def size(self) -> tuple[int, int]:
         """How many readings there are, and the bytes of their vectors."""

@@ -12,7 +12,8 @@ from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.audit.trace import RowInVersion
-    from flows.removal.forget import AffectedTrack, ForgetResult
+    from flows.removal.forget import ForgetResult
+    from flows.removal.forget_plan import AffectedTrack
 
 app = typer.Typer()
 
@@ -21,15 +22,18 @@ app = typer.Typer()
 def forget(
     rows: Annotated[list[str], typer.Argument(help="Ids of prompts.")],
     reason: Reason = "",
+    track: Annotated[
+        str, typer.Option("--track", metavar="agents|models", help="Whose rows, where an id names one in each track.")
+    ] = "",
     erase: Annotated[bool, typer.Option("--erase", help="Also purge their bytes from cache, remote and runs.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Take rows out of the dataset as a recorded commit, and mark every version that learnt from them."""
+    """Take rows out of both tracks' tables as a recorded commit, and mark every version that learnt from them."""
     from flows.removal import forget as forgetting
     from flows.workspace.project import find_project
 
-    done = forgetting.forget(find_project(), rows, reason, erasing=erase, dry_run=dry_run)
+    done = forgetting.forget(find_project(), rows, reason, track=track, erasing=erase, dry_run=dry_run)
     if as_json:
         print_json(_facts(done, dry_run))
     else:
@@ -40,7 +44,8 @@ def _facts(done: ForgetResult, dry_run: bool) -> dict[str, object]:
     plan, erased = done.plan, done.erased
     return {
         "rows": list(plan.ids),
-        "in_dataset": sorted(plan.cut.texts),
+        "in_dataset": sorted(plan.curated.cut.texts),
+        "taken_out": {path.as_posix(): count for path, count in sorted(plan.curated.cut.gone.items())},
         "dry_run": dry_run,
         "commit": done.commit or None,
         "reviews_taken_along": plan.reviews,
@@ -50,9 +55,13 @@ def _facts(done: ForgetResult, dry_run: bool) -> dict[str, object]:
         if erased is None
         else {
             "objects": list(erased.objects),
-            "files": [str(path) for path in (*erased.files, *erased.tracked)],
+            "files": [str(path) for path in (*erased.files, *erased.tracked, *erased.folders)],
+            "journals": [str(path) for path in erased.journals],
+            "git_objects": done.in_git.objects if done.in_git else {},
+            "git_repositories": list(done.in_git.repositories) if done.in_git else [],
             "remaining": list(erased.remaining),
         },
+        "left": list(done.left),
     }
 
 
@@ -82,13 +91,18 @@ def _print(done: ForgetResult, dry_run: bool) -> None:
             for part in plan.touched for row in part.rows
         ])  # fmt: skip
     would = "would be " if dry_run else ""
-    say(f"{would}taken out of the dataset: {listed(sorted(plan.cut.texts))}")
+    for path, count in sorted(plan.curated.cut.gone.items()):
+        say(f"{would}taken out of {path}: {count} {'row' if count == 1 else 'rows'}")
+    if not plan.curated.cut.gone:
+        say(f"taken out: none; no curated file holds {listed(plan.ids)}")
     if done.commit:
         say(f"recorded as commit {done.commit[:12]}")
     if plan.reviews:
         say(f"{would}taken along: {plan.reviews} decisions on labels that were not committed")
     for part in plan.touched:
         say(f"{would}marked, and promoted no more ({part.project.track.name}): version {listed(part.marked)}")
+    for line in done.left:
+        say(f"left: {line}")
     _print_erased(done, would)
     if dry_run:
         return
@@ -104,9 +118,16 @@ def _print_erased(done: ForgetResult, would: str) -> None:
         return
     files = len(done.erased.files) + len(done.erased.tracked)
     say(f"{would}erased: {len(done.erased.objects)} objects in cache and remote, {files} files")
+    for folder in done.erased.folders:
+        say(f"{would}erased: {folder}, left over from work that was cut short")
+    for journal in done.erased.journals:
+        say(f"{would}overwritten: the texts in {journal}")
     for line in done.erased.remaining:
         say(f"left: {line}")
-    say("left: git's history, which only a rewrite clears; see docs/forgetting.md")
+    if done.in_git and done.in_git.objects:
+        for name, path in done.in_git.objects.items():
+            say(f"left: git's object {name[:12]}, {path or 'in no commit'}")
+        say(f"only a rewrite of {listed(done.in_git.repositories)} clears those; see docs/forgetting.md")
 
 
 def _word(value: bool) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted_models import ask, chosen, night_with_newcomer, planted, planted_project
+from planted_models import COST, FIRST, KINDS, SECOND, ask, chosen, night_with_newcomer, planted, planted_project
+from removing import holding
 from sandbox import Sandbox
 
 from flows.registry.versions import Versions, opened
@@ -131,3 +132,19 @@ def test_a_closed_gate_keeps_a_router_out(project: Sandbox, joined: dict[str, An
     night = json.loads(done.stdout)["nights"][0]
     assert night["version"] is None
     assert "cost_usd" in [gate["gate"] for gate in night["gates"] if gate["verdict"] == "failed"]
+
+
+def test_a_row_of_the_models_table_is_forgotten_in_all_that_holds_it(project: Sandbox, joined: dict[str, Any]) -> None:
+    """The last test: it takes the row out of the table, of what joined, and of versions."""
+    erase = ("forget", "code-001", "--reason", "deletion request 17", "--erase")
+    assert "is changed and not committed" in project.run(*erase).stderr
+    project.git("add", "-A")
+    project.git("commit", "--quiet", "-m", "data")
+    done = ask(project, *erase)
+    assert done["taken_out"] == {"data/candidates/newcomer.csv": 1, "data/outcomes.csv": len(COST)}
+    assert done["models"] == {"marked": ["1", "2"], "in_service": ["1"]}
+    text = KINDS["code"][0].format(FIRST[0], SECOND[1])
+    waiting = [line for line in done["erased"]["remaining"] if "version 1 serves" not in line]
+    assert waiting == []
+    assert holding(project.root, text) == []
+    assert "code-001" in project.run("promote", "2", "--track", "models", "--reason", "again").stderr

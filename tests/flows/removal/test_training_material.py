@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 from flows.records.removal_log import ERASED, RemovalEntry, RemovalLog, record_removal
 from flows.registry.verification import check_version, require_sound
 from flows.registry.versions import Version, versions_of
-from flows.removal.erase import remove_file
-from flows.removal.row_locations import SearchedRows, material_of_versions
+from flows.removal.training_files import material_of_versions
+from flows.workspace.own_files import remove_file
 from flows.workspace.project import Project
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
@@ -66,8 +66,8 @@ def saved(router: CalibratedRouter, outcomes: Outcomes, folder: Path) -> None:
 def erased(place: Path, in_service: bool = False) -> list[str]:
     """Erase as `forget --erase` does, from the folder of a version that learnt from the row; what it has to leave."""
     version = Version("1", "agents-1", "", str(place), {}, ())
-    known = SearchedRows((), (), "", (version,), (), frozenset({"agents-1"} if in_service else ()))
-    files, waiting = material_of_versions(Project(place), known, {"agents-1"})
+    serving = {"agents-1"} if in_service else set()
+    files, waiting = material_of_versions(Project(place), [version], {"agents-1"}, serving)
     for path in files:
         remove_file(path)
     return waiting

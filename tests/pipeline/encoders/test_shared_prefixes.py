@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.encoders.shared_prefixes import readings_of, shared_prefixes, without_prefix
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
 
@@ -46,6 +46,12 @@ def test_a_longer_beginning_inside_a_shorter_one_is_found_too() -> None:
     assert EXAMPLES in found
     assert without_prefix(f"{longer}why?", found) == "why?"
     assert without_prefix(f"{EXAMPLES}why?", found) == "why?"
+
+
+def test_each_text_that_is_read_in_the_place_of_a_prompt_is_known() -> None:
+    prompts = _prompts()
+    assert all(without_prefix(prompt, shared_prefixes(prompts)) in set(readings_of(prompt)) for prompt in prompts)
+    assert set(readings_of(" a short one")) == {" a short one", "a short one"}
 
 
 def test_a_prompt_that_is_nothing_but_the_beginning_stays() -> None:

@@ -1,4 +1,4 @@
-"""`forget`, `forget --erase` and `prune` on a project with two registered versions."""
+"""`forget` and `forget --erase` on a project with two registered versions."""
 
 from __future__ import annotations
 
@@ -6,42 +6,21 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from removing import commit_data, holding, prompts, run, state, text_of
 from sandbox import Sandbox
 from second_night import SecondNight
+from warm_command import run_warm
 
-from flows.registry.relocation import local
+from flows.night.nightly import nothing_new
+from flows.registry.relocation import local, relocate_rows
 from flows.workspace.lock import held
+from flows.workspace.project import Project
+from flows.workspace.runs import latest_finished
 
 REASON = ("--reason", "deletion request 17")
-
-
-@pytest.fixture
-def project(two_versions: Sandbox, tmp_path: Path) -> Sandbox:
-    """A copy with everything committed; version 1 serves."""
-    copy = two_versions.copy_to(tmp_path / "copy")
-    commit_data(copy)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def kept_row(second_night: SecondNight) -> str:
-    """A row of train that both versions learnt from."""
-    return second_night.relabelled
-
-
-@pytest.fixture(scope="session")
-def reviewed(second_night: SecondNight) -> str:
-    """Another, with a decision on its label."""
-    return second_night.reviewed
-
-
-@pytest.fixture(scope="session")
-def left(second_night: SecondNight) -> str:
-    """A row that only version 1 learnt from, also through an augmented row; the dataset has it no more."""
-    return second_night.forgotten
 
 
 def test_the_rows_leave_in_one_commit_and_every_other_byte_stays(
@@ -87,6 +66,37 @@ def test_versions_are_marked_and_promotion_refuses_them(project: Sandbox, kept_r
     refused = project.run("promote", "2", *REASON)
     assert refused.returncode == 2
     assert kept_row in refused.stderr
+
+
+def test_versions_in_a_registry_elsewhere_are_marked_and_refused(
+    project: Sandbox, kept_row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry that lacks what a night registered is none in which nothing is to be marked."""
+    here, place = Project(project.root), tmp_path / "registry.db"
+    relocate_rows(here)
+    here.mlflow_database.rename(place)
+
+    def ask(store: Path, *arguments: str) -> CompletedProcess[str]:
+        env = project.env() | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
+        return run_warm("switchtender", (*arguments, *REASON), project.root, env)
+
+    head = project.git("rev-parse", "HEAD")
+    empty = tmp_path / "empty.db"
+    for wrong in (tmp_path / "none.db", empty):
+        refused = ask(wrong, "forget", kept_row)
+        assert (refused.returncode, project.git("rev-parse", "HEAD")) == (2, head)
+        assert "registered version 2, and the registry" in refused.stderr
+        empty.touch()
+    done = ask(place, "forget", kept_row, "--json")
+    assert json.loads(done.stdout)["agents"]["marked"] == ["1", "2"], done.stderr
+    refused = ask(place, "promote", "2")
+    assert refused.returncode == 2
+    assert kept_row in refused.stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
+    latest = latest_finished(here)
+    assert latest is not None
+    assert nothing_new(here, latest.identity) == latest
+    assert not here.mlflow_database.exists()
 
 
 def test_augmented_rows_are_shown(project: Sandbox, reviewed: str, second_night: SecondNight) -> None:
@@ -163,13 +173,13 @@ def test_a_dry_run_changes_nothing(project: Sandbox, kept_row: str) -> None:
     assert state(project) == before
 
 
-def test_a_failure_in_the_middle_puts_everything_back(project: Sandbox, kept_row: str) -> None:
-    """The dataset's remote cannot be written, so the push fails after the files were changed."""
+def test_a_failure_before_the_commit_changes_nothing(project: Sandbox, kept_row: str) -> None:
+    """The dataset's remote cannot be written."""
     config = project.root / ".dvc" / "config"
     config.write_text(config.read_text().replace("../data/remote", "/proc/nowhere"))
     project.git("commit", "--quiet", "-am", "another remote")
     before = state(project)
-    assert "dvc push failed" in run(project, "forget", kept_row, *REASON, expect=1)
+    assert "/proc/nowhere" in run(project, "forget", kept_row, *REASON, expect=1)
     after = state(project)
     added = set(after["files"]) - set(before["files"])
     assert all("var" in path.parts for path in added)
@@ -222,21 +232,28 @@ def test_a_row_that_left_the_dataset_can_still_be_erased(project: Sandbox, secon
     assert len((project.root / "var/records/removals.jsonl").read_text().splitlines()) == removed
 
 
-def test_the_same_text_under_another_id_stays_in_the_dataset(project: Sandbox, second_night: SecondNight) -> None:
-    """Its older copies go; the dataset that stays, its object and its remote do not."""
+def test_the_same_text_under_another_id_stays_in_the_tables(project: Sandbox, second_night: SecondNight) -> None:
+    """Its older copies go; the tables that stay, their objects and remotes do not."""
+    project.set_params(models__validate__table="data/outcomes.csv")
+    outcome = f'prompt_id,prompt,candidate,quality\nq7,"{second_night.forgotten_text}",coder,1\n'
+    (project.root / "data/outcomes.csv").write_text(outcome)
     table = project.root / "data/prompts.csv"
     table.write_bytes(
         prompts(project) + f'p9002,"{second_night.forgotten_text}",coding,a1,written,2026-11-22\n'.encode()
     )
-    commit_data(project)
+    commit_data(project, "data/outcomes.csv")
     before = prompts(project)
     (project.root / "data/remote/not-committed").write_text(second_night.forgotten_text)
-    run(project, "forget", second_night.forgotten, *REASON, "--erase")
+    done = run(project, "forget", second_night.forgotten, *REASON, "--erase")
     held_in = holding(project.root, second_night.forgotten_text)
     assert prompts(project) == before
-    assert len(held_in) == 3
-    assert any(name.startswith("data/remote/files") for name in held_in)
-    assert any(name.startswith("var/dvc/cache") for name in held_in)
+    assert (project.root / "data/outcomes.csv").read_text() == outcome
+    folders = sorted("/".join(Path(name).parts[:2]) for name in held_in)
+    assert folders == ["data/outcomes.csv", "data/prompts.csv", "data/remote", "var/dvc", "var/dvc"]
+    assert done["erased"]["remaining"] == [
+        f"{table} has the same text under {one}; forget that too, if it is the same"
+        for table, one in (("data/outcomes.csv", "q7"), ("data/prompts.csv", "p9002"))
+    ]
 
 
 def test_what_routers_keep_of_prompts_goes_but_for_what_the_version_in_service_needs(
@@ -263,45 +280,3 @@ def test_what_routers_keep_of_prompts_goes_but_for_what_the_version_in_service_n
     assert "version 1 serves" in waiting
     assert all(name in waiting for name in names)
     assert "model/router.json of version 2 quotes a text" in quoting
-
-
-def _never_served(project: Sandbox) -> None:
-    """Rewrite the records as if only version 2 had ever been put into service."""
-    import mlflow
-
-    for path in (project.root / "var/records").iterdir():
-        path.unlink()
-    project.git("update-ref", "-d", "refs/switchtender/promotions")
-    client = mlflow.MlflowClient(f"sqlite:///{project.root / 'var/mlflow.db'}")
-    client.delete_registered_model_alias("agent-router", "champion")
-    done = project.run("promote", "2", *REASON)
-    assert done.returncode == 0, done.stderr
-
-
-def test_what_never_served_is_pruned_and_the_rest_stays_whole(project: Sandbox, left: str) -> None:
-    _never_served(project)
-    before = state(project)
-    told = run(project, "prune", "--keep", "1", "--dry-run")
-    assert state(project) == before
-    done = run(project, "prune", "--keep", "1")
-    assert done == told | {"dry_run": False}
-    assert done["versions"] == ["1"]
-    assert done["megabytes"] > 1
-    one, two, logs = run(project, "verify", "--all")
-    assert [finding["state"] for finding in one["findings"]] == ["pruned"]
-    assert two["findings"] == logs["findings"] == []
-    first = next((project.root / "var/runs").glob("*-0001"))
-    assert [path.name for path in first.iterdir()] == ["run.json"]
-    place = local(project.versions()[0].source)
-    assert place is not None
-    assert not place.exists()
-    assert project.git("for-each-ref", f"refs/switchtender/runs/{first.name}")
-    assert run(project, "prune", "--keep", "1")["versions"] == []
-    traced = run(project, "trace", left)
-    assert "1" in json.dumps(traced)
-
-
-def test_what_served_or_is_recent_is_not_pruned(project: Sandbox) -> None:
-    assert run(project, "prune", "--keep", "1")["versions"] == []
-    _never_served(project)
-    assert run(project, "prune", "--keep", "2")["versions"] == []
