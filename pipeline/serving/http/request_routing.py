@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.encoders.onnx_encoder import INT8
+from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide, require_allowed
 from pipeline.serving.engine.decision_journal import Journal
@@ -26,8 +25,8 @@ from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.prometheus import Metrics
 
 ROUTE, CHAT = "route", "chat"
-REMEMBERED = 20_000
-"""Feedback to so many of the latest requests is matched at once; older feedback is matched when it is read."""
+_REMEMBERED_BYTES = 200
+"""Of a remembered answer; names of version and candidates are shared by all answers."""
 SLICE = 32
 """Prompts a call to the engine: between calls others get their turn, and a request that timed out ends."""
 
@@ -73,8 +72,7 @@ class RequestRouter:
         self.metrics = Metrics(switch, journal)
         self._int8_pool = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
         self._batch_pool = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
-        self._remembered: OrderedDict[str, RememberedAnswer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered: ByteCache[str, RememberedAnswer] = ByteCache(params.cache_bytes // 8)
 
     async def route(self, asked: RoutingRequest) -> RoutedTexts:
         """Route on the event loop; what has to be computed is computed in the pool.
@@ -127,9 +125,8 @@ class RequestRouter:
         return served, tuple(name for at in order if (name := engine.candidates[at]) not in barred)
 
     def remembered(self, request_id: str) -> RememberedAnswer | None:
-        """One of the latest answers; None where it is not remembered."""
-        with self._lock:
-            return self._remembered.get(request_id)
+        """One of the latest answers; None where it is not remembered: feedback to it is matched when it is read."""
+        return self._remembered.get(request_id)
 
     async def costs(self, served: ServedVersion) -> list[float | None]:
         """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
@@ -203,10 +200,7 @@ class RequestRouter:
             for name in decision.chosen:
                 self.metrics.decisions.labels(name).inc()
         remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
-        with self._lock:
-            self._remembered[asked.request_id] = remembered
-            while len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remembered.put(asked.request_id, remembered, _REMEMBERED_BYTES)
 
 
 def _decisions(asked: RoutingRequest, engine: Engine, scored: Sequence[ScoredText]) -> tuple[Decision, ...]:

@@ -72,9 +72,9 @@ def desk(
     policy: Policy | None = None, cost: Sequence[float] = (0.01, 0.02, 0.03), actions: Any = None
 ) -> tuple[RouteTab, CountingEngine, Visitor]:
     engine = CountingEngine(policy or SubsetPolicy((0.5, 0.5, 0.7), True), cost)
-    people = Visitors(ApiKeys({}))
+    people = Visitors(ApiKeys({}), 1_000_000)
     view = TrackView(AGENTS, OneVersion(engine), actions or Texts())  # type: ignore[arg-type]
-    page = Page(view, people, ReportLinks(), ((AGENTS, "./"),))
+    page = Page(view, people, ReportLinks(people), ((AGENTS, "./"),))
     return RouteTab(page), engine, people.visitor(None, "a tab")
 
 
