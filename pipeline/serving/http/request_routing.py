@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -83,17 +85,26 @@ class RequestRouter:
             JournalFailed: the decisions could not be written down.
         """
         served = self._checked_version(asked)
-        loop = asyncio.get_running_loop()
+        loop, pool = asyncio.get_running_loop(), self._pool(served)
         known, unknown = self._cached(served, asked.texts)
-        for start in range(0, len(unknown), SLICE):
-            part = unknown[start : start + SLICE]
-            scored = await loop.run_in_executor(self._pool(served), served.engine.score, part)
-            known.update(zip(part, scored, strict=True))
-        routed, entries = self._decided(asked, served, known)
-        # Written ahead: no answer leaves whose decision is not in the journal.
-        await asyncio.wrap_future(self.journal.decisions(entries))
-        self._remember(asked, routed)
-        return routed
+        if not unknown:
+            routed, entries = self._decided(asked, served, known)
+            # Written ahead: no answer leaves whose decision is not in the journal.
+            await asyncio.wrap_future(self.journal.decisions(entries))
+            self._remember(asked, routed)
+            return routed
+        *parts, last = (unknown[start : start + SLICE] for start in range(0, len(unknown), SLICE))
+        for part in parts:
+            known.update(zip(part, await loop.run_in_executor(pool, served.engine.score, part), strict=True))
+        # With the last texts the thread decides and writes as well: each change of threads costs a tenth of an answer.
+        waits, context = threading.Event(), copy_context()
+        waits.set()
+        try:
+            work = partial(context.run, self._finished, asked, served, known, last, waits.is_set)
+            return await loop.run_in_executor(pool, work)
+        except asyncio.CancelledError:
+            waits.clear()
+            raise
 
     def route_now(self, asked: RoutingRequest) -> RoutedTexts:
         """The same for a thread that may wait. Raises likewise, and SwitchtenderError after `seconds_per_request`."""
@@ -106,9 +117,22 @@ class RequestRouter:
             except TimeoutError as error:
                 computing.cancel()  # ends it only while it waits in the pool
                 raise SwitchtenderError("the router took too long; try again when it is less busy") from error
+        return self._finished(asked, served, known)
+
+    def _finished(
+        self,
+        asked: RoutingRequest,
+        served: ServedVersion,
+        known: dict[str, ScoredText],
+        unknown: Sequence[str] = (),
+        waits: Callable[[], bool] = lambda: True,
+    ) -> RoutedTexts:
+        """Score what is left, decide and write down, in a thread; nothing is written where nobody waits any more."""
+        known.update(zip(unknown, served.engine.score(unknown) if unknown else (), strict=True))
         routed, entries = self._decided(asked, served, known)
-        self.journal.decisions(entries).result()
-        self._remember(asked, routed)
+        if waits():
+            self.journal.write_decisions(entries)
+            self._remember(asked, routed)
         return routed
 
     def unread(self, labels: Collection[str]) -> tuple[ServedVersion, tuple[str, ...]]:
