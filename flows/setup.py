@@ -13,6 +13,7 @@ from flows.workspace.snapshot import POINTER
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read
+from pipeline.runtime.terminal import for_terminal
 from pipeline.versions.signing import make_key
 
 
@@ -39,5 +40,5 @@ if __name__ == "__main__":
     try:
         set_up(find_project())
     except SwitchtenderError as error:
-        print(f"setup: {error}", file=sys.stderr)
+        print(for_terminal(f"setup: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.text import valid_text
 from switchtender.app import app
+from switchtender.show import say_aside
 
 INTERRUPTED = 130
 
@@ -19,10 +20,10 @@ def main() -> None:
         _require_text(sys.argv[1:])
         app()
     except SwitchtenderError as error:
-        print(f"switchtender: {error}", file=sys.stderr)
+        say_aside(f"switchtender: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("switchtender: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        say_aside("switchtender: interrupted; what was finished is kept, run the same command to go on")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

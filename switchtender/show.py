@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runtime.terminal import for_terminal
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -26,7 +28,7 @@ _STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow"
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout; keys in the order given."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(for_terminal(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -37,13 +39,15 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.text import Text
 
     console = Console()
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    cells = [[_cell(value) for value in row] for row in rows]
+    # As `Text`, since a plain string would be read as rich's markup.
+    table = Table(title=Text(for_terminal(title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    columns = [for_terminal(column) for column in columns]
+    cells = [[for_terminal(_cell(value)) for value in row] for row in rows]
     whole = _unbroken([[column, *(row[i] for row in cells)] for i, column in enumerate(columns)], console.width)
     for i, column in enumerate(columns):
         numeric = all(isinstance(row[i], int | float) or row[i] in (None, "none") for row in rows)
         # Folded where there is no room, never cut: a name that ends in dots is no name.
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole[i])
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold", no_wrap=whole[i])
     for row, told in zip(rows, cells, strict=True):
         table.add_row(*(Text(cell, style=_STYLES.get(str(value), "")) for value, cell in zip(row, told, strict=True)))
     console.print(table)
@@ -81,12 +85,12 @@ def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] 
 
 def say(line: str) -> None:
     """One plain line on stdout."""
-    print(line, flush=True)
+    print(for_terminal(line), flush=True)
 
 
 def say_aside(line: str) -> None:
     """One plain line on stderr: progress beside JSON, advice, a second error."""
-    print(line, file=sys.stderr, flush=True)
+    print(for_terminal(line), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -96,7 +100,7 @@ def progress_bar(name: str, unit: str, total: int | None = None) -> Iterator[tqd
 
     from pipeline.runtime.stage import shows_progress
 
-    with tqdm(desc=name, unit=unit, total=total, disable=not shows_progress(), leave=False) as bar:
+    with tqdm(desc=for_terminal(name), unit=unit, total=total, disable=not shows_progress(), leave=False) as bar:
         yield bar
 
 
@@ -106,7 +110,7 @@ def training_bar(name: str) -> Iterator[Callable[[str], None]]:
     with progress_bar(name, "step") as bar:
 
         def advance(where: str) -> None:
-            bar.set_postfix_str(where, refresh=False)
+            bar.set_postfix_str(for_terminal(where), refresh=False)
             bar.update()
 
         yield advance

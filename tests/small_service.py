@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -118,9 +119,11 @@ class Small:
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[httpx.Client]:
+def running(app: FastAPI, protocol: Any = "auto") -> Iterator[httpx.Client]:
     """A real server on a free loopback port, and a client of it."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", timeout_graceful_shutdown=20))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=protocol, port=0, log_level="error", ws="none", timeout_graceful_shutdown=20)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -25,6 +25,7 @@ from benchmarks.serving.contender import (
     TORCH,
     TORCH_SORTED,
 )
+from benchmarks.serving.kept_connection import measure_kept_connection
 from benchmarks.serving.machine import described
 from benchmarks.serving.peer_environment import NotInstalled, peer_python
 from benchmarks.serving.prompts import Asking, read_rows
@@ -32,6 +33,7 @@ from benchmarks.serving.race import ROOT, Measured, Plan, race
 from benchmarks.serving.report import Results, markdown
 from benchmarks.serving.startup import measure_startup
 from benchmarks.serving.weights import Weights, model_in_service, share
+from flows.workspace.project import find_project
 from pipeline.runtime.errors import SwitchtenderError
 
 CONTENDERS = (ENGINE_INT8, BARE, ENGINE_FP32, TORCH, TORCH_SORTED, SETFIT, SEMANTIC_ROUTER)
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calls", type=int, default=60, help="single calls a round")
     parser.add_argument("--prompts", type=int, default=500, help="prompts of all batches together")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--starts", type=int, default=5, help="starts of the service; 0 leaves them out")
+    parser.add_argument("--starts", type=int, default=5, help="starts of the service; 0: none, and nothing over HTTP")
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     return parser
 
@@ -80,7 +82,9 @@ def _measured(options: argparse.Namespace, stack: ExitStack) -> Results:
     long = sum(length > weights.max_tokens for length in lengths) / len(lengths)
     found = _raced(options, weights, asking, plan, place)
     startup = measure_startup(model, place, options.starts) if options.starts else None
-    return Results(machine, weights.served, plan, (sum(lengths) / len(lengths), long), found, startup)
+    project = None if options.model else find_project().root
+    kept = measure_kept_connection(model, project, place, asking, plan) if options.starts else None
+    return Results(machine, weights.served, plan, (sum(lengths) / len(lengths), long), found, startup, kept)
 
 
 def _raced(options: argparse.Namespace, weights: Weights, asking: Asking, plan: Plan, place: Path) -> list[Measured]:

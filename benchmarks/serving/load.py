@@ -37,12 +37,11 @@ from benchmarks.serving.prompts import read_rows
 from benchmarks.serving.race import ROOT
 from benchmarks.serving.startup import COMMAND, Server, environment, serving
 from flows.registry.versions import PROVENANCE_TAG
-from flows.service.serve import JOURNAL
 from flows.workspace.project import Project, find_project
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.serving.engine.decision_journal import DECISIONS
 
-CACHE_ENTRIES = 1000
+CACHE_BYTES = 4_000_000
 PATIENCE = 30.0
 
 
@@ -88,7 +87,7 @@ def _run(options: argparse.Namespace, place: Path) -> Load:
         act = Act(project, server, first, second, time.time(), options.seconds)
         with _sampled(server) as samples:
             asked, happened, client_cpu = _asked(order, act, place)
-    written = (project.root / JOURNAL / DECISIONS).read_bytes().count(b"\n")
+    written = (project.root / project.track.journal / DECISIONS).read_bytes().count(b"\n")
     marks = {one.version.version: (one.cost, one.version.tags[PROVENANCE_TAG]) for one in (first, second)}
     return Load(machine, order, Marks(marks, TAMPERED_COST), asked, happened, samples, client_cpu, written,
                 server.ready_after)  # fmt: skip
@@ -98,7 +97,7 @@ def _set_cache(project: Project) -> None:
     """A small cache is full long before memory is judged."""
     path = project.root / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["serve"] = {**(params.get("serve") or {}), "cache_entries": CACHE_ENTRIES, "keys": "", "upstreams": ""}
+    params["serve"] = {**(params.get("serve") or {}), "cache_bytes": CACHE_BYTES, "keys": "", "upstreams": ""}
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 

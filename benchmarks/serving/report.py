@@ -18,6 +18,7 @@ from benchmarks.serving.figures import (
     times_faster,
     times_slower,
 )
+from benchmarks.serving.kept_connection import KeptConnection
 from benchmarks.serving.race import Measured, Plan
 from benchmarks.serving.startup import Startup
 
@@ -32,6 +33,7 @@ class Results:
     tokens: tuple[float, float]
     found: Sequence[Measured]
     startup: Startup | None
+    kept: KeptConnection | None
 
 
 def markdown(results: Results) -> str:
@@ -42,6 +44,7 @@ def markdown(results: Results) -> str:
         _throughput(results),
         _weights(results),
         _start(results),
+        _kept(results),
         _aims(results),
     )
     return "\n".join(line for part in parts for line in (*part, ""))
@@ -131,13 +134,33 @@ def _start(results: Results) -> Iterator[str]:
     yield from table(("start", "seconds, median (least to most)"), rows)
 
 
+def _kept(results: Results) -> Iterator[str]:
+    if results.kept is None:
+        return
+    kept = results.kept
+    rows = [
+        ["the engine alone, a new text", spread(kept.engine)],
+        ["`POST /v1/route`, the same text", spread(kept.asked)],
+        ["`POST /v1/route`, asked before", spread(kept.again)],
+        ["`GET /healthz`", spread(kept.health)],
+    ]
+    yield from table(("one kept connection", "p50 ms, median of the rounds (least to most)"), rows)
+
+
 def aims(results: Results) -> list[Aim]:
     """Every aim, whether it was reached or not."""
     found = [
         aim for threads in sorted({one.threads for one in results.found}) for aim in speed_aims(results.found, threads)
     ]
     ready = results.startup.ready if results.startup else None
-    return [*found, cache_aim(results.found), Aim("`switchtender serve` to ready, seconds", ready, 5, at_most=True)]
+    kept = results.kept
+    return [
+        *found,
+        cache_aim(results.found),
+        Aim("`switchtender serve` to ready, seconds", ready, 5, at_most=True),
+        Aim("p50 over a kept connection, times the engine's own", kept.times if kept else None, 1.5, at_most=True),
+        Aim("first 5 s after ready with the page, times later", kept.first if kept else None, 1.25, at_most=True),
+    ]
 
 
 def _aims(results: Results) -> Iterator[str]:

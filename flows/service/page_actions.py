@@ -39,10 +39,10 @@ from pipeline.versions.diff import VersionDiff
 class ProjectActions:
     """The page's actions on one project, each as `Actions` says. Safe to use from several threads."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, cache_bytes: int) -> None:
         self.project = project
         self.dataset = DatasetCache(project)
-        self.cache = VersionCache(project)
+        self.cache = VersionCache(project, cache_bytes)
 
     def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
         taught = self.cache.evidence(versions_of(self.project).number(version)).texts_sha256

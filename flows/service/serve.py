@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,16 @@ from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.hosts import is_loopback
 from pipeline.runtime.track import AGENTS
-from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
-from pipeline.serving.engine.log import LogLines, log, timestamp
+from pipeline.serving.engine.log import LogLines, log
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.app import application
 from pipeline.serving.http.auth import ApiKeys
+from pipeline.serving.http.connections import Connections
 from pipeline.serving.http.page_mount import FAILED, PAGE, PageMount
-from pipeline.serving.http.request_routing import CHAT, RequestRouter, RoutingRequest, labelled
+from pipeline.serving.http.request_routing import RequestRouter
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -109,14 +109,21 @@ class Service:
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / (project.track if project else AGENTS).journal)
         self.routing = RequestRouter(self.switch, params, self.journal)
+        self.connections = Connections(params)
         self.page = PageMount() if params.page and project else None
         self._beside: list[VersionSwitch] = []
+        self._announced = False
         self._stopping = asyncio.Event()
         self.app = application(
             self.switch, params, self.keys, self.journal,
-            chat=_chat(self.routing, root / params.upstreams) if params.upstreams else None,
+            chat=self._chat(root / params.upstreams) if params.upstreams else None,
             routing=self.routing, page=self.page,
         )  # fmt: skip
+
+    def _chat(self, upstreams: Path) -> APIRouter:
+        from flows.service.chat import chat_of
+
+        return chat_of(self.routing, upstreams)
 
     def run(self, listening: socket.socket, startup: StartupLines) -> None:
         """Serve until SIGTERM or SIGINT; what is under way then is still answered, and everything is written down."""
@@ -131,6 +138,7 @@ class Service:
         address = _address(listening)
         startup.listening(address)
         self.switch.start()
+        guarding = asyncio.create_task(self.connections.watch())
         watching = asyncio.create_task(self._watch(address, startup))
         try:
             await server.serve([listening])
@@ -138,15 +146,16 @@ class Service:
             # A page that was open ends by itself; a cancel would cut the end of its background work short.
             if self.page is None or not self.page.is_ending:
                 watching.cancel()
-            await asyncio.wait([watching])
+            guarding.cancel()
+            await asyncio.wait([watching, guarding])
             await self._end()
 
     def _config(self) -> uvicorn.Config:
         # Longer than the time limit: what is routed now is answered or told that it timed out. A chat may be cut off.
         patience = round(self.params.seconds_per_request) + 1
         return uvicorn.Config(
-            self.app, log_config=None, access_log=False, server_header=False, ws="none",
-            timeout_graceful_shutdown=patience,
+            self.app, http=self.connections.protocol,  # type: ignore[arg-type]  # uvicorn only calls it
+            log_config=None, access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=patience,
         )  # fmt: skip
 
     def _stop(self, server: uvicorn.Server) -> None:
@@ -163,30 +172,49 @@ class Service:
         await asyncio.gather(self._announce(startup), self._open_page(address, startup))
 
     async def _announce(self, startup: StartupLines) -> None:
-        """Say when the first version serves, and before that once why none does."""
+        """Say when the service is ready, and before that once why no version answers."""
         said = False
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._announced:
             try:
-                startup.serving(self.switch.served)
-                return
+                served = self.switch.served
+                if self.page is None or not self.page.is_loading:
+                    self._say_serving(served, startup)
             except NotReady as error:
                 if self.switch.has_looked and not said:
                     startup.waiting(str(error))
                     said = True
-                await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _say_serving(self, served: ServedVersion, startup: StartupLines) -> None:
+        if not self._announced:
+            self._announced = True
+            startup.serving(served)
 
     async def _open_page(self, address: str, startup: StartupLines) -> None:
-        """Make the page once it is known whether a version serves: its import takes seconds, which that one needs."""
+        """Make the page once it is known whether a version serves: its import takes seconds, which that one needs.
+
+        The service is ready only then (`PageMount.is_loading`), so that nothing slows its answers afterwards.
+        """
         if self.page is None or self.project is None:
             return
-        while not self.switch.has_looked:
-            await asyncio.sleep(_LOOK_SECONDS)
+
+        def opened() -> None:
+            with suppress(NotReady):
+                self._say_serving(self.switch.served, startup)
+            startup.page(f"{address}{PAGE}")
+
         try:
+            await self._looked(self.switch)
             page = await asyncio.to_thread(self._made_page, self.project, address)
-            await self.page.keep_open(page, lambda: startup.page(f"{address}{PAGE}"))
+            await self._looked(*self._beside)
+            await self.page.keep_open(page, opened)
         except Exception as error:  # whatever fails in the page, the service goes on without it
             self.page.message = FAILED
             log("page_failed", kind=type(error).__name__, reason=one_line(error, 300))
+
+    async def _looked(self, *switches: VersionSwitch) -> None:
+        while not all(switch.has_looked for switch in switches):
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _made_page(self, project: Project, address: str) -> FastAPI:
         from fastapi import FastAPI
@@ -195,10 +223,13 @@ class Service:
         from pipeline.serving.page import mount
         from pipeline.serving.page.context import TrackView
 
-        views = [TrackView(project.track, self.switch, ProjectActions(project))]
+        recorded = self.params.cache_bytes // 8 // len(project.both)
+        views = [TrackView(project.track, self.switch, ProjectActions(project, recorded))]
         for other in project.both:
             if other.track is not project.track:
-                views.append(TrackView(other.track, self._switch_beside(other, address), ProjectActions(other)))
+                views.append(
+                    TrackView(other.track, self._switch_beside(other, address), ProjectActions(other, recorded))
+                )
         page = FastAPI(openapi_url=None)
         mount(page, views, self.keys)
         return page
@@ -208,7 +239,9 @@ class Service:
         from flows.service.version_source import RegistrySource
 
         port = address.rpartition(":")[2]
-        switch = VersionSwitch(RegistrySource(project, CHAMPION, f"page@{socket.gethostname()}:{port}"), self.params)
+        # Of its half an eighth is left of the service's whole.
+        params = self.params.model_copy(update={"cache_bytes": self.params.cache_bytes // 4})
+        switch = VersionSwitch(RegistrySource(project, CHAMPION, f"page@{socket.gethostname()}:{port}"), params)
         switch.start()
         self._beside.append(switch)
         return switch
@@ -227,33 +260,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _chat(routing: RequestRouter, upstreams: Path) -> APIRouter:
-    """The chat endpoint, which routes and writes down as the others do."""
-    from pipeline.serving.chat.completions import RoutedChat, chat_router
-    from pipeline.serving.chat.exchange import FailedAttempt
-    from pipeline.serving.chat.upstream_client import start_preparing
-    from pipeline.serving.chat.upstreams import Upstreams
-
-    def route(prompt: str, request_id: str) -> RoutedChat:
-        if len(prompt) > (most := routing.params.max_prompt_characters):
-            raise InputError(f"the prompt has {len(prompt)} characters; send at most {most}")
-        if not prompt:
-            served, ranking = routing.unread(labelled.get())
-            return RoutedChat(ranking, (), served.version, served.provenance_sha256)
-        routed = routing.route_now(RoutingRequest(request_id, (prompt,), RoutingOptions(labels=labelled.get()), CHAT))
-        decision, served = routed.decisions[0], routed.served
-        return RoutedChat(decision.ranking, decision.chosen, served.version, served.provenance_sha256)
-
-    def answered(request_id: str, candidate: str | None, tried: tuple[FailedAttempt, ...]) -> None:
-        entry: dict[str, Any] = {"at": timestamp(), "request_id": request_id}
-        failed = [{"candidate": one.candidate, "reason": one.reason} for one in tried]
-        routing.journal.forwarded(entry | {"candidate": candidate, "tried": failed})
-
-    known = Upstreams.read(upstreams)
-    start_preparing(known)
-    return chat_router(route, known, answered)
 
 
 def _address(listening: socket.socket) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pipeline.data.agents import Agent, read_agents
 from pipeline.data.holdout import candidates_in, truth_in
 from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.gating.results import GateResult
+from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import InputError, VerificationFailed, one_line
 from pipeline.runtime.track import AGENTS, Track, track_of
 from pipeline.serving.page.actions import HoldoutAnswers
@@ -24,8 +24,6 @@ from pipeline.versions.folder import EVIDENCE, LINEAGE, PREDICTIONS, VersionFold
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,15 @@ class VersionEvidence:
 
 
 class VersionCache:
-    """Of every version a summary, of those asked for lately the evidence. Safe to use from several threads."""
+    """Of every version a summary, of those asked for lately the evidence. Safe to use from several threads.
 
-    def __init__(self, project: Project) -> None:
+    Evidence takes at most `cache_bytes`; that of one version is kept however large its table.
+    """
+
+    def __init__(self, project: Project, cache_bytes: int) -> None:
         self.project = project
         self._summaries: dict[tuple[str, str], VersionSummary] = {}
-        self._known: OrderedDict[tuple[str, str], VersionEvidence] = OrderedDict()
+        self._known: ByteCache[tuple[str, str], VersionEvidence] = ByteCache(cache_bytes, keeps_newest=True)
         self._lock = threading.Lock()
 
     def summary(self, version: Version) -> VersionSummary:
@@ -76,13 +77,11 @@ class VersionCache:
         key = _key(version)
         # Held while loading: of two people who open a version, the second waits and does not verify it again.
         with self._lock:
-            if key not in self._known:
+            if (known := self._known.get(key)) is None:
                 with proved(self.project, version) as folder:
-                    self._known[key] = _evidence(folder, track_of(version.run_key))
-            self._known.move_to_end(key)
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)
-            return self._known[key]
+                    known = _evidence(folder, track_of(version.run_key))
+                self._known.put(key, known)
+            return known
 
 
 def _key(version: Version) -> tuple[str, str]:

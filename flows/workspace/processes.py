@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from pipeline.runtime.terminal import for_terminal
 
 TIMED_OUT = -1
 _GRACE_SECONDS = 5.0
@@ -34,7 +37,7 @@ def run(
 ) -> Finished:
     """Run a command to its end; nothing of its group is alive on return, whatever happens.
 
-    With `echo`, what it writes to stderr is passed on as it comes (a progress bar, say).
+    With `echo`, what it writes to stderr is passed on as it comes (a progress bar, say), fit for a terminal.
     """
     started = time.monotonic()
     # A session of its own makes a process group: killing that reaches what the command has started in turn.
@@ -71,10 +74,11 @@ def _reader(stream: IO[bytes] | None, into: list[bytes], *, echo: bool) -> threa
         if stream is None:
             return
         # os.read gives what is there; a buffered read would hold a progress bar back until the buffer is full.
+        text = codecs.getincrementaldecoder("utf-8")("replace")
         while chunk := os.read(stream.fileno(), 4096):
             into.append(chunk)
             if echo:
-                sys.stderr.buffer.write(chunk)
+                sys.stderr.write(for_terminal(text.decode(chunk), kept="\n\t\r"))
                 sys.stderr.flush()
         stream.close()
 

@@ -40,12 +40,14 @@ def reading_by(reader: Reader) -> Iterator[None]:
 class FrozenEmbedding:
     """Unit vectors of an encoder that is not trained, in torch (see `reading_by`); it is loaded when first asked.
 
-    `embed` keeps every vector, so that fitting and judging on the same prompts embeds them once; `read` keeps none.
+    `embed` keeps every vector, so that fitting and judging on the same prompts embeds them once; `read` keeps none, and
+    one that was loaded with a router neither: what it is asked never ends.
     """
 
     def __init__(self, encoder: str, max_tokens: int) -> None:
         self.encoder = encoder
         self.max_tokens = max_tokens
+        self.keeps = True
         self._known: dict[str, FloatMatrix] = {}
         self._loaded: SentenceEncoder | None = None
         self._reading: tuple[Reader, Embedding] | None = None
@@ -68,10 +70,11 @@ class FrozenEmbedding:
         Raises:
             InputError: the encoder cannot be loaded.
         """
-        new = list(dict.fromkeys(text for text in prompts if text not in self._known))
+        known = self._known if self.keeps else {}
+        new = list(dict.fromkeys(text for text in prompts if text not in known))
         if new:
-            self._known.update(zip(new, self._reads().embed(new), strict=True))
-        return np.stack([self._known[text] for text in prompts])
+            known.update(zip(new, self._reads().embed(new), strict=True))
+        return np.stack([known[text] for text in prompts])
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         return self._reads().read(prompts)
@@ -90,4 +93,6 @@ class FrozenEmbedding:
     @classmethod
     def load(cls, folder: Path) -> FrozenEmbedding:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        return cls(settings["encoder"], settings["max_tokens"])
+        embedding = cls(settings["encoder"], settings["max_tokens"])
+        embedding.keeps = False
+        return embedding

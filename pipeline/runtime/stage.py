@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import write_json
+from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.track import AGENTS, Track, track_named
 
 STAGES = AGENTS.stages
@@ -38,9 +39,10 @@ def run_stage_of(track: Track, name: str, run: Callable[[Track], Summary]) -> No
         summary = run(track)
         write_json(summary, track.stages / name / "summary.json")
     except SwitchtenderError as error:
-        print(f"{track.prefix}{name}: {error}", file=sys.stderr)
+        print(for_terminal(f"{track.prefix}{name}: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
-    print(f"{track.prefix}{name}: " + ", ".join(f"{key} {_short(value)}" for key, value in summary.items()))
+    facts = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
+    print(for_terminal(f"{track.prefix}{name}: {facts}"))
 
 
 def _short(value: int | float | str | None) -> str:

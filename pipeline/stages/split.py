@@ -24,6 +24,7 @@ from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.stage import Summary, run_stage_on_track
 from pipeline.runtime.tables import read_table, write_table, write_text
+from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
 
 NAME = "split"
@@ -112,7 +113,7 @@ if __name__ == "__main__":
         try:
             _draw(track_named(sys.argv[1]) if len(sys.argv) > 2 else AGENTS)
         except SwitchtenderError as error:
-            print(f"{NAME}: {error}", file=sys.stderr)
+            print(for_terminal(f"{NAME}: {error}"), file=sys.stderr)
             sys.exit(error.exit_code)
     else:
         run_stage_on_track(NAME, lambda track: split(track.read(NAME, SplitParams), read("run", RunParams).seed, track))

@@ -51,6 +51,14 @@ def test_a_grandchild_that_ignores_the_request_is_killed(tmp_path: Path) -> None
     assert not is_alive(grandchild)
 
 
+def test_what_is_passed_on_to_a_terminal_cannot_speak_to_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    parts = (b"\r 50%", b"\x1b[2J\xe2\x80", b"\xae\xff n\xc3\xa9\n")
+    code = f"import os\nfor part in {parts}: os.write(2, part)"
+    done = run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, echo=True)
+    assert capfd.readouterr().err == "\r 50%\\u001b[2J\\u202e\ufffd n\u00e9\n"
+    assert "\x1b[2J\u202e" in done.output, "the night's own record has it as it was"
+
+
 def test_output_and_exit_code_come_back(tmp_path: Path) -> None:
     done = run([sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"],
                cwd=tmp_path, env=os.environ)  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.gating.results import GateResult
-from switchtender.show import print_gates, print_table
+from switchtender.__main__ import main
+from switchtender.show import print_gates, print_json, print_table, progress_bar, say, say_aside
 
 LONG = "champion_f1_image_understanding"
 
@@ -39,6 +42,33 @@ def test_a_moment_stands_on_one_line_and_a_period_on_two(capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert any(at in line for line in lines)
     assert sum("2026" in line for line in lines) <= 2
+
+
+HOSTILE = "\x1b[2J\x9b31m\u202egro\u2066\u200b\x7f\r[red]ana[/red]"
+
+
+def test_nothing_that_is_shown_speaks_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    print_table(HOSTILE, [HOSTILE], [[HOSTILE]])
+    gate = GateResult(HOSTILE, 1.0, None, "passed", HOSTILE)
+    print_gates(HOSTILE, [gate])
+    print_json({HOSTILE: HOSTILE})
+    say(HOSTILE)
+    say_aside(HOSTILE)
+    monkeypatch.setenv("SWITCHTENDER_PROGRESS", "always")
+    with progress_bar(HOSTILE.replace("\r", ""), "row") as bar:
+        bar.update()
+    monkeypatch.setattr("sys.argv", ["switchtender", "fit", HOSTILE, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    printed, aside = capsys.readouterr()
+    shown = (printed + aside).replace("\n", "").replace("\r", "")
+    assert shown.isprintable(), [ascii(letter) for letter in shown if not letter.isprintable()]
+    assert printed.count("[red]ana[/red]") >= 8, "what looks like rich's markup is a name"
+    assert "\\u202egro" in printed
+    assert "\\u001b[2J" in aside
 
 
 def test_a_gate_without_a_limit_says_none_and_a_count_is_whole(capsys: pytest.CaptureFixture[str]) -> None:

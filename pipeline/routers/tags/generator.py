@@ -15,6 +15,8 @@ from pipeline.routers.tags.tag_sources import Places, Tensors
 from pipeline.routers.tags.vocabulary import Embed, Vocabulary
 from pipeline.routers.text.key_phrases import normal
 from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.byte_cache import ByteCache
+from pipeline.runtime.tables import sha256_text
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +37,7 @@ _EXAMPLES = (
 """Small models answer the request unless they were shown what is wanted."""
 _MOST_TAGS, _MOST_WORDS = 8, 4
 _BATCH = 8
+_REMEMBERED_BYTES = 16_000_000
 _PARTED = re.compile(r"[,;\n|、，；]+")
 _NUMBERING = re.compile(r"^\s*(?:tags?\s*:|[-*•#]+|\(?\d+[.)])\s*", re.IGNORECASE)
 
@@ -61,7 +64,7 @@ class TagGenerator:
         self.cache = cache
         self.max_tokens = max_tokens
         self.new_tokens = new_tokens
-        self._written: dict[str, str] = {}
+        self._written: ByteCache[str, str] = ByteCache(_REMEMBERED_BYTES)
         self._loaded: tuple[Any, Any] | None = None
 
     def tags(self, prompts: Sequence[str], progress: Progress | None = None) -> list[tuple[str, ...]]:
@@ -70,14 +73,18 @@ class TagGenerator:
         Raises:
             InputError: the model cannot be loaded.
         """
-        new = list(dict.fromkeys(text for text in prompts if text not in self._written))
+        digests = {text: sha256_text(text) for text in prompts}
+        written = {text: known for text in digests if (known := self._written.get(digests[text])) is not None}
+        new = [text for text in digests if text not in written]
         done = 0
         for batch in self._batches(new):
-            self._written.update(zip(batch, self.write(batch), strict=True))
+            for text, tags in zip(batch, self.write(batch), strict=True):
+                self._written.put(digests[text], tags)
+                written[text] = tags
             done += len(batch)
             if progress:
                 progress(f"tags written for {done} of {len(new)} prompts")
-        return [parse_tags(self._written[text]) for text in prompts]
+        return [parse_tags(written[text]) for text in prompts]
 
     def write(self, prompts: Sequence[str]) -> list[str]:
         """What the model writes after each prompt, in one batch."""

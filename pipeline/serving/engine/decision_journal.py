@@ -4,9 +4,10 @@
     feedback.jsonl    what came back, joined by request id and index
     forwarded.jsonl   which candidate's upstream answered a chat, and which failed before it
 
-One thread writes. A decision is answered only after its line is with the operating system, so that a killed process
-loses none; once a second what was written is forced to the disk. Each append is whole lines in one write, and
-starts on a new line where a crash left half a one.
+A thread writes for the event loop, which must not wait for a disk; threads that may wait write by themselves. A
+decision is answered only after its line is with the operating system, so that a killed process loses none; once a
+second what was written is forced to the disk. Each append is whole lines in one write, and starts on a new line where a
+crash left half a one.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Journal:
         self.folder = folder
         self.trouble = ""
         self._queue: queue.Queue[_Write | None] = queue.Queue(WAITING)
+        self._appending = threading.Lock()
         self._unsynced: set[str] = set()
         self._closing = threading.Event()
         self._closed = False
@@ -61,6 +63,22 @@ class Journal:
     def decisions(self, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
         """Append decisions. The future ends when they are written; it raises JournalFailed where they cannot be."""
         return self._put(DECISIONS, entries)
+
+    def write_decisions(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Append decisions in the caller's own thread, which may wait for the disk: no other has to be woken.
+
+        Raises:
+            JournalFailed: they cannot be written.
+        """
+        write = _write(DECISIONS, entries)
+        if self._closed:
+            raise self._refused(DECISIONS, "closed")
+        self._append_all([write])
+        if self.trouble:
+            # The writing thread sleeps until something waits; awake, it tries every second.
+            with suppress(queue.Full):
+                self._queue.put_nowait(_write(DECISIONS, ()))
+        write.done.result()
 
     def feedback(self, entry: Mapping[str, Any]) -> Future[None]:
         """Append one judgement, likewise."""
@@ -81,8 +99,7 @@ class Journal:
 
     def _put(self, name: str, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
         """Queue one write; where that cannot be, the future has failed already."""
-        lines = "".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
-        write = _Write(name, lines.encode("ascii"), Future())
+        write = _write(name, entries)
         # A request that times out cancels its future. A running one cannot be cancelled, so the writer's `set_result`
         # does not raise, and the decision is written all the same.
         write.done.set_running_or_notify_cancel()
@@ -92,9 +109,11 @@ class Journal:
             # Refused, not waited for: the event loop itself calls this.
             self._queue.put_nowait(write)
         except queue.Full:
-            reason = "closed" if self._closed else "too far behind"
-            write.done.set_exception(JournalFailed(f"{self.folder / name} is {reason}; try again"))
+            write.done.set_exception(self._refused(name, "closed" if self._closed else "too far behind"))
         return write.done
+
+    def _refused(self, name: str, reason: str) -> JournalFailed:
+        return JournalFailed(f"{self.folder / name} is {reason}; try again")
 
     def _run(self) -> None:
         """The writing thread: take all that waits, append it file by file, until the queue's end marker (None)."""
@@ -104,7 +123,7 @@ class Journal:
                 waiting = [self._queue.get(timeout=PROBE_SECONDS if self.trouble else None)]
             except queue.Empty:
                 # A service that is not ready may get no requests, so that only a probe can find the disk mended.
-                self._append_all([_Write(DECISIONS, b"", Future())])
+                self._append_all([_write(DECISIONS, ())])
                 continue
             # Everything that came meanwhile shares one write to each file.
             with suppress(queue.Empty):
@@ -121,9 +140,10 @@ class Journal:
             return
         path = self.folder / writes[0].name
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # A probe leaves a blank line, which readers pass over.
-            append_lines(path, b"".join(write.lines for write in writes) or b"\n")
+            with self._appending:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                # A probe leaves a blank line, which readers pass over.
+                append_lines(path, b"".join(write.lines for write in writes) or b"\n")
         except OSError as error:
             self._fail(
                 writes, JournalFailed(f"{path} cannot be written ({error.strerror or error}); nothing is routed")
@@ -156,6 +176,11 @@ class Journal:
             # fsync flushes the file, whichever descriptor wrote to it.
             with suppress(OSError), (self.folder / name).open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def _write(name: str, entries: Sequence[Mapping[str, Any]]) -> _Write:
+    lines = "".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries)
+    return _Write(name, lines.encode("ascii"), Future())
 
 
 def append_lines(path: Path, lines: bytes) -> None:

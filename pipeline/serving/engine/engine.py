@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ from pipeline.encoders.onnx_encoder import INT8, OnnxEncoder
 from pipeline.encoders.training_index import TrainingIndex
 from pipeline.policies.policy import Policy
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import InputError
 from pipeline.serving.engine.batching import Batcher
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.scored import ScoredText
 
 NEAREST = 5
+CACHE_BYTES = 32_000_000
 TORCH, NO_ENCODER = "torch", "none"
 
 
@@ -35,20 +36,21 @@ class Engine:
         self,
         router: CalibratedRouter,
         rows: TrainingIndex | None = None,
-        cache_entries: int = 10_000,
+        cache_bytes: int = CACHE_BYTES,
         pool: PoolFile | None = None,
     ) -> None:
         self.router = router
         self.rows = rows
         self.pool = pool
-        self.cache_entries = cache_entries
-        self._cache: OrderedDict[str, ScoredText] = OrderedDict()
-        self._lock = threading.Lock()
+        # By digest, so that what is remembered of a long text is no longer than of a short one.
+        self._cache: ByteCache[bytes, ScoredText] = ByteCache(cache_bytes)
         # Dynamic int8 takes its scales from all that is in a call: a neighbour in it would change a prompt's scores.
         self._score_new = self._compute if self.precision == INT8 else Batcher(self._compute)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1, cache_entries: int = 10_000, pool: PoolFile | None = None) -> Engine:
+    def load(
+        cls, folder: Path, threads: int = 1, cache_bytes: int = CACHE_BYTES, pool: PoolFile | None = None
+    ) -> Engine:
         """Load a router's folder (a version's `model/`, or one made by `fit`); `threads` are CPU threads.
 
         Raises:
@@ -60,7 +62,7 @@ class Engine:
         router = open_router(folder, threads=threads)
         if pool is not None:
             pool.of(router.candidates)
-        return cls(router, TrainingIndex.load(folder / ENGINE), cache_entries, pool)
+        return cls(router, TrainingIndex.load(folder / ENGINE), cache_bytes, pool)
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -81,11 +83,7 @@ class Engine:
 
     def cached(self, prompt: str) -> ScoredText | None:
         """The scores of a text met lately, or None; takes microseconds."""
-        with self._lock:
-            found = self._cache.get(prompt)
-            if found is not None:
-                self._cache.move_to_end(prompt)
-            return found
+        return self._cache.get(_digest(prompt))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredText]:
         """Scores of each prompt, in the order given; texts met lately come from the cache.
@@ -95,11 +93,12 @@ class Engine:
         """
         found = {text: scored for text in dict.fromkeys(prompts) if (scored := self.cached(text)) is not None}
         new = [text for text in dict.fromkeys(prompts) if text not in found]
-        # Outside the lock: hits must not wait for the encoder. Two threads may compute one text, with equal results.
+        # Two threads may compute one text, with equal results.
         if new:
             _require_text(new)
             found |= zip(new, self._score_new(new), strict=True)
-            self._remember({text: found[text] for text in new})
+            for text in new:
+                self._cache.put(_digest(text), found[text])
         return [found[text] for text in prompts]
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
@@ -122,24 +121,23 @@ class Engine:
         """Scores, nearest training prompts and the rest of `ScoredText` for texts that are not in the cache."""
         reading = self.router.read(prompts)
         judged = self.router.judge(prompts, reading)
+        # Copies: a row that is remembered must not keep the whole batch.
+        rows = [(q.copy(), c.copy()) for q, c in zip(judged.quality, judged.cost, strict=True)]
         if reading is None:
-            found = [ScoredText(q, c, 0, 1, ()) for q, c in zip(judged.quality, judged.cost, strict=True)]
+            found = [ScoredText(q, c, 0, 1, ()) for q, c in rows]
         else:
             near = [self.rows.nearest(reading.vectors[row], NEAREST) if self.rows else () for row in reading.first]
-            read = zip(reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
-            found = [ScoredText(q, c, *facts) for q, c, facts in zip(judged.quality, judged.cost, read, strict=True)]
+            read = zip(rows, reading.tokens.tolist(), reading.windows.tolist(), near, strict=True)
+            found = [ScoredText(*row, *facts) for row, *facts in read]
         if judged.error is not None:
-            found = [replace(one, error=error) for one, error in zip(found, judged.error, strict=True)]
+            found = [replace(one, error=error.copy()) for one, error in zip(found, judged.error, strict=True)]
         if (new := self.router.is_new(prompts, reading)) is not None:
             found = [replace(one, is_new=is_new) for one, is_new in zip(found, new.tolist(), strict=True)]
         return found
 
-    def _remember(self, scored: dict[str, ScoredText]) -> None:
-        """Put scores into the cache, which forgets what was asked for longest ago."""
-        with self._lock:
-            self._cache.update(scored)
-            while len(self._cache) > self.cache_entries:
-                self._cache.popitem(last=False)
+
+def _digest(prompt: str) -> bytes:
+    return sha256(prompt.encode("utf-8", "surrogatepass")).digest()
 
 
 def _require_text(prompts: Sequence[str]) -> None:

@@ -209,7 +209,7 @@ class VersionSwitch:
     def _load(self, pointer: VersionPointer) -> ServedVersion:
         """Load and warm up while the proved copy is there: an engine may read some of its files only when asked."""
         with self.source.proved(pointer) as folder:
-            engine = Engine.load(folder, self.params.threads, self.params.cache_entries, self.pool)
+            engine = Engine.load(folder, self.params.threads, self.params.cache_bytes // 2, self.pool)
             for scored in engine.score(WARM_UP):
                 if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
                     raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")

@@ -7,12 +7,13 @@ import time
 import traceback
 import uuid
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
-from pipeline.serving.engine.log import log
+from pipeline.serving.engine.log import log, refusals
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.page_mount import PAGE, belongs_to_page
 from pipeline.serving.http.prometheus import Metrics
@@ -21,10 +22,12 @@ from pipeline.serving.http.schemas import REQUEST_ID as SOUND
 REQUEST_ID, VERSION = "X-Request-ID", "X-Switchtender-Version"
 QUIET = ("/", "/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines: logged only when refused."""
+FAILED = 500
+"""Each of these is logged: its id leads to the error."""
 
 
 class AccessLog:
-    """Law: every response bears a request id and a version, and no traceback leaves the process."""
+    """Law: every response bears a request id and a version, none leads to another host, and no traceback leaves."""
 
     def __init__(self, app: ASGIApp, switch: VersionSwitch, metrics: Metrics) -> None:
         self.app, self.switch, self.metrics = app, switch, metrics
@@ -44,6 +47,8 @@ class AccessLog:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault(REQUEST_ID, state["request_id"])
                 headers.setdefault(VERSION, state.get("version") or self._version())
+                if "location" in headers:
+                    headers["location"] = _on_this_host(headers["location"])
             await send(message)
 
         self.metrics.in_flight.inc()
@@ -72,18 +77,25 @@ class AccessLog:
         self.metrics.seconds.labels(route).observe(seconds)
         if "code" in state:
             self.metrics.refusals.labels(state["code"]).inc()
-        if status < 400 and (route in QUIET or route == PAGE):
+        refused = status >= 400 or not status
+        if not refused and (route in QUIET or route == PAGE):
             return
-        log(
-            "request",
-            request_id=state["request_id"],
-            method=scope["method"],
-            route=route,
-            status=status,
-            milliseconds=round(seconds * 1000, 2),
-            version=state.get("version") or self._version(),
-            **{name: state[name] for name in ("code", "prompts", "asked_by") if name in state},
-        )
+        kind = {
+            "route": route,
+            "status": status,
+            **{name: state[name] for name in ("code", "asked_by") if name in state},
+        }
+        facts = {
+            "request_id": state["request_id"],
+            "method": scope["method"][:20],
+            "milliseconds": round(seconds * 1000, 2),
+            "version": state.get("version") or self._version(),
+            **({"prompts": state["prompts"]} if "prompts" in state else {}),
+        }
+        if refused and status != FAILED:
+            refusals.log("request", kind, **facts)
+        else:
+            log("request", **kind, **facts)
 
 
 def _request_id(scope: Scope) -> str:
@@ -98,6 +110,15 @@ def _route(scope: Scope) -> str:
         return PAGE
     route: Any = scope.get("route")
     return getattr(route, "path", "other")
+
+
+def _on_this_host(location: str) -> str:
+    """An address without scheme and host: a framework makes them of the Host header, which may name any site."""
+    parts = urlsplit(location)
+    if not parts.scheme and not parts.netloc:
+        return location
+    # A path that begins with two slashes would name a host again.
+    return urlunsplit(("", "", f"/{parts.path.lstrip('/')}", parts.query, parts.fragment))
 
 
 def _log_failure(error: Exception, state: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from pipeline.serving.http.errors import Problem
 from pipeline.serving.http.feedback import feedback_entry
 from pipeline.serving.http.head_requests import HeadRequests
 from pipeline.serving.http.json_body import JsonRoute
-from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit, TimeLimit
+from pipeline.serving.http.limits import API, BodyLimit, ConcurrencyLimit, TimeLimit
 from pipeline.serving.http.page_mount import PageLayer, PageMount
 from pipeline.serving.http.request_routing import RequestRouter, RoutedTexts, RoutingRequest, scores_of
 from pipeline.serving.http.schemas import (
@@ -60,7 +60,7 @@ def application(
         Middleware(BrowserGuard, keys=keys, host=params.host),
         *([Middleware(PageLayer, mount=page)] if page else []),
         Middleware(KeyGuard, keys=keys),
-        Middleware(ConcurrencyLimit, requests=params.concurrent_requests),
+        Middleware(ConcurrencyLimit, path=API, requests=params.concurrent_requests),
         Middleware(TimeLimit, seconds=params.seconds_per_request),
         Middleware(BodyLimit, most=params.max_body_bytes, most_of_chat=params.max_chat_body_bytes),
         Middleware(HeadRequests),
@@ -71,11 +71,12 @@ def application(
         version="1",
         docs_url=None,  # the framework's page of documentation is fetched from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         middleware=layers,
         openapi_tags=examples.TAGS,
     )
     app.include_router(_routing_routes(routing, params))
-    app.include_router(status_routes(switch, journal, routing))
+    app.include_router(status_routes(switch, journal, routing, page))
     app.include_router(chat or chat_is_missing())
     app.include_router(front_door(has_chat=chat is not None, has_page=page is not None))
     _answer_errors(app)

@@ -1,14 +1,16 @@
 """How much one request, and all of them together, may take: plain ASGI layers around the API's routes.
 
-The page under /ui does not pass here: its streams stay open as long as it is looked at.
+The page under /ui has a concurrency and a body limit of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.serving.http.connections import network
 from pipeline.serving.http.errors import Problem, answer
 
 API, CHAT = "/v1/", "/v1/chat/"
@@ -17,27 +19,39 @@ _DISCARDED = 64
 
 
 class ConcurrencyLimit:
-    """Lets so many requests to the API in at a time; the others are told at once to come back."""
+    """Lets so many requests below a path in at a time, `each` of one visitor; the others are told to come back.
 
-    def __init__(self, app: ASGIApp, requests: int) -> None:
-        self.app, self.requests, self.inside = app, requests, 0
+    A visitor is who has logged in, else whoever has that address.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, requests: int, each: int | None = None) -> None:
+        self.app, self.path, self.requests, self.each = app, path, requests, each or requests
+        self.inside: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(API):
+        if scope["type"] != "http" or not scope["path"].startswith(self.path):
             await self.app(scope, receive, send)
             return
-        if self.inside >= self.requests:
+        visitor = _visitor(scope)
+        if self.inside.total() >= self.requests or self.inside[visitor] >= self.each:
             problem = Problem(
-                429, "too_many_requests", f"{self.requests} requests are under way", "try again", {"Retry-After": "1"}
-            )
+                429, "too_many_requests", f"{self.inside.total()} requests are under way", "try again",
+                {"Retry-After": "1"},
+            )  # fmt: skip
             await answer(problem, scope)(scope, receive, send)
             return
         # No lock: only the event loop's thread counts.
-        self.inside += 1
+        self.inside[visitor] += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self.inside -= 1
+            self.inside[visitor] -= 1
+            self.inside += Counter()  # forgets visitors who have nothing under way
+
+
+def _visitor(scope: Scope) -> str:
+    host = (scope.get("client") or ("",))[0]
+    return str(scope.get("state", {}).get("visitor") or network(host))
 
 
 class TimeLimit:

@@ -33,6 +33,11 @@ class PageMount:
         self._requests: set[asyncio.Task[object]] = set()
 
     @property
+    def is_loading(self) -> bool:
+        """Whether it is still being built: that takes the processor from whoever answers."""
+        return self.message == LOADING and not self._opened and not self._closing.is_set()
+
+    @property
     def is_ending(self) -> bool:
         """Whether the page was open, so that its background work ends by itself."""
         return self._opened and self._closing.is_set()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from pipeline.encoders.onnx_encoder import INT8
+from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide, require_allowed
 from pipeline.serving.engine.decision_journal import Journal
@@ -26,8 +27,8 @@ from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.prometheus import Metrics
 
 ROUTE, CHAT = "route", "chat"
-REMEMBERED = 20_000
-"""Feedback to so many of the latest requests is matched at once; older feedback is matched when it is read."""
+_REMEMBERED_BYTES = 200
+"""Of a remembered answer; names of version and candidates are shared by all answers."""
 SLICE = 32
 """Prompts a call to the engine: between calls others get their turn, and a request that timed out ends."""
 
@@ -73,8 +74,7 @@ class RequestRouter:
         self.metrics = Metrics(switch, journal)
         self._int8_pool = ThreadPoolExecutor(params.threads, thread_name_prefix="score")
         self._batch_pool = ThreadPoolExecutor(SLICE, thread_name_prefix="gather")
-        self._remembered: OrderedDict[str, RememberedAnswer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered: ByteCache[str, RememberedAnswer] = ByteCache(params.cache_bytes // 8)
 
     async def route(self, asked: RoutingRequest) -> RoutedTexts:
         """Route on the event loop; what has to be computed is computed in the pool.
@@ -85,17 +85,26 @@ class RequestRouter:
             JournalFailed: the decisions could not be written down.
         """
         served = self._checked_version(asked)
-        loop = asyncio.get_running_loop()
+        loop, pool = asyncio.get_running_loop(), self._pool(served)
         known, unknown = self._cached(served, asked.texts)
-        for start in range(0, len(unknown), SLICE):
-            part = unknown[start : start + SLICE]
-            scored = await loop.run_in_executor(self._pool(served), served.engine.score, part)
-            known.update(zip(part, scored, strict=True))
-        routed, entries = self._decided(asked, served, known)
-        # Written ahead: no answer leaves whose decision is not in the journal.
-        await asyncio.wrap_future(self.journal.decisions(entries))
-        self._remember(asked, routed)
-        return routed
+        if not unknown:
+            routed, entries = self._decided(asked, served, known)
+            # Written ahead: no answer leaves whose decision is not in the journal.
+            await asyncio.wrap_future(self.journal.decisions(entries))
+            self._remember(asked, routed)
+            return routed
+        *parts, last = (unknown[start : start + SLICE] for start in range(0, len(unknown), SLICE))
+        for part in parts:
+            known.update(zip(part, await loop.run_in_executor(pool, served.engine.score, part), strict=True))
+        # With the last texts the thread decides and writes as well: each change of threads costs a tenth of an answer.
+        waits, context = threading.Event(), copy_context()
+        waits.set()
+        try:
+            work = partial(context.run, self._finished, asked, served, known, last, waits.is_set)
+            return await loop.run_in_executor(pool, work)
+        except asyncio.CancelledError:
+            waits.clear()
+            raise
 
     def route_now(self, asked: RoutingRequest) -> RoutedTexts:
         """The same for a thread that may wait. Raises likewise, and SwitchtenderError after `seconds_per_request`."""
@@ -108,9 +117,22 @@ class RequestRouter:
             except TimeoutError as error:
                 computing.cancel()  # ends it only while it waits in the pool
                 raise SwitchtenderError("the router took too long; try again when it is less busy") from error
+        return self._finished(asked, served, known)
+
+    def _finished(
+        self,
+        asked: RoutingRequest,
+        served: ServedVersion,
+        known: dict[str, ScoredText],
+        unknown: Sequence[str] = (),
+        waits: Callable[[], bool] = lambda: True,
+    ) -> RoutedTexts:
+        """Score what is left, decide and write down, in a thread; nothing is written where nobody waits any more."""
+        known.update(zip(unknown, served.engine.score(unknown) if unknown else (), strict=True))
         routed, entries = self._decided(asked, served, known)
-        self.journal.decisions(entries).result()
-        self._remember(asked, routed)
+        if waits():
+            self.journal.write_decisions(entries)
+            self._remember(asked, routed)
         return routed
 
     def unread(self, labels: Collection[str]) -> tuple[ServedVersion, tuple[str, ...]]:
@@ -127,9 +149,8 @@ class RequestRouter:
         return served, tuple(name for at in order if (name := engine.candidates[at]) not in barred)
 
     def remembered(self, request_id: str) -> RememberedAnswer | None:
-        """One of the latest answers; None where it is not remembered."""
-        with self._lock:
-            return self._remembered.get(request_id)
+        """One of the latest answers; None where it is not remembered: feedback to it is matched when it is read."""
+        return self._remembered.get(request_id)
 
     async def costs(self, served: ServedVersion) -> list[float | None]:
         """The expected cost in USD of each candidate for a short prompt; None where it is not known."""
@@ -203,10 +224,7 @@ class RequestRouter:
             for name in decision.chosen:
                 self.metrics.decisions.labels(name).inc()
         remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
-        with self._lock:
-            self._remembered[asked.request_id] = remembered
-            while len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remembered.put(asked.request_id, remembered, _REMEMBERED_BYTES)
 
 
 def _decisions(asked: RoutingRequest, engine: Engine, scored: Sequence[ScoredText]) -> tuple[Decision, ...]:

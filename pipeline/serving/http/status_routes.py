@@ -11,7 +11,7 @@ from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.http import openapi_examples as examples
 from pipeline.serving.http.errors import Problem
-from pipeline.serving.http.page_mount import PAGE
+from pipeline.serving.http.page_mount import LOADING, PAGE, PageMount
 from pipeline.serving.http.request_routing import RequestRouter
 from pipeline.serving.http.schemas import (
     AgentsResponse,
@@ -23,7 +23,9 @@ from pipeline.serving.http.schemas import (
 )
 
 
-def status_routes(switch: VersionSwitch, journal: Journal, routing: RequestRouter) -> APIRouter:
+def status_routes(
+    switch: VersionSwitch, journal: Journal, routing: RequestRouter, page: PageMount | None = None
+) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["state"])
 
@@ -61,10 +63,15 @@ def status_routes(switch: VersionSwitch, journal: Journal, routing: RequestRoute
 
     @router.get("/readyz", response_model=Readiness, **examples.READINESS)
     async def readyz() -> Readiness:
-        """200 once prompts are routed. `degraded`: the version that should serve or the pool is refused or unknown."""
+        """200 once prompts are routed at full speed.
+
+        `degraded`: the version that should serve or the pool is refused or unknown.
+        """
         served, refused = switch.served, switch.refused
         if journal.trouble:
             raise Problem(503, "journal_failed", journal.trouble)
+        if page is not None and page.is_loading:
+            raise Problem(503, "not_ready", LOADING, "prompts are routed already, but slowly", {"Retry-After": "2"})
         reason = f"version {refused.version} was refused: {refused.reason}" if refused else switch.trouble
         reason = reason or (switch.pool.trouble if switch.pool else "")
         return Readiness(version=served.version, degraded=bool(reason), reason=reason or None)

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from starlette.routing import Mount
+
 from pipeline.runtime.track import TRACKS
 from pipeline.serving.http.auth import ApiKeys
 from pipeline.serving.page.context import Page, TrackView
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PATH = "/ui"
+_VISITORS = 4
+"""So many have to come together to take all of the page's places."""
 
 
 def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
@@ -26,17 +30,24 @@ def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
     with their name and key, and may do what the key says. The application's lifespan starts and ends what Gradio does
     in the background.
     """
-    from pipeline.serving.http.limits import BodyLimit
+    from pipeline.serving.http.limits import BodyLimit, ConcurrencyLimit
     from pipeline.serving.page.login import Login
     from pipeline.serving.page.security_headers import SecurityHeaders
 
     pages = _pages(views, keys)
     app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", pages[0].reports.answer, include_in_schema=False)
     _mount_gradio(app, _blocks(pages), keys)
+    # A redirect to the path with or without a slash would name whatever host the request did.
+    parts: list[Any] = [app, *(route.app for route in app.routes if isinstance(route, Mount))]
+    for part in parts:
+        part.router.redirect_slashes = False
     # The service's own limits lie behind the page, which therefore brings its own.
+    params = views[0].switch.params
+    each = max(1, params.concurrent_requests // _VISITORS)
+    app.add_middleware(ConcurrencyLimit, path=PATH, requests=params.concurrent_requests, each=each)
     if keys.required:
         app.add_middleware(Login, path=PATH, keys=keys)
-    app.add_middleware(BodyLimit, most=views[0].switch.params.max_body_bytes)
+    app.add_middleware(BodyLimit, most=params.max_body_bytes)
     app.add_middleware(SecurityHeaders, path=PATH)
 
 
@@ -46,7 +57,8 @@ def build(views: Sequence[TrackView], keys: ApiKeys) -> Any:
 
 
 def _pages(views: Sequence[TrackView], keys: ApiKeys) -> list[Page]:
-    visitors, reports = Visitors(keys), ReportLinks()
+    visitors = Visitors(keys, views[0].switch.params.cache_bytes // 8)
+    reports = ReportLinks(visitors)
     addresses = {view.track.name: view.track.name if number else "./" for number, view in enumerate(views)}
     links = tuple((track, addresses[name]) for name, track in TRACKS.items() if name in addresses)
     return [Page(view, visitors, reports, links) for view in views]

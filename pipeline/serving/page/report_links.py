@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from pipeline.reports.audit_page import render
 from pipeline.runtime.errors import SwitchtenderError
 from pipeline.serving.page.actions import Actions
-from pipeline.serving.page.visitors import Sessions
+from pipeline.serving.page.visitors import Sessions, Visitors
 
 FOLDER = "report"
 
@@ -17,8 +17,8 @@ FOLDER = "report"
 class ReportLinks:
     """Addresses handed out lately, and the version that each shows. A report is rendered when it is opened."""
 
-    def __init__(self) -> None:
-        self._versions: Sessions[tuple[Actions, str]] = Sessions()
+    def __init__(self, visitors: Visitors) -> None:
+        self._versions: Sessions[tuple[Actions, str]] = visitors.sessions()
 
     def address(self, actions: Actions, version: str) -> str:
         """A new address for a version's report, relative to the page's own."""

@@ -8,6 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.runtime.track import TRACKS
+from pipeline.serving.page.report_links import FOLDER
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'",
@@ -15,8 +18,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """The browser itself refuses to load anything from elsewhere. Gradio's templates need inline and evaluated scripts."""
-CLOSED = tuple(f"/gradio_api/{name}" for name in ("upload", "file", "proxy", "info", "openapi", "deep_link", "stream"))
-"""Nothing on the page takes or gives files, and its events are no public interface."""
+OPEN = ("", "/", *(f"/{name}" for name in TRACKS), "/config", "/theme.css", "/logout", "/gradio_api/run/predict")
+OPEN_BELOW = ("/assets/", "/static/", f"/{FOLDER}/")
+"""All that the page asks for. What else Gradio offers is closed: streams without end, files, a public interface."""
 
 
 class SecurityHeaders:
@@ -28,14 +32,15 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, path: str) -> None:
         self.app = app
-        self.closed = tuple(f"{path}{name}" for name in CLOSED)
+        self.open = frozenset(f"{path}{name}" for name in OPEN)
+        self.open_below = tuple(f"{path}{name}" for name in OPEN_BELOW)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif not same_origin(Headers(scope=scope)):
             await PlainTextResponse("this request comes from another site", 403)(scope, receive, send)
-        elif scope["path"].startswith(self.closed):
+        elif scope["path"] not in self.open and not scope["path"].startswith(self.open_below):
             await PlainTextResponse("not found", 404)(scope, receive, send)
         else:
             await self.app(scope, receive, _with_headers(send))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.runtime.errors import nothing_registered
 from pipeline.serving.page.actions import VersionRow
-from pipeline.serving.page.visitors import Sessions
+from pipeline.serving.page.visitors import Sessions, Visitors
 
 
 def dropdown(label: str, elem_id: str) -> Any:
@@ -38,8 +38,8 @@ def newest_other(rows: Sequence[VersionRow]) -> str:
 class Choices:
     """What each open page's lists stand on. Law: a promotion, by whomever, sets them all anew, together."""
 
-    def __init__(self) -> None:
-        self._champions: Sessions[str] = Sessions()
+    def __init__(self, visitors: Visitors) -> None:
+        self._champions: Sessions[str] = visitors.sessions()
 
     def of(
         self, session: str, rows: Sequence[VersionRow], present: Sequence[str | None], wanted: Sequence[str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import count
+from typing import Any, Generic, TypeVar
 
+from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import InputError
 from pipeline.serving.http.auth import ApiKeys, KeyHolder
 
@@ -37,44 +37,43 @@ class Visitor:
 
 
 class Visitors:
-    """Knows people by the name that they logged in with. Without keys everybody is the anonymous person."""
+    """Knows people by the name that they logged in with. Without keys everybody is the anonymous person.
 
-    def __init__(self, keys: ApiKeys) -> None:
+    What the tabs remember of all open pages takes at most `cache_bytes` together.
+    """
+
+    def __init__(self, keys: ApiKeys, cache_bytes: int) -> None:
         self.keys = keys
+        self._remembered: ByteCache[tuple[int, str], Any] = ByteCache(cache_bytes)
+        self._tabs = count()
 
     def visitor(self, name: str | None, session: str | None) -> Visitor:
         """The person behind a request; an unknown one has no rights."""
         person = self.keys.named(name or "") if self.keys.required else self.keys.holder(None)
         return Visitor(person or KeyHolder(name or "nobody", frozenset()), session or "", self.keys.required)
 
+    def sessions(self) -> Sessions[Any]:
+        """A place where a tab remembers something of each open page."""
+        return Sessions(self._remembered, next(self._tabs))
+
 
 T = TypeVar("T")
-
-
-_MOST = 1000
 
 
 class Sessions(Generic[T]):
     """One value a page, the oldest forgotten first. Safe to use from several threads."""
 
-    def __init__(self) -> None:
-        self._values: OrderedDict[str, T] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, remembered: ByteCache[tuple[int, str], T], tab: int) -> None:
+        self._remembered, self._tab = remembered, tab
 
     def get(self, session: str) -> T | None:
         """The page's value, or None where there is none any more."""
-        with self._lock:
-            return self._values.get(session)
+        return self._remembered.get((self._tab, session))
 
     def put(self, session: str, value: T) -> None:
-        """Remember a value."""
-        with self._lock:
-            self._values[session] = value
-            self._values.move_to_end(session)
-            while len(self._values) > _MOST:
-                self._values.popitem(last=False)
+        """Remember a value as large as it is now."""
+        self._remembered.put((self._tab, session), value)
 
     def take(self, session: str) -> T | None:
         """The page's value, which is forgotten."""
-        with self._lock:
-            return self._values.pop(session, None)
+        return self._remembered.take((self._tab, session))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -154,6 +155,53 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
         assert FAILED in client.get("/ui/").text
         assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
     assert '"page_failed"' in capfd.readouterr().err
+    asyncio.run(service._end())
+
+
+def test_it_is_ready_once_the_page_is_built_and_answers_before(
+    two_routers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Building the page takes the processor for seconds, from every answer."""
+    building, built = threading.Event(), threading.Event()
+
+    def slowly(self: Service, project: Project, address: str) -> FastAPI:
+        building.set()
+        assert built.wait(20)
+        return FastAPI()
+
+    monkeypatch.setattr(Service, "_made_page", slowly)
+    service = Service(Shelf(two_routers, pointing="1"), ServeParams(), tmp_path, Project(tmp_path))
+    service.switch.poll()
+    said: list[str] = []
+    heard = StartupLines(said.append, lambda served: said.append(served.version), said.append)
+
+    async def watch() -> None:
+        watching = asyncio.create_task(service._watch("", heard))
+        await asyncio.to_thread(ask)
+        while len(said) < 2:
+            await asyncio.sleep(0.01)
+        assert service.page is not None
+        service.page.close()
+        await watching
+
+    def ask() -> None:
+        assert building.wait(20)
+        with running(service.app) as client:
+            unready = client.get("/readyz")
+            assert (unready.status_code, unready.json()["error"]["code"]) == (503, "not_ready")
+            assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
+            assert said == []
+            built.set()
+            wait_until(lambda: client.get("/readyz").status_code == 200)
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    assert said == ["1", "/ui"]
+    asyncio.run(service._end())
+
+
+def test_the_server_guards_its_connections(two_routers: dict[str, Path], tmp_path: Path) -> None:
+    service = Service(FolderSource(two_routers["1"]), ServeParams(page=False), tmp_path)
+    assert service._config().http == service.connections.protocol
     asyncio.run(service._end())
 
 

@@ -51,6 +51,16 @@ def test_vectors_and_windows_are_those_of_torch(frozen: FrozenEmbedding) -> None
     np.testing.assert_array_equal(found.tokens, whole.tokens)
 
 
+def test_one_that_was_loaded_with_a_router_remembers_no_prompt(frozen: FrozenEmbedding, tmp_path: Path) -> None:
+    fitted = frozen.embed(PROMPTS)
+    assert set(frozen._known) == set(PROMPTS)
+    (tmp_path / "saved").mkdir()
+    frozen.save(tmp_path / "saved")
+    loaded = FrozenEmbedding.load(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.embed(PROMPTS), fitted, atol=1e-6)
+    assert not loaded._known
+
+
 def test_a_second_router_reads_nothing_and_loads_no_encoder(
     tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ class AuditTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices()
+        self.choices = Choices(page.visitors)
 
     def enter(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
         """The list of versions, and the audit of the chosen one, which is at first the one in service."""

@@ -35,7 +35,7 @@ class ModelsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices()
+        self.choices = Choices(page.visitors)
 
     def enter(self, visitor: Visitor, present: str | None) -> tuple[Any, Any]:
         """The list of versions, and the curve of the chosen one."""

@@ -108,7 +108,7 @@ class ReviewTab:
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._sessions: Sessions[ReviewSession] = Sessions()
+        self._sessions: Sessions[ReviewSession] = page.visitors.sessions()
 
     def hints(self, _visitor: Visitor) -> str:
         """Feedback that the service was sent lately."""

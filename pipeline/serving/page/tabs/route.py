@@ -100,7 +100,7 @@ class RouteTab:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self._asked: Sessions[ScoredPrompt] = Sessions()
+        self._asked: Sessions[ScoredPrompt] = page.visitors.sessions()
 
     @property
     def most_characters(self) -> int:

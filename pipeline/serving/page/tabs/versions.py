@@ -70,9 +70,9 @@ class VersionsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices()
-        self._pending: Sessions[PendingMove] = Sessions()
-        self._compared: Sessions[tuple[str | None, str | None]] = Sessions()
+        self.choices = Choices(page.visitors)
+        self._pending: Sessions[PendingMove] = page.visitors.sessions()
+        self._compared: Sessions[tuple[str | None, str | None]] = page.visitors.sessions()
 
     def list(self, visitor: Visitor, *present: str | None) -> tuple[Any, ...]:
         """The table, the drop-down lists, in which the choice stays while the same version serves, and the comparison

@@ -91,6 +91,10 @@ def test_a_model_writes_the_same_again_in_batches_and_tells_its_progress(tiny_ca
     assert len(found) == 12
     assert model.tags(prompts[:2], told.append) == found[:2]
     assert len(told) == 2, "what was written is remembered"
+    once = model._written.bytes
+    model._written.put("another", "x" * model._written.most)
+    assert model._written.bytes <= once, "and no more than so many bytes of it"
+    assert model.tags(prompts) == found
     assert TagGenerator(str(tiny_causal), new_tokens=6).tags(prompts) == found
 
 

@@ -28,7 +28,11 @@ def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
 
     def write(thread: int) -> None:
         for number in range(200):
-            journal.decisions([{"thread": thread, "number": number, "filling": "x" * 300}]).result()
+            entry = {"thread": thread, "number": number, "filling": "x" * 300}
+            if thread % 2:
+                journal.write_decisions([entry])
+            else:
+                journal.decisions([entry]).result()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -73,14 +77,18 @@ def test_what_waits_is_written_at_the_end_and_nothing_after(tmp_path: Path) -> N
     assert len(list(entries(tmp_path / DECISIONS))) == 500
     with pytest.raises(JournalFailed, match="closed"):
         journal.decisions([{}]).result()
+    with pytest.raises(JournalFailed, match="closed"):
+        journal.write_decisions([{}])
 
 
-def test_a_journal_that_cannot_write_says_so_and_recovers_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own_thread", [False, True])
+def test_a_journal_that_cannot_write_says_so_and_recovers_by_itself(tmp_path: Path, own_thread: bool) -> None:
     blocked = tmp_path / "serving"
     blocked.write_text("a file where the folder should be")
     journal = Journal(blocked)
+    write = journal.write_decisions if own_thread else lambda entries: journal.decisions(entries).result()
     with pytest.raises(JournalFailed, match="cannot be written"):
-        journal.decisions([{"number": 1}]).result()
+        write([{"number": 1}])
     assert "cannot be written" in journal.trouble
     blocked.unlink()
     wait_until(lambda: not journal.trouble)

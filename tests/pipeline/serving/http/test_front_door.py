@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.responses import RedirectResponse
 from small_service import ASKED, Shelf, Small, running, wait_until
 
 from pipeline.serving.engine.decision_journal import DECISIONS, entries
 from pipeline.serving.engine.hot_swap import VersionSwitch
+from pipeline.serving.engine.log import refusals
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.access_log import QUIET
 from pipeline.serving.http.app import application
@@ -45,11 +47,56 @@ def test_head_is_answered_as_get_is_without_a_body(
     assert head.headers["Content-Type"] == got.headers["Content-Type"]
     if path != "/metrics":  # it counts what was asked meanwhile
         assert head.headers["Content-Length"] == got.headers["Content-Length"]
-    if path not in QUIET:
+    if path not in QUIET and head.status_code == 200:
         logged = _logged(capfd, head.headers["X-Request-ID"])
         assert logged["method"] == "HEAD"
-        assert logged["route"] == path or path in ("/nowhere", "/openapi.json")
+        assert logged["route"] == path or path == "/openapi.json"
     assert client.get("/healthz").status_code == 200, "the connection goes on"
+
+
+def test_refusals_are_counted_and_those_that_are_answered_are_not(
+    client: httpx.Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(40):
+        client.get("/healthz")  # what was asked before is logged by now
+    refusals.flush(at_once=True)
+    capfd.readouterr()
+    for number in range(40):
+        assert client.get(f"/nowhere/{number}").status_code == 404
+        assert client.request("X" * number or "X", "/v1/route").status_code == 405
+        assert client.post("/v1/route", json={"prompt": ""}).status_code == 422
+    answered = client.get("/v1/version").headers["X-Request-ID"]
+    _logged(capfd, answered)
+    refusals.flush(at_once=True)
+    counts = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert {(line["code"], line["more"]) for line in counts} == {
+        ("not_found", 39), ("method_not_allowed", 39), ("invalid_request", 39),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/v1/route/", "/healthz/", "/v1/agents/", "/v1/feedback/", "//evil.example/v1"])
+def test_a_slash_too_many_leads_nowhere_least_of_all_to_another_host(
+    two_routers: dict[str, Path], tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "people").write_text("ana ana-k8s7d6f5g4h3j2k1 route\n")
+    service = Small(Shelf(two_routers, pointing="1"), tmp_path, keys=ApiKeys.read("file:people", tmp_path))
+    headers = {"Host": "evil.example", "Authorization": "Bearer ana-k8s7d6f5g4h3j2k1"}
+    with running(service.app) as client:
+        for method in ("GET", "POST"):
+            answered = client.request(method, f"{client.base_url}{path}", headers=headers)
+            assert (answered.status_code, answered.json()["error"]["code"]) == (404, "not_found")
+            assert "Location" not in answered.headers
+    service.close()
+
+
+def test_no_redirect_whoever_makes_it_leads_to_another_host(small: Small) -> None:
+    app = application(small.switch, small.params, ApiKeys({}), small.journal, routing=small.routing)
+    for name, place in (("whole", "http://evil.example//evil.example/a?b#c"), ("near", "./a"), ("path", "/a?b")):
+        app.add_api_route(f"/{name}", lambda place=place: RedirectResponse(place))
+    app.router.routes.reverse()
+    with running(app) as client:
+        found = [client.get(f"/{name}").headers["Location"] for name in ("whole", "near", "path")]
+    assert found == ["/evil.example/a?b#c", "./a", "/a?b"]
 
 
 def test_head_of_what_takes_a_body_is_refused(client: httpx.Client) -> None:

@@ -13,6 +13,8 @@ import httpx
 import pytest
 from small_service import ASKED, Shelf, Small, running, wait_until
 
+from pipeline.runtime.tables import sha256_text
+from pipeline.serving.engine.decision_journal import DECISIONS, entries
 from pipeline.serving.engine.settings import ServeParams
 
 
@@ -100,6 +102,8 @@ def test_a_request_that_takes_too_long_ends(
     assert (response.status_code, response.json()["error"]["code"]) == (504, "timed_out")
     held.go.set()
     assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
+    narrow.close()  # whatever was still computed is done
+    assert [entry["prompt_sha256"] for entry in entries(narrow.folder / DECISIONS)] == [sha256_text(ASKED)]
 
 
 @BRIEF

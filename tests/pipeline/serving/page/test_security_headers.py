@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.auth import ApiKeys
+from pipeline.serving.http.limits import ConcurrencyLimit
 from pipeline.serving.page import mount
 from pipeline.serving.page.context import TrackView
-from pipeline.serving.page.security_headers import same_origin
+from pipeline.serving.page.security_headers import SecurityHeaders, same_origin
 
 
 class Nothing:
@@ -68,12 +73,69 @@ def test_it_keeps_no_connection_open_and_offers_no_interface(page: TestClient) -
     assert {event["queue"] for event in config["dependencies"]} <= {False}
 
 
-@pytest.mark.parametrize(
-    "path", ["upload", "file=/etc/passwd", "file/etc/passwd", "info", "openapi.json", "proxy=http://x"]
-)
-def test_files_and_interfaces_are_closed(page: TestClient, path: str) -> None:
-    assert page.get(f"/ui/gradio_api/{path}").status_code == 404
-    assert page.post(f"/ui/gradio_api/{path}").status_code == 404
+def test_of_all_that_gradio_offers_only_what_the_page_asks_for_is_open(page: TestClient) -> None:
+    """Streams without end, files, a public interface: whatever another release of Gradio adds is closed, too."""
+    app: Any = page.app
+    (gradio,) = (route.app for route in app.routes if isinstance(route, Mount))
+    paths = set(_paths_of(gradio.routes))
+    assert {"/gradio_api/heartbeat/x", "/gradio_api/queue/data", "/gradio_api/dev/reload"} <= paths
+    # Before an application that answers everything: a stream without end would end no test.
+    before = TestClient(SecurityHeaders(PlainTextResponse("open"), "/ui"))
+    for method in ("GET", "POST", "HEAD"):
+        opened = {path for path in paths if before.request(method, f"/ui{path}").status_code == 200}
+        assert opened <= {
+            "", "/", "/config", "/theme.css", "/logout", "/models", "/assets/x", "/static/x", "/gradio_api/run/predict"
+        }  # fmt: skip
+    assert page.get("/ui/gradio_api/openapi.json").status_code == 404, "and so it stands before the page"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/models/", "/config/", "/theme.css/", "/gradio_api/run/predict/"])
+def test_no_answer_leads_to_another_host(page: TestClient, path: str) -> None:
+    answer = page.get(f"/ui{path}", headers={"Host": "evil.example"}, follow_redirects=False)
+    assert "evil" not in answer.headers.get("Location", "")
+
+
+def test_a_visitor_has_so_many_requests_under_way_and_all_together_so_many() -> None:
+    held, answered = asyncio.Event(), list[tuple[str, int]]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await held.wait()
+        await PlainTextResponse("")(scope, receive, send)
+
+    async def ask(limit: ConcurrencyLimit, visitor: str, host: str) -> None:
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered.append((visitor or host, message["status"]))
+
+        state = {"visitor": visitor} if visitor else {}
+        await limit({"type": "http", "path": "/ui/", "state": state, "client": (host, 1)}, _nothing, send)
+
+    async def all_of_them() -> None:
+        limit = ConcurrencyLimit(app, "/ui", requests=5, each=2)
+        asking = [("ana", "1.1.1.1")] * 3 + [("ben", "1.1.1.1")] * 2 + [("", "2.2.2.2")] * 2
+        tasks = [asyncio.create_task(ask(limit, *one)) for one in asking]
+        await asyncio.sleep(0)
+        assert answered == [("ana", 429), ("2.2.2.2", 429)]
+        held.set()
+        await asyncio.gather(*tasks)
+        assert not limit.inside
+        await ask(limit, "ana", "1.1.1.1")
+        assert answered[-1] == ("ana", 200)
+
+    asyncio.run(all_of_them())
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+def _paths_of(routes: Sequence[Any]) -> Iterator[str]:
+    """Every path below an application's routes, with `x` for each parameter."""
+    for route in routes:
+        if (included := getattr(route, "original_router", None)) is not None:
+            yield from _paths_of(included.routes)
+        else:
+            yield re.sub(r"{[^}]*}", "x", route.path)
 
 
 def test_a_page_of_another_site_is_not_answered(page: TestClient) -> None:

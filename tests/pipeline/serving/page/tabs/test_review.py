@@ -56,9 +56,9 @@ class Browser:
 
     def __init__(self) -> None:
         self.actions = Decisions()
-        people = Visitors(ApiKeys({}))
+        people = Visitors(ApiKeys({}), 1_000_000)
         view = TrackView(AGENTS, None, self.actions)  # type: ignore[arg-type]
-        self.tab = ReviewTab(Page(view, people, ReportLinks(), ()))
+        self.tab = ReviewTab(Page(view, people, ReportLinks(people), ()))
         self.visitor: Visitor = people.visitor(None, "a page")
         self.card, self.row, self.ticked, self.note, self.told = "", "", list[str](), "", ""
         self.press(self.tab.enter)

@@ -72,9 +72,9 @@ def desk(
     policy: Policy | None = None, cost: Sequence[float] = (0.01, 0.02, 0.03), actions: Any = None
 ) -> tuple[RouteTab, CountingEngine, Visitor]:
     engine = CountingEngine(policy or SubsetPolicy((0.5, 0.5, 0.7), True), cost)
-    people = Visitors(ApiKeys({}))
+    people = Visitors(ApiKeys({}), 1_000_000)
     view = TrackView(AGENTS, OneVersion(engine), actions or Texts())  # type: ignore[arg-type]
-    page = Page(view, people, ReportLinks(), ((AGENTS, "./"),))
+    page = Page(view, people, ReportLinks(people), ((AGENTS, "./"),))
     return RouteTab(page), engine, people.visitor(None, "a tab")
 
 
@@ -210,16 +210,18 @@ def test_prompts_that_are_none_are_refused(prompt: str) -> None:
     assert engine.asked == []
 
 
-def test_the_latest_thousand_tabs_are_remembered_by_any_thread() -> None:
+def test_the_latest_tabs_are_remembered_by_any_thread_and_take_no_more_than_they_may() -> None:
     room, _, ana = desk()
 
     def many(first: int) -> None:
-        for number in range(first, first + 600):
-            room.ask(Visitor(ana.person, f"tab {number}", known=False), "send it", STORED, 0.5, 0.1)
+        for number in range(first, first + 100):
+            room.ask(Visitor(ana.person, f"tab {number}", known=False), "send it" + " now" * 20_000, STORED, 0.5, 0.1)
 
-    threads = [threading.Thread(target=many, args=(first,)) for first in (0, 600)]
+    threads = [threading.Thread(target=many, args=(first,)) for first in (0, 100)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(room._asked.get(f"tab {number}") is not None for number in range(1200)) == 1000
+    remembered = room.page.visitors._remembered
+    assert 900_000 < remembered.bytes <= remembered.most == 1_000_000
+    assert sum(room._asked.get(f"tab {number}") is not None for number in range(200)) == len(remembered)

@@ -53,7 +53,8 @@ def tab(monkeypatch: pytest.MonkeyPatch) -> VersionsTab:
     monkeypatch.setattr(versions, "draw", lambda template, **facts: str(facts.get("found", template)))
     monkeypatch.setattr(VersionsTab, "_texts", lambda *_: {})
     view = TrackView(AGENTS, None, Store())  # type: ignore[arg-type]
-    return VersionsTab(Page(view, Visitors(ApiKeys({})), ReportLinks(), ()))
+    people = Visitors(ApiKeys({}), 1_000_000)
+    return VersionsTab(Page(view, people, ReportLinks(people), ()))
 
 
 VISITOR: Any = SimpleNamespace(session="a page", signature="ana")
@@ -110,7 +111,7 @@ def test_a_move_that_is_refused_when_it_is_made_leaves_the_lists(tab: VersionsTa
 
 
 def test_a_single_list_follows_what_serves(tab: VersionsTab) -> None:
-    choices, rows = Choices(), tab.actions.versions()
+    choices, rows = Choices(Visitors(ApiKeys({}), 1_000_000)), tab.actions.versions()
     assert choices.one("page", rows, None) == "1"
     assert choices.one("page", rows, "3") == "3"
     tab.actions.champion = "2"  # type: ignore[attr-defined]
