@@ -12,7 +12,7 @@ import typer
 
 from pipeline.runtime.errors import InputError, VerificationFailed
 from switchtender.options import Json, TrackOption, VersionArgument
-from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, short
+from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,9 @@ app = typer.Typer()
 def audit(
     version: VersionArgument = "champion",
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Write a folder to hand over: documentation, events, facts, page.")
+    ] = None,
     rows: Annotated[bool, typer.Option("--rows", help="Each row's fate.")] = False,
     agent: Annotated[str, typer.Option("--agent", help="Only rows with this agent.")] = "",
     fate: Annotated[str, typer.Option("--fate", help="Only rows of this fate, such as relabelled.")] = "",
@@ -47,6 +50,11 @@ def audit(
     which = RowFilter(agent, fate, split)
     chosen = _rows(found, which) if rows or out or which != RowFilter() else None
     _write(found, html, chosen, out)
+    if export is not None:
+        from pipeline.reports.audit_export import export as hand_over
+
+        written = hand_over(found, export)
+        say_aside(f"{len(written)} files written to {export}")
     if as_json:
         _print_as_json(found, chosen)
     else:

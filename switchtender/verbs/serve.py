@@ -12,7 +12,7 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.options import RouterFolder, TrackOption
-from switchtender.show import say
+from switchtender.show import say, say_aside
 
 if TYPE_CHECKING:
     from flows.service.serve import StartupLines
@@ -88,7 +88,10 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
     params = options.over(_params(root))
     with listen(params) as listening:
         if folder is not None:
-            service = Service(FolderSource(folder), params, root)
+            source = FolderSource(folder)
+            if source.unproved:
+                say_aside(f"the router's signature was not checked: {source.unproved}")
+            service = Service(source, params, root)
         else:
             assert project is not None
             service = Service(_versions(project, version, listening), params, root, project)

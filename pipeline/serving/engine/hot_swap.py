@@ -26,6 +26,8 @@ from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
 from pipeline.serving.engine.pool_file import PoolFile
 from pipeline.serving.engine.settings import ServeParams
+from pipeline.versions.folder import SIGNATURE
+from pipeline.versions.key_at_hand import check_if_possible
 
 RETRY_SECONDS = 60.0
 """A refused version is tried again this much later, since somebody may have restored its bytes."""
@@ -239,11 +241,18 @@ class FolderSource:
     """Law: what is loaded is what lay there when this object was made."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError where the folder holds no router."""
+        """Where it is a version's, its signature is checked if a public key is at hand; `unproved` says why not.
+
+        Raises:
+            InputError: the folder holds no router.
+            VerificationFailed: it is not what was signed.
+        """
         if not (folder / DESCRIPTION).is_file():
             raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing); make one with fit")
         self.folder = folder
         self._digest = sha256_folder(folder)
+        whole = folder.resolve().parent
+        self.unproved = check_if_possible(whole, whole.parent / SIGNATURE)
 
     def current(self) -> VersionPointer:
         """Always the same; nothing signed says where such a folder comes from."""
@@ -259,7 +268,10 @@ class FolderSource:
         with tempfile.TemporaryDirectory(prefix="switchtender-") as place:
             copy = Path(place) / "router"
             # The copy is what is checked and then loaded, so nobody can change a file between the two.
-            shutil.copytree(self.folder, copy)
+            try:
+                shutil.copytree(self.folder, copy)
+            except (OSError, shutil.Error) as error:
+                raise VerificationFailed(f"{self.folder} cannot be read ({one_line(error, 120)})") from error
             if sha256_folder(copy) != self._digest:
                 raise VerificationFailed(f"{self.folder} was changed since the service started; start it again")
             yield copy

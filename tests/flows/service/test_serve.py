@@ -18,13 +18,15 @@ from stub_upstreams import stub_upstreams
 
 from flows.service.serve import Service, StartupLines, listen
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.track import AGENTS as AGENTS_TRACK
 from pipeline.runtime.track import MODELS, Track
 from pipeline.serving.engine.decision_journal import DECISIONS, FORWARDED, entries
 from pipeline.serving.engine.hot_swap import FolderSource, NotReady, VersionSwitch
 from pipeline.serving.engine.settings import ServeParams
 from pipeline.serving.http.page_mount import FAILED, LOADING, PageLayer, PageMount
+from pipeline.versions.key_at_hand import PUBLIC_KEY
+from pipeline.versions.signing import Signer, SigningParams, make_key
 
 
 def test_small_answers_are_sent_at_once() -> None:
@@ -79,6 +81,8 @@ def test_a_chat_is_decided_and_written_down_as_every_prompt_is(chatting: Service
     assert forwarded["tried"] == [{"candidate": "translation", "reason": "500"}]
     assert forwarded["candidate"] == response.headers["X-Switchtender-Candidate"] != "translation"
     assert 'switchtender_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
+    assert "not-so-secret" not in response.text + refused.text + metrics
+    assert not [path for path in journal.rglob("*") if path.is_file() and b"not-so-secret" in path.read_bytes()]
 
 
 def test_a_chat_that_is_labelled_goes_only_where_the_pool_lets_it(
@@ -294,3 +298,18 @@ def test_the_page_answers_once_it_is_built_and_its_streams_do_not_hold_up_the_en
             assert set(response.read()) == {ord(".")}, "the stream ended as it should"
         assert client.get("/ui/stream").status_code == 503
     assert alive == ["started", "ended"]
+
+
+def test_a_folder_of_a_version_is_held_against_its_signature(
+    tmp_path: Path, two_routers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(two_routers["1"], tmp_path / "router" / "model")
+    assert "no router.sig beside it" in FolderSource(tmp_path / "router" / "model").unproved
+    make_key(tmp_path / "key.pem", tmp_path / "key.pub")
+    by_key = SigningParams(method="key", private_key="key.pem", public_key="key.pub", identity="", oidc_issuer="")
+    Signer(by_key, tmp_path).sign(tmp_path / "router", tmp_path / "router.sig")
+    monkeypatch.setenv(PUBLIC_KEY, str(tmp_path / "key.pub"))
+    assert FolderSource(tmp_path / "router" / "model").unproved == ""
+    (tmp_path / "router" / "model" / "extra").write_text("x")
+    with pytest.raises(VerificationFailed, match="extra is extra"):
+        FolderSource(tmp_path / "router" / "model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from made_versions import GATE, Recipe, row, write_folder
 
+from pipeline.reports.audit_export import export
 from pipeline.reports.audit_page import build_page, render
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term, as_json
 from pipeline.versions.audit_facts import read_version
@@ -175,3 +178,16 @@ def test_the_same_facts_give_the_same_file(audit: Audit, tmp_path: Path) -> None
     build_page(audit, page)
     assert page.read_text(encoding="utf-8") == render(audit)
     assert list(page.parent.iterdir()) == [page]
+
+
+def test_a_folder_to_hand_over_holds_documentation_events_facts_and_the_page(audit: Audit, tmp_path: Path) -> None:
+    decided = replace(audit, terms=(term("2", "better | on\nsql", until="2026-02-02T10:00:00+00:00", forced=True),))
+    files = {path.name: path.read_text() for path in export(decided, tmp_path / "handed over")}
+    events = [json.loads(line) for line in files["events.jsonl"].splitlines()]
+    assert [event["event"] for event in events] == ["promoted", "began to answer", "replaced"]
+    assert json.loads(files["audit.json"]) == json.loads(json.dumps(as_json(decided)))
+    assert "| promoted by force | better \\| on sql |" in files["documentation.md"]
+    assert f"| data/prompts.csv | {'e' * 64} |" in files["documentation.md"]
+    assert files["audit.html"] == render(decided)
+    with pytest.raises(InputError, match="is not empty"):
+        export(decided, tmp_path / "handed over")
