@@ -117,10 +117,10 @@ def test_a_clone_that_was_given_a_var_finds_the_refs_again(original: Sandbox, tm
 
 def test_refs_that_are_nowhere_are_named(original: Sandbox, tmp_path: Path) -> None:
     project = _moved(original, tmp_path / "moved")
-    project.git("update-ref", "-d", "refs/switchtender/promotions")
+    project.git("update-ref", "-d", "refs/switchtender/records")
     (project.root / "var" / "home.txt").write_text("/nowhere\n")
     said = run(project, "doctor", "--relocate", expect=1)
-    assert "refs/switchtender/promotions" in said
+    assert "refs/switchtender/records" in said
     assert "git fetch PATH" in said
 
 
