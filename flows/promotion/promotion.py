@@ -20,6 +20,7 @@ from flows.records.promotion_log import (
 )
 from flows.registry.forgotten import FORGOTTEN_TAG as FORGOTTEN_TAG
 from flows.registry.mlflow_store import Registry
+from flows.registry.records_check import require_continued
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.forgetting import refuse_unfinished
@@ -45,7 +46,7 @@ def promote(
     _require_reason(reason)
     who = who or who_am_i(project)
     with held(project.promotion_lock, f"promotion of version {number} by {who}"):
-        versions = versions_of(project)
+        versions = _continued(project)
         candidate = versions.number(number)
         serving = in_service(project, versions)
         if serving.version == number and not serving.agrees:
@@ -79,7 +80,7 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     _require_reason(reason)
     who = who or who_am_i(project)
     with held(project.promotion_lock, f"rollback by {who}"):
-        versions = versions_of(project)
+        versions = _continued(project)
         serving = _agreed(in_service(project, versions), "")
         if not serving.version:
             raise versions.none_at(CHAMPION)
@@ -104,7 +105,7 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
     _require_reason(reason)
     who = who_am_i(project)
     with held(project.promotion_lock, f"adoption by {who}"):
-        versions = versions_of(project)
+        versions = _continued(project)
         serving = in_service(project, versions)
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
@@ -117,12 +118,19 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
 def promote_first(project: Project, version: Version, flow: str) -> bool:
     """Take a store's first gated version into service; False where one serves already."""
     with held(project.promotion_lock, f"first version, by {flow}"):
-        versions = versions_of(project)
+        versions = _continued(project)
         serving = in_service(project, versions)
         if serving.version or serving.alias:
             return False
         _move(project, versions, judged(project, versions, version, ""), PROMOTED, FIRST_REASON, flow, forced=False)
         return True
+
+
+def _continued(project: Project) -> Versions:
+    """The versions, once the logs were found to continue all that was noted of them."""
+    versions = versions_of(project)
+    require_continued(project, versions)
+    return versions
 
 
 def _require_reason(reason: str) -> None:

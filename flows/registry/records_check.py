@@ -41,6 +41,22 @@ def check_records(project: Project, versions: Versions, witnesses: Iterable[tupl
     return Verified("", len(logs.files) + 1 + len(told), tuple(findings))
 
 
+def require_continued(project: Project, versions: Versions) -> None:
+    """Refuse logs that do not continue what nights and versions noted of them: they were cut, or begun anew.
+
+    Raises:
+        VerificationFailed: names the first note that they contradict.
+    """
+    logs = SignedLogs(project)
+    logs.proved()
+    for where, line in _heads_at_hand(project, versions):
+        for found in against_head(project, logs, where, line):
+            raise VerificationFailed(
+                f"the logs do not continue what {where} noted: {found.path} is {found.state}; see 'switchtender verify "
+                "--all'"
+            )
+
+
 def against_head(project: Project, logs: SignedLogs, where: str, line: str) -> Iterator[Finding]:
     """The logs against a signed head of before, which has to be their beginning."""
     try:

@@ -271,6 +271,8 @@ def test_verify_names_what_was_damaged(attack: str, victim: Victim) -> None:
 def test_logs_begun_anew_are_found_by_what_versions_and_nights_noted(victim: Victim) -> None:
     begin_anew(victim)
     assert ("version 2", "cut") in {(f.where, f.state) for f in victim.faults()}
+    done = victim.sandbox.run("promote", "1", "--reason", "as if for the first time")
+    assert (done.returncode, "the logs do not continue what" in done.stderr) == (4, True), done.stderr
 
 
 def test_exchanged_rows_are_found_and_not_answered_with(victim: Victim) -> None:

@@ -114,12 +114,17 @@ def test_a_version_with_a_forgotten_row_goes_back_into_service_only_by_force(pro
         rollback(project, "once more", force=True)
 
 
-def test_without_a_champion_a_version_is_promoted_on_its_own_gates(project: Project) -> None:
+def test_without_a_champion_a_version_is_promoted_on_its_own_gates(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = Registry(project, MODEL)
     registry.drop_alias("champion")
     git(project.root, "update-ref", "-d", REF)
     for path in project.records.glob("*.jsonl"):
         path.unlink()
+    with pytest.raises(VerificationFailed, match="do not continue"):
+        promote(project, "2", "first")
+    monkeypatch.setattr(promotion, "require_continued", lambda *_: None)
     move = promote(project, "2", "first")
     assert move.version_from == ""
     assert history(project) == [("promoted", "", "2")]
