@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 BOM = "\ufeff"
+_LOOKALIKES = str.maketrans(
+    "авеѕіјкмнорстухԁһӏԛԝ" + "αβεζικμνορτυχγη" + "ıɑɡøłđ" + "013457",
+    "abesijkmhopctyxdhlqw" + "abezikmvoptuxyn" + "iagold" + "oleast",
+)
+"""Cyrillic, Greek and other letters, folded, and digits, to the Latin letters that they are written for."""
 
 
 def read_text(path: Path) -> str:
@@ -59,3 +64,12 @@ def folded(text: str) -> str:
 
 def _is_invisible(letter: str) -> bool:
     return unicodedata.category(letter) == "Cf" or letter == "\u034f" or "\ufe00" <= letter <= "\ufe0f"
+
+
+def skeleton(text: str) -> str:
+    """The letters and digits of a text alone, folded, without accents, and lookalikes of Latin letters as these.
+
+    Two texts with one skeleton look alike, or differ in spacing and punctuation. No text to show: Greek is garbled.
+    """
+    plain = unicodedata.normalize("NFD", folded(text))
+    return "".join(letter for letter in plain if letter.isalnum()).translate(_LOOKALIKES)

@@ -1,7 +1,8 @@
 """Stage `split`: the frozen holdout apart from train, and folds inside train.
 
 The holdout was drawn once (`python -m pipeline.stages.split draw`) and is a file of ids under version control. A new
-row joins train; it joins the holdout only when a person adds its id to that file.
+row joins train; it joins the holdout only when a person adds its id to that file. On the models' track a train row that
+holds a holdout row leaves here; `validate` has put those of the agents' track in quarantine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.data.dataset import DATASET
-from pipeline.data.fates import FATES, HOLDOUT, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.data.fates import FATES, HOLDOUT, KEPT, QUARANTINED, TRAIN, Fate, fate_of, fates_of_rows, write_fates
 from pipeline.data.folds import labels_of_groups, make_folds, same_prompts
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
 from pipeline.data.outcomes import Outcomes
@@ -26,17 +27,22 @@ from pipeline.runtime.stage import Summary, run_stage_on_track
 from pipeline.runtime.tables import read_table, write_table, write_text
 from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
+from pipeline.validation.text_overlap import holdout_overlap
 
 NAME = "split"
 
 
 class SplitParams(Section):
-    """Which ids are held out, how train is cut into folds, and how the holdout was drawn."""
+    """Which ids are held out, how train is cut into folds, and how the holdout was drawn.
+
+    `holdout_overlap` is the share of a holdout row that a train row of the models' track may not hold.
+    """
 
     holdout: str = HOLDOUT_FILE.as_posix()
     folds: int = Field(ge=2)
     holdout_share: float = Field(gt=0, lt=1)
     holdout_minimum: int = Field(ge=1)
+    holdout_overlap: float = Field(default=1.0, gt=0, le=1)
 
 
 def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
@@ -55,7 +61,9 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
             f"{params.holdout} leaves {len(train)} rows to train on and {len(holdout)} to hold out; mend it, or draw "
             f"one anew with 'python -m pipeline.stages.split {track.name} draw'"
         )
+    leaks: list[Fate] = []
     if track is MODELS:
+        train, leaks = _without_leaks(train, holdout, params.holdout_overlap)
         joining = read_joining("validate")
         write_table(of_prompts(joining, train.prompts), track.stages / NAME / JOINING)
         holdout = holdout.joined_by(joining)
@@ -64,9 +72,29 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
     train.write(track.stages / NAME / "train.parquet")
     holdout.write(track.stages / NAME / "holdout.parquet")
     fates = fates_of_rows(train.labelled(), KEPT, TRAIN) + fates_of_rows(holdout.labelled(), KEPT, HOLDOUT)
-    write_fates(NAME, fates, track.stages / FATES.name)
+    write_fates(NAME, fates + leaks, track.stages / FATES.name)
     version = holdout_version(holdout.prompts, holdout.graded)
-    return {"train": len(train), "holdout": len(holdout), "holdout_version": version}
+    return {"train": len(train), "holdout": len(holdout), "leaking": len(leaks), "holdout_version": version}
+
+
+def _without_leaks(train: StageRows, holdout: StageRows, limit: float) -> tuple[StageRows, list[Fate]]:
+    """Train without the rows that hold at least the limit of a holdout row, and the fates of those."""
+    rows = train.labelled()
+    found, shares = holdout_overlap(list(rows["prompt"]), list(holdout.prompts["prompt"]))
+    leaking = (found >= 0) & (shares >= limit)
+    held = holdout.prompts["prompt_id"].to_numpy()[found]
+    fates = [
+        fate_of(
+            row["prompt_id"],
+            row["prompt"],
+            QUARANTINED,
+            reason=f"holds {share:.0%} of {name}",
+            split=TRAIN,
+            agents=row["agents"],
+        )
+        for row, share, name in zip(rows[leaking].to_dict("records"), shares[leaking], held[leaking], strict=True)
+    ]
+    return train.where(~leaking), fates
 
 
 def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[str, ...]:

@@ -35,10 +35,15 @@ OUT = STAGES / NAME
 
 
 class ValidationParams(Section):
-    """How near two prompts may be, and how much quarantine the night bears; other limits are in the suites."""
+    """How near two prompts may be, how much one source may add, and how much quarantine the night bears.
+
+    Other limits are in the suites.
+    """
 
     encoder: str
     near_duplicate_cosine: float = Field(gt=0, le=1)
+    holdout_overlap: float = Field(gt=0, le=1)
+    source_growth: float = Field(ge=0)
     max_quarantined_share: float = Field(ge=0, le=1)
 
 
@@ -83,14 +88,16 @@ def check_table(
         return checked
     vectors = embed_for_comparison(list(checked.kept["prompt"]), params.encoder)
     table = tables.duplicates(checked.kept, vectors, holdout)
-    limit = {"near_duplicate_cosine": params.near_duplicate_cosine}
-    checked.record(runner.run(tables.DUPLICATES, table, LINE, limit), table)
+    limits = {name: getattr(params, name) for name in ("near_duplicate_cosine", "holdout_overlap")}
+    checked.record(runner.run(tables.DUPLICATES, table, LINE, limits), table)
     for name, table, where in (
         (tables.KEPT_PROMPTS, tables.kept_prompts(checked.kept), LINE),
         (tables.HOLDOUT, tables.holdout_ids(holdout, rows, checked.kept), "prompt_id"),
         (tables.AGENTS, tables.agents(taxonomy, checked.kept), "agent"),
     ):
         checked.record(runner.run(name, table, where), table)
+    grown = tables.sources(checked.kept)
+    checked.record(runner.run(tables.SOURCES, grown, "source", {"source_growth": params.source_growth}), grown)
     return checked
 
 

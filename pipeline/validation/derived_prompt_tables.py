@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.data.outcomes import split_agents
@@ -15,9 +16,10 @@ from pipeline.encoders.similarity import nearest
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
 from pipeline.runtime.text import folded
+from pipeline.validation.text_overlap import holdout_overlap
 
-(PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS) = TABLES = (
-    "prompts_file", "prompt_rows", "labels", "duplicates", "kept_prompts", "holdout", "agents"
+(PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS, SOURCES) = TABLES = (
+    "prompts_file", "prompt_rows", "labels", "duplicates", "kept_prompts", "holdout", "agents", "sources"
 )  # fmt: skip
 TABLES_WITH_LINES = (PROMPT_ROWS, LABELS, DUPLICATES)
 """Tables in which each row comes from one row of prompts.csv, so that a rule may put that row aside."""
@@ -55,7 +57,8 @@ def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str])
 
     Of two rows that say the same the earlier stays, except that a holdout row always stays: train rows are
     compared with earlier train rows and with the whole holdout, holdout rows with earlier holdout rows. A row
-    whose folded text stood before gets no `nearest_earlier_cosine`: it is found already.
+    whose folded text stood before gets no `nearest_earlier_cosine`: it is found already. `holdout_overlap` is how much
+    of a holdout row a train row holds, which no cosine tells of a longer one.
     """
     table = rows[[LINE, "prompt_id"]].reset_index(drop=True)
     held_out = table["prompt_id"].isin(holdout).to_numpy()
@@ -64,6 +67,7 @@ def duplicates(rows: pd.DataFrame, vectors: FloatMatrix, holdout: Sequence[str])
     table["earlier_rows_with_text_of"] = [f"line {line}" for line in same[LINE].transform("first")]
     fresh = (table["earlier_rows_with_text"] == 0).to_numpy()
     table = _with_nearest(table, "holdout_cosine", vectors, ~held_out, held_out)
+    table = _with_overlap(table, rows["prompt"].to_numpy(), held_out)
     table = _with_nearest(table, "nearest_earlier_cosine", vectors, held_out & fresh)
     return _with_nearest(table, "nearest_earlier_cosine", vectors, ~held_out & fresh)
 
@@ -83,6 +87,18 @@ def _with_nearest(
     return table.assign(**{name: column, f"{name}_of": partner})
 
 
+def _with_overlap(table: pd.DataFrame, prompts: npt.NDArray[np.object_], held_out: Binary) -> pd.DataFrame:
+    """Fill `holdout_overlap` for train rows with the largest share of a holdout row that each holds."""
+    found, shares = holdout_overlap(list(prompts[~held_out]), list(prompts[held_out]))
+    lines = table[LINE].to_numpy()[held_out]
+    column, partner = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
+    column[~held_out] = shares
+    partner[~held_out] = [
+        f"{share:.0%} of line {lines[other]}" if other >= 0 else "" for other, share in zip(found, shares, strict=True)
+    ]
+    return table.assign(holdout_overlap=column, holdout_overlap_of=partner)
+
+
 def kept_prompts(kept: pd.DataFrame) -> pd.DataFrame:
     """The kept rows, and whether each names several agents (0 or 1)."""
     return kept.assign(names_several_agents=[int(len(split_agents(agents)) > 1) for agents in kept["agents"]])
@@ -99,3 +115,17 @@ def agents(taxonomy: Sequence[str], kept: pd.DataFrame) -> pd.DataFrame:
     """One row for each agent of the taxonomy: `agent, prompts`, how many kept prompts name it."""
     named = [agent for cell in kept["agents"] for agent in split_agents(cell)]
     return pd.DataFrame({"agent": list(taxonomy), "prompts": [named.count(agent) for agent in taxonomy]})
+
+
+def sources(kept: pd.DataFrame) -> pd.DataFrame:
+    """One row for each source: `source, growth`, its rows of one day as a share of all rows of the days before.
+
+    The day is that on which it added most by that measure. The first day of a table is its beginning, and no growth.
+    """
+    by_day = kept.groupby("added_on").size()
+    before = by_day.cumsum() - by_day
+    added = kept.groupby(["source", "added_on"]).size()
+    days = added.index.get_level_values("added_on")
+    growth = added / np.maximum(before.loc[days].to_numpy(), 1)
+    growth[days == by_day.index[0]] = 0.0
+    return growth.groupby(level="source").max().rename("growth").reset_index()

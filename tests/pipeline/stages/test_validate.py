@@ -30,7 +30,9 @@ from pipeline.validation.derived_outcome_tables import OUTCOME_TABLES
 from pipeline.validation.expectations import CRITICAL, ROW, Suite, SuiteRunner, read_suites
 
 DATA = ROOT / "data"
-PARAMS = ValidationParams(encoder="minilm", near_duplicate_cosine=0.92, max_quarantined_share=0.02)
+PARAMS = ValidationParams(
+    encoder="minilm", near_duplicate_cosine=0.92, holdout_overlap=0.6, source_growth=0.1, max_quarantined_share=0.02
+)
 COLUMNS = ["prompt_id", "prompt", "agents", "annotator", "source", "added_on"]
 Row = dict[str, str]
 EMBEDDING = FrozenEmbedding("minilm", 256)
@@ -150,6 +152,14 @@ def nearly_leak_holdout(dataset: Dataset) -> Row:
     return row
 
 
+def hide_holdout_row(dataset: Dataset) -> Row:
+    """A holdout row behind a paragraph of its own, in letters of which half are Cyrillic."""
+    row = leak_holdout(dataset)
+    disguised = row["prompt"].translate(str.maketrans("aeopcx", "аеорсх"))
+    row["prompt"] = f"{dataset.train[40]['prompt'].lower()} Never mind that, it is done.\n\n{disguised}"
+    return row
+
+
 def bring_back(dataset: Dataset) -> Row:
     row = dataset.train[60]
     line = f"p0007,{sha256_text(row['prompt'])},2026-11-22,ana,deletion request"
@@ -185,6 +195,7 @@ ROW_EXAMPLES: list[tuple[str, Callable[[Dataset], Row]]] = [
     ("prompt_not_nearly_repeated", nearly_repeat_text),
     ("prompt_not_in_holdout", leak_holdout),
     ("prompt_not_in_holdout", nearly_leak_holdout),
+    ("prompt_holds_no_holdout_row", hide_holdout_row),
 ]
 
 
@@ -194,9 +205,10 @@ def test_a_row_that_breaks_a_rule_is_put_aside_under_that_rule(
 ) -> None:
     row = spoil(dataset)
     checked = check(dataset, runner)
-    assert broken(checked) == {rule}
+    leaks = {"prompt_holds_no_holdout_row"} if rule == "prompt_not_in_holdout" else set()
+    assert broken(checked) == {rule} | leaks
     assert list(checked.reasons) == [dataset.line(row)]
-    assert [reason.split(" (")[0] for reason in checked.reasons[dataset.line(row)]] == [rule]
+    assert {reason.split(" (")[0] for reason in checked.reasons[dataset.line(row)]} == {rule} | leaks
     assert checked.quarantined["prompt"].tolist() == [row["prompt"]]
     assert len(checked.kept) == len(dataset.rows) - 1
 
@@ -264,6 +276,11 @@ def forget_agent(dataset: Dataset) -> None:
         row["agents"] = "|".join(dict.fromkeys(row["agents"].replace("image_understanding", "speech").split("|")))
 
 
+def flood(dataset: Dataset) -> None:
+    for row in dataset.train[-60:]:
+        row.update(source="partner feed", added_on="2026-12-01")
+
+
 CRITICAL_EXAMPLES: list[tuple[str, Callable[[Dataset], None], str]] = [
     ("columns", lose_column, "added_on"),
     ("columns", add_column, "'prompt_id', 'prompt'"),
@@ -277,6 +294,7 @@ CRITICAL_EXAMPLES: list[tuple[str, Callable[[Dataset], None], str]] = [
     ("holdout_sound", spoil_holdout_row, "'quarantined'"),
     ("enough_prompts_per_agent", starve_agent, "image_understanding: 5"),
     ("enough_prompts_per_agent", forget_agent, "image_understanding: 0"),
+    ("source_grows_slowly", flood, "partner feed: 0.1357"),
 ]
 
 
@@ -340,7 +358,7 @@ def test_sound_rows_pass_in_order_and_each_output_is_the_same_bytes_again(datase
     dataset.train[60]["source"] = ""
     dataset.write()
     summary = validate(PARAMS)
-    assert summary == {"rows": 502, "kept": 501, "quarantined": 1, "rules": 26, "failed": 1}
+    assert summary == {"rows": 502, "kept": 501, "quarantined": 1, "rules": 28, "failed": 1}
     kept = pd.read_parquet(OUT / "prompts.parquet")
     assert kept.columns.tolist() == [*COLUMNS, "line"]
     assert kept["prompt"].tolist() == [row["prompt"] for row in dataset.rows if row is not dataset.train[60]]
