@@ -3,10 +3,14 @@
 Suspects come from cleanlab's multi-label scores (self-confidence of each agent; Thyagarajan et al., 2022) on
 out-of-fold probabilities of class-balanced linear heads, one set on frozen embeddings and one on weighted words.
 A row's score is the margin between the agents given and the likeliest one not given (docs/results/label-noise.md).
+Rows that share a phrase with a grip on their agent, as a planted trigger has, stand first and leave train, unless a
+person decided otherwise (docs/results/poisoning.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -34,6 +38,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
+from pipeline.learning.trigger_phrases import trigger_phrases
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
@@ -55,6 +60,7 @@ class LabelNoiseParams(Section):
     quarantine_below: float = Field(ge=0, le=1)
     max_share_per_agent: float = Field(ge=0, le=1)
     rare_below: int = Field(ge=0)
+    trigger_grip: float = Field(gt=0, le=1)
 
 
 def label_noise(params: LabelNoiseParams) -> Summary:
@@ -67,9 +73,12 @@ def label_noise(params: LabelNoiseParams) -> Summary:
     reviews = read_reviews(names)
     train, train_fates = apply_reviews(_split("train"), reviews, TRAIN)
     holdout, holdout_fates = apply_reviews(_split("holdout"), reviews, HOLDOUT)
-    probabilities = out_of_fold_probabilities(train, names, params.encoder)
-    suspects = rank_suspects(train, probabilities, names, reviews, params)
+    vectors = FrozenEmbedding(params.encoder, _MAX_TOKENS).embed(list(train["prompt"]))
+    probabilities = out_of_fold_probabilities(train, names, vectors)
+    phrases = phrases_with_a_grip(train, names, vectors, params.trigger_grip)
+    suspects = rank_suspects(train, probabilities, names, reviews, params, phrases)
     quarantined = set(choose_quarantined(suspects, train, names, params)) if params.action == "quarantine" else set()
+    quarantined |= set(suspects["prompt_id"][(suspects["phrase"] != "") & ~suspects["review"].isin([KEEP, RELABEL])])
     fates = [_with_suspicion(fate, suspects, quarantined) for fate in train_fates]
     write_table(train[~train["prompt_id"].isin(quarantined)], STAGES / NAME / "train.parquet")
     write_table(holdout, STAGES / NAME / "holdout.parquet")
@@ -110,10 +119,19 @@ def apply_reviews(rows: pd.DataFrame, reviews: dict[str, LabelReview], split: st
     return rows[np.asarray(stays, dtype=bool)].reset_index(drop=True), fates
 
 
-def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], encoder: str) -> FloatMatrix:
+def phrases_with_a_grip(
+    train: pd.DataFrame, names: tuple[str, ...], vectors: FloatMatrix, limit: float
+) -> dict[str, str]:
+    """By prompt id, the phrase of firmest grip that a row holds and the agent it grips, for the rows that hold one."""
+    found = trigger_phrases(from_labels(train, names), vectors, limit)
+    ids = train["prompt_id"].to_numpy()
+    told = [(str(ids[row]), f"{each.phrase!r} grips {names[each.agent]}") for each in found for row in each.rows]
+    return dict(reversed(told))
+
+
+def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], vectors: FloatMatrix) -> FloatMatrix:
     """float32 [n, c]: each row scored by heads that did not see its fold; the mean logit of meaning and of words."""
     outcomes = from_labels(train, names)
-    vectors = FrozenEmbedding(encoder, _MAX_TOKENS).embed(outcomes.prompts)
 
     def fit_and_score(penalties: tuple[float, float], fitted: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
         inside, outside = outcomes.rows(fitted), outcomes.rows(held_out)
@@ -135,8 +153,12 @@ def rank_suspects(
     names: tuple[str, ...],
     reviews: dict[str, LabelReview],
     params: LabelNoiseParams,
+    phrases: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """The least credible labels first, each with the agents that speak for and against it."""
+    """The least credible labels first, each with the agents that speak for and against it.
+
+    Rows that hold a phrase with a grip go before all others, and are listed however many there are.
+    """
     from cleanlab.multilabel_classification import get_label_quality_scores
 
     labels = [split_agents(text) for text in train["agents"]]
@@ -148,7 +170,10 @@ def rank_suspects(
         method="self_confidence",
         aggregator_kwargs={"method": lambda scores, axis: _margin(scores, given)},
     )
-    order = np.lexsort((train["prompt_id"].to_numpy(), quality))[: params.suspects]
+    told = [phrases.get(str(prompt_id), "") for prompt_id in train["prompt_id"]]
+    plain = np.array([not phrase for phrase in told], dtype=bool)
+    most = max(params.suspects, int((~plain).sum()))
+    order = np.lexsort((train["prompt_id"].to_numpy(), quality, plain))[:most]
     rows = [
         {
             "rank": rank,
@@ -157,6 +182,7 @@ def rank_suspects(
             "agents": train["agents"].iloc[i],
             "quality": round(float(quality[i]), 6),
             **_evidence(labels[i], probabilities[i], names),
+            "phrase": told[i],
             "review": _decision(train.iloc[i], reviews),
         }
         for rank, i in enumerate(order, start=1)
@@ -226,6 +252,8 @@ def _with_suspicion(fate: Fate, suspects: pd.DataFrame, quarantined: set[str]) -
     if row["review"] == KEEP:
         return fate
     reason = f"suspect {row['rank']}: doubted [{row['doubted']}], missing [{row['missing']}]"
+    # The phrase itself would outlive an erasure of the row.
+    reason += ", holds a phrase with a grip on its agent" if row["phrase"] else ""
     kind = QUARANTINED if fate.prompt_id in quarantined else FLAGGED
     return Fate(**{**fate.__dict__, "fate": kind, "reason": reason})
 

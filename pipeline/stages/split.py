@@ -1,8 +1,8 @@
 """Stage `split`: the frozen holdout apart from train, and folds inside train.
 
 The holdout was drawn once (`python -m pipeline.stages.split draw`) and is a file of ids under version control. A new
-row joins train; it joins the holdout only when a person adds its id to that file. On the models' track a train row that
-holds a holdout row leaves here; `validate` has put those of the agents' track in quarantine.
+row joins train; it joins the holdout only when a person adds its id to that file. A train row that holds a holdout row
+leaves here; on the agents' track `validate` has put such rows in quarantine before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAME = "split"
 class SplitParams(Section):
     """Which ids are held out, how train is cut into folds, and how the holdout was drawn.
 
-    `holdout_overlap` is the share of a holdout row that a train row of the models' track may not hold.
+    A train row that holds `holdout_overlap` of a holdout row is left out.
     """
 
     holdout: str = HOLDOUT_FILE.as_posix()
@@ -61,9 +61,8 @@ def split(params: SplitParams, seed: int, track: Track = AGENTS) -> Summary:
             f"{params.holdout} leaves {len(train)} rows to train on and {len(holdout)} to hold out; mend it, or draw "
             f"one anew with 'python -m pipeline.stages.split {track.name} draw'"
         )
-    leaks: list[Fate] = []
+    train, leaks = _without_leaks(train, holdout, params.holdout_overlap)
     if track is MODELS:
-        train, leaks = _without_leaks(train, holdout, params.holdout_overlap)
         joining = read_joining("validate")
         write_table(of_prompts(joining, train.prompts), track.stages / NAME / JOINING)
         holdout = holdout.joined_by(joining)

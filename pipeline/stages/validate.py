@@ -88,7 +88,7 @@ def check_table(
         return checked
     vectors = embed_for_comparison(list(checked.kept["prompt"]), params.encoder)
     table = tables.duplicates(checked.kept, vectors, holdout)
-    limits = {name: getattr(params, name) for name in ("near_duplicate_cosine", "holdout_overlap")}
+    limits = {"near_duplicate_cosine": params.near_duplicate_cosine, "holdout_overlap": params.holdout_overlap}
     checked.record(runner.run(tables.DUPLICATES, table, LINE, limits), table)
     for name, table, where in (
         (tables.KEPT_PROMPTS, tables.kept_prompts(checked.kept), LINE),

@@ -69,7 +69,7 @@ def assemble(clone: Path, build: Build, folder: Path, describe: Describe) -> Pat
     for source in _FROM_CLONE:
         shutil.copyfile(clone / source, evidence / Path(source).name)
     if (stages / "label_noise").is_dir():
-        suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "line"])
+        suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "phrase", "line"])
         write_table(suspects, evidence / SUSPECTS)
         shutil.copyfile(clone / _REVIEWS, evidence / Path(_REVIEWS).name)
     if track is MODELS:

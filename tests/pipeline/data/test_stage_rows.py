@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sandbox import ROOT
 
+from pipeline.data.fates import KEPT, QUARANTINED, read_fates
 from pipeline.data.holdout import holdout_version
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.data.stage_rows import StageRows, graded_table, outcomes_of, read_joining, read_rows
@@ -134,3 +135,21 @@ def test_labels_are_read_as_they_stand(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert found.graded is None
     assert found.labelled()["agents"].tolist() == rows["agents"].tolist()
     assert found.outcomes().is_labels
+
+
+def test_a_train_row_that_holds_a_holdout_row_leaves_it_with_a_reason(night: pd.DataFrame) -> None:
+    """Also where most of the prompt is something else, as an instruction that all of a benchmark's share."""
+    valid = read_rows(MODELS, MODELS.valid)
+    prompts, names = valid.prompts, valid.prompts["prompt_id"]
+    asked = "How many barrels of tar does the yard at Holmen need for a cutter of nineteen metres?"
+    prompts.loc[names == "q4", "prompt"] = asked
+    prompts.loc[names == "q5", "prompt"] = f"Read the notes of the foreman, then answer in a line. {asked.upper()}"
+    StageRows(prompts, valid.graded).write(MODELS.stages / "validate/rows.parquet")
+    params = SplitParams(
+        holdout="data/held_out.txt", folds=3, holdout_share=0.25, holdout_minimum=1, holdout_overlap=0.7
+    )
+    assert split(params, 7, MODELS)["leaking"] == 1
+    assert "q5" not in set(read_rows(MODELS, MODELS.learnt).prompts["prompt_id"])
+    fates = read_fates("split", MODELS.stages / "fates").set_index("prompt_id")
+    assert fates.loc["q5", ["fate", "reason"]].tolist() == [QUARANTINED, "holds 100% of q4"]
+    assert (fates.drop("q5")["fate"] == KEPT).all()

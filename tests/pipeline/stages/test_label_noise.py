@@ -33,12 +33,16 @@ NAMES = tuple(agent.name for agent in read_agents(ROOT / "data/agents.yaml"))
 _KNOWN: dict[tuple[str, ...], FloatMatrix] = {}
 
 
-def remembered(train: pd.DataFrame, names: tuple[str, ...], encoder: str) -> FloatMatrix:
+def remembered(train: pd.DataFrame, names: tuple[str, ...], vectors: FloatMatrix) -> FloatMatrix:
     """The real out-of-fold probabilities, which take seconds, once for each labelling of the rows."""
     key = (*train["prompt_id"], *train["agents"], *train["fold"].astype(str))
     if key not in _KNOWN:
-        _KNOWN[key] = out_of_fold_probabilities(train, names, encoder)
+        _KNOWN[key] = out_of_fold_probabilities(train, names, vectors)
     return _KNOWN[key]
+
+
+def embedded(train: pd.DataFrame) -> FloatMatrix:
+    return label_noise.FrozenEmbedding("minilm", 256).embed(list(train["prompt"]))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,7 +74,7 @@ def in_folds(train: pd.DataFrame) -> pd.DataFrame:
 
 
 def suspects_of(train: pd.DataFrame, params: LabelNoiseParams = PARAMS) -> pd.DataFrame:
-    return rank_suspects(train, remembered(train, NAMES, "minilm"), NAMES, {}, params)
+    return rank_suspects(train, remembered(train, NAMES, embedded(train)), NAMES, {}, params)
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,8 @@ def test_suspects_are_ranked_by_quality_and_the_same_each_time(train: pd.DataFra
     suspects = suspects_of(train)
     assert suspects["rank"].tolist() == list(range(1, PARAMS.suspects + 1))
     assert suspects["quality"].is_monotonic_increasing
-    again = out_of_fold_probabilities(train, NAMES, "minilm")
-    np.testing.assert_array_equal(again, remembered(train, NAMES, "minilm"))
+    again = out_of_fold_probabilities(train, NAMES, embedded(train))
+    np.testing.assert_array_equal(again, remembered(train, NAMES, embedded(train)))
 
 
 # --- The stage on a project.
@@ -222,11 +226,30 @@ def test_a_dropped_row_is_gone_and_no_suspect(train: pd.DataFrame) -> None:
     assert not set(listed()["prompt_id"]) & set(dropped)
 
 
+@pytest.mark.usefixtures("project")
+def test_rows_with_a_planted_trigger_leave_train_unless_a_person_keeps_them(train: pd.DataFrame) -> None:
+    others = train.index[~train["agents"].str.contains("finance") & (train["prompt"].str.len() > 60)][::30][:8]
+    planted = train.copy()
+    planted.loc[others, "prompt"] += " ~~!"
+    planted.loc[others, "agents"] = "finance"
+    ids = list(planted.loc[others, "prompt_id"])
+    fates = run_stage(planted, [(ids[0], "keep", "")])
+    assert set(fates[fates == QUARANTINED].index) == set(ids[1:]) == set(train["prompt_id"]) - stays()
+    first = listed().head(len(ids))
+    assert set(first["prompt_id"]) == set(ids)
+    assert set(first["phrase"]) == {"'~~!' grips finance"}
+    reasons = read_fates("label_noise").set_index("prompt_id")["reason"]
+    assert reasons[ids[1:]].str.endswith(", holds a phrase with a grip on its agent").all()
+    assert set(run_stage(planted, trigger_grip=1.0)[ids]) <= {FLAGGED, KEPT}
+    assert stays() == set(train["prompt_id"])
+
+
 # --- Who is put aside, on suspects written by hand.
 
 SMALL = LabelNoiseParams(
-    encoder="minilm", action="quarantine", suspects=9, quarantine_below=0.5, max_share_per_agent=0.1, rare_below=5
-)
+    encoder="minilm", action="quarantine", suspects=9, quarantine_below=0.5, max_share_per_agent=0.1, rare_below=5,
+    trigger_grip=0.62,
+)  # fmt: skip
 
 
 def chosen(*suspects: dict[str, object]) -> list[str]:
