@@ -126,6 +126,6 @@ def sources(kept: pd.DataFrame) -> pd.DataFrame:
     before = by_day.cumsum() - by_day
     added = kept.groupby(["source", "added_on"]).size()
     days = added.index.get_level_values("added_on")
-    growth = added / np.maximum(before.loc[days].to_numpy(), 1)
+    growth: pd.Series = added / np.maximum(before.loc[days].to_numpy(), 1)
     growth[days == by_day.index[0]] = 0.0
     return growth.groupby(level="source").max().rename("growth").reset_index()
