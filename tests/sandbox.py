@@ -138,6 +138,7 @@ def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
     sandbox.set_params(
         run__threads=1, train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32,
         validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, label_noise__encoder=str(encoder),
+        label_noise__trigger_grip=1.0,
         augment__encoder=str(encoder), augment__holdout_cosine=1.0, augment__min_consistency=0.0,
         evaluate__encoder=str(encoder), evaluate__resamples=100, gate__resamples=100, gate__micro_f1=0.0,
         gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,

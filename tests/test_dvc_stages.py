@@ -111,3 +111,9 @@ def test_a_stage_writes_its_summary_and_its_fates(name: str) -> None:
 def test_no_two_stages_write_one_file() -> None:
     written = [out for stage in DVC.values() for out in stage["outs"] + stage["metrics"]]
     assert len(written) == len(set(written))
+
+
+def test_no_stage_reads_what_the_service_was_told() -> None:
+    """Feedback reaches people, who may review a label; by itself it teaches nothing."""
+    read = {dep for stage in DVC.values() for dep in stage["deps"]}
+    assert not {dep for dep in read if "serving" in dep or "feedback" in dep}
