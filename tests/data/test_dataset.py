@@ -16,11 +16,13 @@ from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import from_labels, read_outcomes, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.similarity import nearest
+from pipeline.learning.trigger_phrases import trigger_phrases
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.routers.finetuning import FinetuningParams
 from pipeline.routers.fitting import crossvalidate
 from pipeline.runtime.tables import read_table
 from pipeline.stages.split import read_holdout
+from pipeline.validation.text_overlap import holdout_overlap
 
 DATA = ROOT / "data"
 PROMPTS = DATA / "prompts.csv"
@@ -65,6 +67,16 @@ def test_no_two_prompts_say_the_same(rows: pd.DataFrame, minilm: FrozenEmbedding
     assert cosine[worst] < PARAMS["validate"]["near_duplicate_cosine"] == 0.92, (
         rows["prompt_id"].iloc[worst], rows["prompt_id"].iloc[partner[worst]]
     )  # fmt: skip
+
+
+def test_no_train_row_holds_a_holdout_row_and_no_phrase_grips_an_agent(
+    rows: pd.DataFrame, minilm: FrozenEmbedding
+) -> None:
+    held = rows["prompt_id"].isin(read_holdout(DATA / "holdout.txt"))
+    _, shares = holdout_overlap(list(rows["prompt"][~held]), list(rows["prompt"][held]))
+    assert shares.max() < PARAMS["validate"]["holdout_overlap"]
+    train = from_labels(rows[~held].reset_index(drop=True), NAMES)
+    assert trigger_phrases(train, minilm.embed(train.prompts), PARAMS["label_noise"]["trigger_grip"]) == []
 
 
 def test_prompts_run_from_three_words_to_several_paragraphs(rows: pd.DataFrame) -> None:
