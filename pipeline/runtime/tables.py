@@ -226,9 +226,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             raise TableError(f"{path} is a directory; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
-        _flush(partial)
+        _flush(partial, os.O_WRONLY)
         partial.replace(path)
-        _flush(path.parent)
+        _flush(path.parent, os.O_RDONLY)
     except OSError as error:
         raise TableError(
             f"{path} cannot be written ({error.strerror or one_line(error)}); choose another place"
@@ -238,9 +238,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def _flush(path: Path, how: int) -> None:
     """Have a file's bytes, or a folder's names, on the disk before anything rests on them."""
-    opened = os.open(path, os.O_RDONLY)
+    opened = os.open(path, how)
     try:
         os.fsync(opened)
     finally:
