@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, refused_by_the_system
 from pipeline.runtime.text import valid_text
 from switchtender.app import app
 from switchtender.show import say_aside
@@ -28,6 +28,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        told = refused_by_the_system(error)
+        say_aside(f"switchtender: {told}")
+        sys.exit(told.exit_code)
 
 
 def _require_text(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.runtime.errors import GateNotPassed, SwitchtenderError
+from pipeline.runtime.errors import GateNotPassed, SwitchtenderError, refused_by_the_system
 from switchtender.show import print_gates, print_json, say, say_aside
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
                 wrong += _closed(found[-1])
             except SwitchtenderError as error:
                 wrong.append(error)
+            except OSError as error:
+                wrong.append(refused_by_the_system(error))
     if as_json:
         print_json({**(about or {}), "nights": plain(found)})
     for other in wrong[1:]:

@@ -32,7 +32,7 @@ from flows.workspace.project import NIGHT_MARK, Project
 from flows.workspace.runs import ABANDONED, FINISHED, Run, clone_of
 from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import track_named
@@ -91,7 +91,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
         tell(f"{run.key}: {'resumed' if resumed else 'started'}")
         if not snapshot.recorded_commit(project, run.key):
             run = _trained(project, _prepare(project, run, resumed), params, before, tell, echo)
-        return NightOutcome(_concluded(project, run, before, tell), new=True)
+        return NightOutcome(_concluded(project, run, params, before, tell), new=True)
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
@@ -143,6 +143,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
         if older is not None:
             snapshot.carry_over(clone_of(project, older.key), clone)
     else:
+        snapshot.clear_leftovers(clone)
         snapshot.share_dvc(project, clone, project.dvc_cache)
     _registry(project)
     versions = versions_of(project)
@@ -174,19 +175,28 @@ def _trained(project: Project, run: Run, params: NightlyParams, before: Run | No
         try:
             timings = run_flow(project, run, params, tell, echo)
         except SwitchtenderError as error:
-            report = _report(project, run, before, (), stopped=str(error))
-            tell(f"stopped; report {report.relative_to(project.root)}")
+            _report_stopped(project, run, before, error, tell)
             raise
     return runs.save(project, replace(run, timings=timings))
 
 
-def _concluded(project: Project, run: Run, before: Run | None, tell: Tell) -> Run:
+def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
+    """Write the report of a night that was stopped; where that fails too, as on a full disk, `why` is what counts."""
+    try:
+        report = _report(project, run, before, (), stopped=str(why))
+    except (SwitchtenderError, OSError) as error:
+        tell(f"stopped; no report ({one_line(error)})")
+    else:
+        tell(f"stopped; report {report.relative_to(project.root)}")
+
+
+def _concluded(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell) -> Run:
     """Record, register and report. FINISHED comes last: each step bears repeating, and a night that was cut short is
     taken up under its key.
     """
     clone = clone_of(project, run.key)
     verdict = parse_verdict(read_json(clone / project.track.stages / "gate" / "verdict.json")).verdict
-    commit = snapshot.record(project, run.key, clone)
+    commit = snapshot.record(project, run.key, clone, params.stage_timeout_minutes * 60)
     run = replace(run, commit=commit, verdict=verdict)
     registry = _registry(project)
     adopt_index(project)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from httpx import HTTPError
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import PrefectException
 
 from flows.workspace.dvc_stages import StageDone, TransientFailure, run_stage, stage_names
 from flows.workspace.project import Project
 from flows.workspace.recorded_outputs import require_recorded
 from flows.workspace.runs import Run, clone_of
+from pipeline.runtime.errors import SwitchtenderError, one_line
 
 Timings = tuple[tuple[str, float, str], ...]
 
 
 def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> Timings:
-    """Run every stage in order as a task of one flow run named by the run key; returns (stage, seconds, how)."""
+    """Run every stage in order as a task of one flow run named by the run key; returns (stage, seconds, how).
+
+    Raises:
+        SwitchtenderError: a stage failed, or Prefect's server is gone.
+    """
     clone = clone_of(project, run.key)
 
     @task(
@@ -38,7 +45,13 @@ def run_flow(project: Project, run: Run, params: Any, tell: Any, echo: bool) -> 
     def nightly() -> list[StageDone]:
         return [stage.with_options(name=name)(name) for name in stage_names(clone, project.track)]
 
-    return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
+    try:
+        return tuple((done.stage, round(done.seconds, 2), done.how) for done in nightly())
+    except (HTTPError, PrefectException, RuntimeError) as error:
+        raise SwitchtenderError(
+            f"Prefect's server does not answer any more ({one_line(error, 100)}); run the night again, it goes on from "
+            f"where {run.key} stopped"
+        ) from error
 
 
 def _is_transient(_task: Any, _run: Any, state: Any) -> bool:

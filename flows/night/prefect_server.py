@@ -20,8 +20,7 @@ from pipeline.runtime.errors import SwitchtenderError
 _START_SECONDS = 120.0
 _SETTLE_SECONDS = 1.5
 """How long the server needs to write down the last events; without it some task runs are lost."""
-
-
+_CONSOLE = ("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL")
 _shared_server: ContextVar[ExitStack | None] = ContextVar("_shared_server", default=None)
 
 
@@ -48,13 +47,15 @@ def serving(project: Project) -> Iterator[str]:
     """
     project.enter_environment()
     stack = _shared_server.get()
-    if os.environ.get("PREFECT_API_URL"):
-        yield os.environ["PREFECT_API_URL"]
-    elif stack is not None:
-        yield stack.enter_context(_own_server(project))
-    else:
-        with _own_server(project) as address:
-            yield address
+    with ExitStack() as own:
+        if os.environ.get("PREFECT_API_URL"):
+            address = os.environ["PREFECT_API_URL"]
+        else:
+            address = (stack or own).enter_context(_own_server(project))
+        # Prefect's page has the tracebacks of what failed; the command line says what is wrong in a line.
+        for setting in _CONSOLE:
+            os.environ.setdefault(setting, "CRITICAL")
+        yield address
 
 
 @contextmanager

@@ -101,9 +101,9 @@ def _failure(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
         return TransientFailure(f"stage {stage} was cut short (exit {code}): {last}")
     if code == InputError.exit_code and own:
         return InputError(last)
-    return StageFailed(
-        f"stage {stage} failed (exit {code}): {last}; run it alone with 'dvc repro --single-item {stage}'"
-    )
+    # Its own line says what to do next; a bug's does not.
+    way = "" if own else f"; run it alone with 'dvc repro --single-item {stage}'"
+    return StageFailed(f"stage {stage} failed (exit {code}): {last}{way}")
 
 
 def _last_line(output: str) -> str:

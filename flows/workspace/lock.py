@@ -39,7 +39,8 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
         yield
     finally:
         # In this order: after the release the file might be the next holder's.
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

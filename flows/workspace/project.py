@@ -202,6 +202,8 @@ class Project:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
             "PREFECT_LOGGING_LEVEL": "WARNING",
+            # Of each request; with Prefect's own five a night whose server is gone would take minutes to say so.
+            "PREFECT_CLIENT_MAX_RETRIES": os.environ.get("PREFECT_CLIENT_MAX_RETRIES", "1"),
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),

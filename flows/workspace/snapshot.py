@@ -19,7 +19,7 @@ from flows.workspace.dvc_objects import refuse_foreign_remote, store_url
 from flows.workspace.dvc_stages import LOCK, own_stages
 from flows.workspace.git import git
 from flows.workspace.own_files import is_own
-from flows.workspace.processes import run
+from flows.workspace.processes import TIMED_OUT, run
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
@@ -121,15 +121,22 @@ def keep_own_stages(project: Project, clone: Path) -> None:
     path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
 
 
-def dvc(project: Project, folder: Path, *arguments: str) -> None:
-    """Run a DVC command in a folder.
+def dvc(project: Project, folder: Path, *arguments: str, timeout: float | None = None) -> None:
+    """Run a DVC command in a folder, for at most so many seconds.
 
     Raises:
-        SwitchtenderError: it failed; with the end of what it said.
+        SwitchtenderError: it failed, with the errors that it told; or it took too long, and was ended.
     """
-    done = run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=project.environment())
+    done = run([sys.executable, "-m", "dvc", *arguments], cwd=folder, env=project.environment(), timeout=timeout)
+    if done.code == TIMED_OUT:
+        raise SwitchtenderError(
+            f"dvc {arguments[0]} in {folder} took longer than {timeout:g} s and was ended; try again"
+        )
     if done.code != 0:
-        raise SwitchtenderError(f"dvc {arguments[0]} failed in {folder}: {' '.join(done.output.split())[-300:]}")
+        # Its last word is where to ask for help.
+        errors = [line.removeprefix("ERROR: ") for line in done.output.splitlines() if line.startswith("ERROR: ")]
+        said = one_line("; ".join(errors) or done.output, 300)
+        raise SwitchtenderError(f"dvc {arguments[0]} failed in {folder}: {said}; mend that, then run this again")
 
 
 def share_dvc(project: Project, clone: Path, cache: Path) -> None:
@@ -148,6 +155,15 @@ def share_dvc(project: Project, clone: Path, cache: Path) -> None:
     remotes = "".join(f"['remote \"{name}\"']\n    url = {url}\n    verify = true\n" for name in ("store", "dataset"))
     text = f"[cache]\n    dir = {_relative(cache, settings)}\n{remotes}"
     (settings / "config.local").write_text(text, encoding="utf-8")
+
+
+def clear_leftovers(clone: Path) -> None:
+    """Remove what a killed night left in its clone. Call under the night's lock, when none of its processes lives.
+
+    DVC asks of its lock only whether a process of that number lives, which may be any other by now.
+    """
+    for path in (clone / ".dvc" / "tmp" / "rwlock", *(clone / "var").rglob(".*.partial*")):
+        path.unlink(missing_ok=True)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -173,13 +189,16 @@ def is_as_recorded(project: Project, key: str, clone: Path) -> bool:
     return git(clone, "write-tree") == git(project.root, "rev-parse", f"{recorded_commit(project, key)}^{{tree}}")
 
 
-def record(project: Project, key: str, clone: Path) -> str:
+def record(project: Project, key: str, clone: Path, timeout: float | None = None) -> str:
     """Commit what was trained (data, params, champion, dvc.lock) in the clone, and keep it in the main repository.
 
-    Once a key: what was recorded before is what counts, since a version may name it.
+    Once a key: what was recorded before is what counts, since a version may name it. The remote has `timeout` seconds.
+
+    Raises:
+        SwitchtenderError: the remote or git failed, and nothing was recorded.
     """
     # Data before the commit that names it: cut short in between, it leaves spare bytes, never a commit without them.
-    dvc(project, clone, "push", "--quiet")
+    dvc(project, clone, "push", "--quiet", timeout=timeout)
     if before := recorded_commit(project, key):
         return before
     git(clone, "add", "-A")

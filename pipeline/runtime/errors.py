@@ -96,6 +96,14 @@ class HeldByAnotherRun(SwitchtenderError):
     exit_code = 5
 
 
+def refused_by_the_system(error: OSError) -> SwitchtenderError:
+    """What no code of ours foresaw and the operating system refused: a full or read-only disk, too many open files."""
+    where = f"{error.filename}: " if error.filename else ""
+    return SwitchtenderError(
+        f"{where}{error.strerror or one_line(error)}; mend that, then run this again: what was finished is kept"
+    )
+
+
 def nothing_registered(why: str = "") -> InputError:
     """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
     return InputError(

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, refused_by_the_system
 from pipeline.runtime.tables import write_json
 from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.track import AGENTS, Track, track_named
@@ -38,9 +38,10 @@ def run_stage_of(track: Track, name: str, run: Callable[[Track], Summary]) -> No
     try:
         summary = run(track)
         write_json(summary, track.stages / name / "summary.json")
-    except SwitchtenderError as error:
-        print(for_terminal(f"{track.prefix}{name}: {error}"), file=sys.stderr)
-        sys.exit(error.exit_code)
+    except (SwitchtenderError, OSError) as error:
+        told = refused_by_the_system(error) if isinstance(error, OSError) else error
+        print(for_terminal(f"{track.prefix}{name}: {told}"), file=sys.stderr)
+        sys.exit(told.exit_code)
     facts = ", ".join(f"{key} {_short(value)}" for key, value in summary.items())
     print(for_terminal(f"{track.prefix}{name}: {facts}"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.runtime.csv_rows import csv_records
-from pipeline.runtime.errors import TableError, VerificationFailed, listed, one_line
+from pipeline.runtime.errors import SwitchtenderError, TableError, VerificationFailed, listed, one_line
 from pipeline.runtime.regular_files import require_regular
 from pipeline.runtime.text import BOM, folded, parse_json, read_text, valid_text
 
@@ -218,6 +219,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
     Raises:
         TableError: the place is a directory or cannot be written.
+        SwitchtenderError: the disk is full.
     """
     # In the same folder, since only within a file system is a rename atomic; the process's id keeps two writers apart.
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
@@ -230,9 +232,10 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         partial.replace(path)
         _flush(path.parent, os.O_RDONLY)
     except OSError as error:
-        raise TableError(
-            f"{path} cannot be written ({error.strerror or one_line(error)}); choose another place"
-        ) from error
+        told = f"{path} cannot be written ({error.strerror or one_line(error)})"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SwitchtenderError(f"{told}; free some space, then run this again") from error
+        raise TableError(f"{told}; choose another place") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -86,6 +86,12 @@ def test_a_stages_own_words_are_kept() -> None:
     assert str(found) == "train: data/x.csv is missing; restore it"
 
 
+def test_a_full_disk_is_told_in_the_stages_own_words_and_not_tried_again() -> None:
+    found = trouble(255, "train: x cannot be written (No space left on device); free some space\nexited with 1")
+    assert str(found).endswith("free some space")
+    assert not isinstance(found, TransientFailure)
+
+
 def test_a_bug_is_not_tried_again() -> None:
     found = trouble(255, "ZeroDivisionError: division by zero\nexited with 1")
     assert isinstance(found, StageFailed)

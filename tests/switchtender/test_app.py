@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pkgutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import typer
 from own_table import command
 from typer.testing import CliRunner
 
+import switchtender.__main__
 import switchtender.verbs
 from switchtender.app import app
 
@@ -49,6 +51,20 @@ def test_every_verb_has_an_example(verb: tuple[str, ...]) -> None:
     assert done.exit_code == 0
     said = " ".join(done.output.split())
     assert f"Example: switchtender {' '.join(verb)}" in said or f"Examples: switchtender {' '.join(verb)}" in said
+
+
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "var/x")
+
+    monkeypatch.setattr(switchtender.__main__, "app", refused)
+    monkeypatch.setattr("sys.argv", ["switchtender", "status"])
+    with pytest.raises(SystemExit, match="1"):
+        switchtender.__main__.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("switchtender: var/x: No space left on device; mend that")
 
 
 def test_no_verb_imports_a_heavy_library_before_it_needs_one() -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.runtime.errors import TableError
+from pipeline.runtime.errors import SwitchtenderError, TableError
 from pipeline.runtime.tables import read_table, write_json, write_table, write_whole
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -221,7 +221,7 @@ def fill_disk(path: Path) -> None:
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(TableError, match=r"rows\.csv cannot be written \(No space left on device\); choose another"):
+    with pytest.raises(SwitchtenderError, match=r"rows\.csv cannot be written \(No space left on device\); free some"):
         write_whole(path, fill_disk)
     assert [(left.name, left.read_text(encoding="utf-8")) for left in tmp_path.iterdir()] == [("rows.csv", "old")]
 
