@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly test test-nights test-rest test-all check format bench bench-serving repro clean distclean
+.PHONY: help setup browser nightly test test-nights test-rest test-all faults check format bench bench-serving repro clean distclean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,9 +38,9 @@ browser:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium; } || \
 		{ echo "test: Chromium was not found; install it: sudo apt-get install chromium" >&2; exit 2; }
 
-MARKED ?= not heavy
+MARKED ?= not heavy and not faults
 # Each process keeps to its own core: on data as small as a test's, a second thread only waits for the first.
-test-nights test-rest: export OMP_NUM_THREADS := 1
+test-nights test-rest faults: export OMP_NUM_THREADS := 1
 
 test: setup browser ## every test that CI runs, in two processes
 	@$(MAKE) --no-print-directory -j2 test-nights test-rest
@@ -53,6 +53,9 @@ test-rest: setup # all else
 
 test-all: setup ## the heavy suites too
 	@$(MAKE) --no-print-directory test MARKED="heavy or not heavy"
+
+faults: setup ## nights under every fault (full disk, kill, lock, clock ...), with a table at the end
+	@"$(BIN)/python" -m pytest -q -m faults --durations=0 tests/faults
 
 check: setup ## format, lint, types, import contracts, dependencies
 	@"$(BIN)/ruff" format --check .

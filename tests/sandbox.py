@@ -31,11 +31,14 @@ class Sandbox:
     root: Path
     prefect: str = ""
     """The address of a Prefect server; without one a night starts its own, as a user's does."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Further environment variables."""
 
     def env(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "GIT_", "DVC_"))}
         clean |= {"PREFECT_API_URL": self.prefect} if self.prefect else {}
-        return clean | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": str(self.root)}
+        clean |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": str(self.root)}
+        return clean | dict(self.settings)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `switchtender` with arguments."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import psutil
 import pytest
 import yaml
 from sandbox import Sandbox, flip
+from struck_nights import wait_for
 
 from flows.mend import mend
 from flows.night import nightly
@@ -31,15 +31,6 @@ def project(two_versions: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def records(project: Sandbox) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(project.root.glob("var/runs/*/run.json"))]
-
-
-def is_in(stage: str, night: subprocess.Popen[str]) -> bool:
-    """Whether a night is running a stage at this moment."""
-    return any(f"pipeline.stages.{stage}" in child.cmdline()[-1:] for child in alive(psutil.Process(night.pid)))
-
-
-def alive(parent: psutil.Process) -> list[psutil.Process]:
-    return [child for child in parent.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_bad_data_stops_the_night_before_anything_trains(project: Sandbox) -> None:
@@ -60,11 +51,7 @@ def test_bad_data_stops_the_night_before_anything_trains(project: Sandbox) -> No
 def test_a_killed_night_is_resumed_under_the_same_key(project: Sandbox) -> None:
     project.set_params(evaluate__resamples=101)
     night = project.start("nightly", "--json")
-    deadline = time.monotonic() + 300
-    while not is_in("evaluate", night):
-        assert time.monotonic() < deadline
-        assert night.poll() is None
-        time.sleep(0.1)
+    wait_for("evaluate", project, night)
     night.send_signal(signal.SIGKILL)
     night.communicate()
     assert [record["state"] for record in records(project)] == ["finished", "finished", "abandoned", "unfinished"]
@@ -134,3 +121,16 @@ def test_a_changed_object_in_the_cache_is_not_learnt_from(two_versions: Sandbox,
     assert done.returncode == 4, done.stdout + done.stderr
     assert "var/stages/augment/train.parquet is not what stage augment recorded" in done.stderr
     assert len(project.versions()) == 2
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_why_a_night_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(nightly, "_report", full)
+    project, told = Project(tmp_path), list[str]()
+    run, _ = runs.open_run(project, "an identity", "UTC", ())
+    nightly._report_stopped(project, run, None, SwitchtenderError("stage train failed"), told.append)
+    assert told == ["stopped; no report ([Errno 28] No space left on device)"]
