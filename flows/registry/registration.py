@@ -266,13 +266,13 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow's own progress is not shown: the night has its report. Errors of any library still reach stderr."""
+    """MLflow's own progress is not shown: the night has its report. What fails is raised, and told in a line."""
     import logging
 
     import mlflow  # noqa: F401 (its import sets the level of its loggers, so ours is set after it)
 
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     caches, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # MLflow imports the model's file in place
     try:
