@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +66,10 @@ def has_come(moment: str, project: Sandbox, night: subprocess.Popen[str]) -> boo
     if moment == "push":
         return any("push" in child.cmdline() for child in alive(psutil.Process(night.pid)) if child.is_running())
     if moment == "register":
-        return (project.root / ".git" / "refs" / "switchtender" / "runs" / latest_key(project)).exists()
+        key = latest_key(project)
+        record = project.root / "var" / "runs" / key / "run.json"
+        begun = record.is_file() and json.loads(record.read_text())["state"] == "unfinished"
+        return begun and (project.root / ".git" / "refs" / "switchtender" / "runs" / key).exists()
     return process_of(moment, night) is not None
 
 
@@ -191,12 +193,11 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 def full(disk: Path) -> Iterator[None]:
     """Fill a disk to its last byte, and free it again."""
     ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        place = os.statvfs(disk)
-        os.posix_fallocate(file.fileno(), 0, max(1, (place.f_bavail - 64) * place.f_frsize))
-        file.seek(0, os.SEEK_END)
-        while True:
-            file.write(b"\0" * 4096)
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
     try:
         yield
     finally:

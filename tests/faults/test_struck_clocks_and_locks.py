@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from removing import commit_data
 from sandbox import Sandbox
 from second_night import train_rows
 from struck_nights import judged, latest_key, nothing_lost
@@ -83,6 +84,7 @@ def test_two_nights_in_one_second(project: Sandbox) -> None:
 
 @pytest.mark.faults
 def test_a_night_a_promotion_and_a_forgetting_at_once(project: Sandbox) -> None:
+    commit_data(project)
     row = train_rows(project)[7]["prompt_id"]
     verbs = {
         "night": ("nightly", "--json"),

@@ -36,7 +36,7 @@ def project(two_versions: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
     """A project after two nights, on a small disk of its own where we may make one, with its own temporary files."""
     place = tmp_path_factory.mktemp("struck") / "disk"
     before = os.environ.get("TMPDIR")
-    with small_disk(place, 1500) if os.geteuid() == 0 else nullcontext(place):
+    with small_disk(place, 800) if os.geteuid() == 0 else nullcontext(place):
         (place / "tmp").mkdir(parents=True)
         os.environ["TMPDIR"] = str(place / "tmp")
         yield two_versions.copy_to(place / "project")
