@@ -86,7 +86,7 @@ def keep(project: Project, kept: WitnessedHead, place: str) -> None:
             _put(place, kept)
         else:
             _append(Path(place), f"{kept.to_line()}\n")
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:  # fsspec: an unknown kind of URL, or a driver not installed
         raise SwitchtenderError(f"the witness {place} cannot be written ({one_line(error, 160)})") from error
 
 
@@ -130,7 +130,7 @@ def _lines(project: Project, place: str) -> Iterator[tuple[str, str]]:
                     yield f"{place}:{number}", line
     except FileNotFoundError as error:
         raise InputError(f"the witness {place} is not there; name the file, git:REMOTE or URL that keeps it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SwitchtenderError(f"the witness {place} cannot be read ({one_line(error, 160)})") from error
 
 
