@@ -18,7 +18,7 @@ from flows.records.promotion_log import (
     stack,
     who_am_i,
 )
-from flows.registry.forgotten import FORGOTTEN_TAG as FORGOTTEN_TAG
+from flows.registry.forgotten import tagged_rows
 from flows.registry.mlflow_store import Registry
 from flows.registry.records_check import require_continued
 from flows.registry.versions import CHAMPION, PREVIOUS, Version, Versions, opened, versions_of
@@ -55,6 +55,8 @@ def promote(
             return Move(number, number)
         _agreed(serving, number)
         refuse_unfinished(project)
+        # What the tag says is asked first: erased files cannot be proved any more, and the rows are the reason.
+        _refuse_forgotten(Move(serving.version, number, forgotten=tuple(sorted(tagged_rows(candidate)))), force)
         move = judged(project, versions, candidate, serving.version)
         _refuse_forgotten(move, force)
         if move.closed and not force:

@@ -12,6 +12,7 @@ from flows.promotion import promotion
 from flows.promotion.in_service import InService, in_service
 from flows.promotion.judging import Move
 from flows.records.removal_log import PRUNED, RemovalLog
+from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
@@ -142,7 +143,7 @@ def _tagged(version: Version) -> float | None:
 
 def _notes(version: Version, serving: InService, removed: RemovalLog) -> str:
     pruned = removed.version(version.version, PRUNED)
-    forgotten = version.tags.get(promotion.FORGOTTEN_TAG, "")
+    forgotten = version.tags.get(FORGOTTEN_TAG, "")
     moved = not serving.agrees and version.version == serving.alias
     notes = (
         f"pruned: {pruned.reason}" if pruned else "",

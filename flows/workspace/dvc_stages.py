@@ -19,7 +19,7 @@ from pipeline.runtime.track import TRACKS, Track
 LOCK = "dvc.lock"
 RAN, UNCHANGED = "ran", "unchanged"
 # DVC's own exit code says only that a stage failed; the stage's code stands in what DVC prints.
-_EXITED = re.compile(r"exited with (-?\d+)")
+_EXITED = re.compile(r"exited with\s+(-?\d+)")
 _TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 _LOCKED = ("Unable to acquire lock", "is busy, it is being blocked", "has been locked")
 
@@ -107,8 +107,7 @@ def _failure(stage: str, done: Finished, timeout: float) -> SwitchtenderError:
 
 
 def _last_line(output: str) -> str:
-    """The last line of an output that says something of its own."""
-    lines = [
-        line.strip() for line in output.splitlines() if line.strip() and not line.startswith("ERROR: failed to repro")
-    ]
-    return lines[-1][:300] if lines else "it said nothing"
+    """The last line of an output that says something of its own; DVC's about it where there is none."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    own = [line for line in lines if not line.startswith("ERROR: failed to repro")]
+    return (own or lines or ["it said nothing"])[-1][:300]

@@ -93,7 +93,9 @@ def test_a_project_goes_on_at_another_place(original: Sandbox, tmp_path: Path, c
     assert "0 addresses" in project.run("doctor", "--relocate").stdout, "promoting had rewritten them"
 
 
-def test_mlflows_own_readers_find_a_moved_version_after_relocate(original: Sandbox, tmp_path: Path) -> None:
+def test_mlflows_own_readers_find_a_moved_version_after_relocate(
+    original: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     project = _moved(original, tmp_path / "moved")
@@ -101,6 +103,7 @@ def test_mlflows_own_readers_find_a_moved_version_after_relocate(original: Sandb
     assert (place["state"], place["mend"]) == ("missing", "switchtender doctor --relocate")
     assert run(project, "doctor", "--relocate")["rows"] > 0
     mlflow.set_tracking_uri(f"sqlite:///{project.root / 'var' / 'mlflow.db'}")
+    monkeypatch.chdir(project.root)  # whose public key is at hand there
     answer = mlflow.pyfunc.load_model("models:/agent-router@champion").predict(pd.DataFrame({"prompt": [ROUTE[1]]}))
     assert set(answer["agents"][0].split("|")) == set(run(project, *ROUTE[:2])["agents"])
 

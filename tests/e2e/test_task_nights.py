@@ -106,5 +106,6 @@ def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sa
     assert (how["models_train"], how["models_join"]) == ("unchanged", "ran")
 
 
+@pytest.mark.heavy
 def test_a_version_with_a_candidate_that_joined_replays_too(project: Sandbox, joined: dict[str, Any]) -> None:
     assert ask(project, "replay", "2", "--track", "models")["verdict"] == "identical"

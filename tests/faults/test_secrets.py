@@ -24,6 +24,7 @@ def project(two_versions: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return sandbox
 
 
+@pytest.mark.faults
 def test_a_night_and_an_error_leave_no_secret_behind(project: Sandbox) -> None:
     project.set_params(evaluate__resamples=103)
     done = project.run("nightly")
