@@ -55,9 +55,9 @@ def stage_folder(project: Sandbox) -> Path:
     return project.root / "var" / "runs" / latest_key(project) / "clone" / "var" / "stages"
 
 
+@pytest.mark.faults
 @NEEDS_ROOT
 def test_a_late_stage_meets_a_full_disk_and_is_killed(project: Sandbox) -> None:
-    """Of the table what every test run tries: see `make faults` for the whole."""
     project.set_params(gate__resamples=101, nightly__retry_delay_seconds=0)
     assert struck(project, "disk full", "gate", lambda: full(project.root.parent)).code == 1
     killed(project, ("gate",))
