@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import serving_periods
 from flows.records.signed_logs import SignedLogs, signer_of
 from flows.registry.findings import Finding
-from flows.registry.forgotten import FORGOTTEN_TAG
+from flows.registry.forgotten import tagged_rows
 from flows.registry.verification import check_folder
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions, opened, versions_of
 from flows.workspace import runs
@@ -74,7 +73,7 @@ def audit(project: Project, which: str) -> Audit:
         commit=commit,
         ref=ref,
         provenance_sha256=facts.provenance_sha256 if facts else version.tags.get(PROVENANCE_TAG, ""),
-        forgotten=tuple(re.findall(r"[^\s,|]+", version.tags.get(FORGOTTEN_TAG, ""))),
+        forgotten=tuple(sorted(tagged_rows(version))),
         pruned=Removal(pruned.at, pruned.who, pruned.reason) if pruned else None,
         alias_moved_to=_moved(project, versions),
         uncommitted_params=tuple(night_params(project, commit, facts.provenance.params)) if facts else (),

@@ -17,7 +17,7 @@ from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.gating.results import UNDECIDABLE, GateResult
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
-from pipeline.runtime.params import read
+from pipeline.runtime.params import PARAMS_FILE, read
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.tables import sha256_file
@@ -55,45 +55,54 @@ class Move:
         }
 
 
-def moved_to(project: Project, version_from: str, target: Version, gates: tuple[GateResult, ...] = ()) -> Move:
-    """A move to a version that is proved, and what has to be known of it."""
+def moved_to(project: Project, version_from: str, target: Version) -> Move:
+    """A move to a version that is proved; its gates are not asked."""
     with proved(project, target) as folder:
-        made = folder.provenance()
-        return Move(
-            version_from,
-            target.version,
-            gates,
-            tuple(sorted({*tagged_rows(target), *forgotten_in(project, folder)})),
-            tuple(night_params(project, made.commit, made.params)),
-            tuple(uncommitted_params(project)),
-        )
+        return _move(project, version_from, target, folder, ())
 
 
 def judged(project: Project, versions: Versions, candidate: Version, serving: str) -> Move:
-    """The candidate's own gates as recorded, and those against the champion of today."""
-    params_file = project.root / "params.yaml"
+    """A move to a version that is proved, with its own gates as recorded and those against the champion of today."""
     with proved(project, candidate) as folder:
-        own = folder.gates()
-        if not serving or serving == candidate.version:
-            return moved_to(project, serving, candidate, own)
-        if not versions.has(serving):
-            reason = f"the champion, version {serving}, is not in the registry, so nothing is compared with it"
-            return moved_to(
-                project, serving, candidate, (*own, GateResult("champion", None, None, UNDECIDABLE, reason))
-            )
-        champion = versions.number(serving)
-        with opened(champion) as theirs, tempfile.TemporaryDirectory() as place:
-            _require_readable(project, champion, theirs)
-            results = rematch(
-                Contender(candidate.version, candidate.run_key, folder),
-                Contender(champion.version, champion.run_key, theirs),
-                _dataset(project, folder, Path(place)),
-                params_file,
-                read("run", RunParams, params_file).seed,
-            )
+        return _move(project, serving, candidate, folder, _gates_today(project, versions, candidate, folder, serving))
+
+
+def _move(
+    project: Project, version_from: str, target: Version, folder: VersionFolder, gates: tuple[GateResult, ...]
+) -> Move:
+    """What has to be known of a move to a version; `folder` is proved."""
+    made = folder.provenance()
+    return Move(
+        version_from,
+        target.version,
+        gates,
+        tuple(sorted({*tagged_rows(target), *forgotten_in(project, folder)})),
+        tuple(night_params(project, made.commit, made.params)),
+        tuple(uncommitted_params(project)),
+    )
+
+
+def _gates_today(
+    project: Project, versions: Versions, candidate: Version, folder: VersionFolder, serving: str
+) -> tuple[GateResult, ...]:
+    own, params_file = folder.gates(), project.root / PARAMS_FILE
+    if not serving or serving == candidate.version:
+        return own
+    if not versions.has(serving):
+        reason = f"the champion, version {serving}, is not in the registry, so nothing is compared with it"
+        return (*own, GateResult("champion", None, None, UNDECIDABLE, reason))
+    champion = versions.number(serving)
+    with opened(champion) as theirs, tempfile.TemporaryDirectory() as place:
+        _require_readable(project, champion, theirs)
+        results = rematch(
+            Contender(candidate.version, candidate.run_key, folder),
+            Contender(champion.version, champion.run_key, theirs),
+            _dataset(project, folder, Path(place)),
+            params_file,
+            read("run", RunParams, params_file).seed,
+        )
     # The comparison with the champion of that night is replaced by the one with today's.
-    own = tuple(gate for gate in own if gate.against != "champion")
-    return moved_to(project, serving, candidate, (*own, *results))
+    return (*(gate for gate in own if gate.against != "champion"), *results)
 
 
 def _require_readable(project: Project, champion: Version, folder: VersionFolder) -> None:

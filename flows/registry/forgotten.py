@@ -12,7 +12,7 @@ from pipeline.data.forgetting import forgotten_rows
 from pipeline.versions.folder import EVIDENCE, LINEAGE, VersionFolder
 from pipeline.versions.trace_index import SEPARATOR, lineage_rows
 
-HOLDOUT = "holdout"
+HOLDOUT = "holdout"  # as in pipeline.data.fates, which takes pandas along
 FORGOTTEN_TAG = "switchtender.forgotten_rows"
 
 

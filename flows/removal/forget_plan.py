@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flows.audit.trace import RowInVersion, tracing
-from flows.registry.forgotten import FORGOTTEN_TAG
+from flows.registry.forgotten import FORGOTTEN_TAG, tagged_rows
 from flows.registry.versions import Version, Versions
 from flows.removal.curated_files import CuratedWithoutRows
 from flows.removal.row_locations import SearchQuery
@@ -52,7 +52,7 @@ class AffectedTrack:
         for number in filter(self.listed.__contains__, self.marked):
             before = self.listed[number].tags.get(FORGOTTEN_TAG, "")
             rows = {row.prompt_id for row in self.rows if row.version == number and row.held}
-            merged = "|".join(sorted({*filter(None, before.split("|")), *rows}))
+            merged = "|".join(sorted(tagged_rows(self.listed[number]) | rows))
             if merged != before:
                 found[number] = merged
         return found

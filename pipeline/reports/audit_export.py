@@ -7,11 +7,10 @@ regulation is claimed to be met by it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.audit_page import render
+from pipeline.reports.markdown import figures_table, markdown_table
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.tables import write_json, write_text
@@ -71,7 +70,12 @@ def _documentation(audit: Audit) -> str:
         ("2. Who decided", _decisions(audit.terms) + f"\n\n{_OVERSIGHT}"),
         ("3. Data", _data(audit)),
         ("4. Training", _training(audit)),
-        ("5. Performance", _figures(facts.metrics.items()) if facts else "Not known: its files are gone."),
+        (
+            "5. Performance",
+            figures_table("figure on the holdout", facts.metrics.items())
+            if facts
+            else "Not known: its files are gone.",
+        ),
         ("6. Known faults", "\n".join(f"- {fault}" for fault in _faults(audit)) or "None is known."),
         ("7. Record of events", _LOGGING),
         ("8. How to check it", f"`switchtender verify {audit.version}`, `switchtender replay {audit.version}`."),
@@ -83,14 +87,16 @@ def _documentation(audit: Audit) -> str:
 
 def _decisions(terms: tuple[Term, ...]) -> str:
     rows = [(t.since, t.until or "now", t.who, t.action + (" by force" if t.forced else ""), t.reason) for t in terms]
-    return _table(("from", "until", "who", "act", "reason"), rows) if rows else "Nobody has put it into service."
+    return (
+        markdown_table(("from", "until", "who", "act", "reason"), rows) if rows else "Nobody has put it into service."
+    )
 
 
 def _data(audit: Audit) -> str:
-    files = _table(("file", "sha256"), [(file.name, file.sha256) for file in audit.of(DATA)])
+    files = markdown_table(("file", "sha256"), [(file.name, file.sha256) for file in audit.of(DATA)])
     if audit.facts is None:
         return files
-    fates = _table(("fate of rows", "rows"), [(name, str(count)) for name, count in audit.facts.fates.items()])
+    fates = markdown_table(("fate of rows", "rows"), [(name, str(count)) for name, count in audit.facts.fates.items()])
     return f"{audit.facts.taught} rows taught it.\n\n{files}\n\n{fates}"
 
 
@@ -102,20 +108,7 @@ def _training(audit: Audit) -> str:
     return "\n".join(lines)
 
 
-def _figures(figures: Iterable[tuple[str, Estimate]]) -> str:
-    rows = [(name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}") for name, one in figures]
-    return _table(("figure on the holdout", "value", "95 % interval"), rows)
-
-
 def _faults(audit: Audit) -> list[str]:
     forgotten = [f"it learnt from rows forgotten since: {', '.join(audit.forgotten)}"] if audit.forgotten else []
     pruned = [f"its files were removed on purpose: {audit.pruned.reason}"] if audit.pruned else []
     return [*audit.faults, *forgotten, *pruned]
-
-
-def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of Markdown; what people wrote cannot break its lines or cells."""
-    lines = [names, tuple("---" for _ in names), *rows]
-    return "\n".join(
-        f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )

@@ -5,12 +5,13 @@ https://huggingface.co/docs/hub/model-cards
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import yaml
 
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.reports.markdown import figures_table, markdown_table
 from pipeline.runtime.stage import Summary
 from pipeline.runtime.track import MODELS, Track
 from pipeline.versions.provenance import DATA, Build
@@ -46,7 +47,6 @@ def model_card(
         "model-index": [{"name": build.run_key, "results": [_result(track, figures)]}],
     }
     chosen = "one language model of a pool" if track is MODELS else "a subset of agents"
-    measured = [(name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}") for name, one in figures.items()]
     judged = [(gate.gate, _shown(gate.value), _shown(gate.limit), gate.verdict) for gate in gates]
     parts = (
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
@@ -54,8 +54,8 @@ def model_card(
         f"Sends a prompt to {chosen}. Trained by the night {build.run_key}, from commit `{build.commit}`.",
         f"## What it is for, and what not\n\n{_USE}",
         "## Data\n\n" + "\n".join(_data(build, stages)),
-        "## On the holdout\n\n" + _table(("figure", "value", "95 % interval"), measured),
-        "## Gates\n\n" + _table(("gate", "value", "limit", "verdict"), judged),
+        "## On the holdout\n\n" + figures_table("figure", figures.items()),
+        "## Gates\n\n" + markdown_table(("gate", "value", "limit", "verdict"), judged),
         f"## How to load it\n\n{_LOADING}",
     )
     return "\n\n".join(parts) + "\n"
@@ -75,11 +75,6 @@ def _data(build: Build, stages: dict[str, Summary]) -> list[str]:
     taught = f"{counts['taught']} rows taught it" if "taught" in counts else "its rows stand in its lineage"
     files = [f"- `{m.name}`, sha256 `{m.digest.get('sha256', '')}`" for m in build.materials if m.role == DATA]
     return [f"{taught}; the fate of each row stands in `evidence/lineage.parquet`.", "", *files]
-
-
-def _table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [names, tuple("---" for _ in names), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _shown(value: float | None) -> str:
