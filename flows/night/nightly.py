@@ -1,6 +1,6 @@
 """One night, from the lock to the report; Prefect's side of it is `prefect_flow.py`.
 
-    switchtender nightly ─ lock ─ anything new? ─ clone ─ Prefect: stages ─ record ─ register ─ report
+    switchtender nightly ─ lock ─ anything new? ─ clone ─ Prefect: stages ─ record, register, report
 
 A night with nothing new ends before Prefect is started. The gates' verdict decides whether a version is made.
 """
@@ -8,12 +8,14 @@ A night with nothing new ends before Prefect is started. The gates' verdict deci
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
 
 from flows.audit.trace_index import adopt_index, update_index
+from flows.night.outcome import NightEnded, ended
 from flows.promotion.in_service import champion_of
 from flows.promotion.promotion import promote_first
 from flows.records.registration_log import registrations
@@ -27,6 +29,7 @@ from flows.workspace import runs, snapshot
 from flows.workspace.forgetting import settle
 from flows.workspace.identity import data_digests, identify
 from flows.workspace.lock import held
+from flows.workspace.night_log import NightUnderWay, logged
 from flows.workspace.processes import end_marked
 from flows.workspace.project import NIGHT_MARK, Project
 from flows.workspace.runs import ABANDONED, FINISHED, Run, clone_of
@@ -51,14 +54,6 @@ class NightlyParams(Section):
     retry_delay_seconds: float = Field(ge=0)
 
 
-@dataclass(frozen=True)
-class NightOutcome:
-    """How a night ended. `new` is False where there was nothing new and nothing was done."""
-
-    run: Run
-    new: bool
-
-
 def tracks(project: Project) -> tuple[Project, ...]:
     """The project seen from each track that a night trains, in the order of params.yaml.
 
@@ -69,29 +64,42 @@ def tracks(project: Project) -> tuple[Project, ...]:
     return tuple(project.on(track_named(name)) for name in names)
 
 
-def night(project: Project, tell: Tell, *, echo: bool = False) -> NightOutcome:
+def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = "", patience: float = 0) -> NightEnded:
     """Run one night of the project's track, or find that there is nothing new.
+
+    `scheduled` is the date and time that a schedule meant it for, `patience` how many seconds to wait for another one.
 
     Raises:
         HeldByAnotherRun: another night is under way.
         InputError: uncommitted code, bad params, or data that a stage refused.
+        CutShort: Prefect's server is gone; run again, the night goes on from where it stopped.
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
     project.claim()
-    with held(project.lock, project.track.flow):
+    with held(project.lock, project.track.flow, patience), logged(project, scheduled) as entry:
         settle(project)
         identity = identify(project).digest
         if (same := nothing_new(project, identity)) is not None:
-            return NightOutcome(same, new=False)
-        before = runs.latest_finished(project)
-        params = read("nightly", NightlyParams, project.root / "params.yaml")
-        # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
-        end_marked(NIGHT_MARK, str(project.root))
-        run, resumed = _opened(project, identity, params)
-        tell(f"{run.key}: {'resumed' if resumed else 'started'}")
-        if not snapshot.recorded_commit(project, run.key):
-            run = _trained(project, _prepare(project, run, resumed), params, before, tell, echo)
-        return NightOutcome(_concluded(project, run, params, before, tell), new=True)
+            done = ended(project, same, new=False)
+        else:
+            done = ended(project, _run(project, identity, entry, tell, echo), new=True)
+        entry.ended(done.result, done.reason, done.version or "")
+        return done
+
+
+def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo: bool) -> Run:
+    """Train where that is not done yet, then record, register and report."""
+    before = runs.latest_finished(project)
+    params = read("nightly", NightlyParams, project.root / "params.yaml")
+    # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
+    end_marked(NIGHT_MARK, str(project.root))
+    run, resumed = _opened(project, identity, params)
+    entry.works_on(run.key)
+    tell(f"{run.key}: {'resumed' if resumed else 'started'}")
+    conclude = partial(_concluded, project, params=params, before=before, tell=tell)
+    if snapshot.recorded_commit(project, run.key):
+        return conclude(run)
+    return _trained(project, _prepare(project, run, resumed), params, before, tell, echo, conclude)
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
@@ -166,18 +174,25 @@ def _registry(project: Project) -> Registry:
     return registry
 
 
-def _trained(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell, echo: bool) -> Run:
+def _trained(
+    project: Project,
+    run: Run,
+    params: NightlyParams,
+    before: Run | None,
+    tell: Tell,
+    echo: bool,
+    conclude: Callable[[Run], Run],
+) -> Run:
     from flows.night.prefect_server import serving
 
     with serving(project):
         from flows.night.prefect_flow import run_flow
 
         try:
-            timings = run_flow(project, run, params, tell, echo)
+            return run_flow(project, run, params, tell, echo, conclude)
         except SwitchtenderError as error:
             _report_stopped(project, run, before, error, tell)
             raise
-    return runs.save(project, replace(run, timings=timings))
 
 
 def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
@@ -190,7 +205,7 @@ def _report_stopped(project: Project, run: Run, before: Run | None, why: Switcht
         tell(f"stopped; report {report.relative_to(project.root)}")
 
 
-def _concluded(project: Project, run: Run, params: NightlyParams, before: Run | None, tell: Tell) -> Run:
+def _concluded(project: Project, run: Run, *, params: NightlyParams, before: Run | None, tell: Tell) -> Run:
     """Record, register and report. FINISHED comes last: each step bears repeating, and a night that was cut short is
     taken up under its key.
     """
@@ -213,7 +228,7 @@ def _concluded(project: Project, run: Run, params: NightlyParams, before: Run | 
     log_report(registry, registered.mlflow_run, report)
     _witnessed(project, tell)
     return runs.save(
-        project, replace(run, state=FINISHED, ended=runs.now(), report=str(report.relative_to(project.root)))
+        project, replace(run, state=FINISHED, ended=runs.now(), stage="", report=str(report.relative_to(project.root)))
     )
 
 

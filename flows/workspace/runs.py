@@ -26,7 +26,7 @@ _FILE = "run.json"
 class Run:
     """One night. `verdict` is empty until the gates have spoken; `version` is empty where none was registered.
 
-    `head` is the signed head of the project's logs as the night left it.
+    `head` is the signed head of the project's logs as the night left it, `stage` is the stage that is under way.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Run:
     mlflow_run: str = ""
     report: str = ""
     head: str = ""
+    stage: str = ""
     uncommitted: tuple[str, ...] = ()
     data: dict[str, str] = field(default_factory=dict)
     timings: tuple[tuple[str, float, str], ...] = ()

@@ -24,6 +24,7 @@ from pipeline.routers.systems import new_router
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track, shows_progress
+from pipeline.runtime.stage_progress import ProgressFile
 from pipeline.runtime.tables import sha256_folder, write_json, write_table
 from pipeline.runtime.track import AGENTS, Track
 
@@ -51,7 +52,8 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     folds = rows["fold"].to_numpy() % params.folds
     with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
         prices = tuple(read_prices(PRICES_FILE).by_name.values()) if params.priced else ()
-        router = new_router(params.router, params.finetuning(), run.seed, _Advance(bar), params.policy, prices)
+        advance = _Advance(bar, ProgressFile(f"{track.prefix}{NAME}"))
+        router = new_router(params.router, params.finetuning(), run.seed, advance, params.policy, prices)
         if isinstance(router.scorer, CountsEpochs):
             bar.reset(total=router.scorer.steps(outcomes, folds))
         fitted = router.fit(outcomes, folds, int8=partial(_in_int8, threads=run.threads))
@@ -64,14 +66,18 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
 
 
 class _Advance:
-    """Moves a progress bar one step on each call."""
+    """Moves a progress bar one step on each call, and tells whoever watches the night."""
 
-    def __init__(self, bar: tqdm) -> None:  # type: ignore[type-arg]
+    def __init__(self, bar: tqdm, file: ProgressFile) -> None:  # type: ignore[type-arg]
         self.bar = bar
+        self.file = file
+        self.steps = 0
 
     def __call__(self, where: str) -> None:
         self.bar.set_postfix_str(where, refresh=False)
         self.bar.update()
+        self.steps += 1  # a bar that is not shown does not count
+        self.file.write(self.steps, int(self.bar.total or 0), where)
 
 
 def _in_int8(encoder: SentenceEncoder, threads: int) -> AbstractContextManager[TextEncoder]:

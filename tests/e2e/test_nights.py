@@ -15,6 +15,8 @@ from sandbox import Sandbox
 from second_night import SecondNight
 
 import mlflow
+from flows.workspace.night_log import GATE_CLOSED, nights
+from flows.workspace.project import Project
 from pipeline.runtime.tables import sha256_file
 
 STAGES = ["validate", "split", "label_noise", "augment", "train", "optimize", "evaluate", "gate", "lineage"]
@@ -53,9 +55,11 @@ def test_every_task_run_of_the_night_is_in_prefects_database(tiny_project: Sandb
     with sqlite3.connect(tiny_project.root / "var" / "prefect" / "prefect.db") as database:
         query = "select t.name, t.state_type from task_run t join flow_run f on t.flow_run_id = f.id where f.name = ?"
         found = dict(database.execute(query, (first["run_key"],)).fetchall())
-        artifacts = [key for (key,) in database.execute("select key from artifact where type = 'markdown'")]
-    assert {name.split("-")[0]: state for name, state in found.items()} == dict.fromkeys(STAGES, "COMPLETED")
-    assert {key.replace("-", "_") for key in artifacts} >= set(STAGES)
+        artifacts = set(database.execute("select key, type from artifact"))
+    tasks = [*STAGES, "register"]
+    assert {name.split("-")[0]: state for name, state in found.items()} == dict.fromkeys(tasks, "COMPLETED")
+    assert {key.replace("-", "_") for key, kind in artifacts if kind == "markdown"} >= set(STAGES)
+    assert {("gates", "table"), ("train-progress", "progress")} <= artifacts
 
 
 def test_what_was_trained_is_a_commit_that_the_main_repository_keeps(
@@ -186,6 +190,9 @@ def test_a_broken_gate_stops_registration(tiny_project: Sandbox, second: dict[st
     assert "nothing new since" in again.stderr
     assert "micro_f1" in again.stderr
     tiny_project.set_params(gate__micro_f1=0.0)
+    closed, once_more = nights(Project(tiny_project.root))[-2:]
+    assert (closed.result, closed.run_key) == (once_more.result, once_more.run_key) == (GATE_CLOSED, night["run_key"])
+    assert "gate not passed: micro_f1" in closed.reason
 
 
 def test_two_nights_at_once_make_one_version(tiny_project: Sandbox, second: dict[str, Any]) -> None:

@@ -1,0 +1,131 @@
+"""The log of nights: one line when a night of a track begins and one when it ends, also where nothing was new.
+
+A run's record (see `runs`) says what was trained; this log says what was tried, for which scheduled date, and why it
+ended as it did. It proves nothing and is not signed: it is what the engineer on duty reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError, one_line
+from pipeline.runtime.text import parse_json
+
+REGISTERED, NOTHING_NEW, GATE_CLOSED, FAILED = "registered", "nothing new", "gate closed", "failed"
+CUT_SHORT = "cut short"
+"""Killed, or its Prefect server gone: a scheduled date that ended so is taken up again."""
+PASSED_OVER = "passed over"
+"""A scheduled date that was missed, and for which the night of a later date stands."""
+SETTLED = frozenset({REGISTERED, NOTHING_NEW, GATE_CLOSED, FAILED, PASSED_OVER})
+"""Results after which a scheduled date is done with."""
+MOST_ATTEMPTS = 3
+"""A scheduled date whose nights are cut short so often is left to a person."""
+
+
+class CutShort(SwitchtenderError):
+    """A night could not go on for a reason that lies outside of it; it goes on where it stopped when run again."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """One attempt at a night of a track. `result` and `ended` are empty while it is under way, and where it was killed.
+
+    `scheduled` is the date and time, in UTC, that the schedule meant it for; empty where a person started it.
+    """
+
+    track: str
+    started: str
+    scheduled: str = ""
+    run_key: str = ""
+    result: str = ""
+    reason: str = ""
+    version: str = ""
+    ended: str = ""
+
+
+def nights(project: Project) -> list[Night]:
+    """Every night of both tracks, in the order begun. A line cut off by a full disk or a kill is passed over."""
+    path = _path(project)
+    found: dict[tuple[str, str], Night] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        if (night := _parsed(line)) is not None:
+            found[night.track, night.started] = night
+    return list(found.values())
+
+
+class NightUnderWay:
+    """The entry of the night that runs now; each change is written at once."""
+
+    def __init__(self, project: Project, scheduled: str) -> None:
+        self.project = project
+        self.night = note(project, Night(project.track.name, moment(), scheduled))
+
+    def works_on(self, run_key: str) -> None:
+        """Note which run the night makes or takes up."""
+        self.night = note(self.project, replace(self.night, run_key=run_key))
+
+    def ended(self, result: str, reason: str = "", version: str = "") -> None:
+        """Note how the night ended."""
+        self.night = note(
+            self.project, replace(self.night, result=result, reason=reason, version=version, ended=moment())
+        )
+
+
+@contextmanager
+def logged(project: Project, scheduled: str = "") -> Iterator[NightUnderWay]:
+    """Note that a night of the project's track begins and, where the block raises, why. Call under the lock."""
+    entry = NightUnderWay(project, scheduled)
+    try:
+        yield entry
+    except BaseException as error:
+        result = FAILED if isinstance(error, Exception) and not isinstance(error, CutShort) else CUT_SHORT
+        # What went wrong with the night counts, not that a full disk does not take this line either.
+        with suppress(OSError):
+            entry.ended(result, one_line(error, 300) or type(error).__name__)
+        raise
+
+
+def is_settled(project: Project, scheduled: str) -> bool:
+    """Whether a night of the project's track that the schedule meant for `scheduled` needs no further attempt."""
+    tried = [night for night in nights(project) if (night.track, night.scheduled) == (project.track.name, scheduled)]
+    return len(tried) >= MOST_ATTEMPTS or any(night.result in SETTLED for night in tried)
+
+
+def note(project: Project, night: Night) -> Night:
+    """Append a night as it stands now."""
+    path = _path(project)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = f"{json.dumps(asdict(night), ensure_ascii=False)}\n".encode()
+    with path.open("ab+") as file:
+        # What a kill left of a line must not swallow the next one.
+        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+            line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    return night
+
+
+def moment() -> str:
+    """This moment in UTC; two nights of one track never share it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _path(project: Project) -> Path:
+    return project.var / "nights.jsonl"
+
+
+def _parsed(line: str) -> Night | None:
+    try:
+        night = Night(**parse_json(line))
+        datetime.fromisoformat(night.started)
+    except (ValueError, TypeError):
+        return None
+    return night if all(isinstance(value, str) for value in asdict(night).values()) else None
