@@ -26,6 +26,7 @@ from switchtender.verbs import (
     recommend,
     replay,
     route,
+    schedule,
     serve,
     status,
     tasks,
@@ -35,8 +36,8 @@ from switchtender.verbs import (
 )
 
 VERBS = (
-    nightly.app, status.app, route.app, promote.app, verify.app, witness.app, replay.app, audit.app, diff.app,
-    trace.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app,
+    nightly.app, schedule.app, status.app, route.app, promote.app, verify.app, witness.app, replay.app, audit.app,
+    diff.app, trace.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app,
     crossval.app, recommend.app, import_.app, candidate.app, aptitude.app, cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""

@@ -12,10 +12,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pydantic import Field
-
 from flows.audit.trace_index import adopt_index, update_index
 from flows.night.outcome import NightEnded, ended
+from flows.night.params import NightlyParams, nightly_params
 from flows.promotion.in_service import champion_of
 from flows.promotion.promotion import promote_first
 from flows.records.registration_log import registrations
@@ -36,32 +35,10 @@ from flows.workspace.runs import ABANDONED, FINISHED, Run, clone_of
 from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError, one_line
-from pipeline.runtime.params import Section, read
 from pipeline.runtime.tables import read_json
-from pipeline.runtime.track import track_named
 from pipeline.versions.champion_comparison import Contender, answer, choices_of, unanswered
 
 Tell = Callable[[str], None]
-
-
-class NightlyParams(Section):
-    """Which tracks a night trains, and how the flow behaves around the stages."""
-
-    tracks: list[str]
-    timezone: str
-    stage_timeout_minutes: float = Field(gt=0)
-    retries: int = Field(ge=0)
-    retry_delay_seconds: float = Field(ge=0)
-
-
-def tracks(project: Project) -> tuple[Project, ...]:
-    """The project seen from each track that a night trains, in the order of params.yaml.
-
-    Raises:
-        InputError: a track is unknown.
-    """
-    names = read("nightly", NightlyParams, project.root / "params.yaml").tracks
-    return tuple(project.on(track_named(name)) for name in names)
 
 
 def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = "", patience: float = 0) -> NightEnded:
@@ -90,7 +67,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
 def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo: bool) -> Run:
     """Train where that is not done yet, then record, register and report."""
     before = runs.latest_finished(project)
-    params = read("nightly", NightlyParams, project.root / "params.yaml")
+    params = nightly_params(project)
     # Under the lock no other night lives: whatever bears the mark is left over from a killed one.
     end_marked(NIGHT_MARK, str(project.root))
     run, resumed = _opened(project, identity, params)

@@ -32,6 +32,7 @@ from flows.workspace.project import Project
 from flows.workspace.recorded_outputs import require_recorded
 from flows.workspace.runs import Run, clone_of
 from pipeline.gating.results import GateResult
+from pipeline.reports.markdown import markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
 
@@ -151,13 +152,10 @@ def _progress_shown(project: Project, run: Run, name: str) -> Iterator[None]:
 
 
 def _markdown(done: StageDone, run: Run) -> str:
-    facts = done.said.partition(": ")[2].split(", ")
-    rows = "\n".join(f"| {fact.rpartition(' ')[0]} | {fact.rpartition(' ')[2]} |" for fact in facts)
-    return (
-        f"## {done.stage}\n\n{done.how}, {done.seconds:.1f} s, run `{run.key}`\n"
-        f"\n| figure | value |\n|---|---|\n{rows}\n"
-        f"\nThe night's report, once it has ended: `var/runs/{run.key}/report.html`\n"
-    )
+    facts = [fact.rpartition(" ") for fact in done.said.partition(": ")[2].split(", ")]
+    table = markdown_table(("figure", "value"), [(name, value) for name, _, value in facts])
+    report = f"The night's report, once it has ended: `var/runs/{run.key}/report.html`"
+    return f"## {done.stage}\n\n{done.how}, {done.seconds:.1f} s, run `{run.key}`\n\n{table}\n\n{report}\n"
 
 
 def _show_gates(run_key: str, gates: tuple[GateResult, ...]) -> None:

@@ -9,13 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 from flows.workspace.processes import end_group
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.tables import write_text
 
 _START_SECONDS = 120.0
 _SETTLE_SECONDS = 1.5
@@ -40,7 +42,7 @@ def one_server() -> Iterator[None]:
 
 @contextmanager
 def serving(project: Project) -> Iterator[str]:
-    """The API's address: the one that PREFECT_API_URL names, or a server of our own on loopback.
+    """The API's address: the one that PREFECT_API_URL names, the schedule's, or a server of our own on loopback.
 
     Raises:
         SwitchtenderError: the server did not come up.
@@ -50,37 +52,73 @@ def serving(project: Project) -> Iterator[str]:
     with ExitStack() as own:
         if os.environ.get("PREFECT_API_URL"):
             address = os.environ["PREFECT_API_URL"]
+        elif running := running_server(project):
+            address = (stack or own).enter_context(_used(running))
         else:
-            address = (stack or own).enter_context(_own_server(project))
+            address = (stack or own).enter_context(own_server(project))
         # Prefect's page has the tracebacks of what failed; the command line says what is wrong in a line.
         for setting in _CONSOLE:
             os.environ.setdefault(setting, "CRITICAL")
         yield address
 
 
-@contextmanager
-def _own_server(project: Project) -> Iterator[str]:
-    """A server on a free loopback port, and its address; ended with the block."""
-    address = f"http://127.0.0.1:{_free_port()}/api"
-    process = _start(project, address)
-    os.environ["PREFECT_API_URL"] = address
+def running_server(project: Project) -> str:
+    """The address of the project's server where a schedule keeps one running; empty where none answers."""
     try:
-        _wait_until_healthy(process, address)
-        yield address
-        time.sleep(_SETTLE_SECONDS)
+        address = _address_file(project).read_text(encoding="utf-8").strip()
+        return address if address.startswith("http") and is_healthy(address) else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def advertise(project: Project, address: str) -> None:
+    """Let nights by hand use a server: two on one database lock each other out."""
+    write_text(f"{address}\n", _address_file(project))
+
+
+def _address_file(project: Project) -> Path:
+    return project.prefect_home / "address.txt"
+
+
+@contextmanager
+def own_server(project: Project) -> Iterator[str]:
+    """A server on a free loopback port that belongs to this night, and its address; ended with the block."""
+    address = api_at(free_port())
+    process = start_server(project, address, project.night_environment())
+    try:
+        with _used(address):
+            wait_until_healthy(process, address)
+            yield address
+            time.sleep(_SETTLE_SECONDS)
     finally:
-        del os.environ["PREFECT_API_URL"]
         end_group(process)
 
 
-def _start(project: Project, address: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _used(address: str) -> Iterator[str]:
+    os.environ["PREFECT_API_URL"] = address
+    try:
+        yield address
+    finally:
+        del os.environ["PREFECT_API_URL"]
+
+
+def api_at(port: int) -> str:
+    """The address of the API of a server on loopback."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def start_server(
+    project: Project, address: str, environment: Mapping[str, str], *, ui: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a server at an address on loopback, with Prefect's page or without."""
     project.prefect_home.mkdir(parents=True, exist_ok=True)
     port = address.rsplit(":", 1)[1].split("/")[0]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui"]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
     with (project.prefect_home / "server.log").open("wb") as log:
         return subprocess.Popen(
-            command,
-            env=project.night_environment(),
+            [*command, "--ui" if ui else "--no-ui"],
+            env={**environment, "PREFECT_API_URL": address, "PREFECT_UI_API_URL": address},
             cwd=project.root,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -89,21 +127,31 @@ def _start(project: Project, address: str) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+def is_healthy(address: str) -> bool:
+    """Whether a server answers."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:  # noqa: S310 (http(s) only)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
+    """Wait for a server that was started.
+
+    Raises:
+        SwitchtenderError: it ended, or does not answer in two minutes.
+    """
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:  # noqa: S310 (http(s) only)
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_healthy(address):
+            return
+        time.sleep(0.2)
     raise SwitchtenderError("Prefect's server did not start; see var/prefect/server.log")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     # Somebody may take it before the server does; then the server ends, and `_wait_until_healthy` says so.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

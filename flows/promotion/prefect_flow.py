@@ -1,20 +1,18 @@
-"""Promotion and rollback as Prefect flows, so that they can be started from forms in Prefect's page.
-
-`python -m flows.promotion.prefect_flow` offers both to the Prefect API that PREFECT_API_URL names, until it is stopped.
-"""
+"""Promotion and rollback as Prefect flows, so that they can be started from forms in Prefect's page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from prefect import flow, serve
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.promotion.judging import Move
 from flows.promotion.promotion import promote, rollback
 from flows.workspace.project import Project, find_project
+from pipeline.reports.markdown import markdown_table
 
 VersionNumber = Annotated[int, Field(ge=1, description="The number of a registered version.")]
 Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for good in the promotion log.")]
@@ -50,10 +48,8 @@ def _project(folder: str, track: str) -> Project:
 
 
 def _tell(move: Move, done: str, dry_run: bool) -> None:
-    gates = "\n".join(
-        f"| {gate.gate} | {_figure(gate.value)} | {_figure(gate.limit)} | {gate.verdict} |" for gate in move.gates
-    )
-    table = f"| gate | value | limit | verdict |\n|---|---|---|---|\n{gates}\n" if gates else ""
+    rows = [(gate.gate, _figure(gate.value), _figure(gate.limit), gate.verdict) for gate in move.gates]
+    table = markdown_table(("gate", "value", "limit", "verdict"), rows) if rows else ""
     word = f"would be {done}" if dry_run else done
     create_markdown_artifact(
         f"## {word}: version {move.version_from or 'none'} to {move.version_to}\n\n{table}",
@@ -64,9 +60,3 @@ def _tell(move: Move, done: str, dry_run: bool) -> None:
 
 def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
-
-
-if __name__ == "__main__":
-    find_project().enter_environment()
-    deployments: Any = [one.to_deployment("by-hand") for one in (promote_version, roll_back)]
-    serve(*deployments)

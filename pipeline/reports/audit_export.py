@@ -40,7 +40,7 @@ def export(audit: Audit, folder: Path) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not empty; name a new folder")
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in _events(audit))
-    write_text(_documentation(audit), folder / DOCUMENTATION)
+    write_text(documentation(audit), folder / DOCUMENTATION)
     write_text(lines, folder / EVENTS)
     write_json(as_json(audit), folder / FACTS)
     write_text(render(audit), folder / PAGE)
@@ -62,7 +62,8 @@ def _events(audit: Audit) -> list[JsonObject]:
     return sorted(found, key=lambda event: str(event["at"]))
 
 
-def _documentation(audit: Audit) -> str:
+def documentation(audit: Audit) -> str:
+    """What an auditor reads of a version, as Markdown."""
     facts = audit.facts
     sections = [
         (f"Version {audit.version} of {audit.model}", f"State: {audit.state}. As of {audit.asked}."),

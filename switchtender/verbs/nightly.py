@@ -25,7 +25,7 @@ def nightly(
     track: TrackOption = "",
 ) -> None:
     """Retrain, gate and register each track, if anything is new. Exits 3 where a gate did not pass."""
-    from flows.night.nightly import tracks
+    from flows.night.params import tracks
     from flows.workspace.project import find_project
 
     project = find_project(track=track)

@@ -1,0 +1,187 @@
+"""The schedule's process: keeps Prefect's server and the runner of flows up, and takes up dates that were missed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import FrameType
+
+from flows.night.prefect_server import advertise, api_at, is_healthy, start_server, wait_until_healthy
+from flows.schedule import state
+from flows.schedule.calendar import Calendar, stored
+from flows.schedule.prefect_runs import crash_left_behind, start_night
+from flows.schedule.scheduled import is_under_way, missed, now_utc
+from flows.workspace.lock import held
+from flows.workspace.night_log import nights
+from flows.workspace.processes import end_group, end_marked
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError
+
+MARK = "SWITCHTENDER_SCHEDULE"
+"""Borne by every process that the schedule starts: a killed one's are found by it and ended."""
+_LOOK_SECONDS = 5.0
+_GRACE = timedelta(seconds=45)
+"""How long after a date Prefect may take to start its night before the date counts as missed."""
+_START_PATIENCE_SECONDS = 3600.0
+_CALM_SECONDS = 60.0
+"""A child that lived so long was well; the pause before its next start begins from the shortest again."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """When, and where Prefect's server listens (on loopback); `ui` serves Prefect's page there."""
+
+    calendar: Calendar
+    port: int
+    ui: bool
+
+
+def run_schedule(project: Project, projects: Sequence[Project], options: ScheduleOptions, tell: Tell) -> None:
+    """Run until SIGTERM or SIGINT. PREFECT_API_URL names a server that is kept elsewhere.
+
+    Raises:
+        HeldByAnotherRun: a schedule of this project is running.
+        InputError: the cron line or the time zone is none.
+        SwitchtenderError: Prefect's server does not start.
+    """
+    options.calendar.after(now_utc())
+    project.claim()
+    with held(project.var / "schedule.lock", "the schedule"), _stopped_by_signals():
+        os.environ[MARK] = str(project.root)
+        end_marked(MARK, str(project.root))
+        with _Children(project, options, tell) as children:
+            tell(next_night(options.calendar, projects, now_utc()))
+            if options.ui:
+                tell(f"Prefect's page: {children.api.removesuffix('/api')}")
+            while True:
+                time.sleep(_LOOK_SECONDS)
+                children.keep_up()
+                take_up_missed(children.api, projects, now_utc(), tell)
+
+
+def next_night(calendar: Calendar, projects: Sequence[Project], now: datetime) -> str:
+    """One line: when the next night is, in the schedule's zone, and of which tracks."""
+    date = calendar.after(now)
+    minutes = max(1, round((date - now).total_seconds() / 60))
+    ahead = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    names = " and ".join(project.track.name for project in projects)
+    when = f"{calendar.local(date)}, in {ahead} (cron '{calendar.cron}')"
+    return f"Next night: {when}, of {names}. Ctrl-C ends the schedule."
+
+
+def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: Tell) -> None:
+    """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now."""
+    date = missed(projects, now - _GRACE)
+    if date is None or is_under_way(projects[0]):
+        return
+    tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
+    try:
+        start_night(api, [project.track.name for project in projects], date, tried)
+    except SwitchtenderError as error:
+        tell(f"the night of {stored(date)} is not taken up yet: {error}")
+
+
+@dataclass
+class _Child:
+    """A process that is started again where it ends, after a pause that doubles while it does not stay up."""
+
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes] = field(init=False)
+    since: float = field(default_factory=time.monotonic)
+    pause: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.process = self.start()
+
+    def keep_up(self, name: str, tell: Tell) -> bool:
+        """Start it again where it has ended; returns whether it had."""
+        if self.process.poll() is None:
+            return False
+        self.pause = 1.0 if time.monotonic() - self.since > _CALM_SECONDS else min(60.0, self.pause * 2)
+        tell(f"{name} ended (exit {self.process.returncode}) and is started again; see var/prefect")
+        time.sleep(self.pause)
+        self.process, self.since = self.start(), time.monotonic()
+        return True
+
+
+class _Children:
+    """Prefect's server, unless it is kept elsewhere, and the runner."""
+
+    def __init__(self, project: Project, options: ScheduleOptions, tell: Tell) -> None:
+        self.project, self.options, self.tell = project, options, tell
+        self.api = os.environ.get("PREFECT_API_URL", "") or api_at(options.port)
+        self.keeps_server = not os.environ.get("PREFECT_API_URL")
+        self.server: _Child | None = None
+        self.runner: _Child | None = None
+
+    def __enter__(self) -> _Children:
+        # A night by hand has a server of its own on the same database: wait for its end.
+        with held(self.project.lock, "the schedule's start", _START_PATIENCE_SECONDS):
+            try:
+                if self.keeps_server:
+                    self.server = _Child(self._start_server)
+                    wait_until_healthy(self.server.process, self.api)
+                    advertise(self.project, self.api)
+                os.environ["PREFECT_API_URL"] = self.api
+                if self.keeps_server:
+                    crash_left_behind(self.api)
+                state.begin(self.project, self.options.calendar, now_utc())
+                self.runner = _Child(self._start_runner)
+            except BaseException:
+                self._end()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def keep_up(self) -> None:
+        if self.server and self.server.keep_up("Prefect's server", self.tell):
+            wait_until_healthy(self.server.process, self.api)
+        if self.runner and is_healthy(self.api):
+            self.runner.keep_up("the runner", self.tell)
+
+    def _end(self) -> None:
+        for child in (self.runner, self.server):
+            if child:
+                end_group(child.process)
+
+    def _start_server(self) -> subprocess.Popen[bytes]:
+        return start_server(self.project, self.api, self.project.environment(), ui=self.options.ui)
+
+    def _start_runner(self) -> subprocess.Popen[bytes]:
+        with (self.project.prefect_home / "runner.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.schedule.runner"],
+                cwd=self.project.root,
+                env=self.project.environment() | {"PREFECT_LOGGING_LEVEL": "INFO"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,136 @@
+"""A night for a scheduled date: once, whoever starts it, and only the latest of those that were missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.night.nightly import night
+from flows.night.outcome import NightEnded
+from flows.schedule.calendar import Calendar, stored
+from flows.schedule.state import schedule_state
+from flows.workspace.lock import held
+from flows.workspace.night_log import (
+    CUT_SHORT,
+    FAILED,
+    GATE_CLOSED,
+    NOTHING_NEW,
+    PASSED_OVER,
+    REGISTERED,
+    CutShort,
+    Night,
+    is_settled,
+    moment,
+    nights,
+    note,
+)
+from flows.workspace.project import Project
+from pipeline.runtime.errors import SwitchtenderError, one_line, refused_by_the_system
+
+_PATIENCE_SECONDS = 12 * 3600.0
+"""How long a scheduled night waits for another that is under way."""
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """What came of one track: a night that finished, or why there was none. `result` is a word of the log of nights."""
+
+    track: str
+    result: str
+    reason: str = ""
+    night: NightEnded | None = None
+
+
+def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = False) -> list[Attempted]:
+    """A night of each track; one that fails leaves the next its own.
+
+    `scheduled` is the date that they are meant for, empty for a night by hand; a track that is done with it is left,
+    unless it is wanted `again`.
+
+    Raises:
+        CutShort: Prefect's server is gone; the date is taken up again.
+    """
+    root = projects[0]
+    with held(_lock(root), "a scheduled night", _PATIENCE_SECONDS):
+        return [_attempted(project, scheduled, again) for project in projects]
+
+
+def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:
+    name = project.track.name
+    if scheduled and not again and is_settled(project, scheduled):
+        return Attempted(name, NOTHING_NEW, f"the night of {scheduled} is done already")
+    known = len(nights(project))
+    try:
+        done = night(project, print, scheduled=scheduled, patience=_PATIENCE_SECONDS)
+        return Attempted(name, done.result, done.reason, done)
+    except CutShort:
+        raise
+    except (SwitchtenderError, OSError) as error:
+        told = refused_by_the_system(error) if isinstance(error, OSError) else error
+        if scheduled and len(nights(project)) == known:
+            # It never began, so nothing was noted, and the date would be tried without end.
+            note(project, Night(name, moment(), scheduled, result=FAILED, reason=one_line(told, 300), ended=moment()))
+        return Attempted(name, FAILED, str(told))
+
+
+def pass_over(projects: Sequence[Project], calendar: Calendar, scheduled: datetime, now: datetime) -> str:
+    """Where a later date has come too, note that its night stands for this one, and say so; empty where none has."""
+    latest = calendar.latest(now)
+    if latest is None or latest <= scheduled:
+        return ""
+    reason = f"missed; the night of {calendar.local(latest)} stands for it"
+    for project in projects:
+        if not is_settled(project, stored(scheduled)):
+            night = Night(
+                project.track.name, moment(), stored(scheduled), result=PASSED_OVER, reason=reason, ended=moment()
+            )
+            note(project, night)
+    return reason
+
+
+def missed(projects: Sequence[Project], now: datetime) -> datetime | None:
+    """The latest date that has come and that a track still lacks a night for; None where there is none.
+
+    Dates from before the schedule began are none of its own. One whose night is under way is not missed.
+    """
+    state = schedule_state(projects[0])
+    latest = state.calendar.latest(now) if state else None
+    if state is None or latest is None or latest < datetime.fromisoformat(state.since):
+        return None
+    return latest if any(not is_settled(project, stored(latest)) for project in projects) else None
+
+
+def is_done(project: Project, scheduled: str) -> bool:
+    """Whether a night of that date has come to its end, whatever its end."""
+    ends = {REGISTERED, NOTHING_NEW, GATE_CLOSED}
+    return any(
+        (one.track, one.scheduled) == (project.track.name, scheduled) and one.result in ends for one in nights(project)
+    )
+
+
+def is_under_way(project: Project) -> bool:
+    """Whether the scheduled night's lock is taken."""
+    try:
+        with held(_lock(project), "a look"):
+            return False
+    except SwitchtenderError:
+        return True
+
+
+def worst(attempts: Sequence[Attempted]) -> str:
+    """The result that a person has to hear of, of several tracks."""
+    found = {one.result for one in attempts}
+    return next(
+        word for word in (FAILED, CUT_SHORT, GATE_CLOSED, REGISTERED, PASSED_OVER, NOTHING_NEW) if word in found
+    )
+
+
+def now_utc() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)
+
+
+def _lock(project: Project) -> Path:
+    return project.var / "scheduled.lock"

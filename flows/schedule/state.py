@@ -1,0 +1,60 @@
+"""Which dates the schedule keeps, and since when, in `var/schedule.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flows.night.params import nightly_params
+from flows.schedule.calendar import Calendar, stored
+from flows.workspace.project import Project
+from pipeline.runtime.tables import write_json
+from pipeline.runtime.text import parse_json
+
+
+@dataclass(frozen=True)
+class ScheduleState:
+    """`since` is when these dates began to hold: earlier ones were never meant."""
+
+    cron: str
+    timezone: str
+    since: str
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar(self.cron, self.timezone)
+
+
+def schedule_state(project: Project) -> ScheduleState | None:
+    """What the file says; None where no schedule has run, or the file cannot be read."""
+    try:
+        found = ScheduleState(**parse_json(_path(project).read_text(encoding="utf-8")))
+        datetime.fromisoformat(found.since)
+        return found
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def calendar_of(project: Project) -> Calendar:
+    """The dates that hold: of the schedule that runs or ran last, else of params.yaml.
+
+    Raises:
+        ParamsError: params.yaml cannot be read.
+    """
+    state = schedule_state(project)
+    if state is not None:
+        return state.calendar
+    params = nightly_params(project)
+    return Calendar(params.cron, params.timezone)
+
+
+def begin(project: Project, calendar: Calendar, now: datetime) -> None:
+    """Note that these dates hold; where they are those of before, they hold since then."""
+    before = schedule_state(project)
+    if before is None or before.calendar != calendar:
+        write_json(asdict(ScheduleState(calendar.cron, calendar.timezone, stored(now))), _path(project))
+
+
+def _path(project: Project) -> Path:
+    return project.var / "schedule.json"

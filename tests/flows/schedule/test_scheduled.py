@@ -1,0 +1,141 @@
+"""One night a scheduled date: which date is missed, what stands for it, and what a clock that jumps changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.night.outcome import NightEnded
+from flows.schedule import scheduled, state
+from flows.schedule.calendar import Calendar, stored
+from flows.schedule.scheduled import attempt, missed, pass_over
+from flows.workspace.night_log import CUT_SHORT, FAILED, NOTHING_NEW, PASSED_OVER, CutShort, logged, nights
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.track import MODELS
+
+DAILY = Calendar("0 3 * * *", "UTC")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-05-{text}").replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> list[Project]:
+    """Both tracks of a project whose schedule began on the first of May."""
+    project = Project(tmp_path)
+    state.begin(project, DAILY, at("01T12:00"))
+    return [project, project.on(MODELS)]
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nights that find nothing new, in place of real ones; their tracks in order."""
+    done: list[str] = []
+
+    def night(project: Project, _tell: object, *, scheduled: str, patience: float) -> NightEnded:
+        done.append(project.track.name)
+        with logged(project, scheduled) as entry:
+            entry.ended(NOTHING_NEW)
+        return NightEnded(project.track.name, "k", False, "passed", None, (), "", "", "")
+
+    monkeypatch.setattr(scheduled, "night", night)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("now", "date"),
+    [("02T02:59", None), ("02T03:00", "02T03:00"), ("02T20:00", "02T03:00"), ("09T03:30", "09T03:00")],
+)
+def test_only_the_latest_date_since_the_schedule_began_is_missed(
+    projects: list[Project], now: str, date: str | None
+) -> None:
+    assert missed(projects, at(now)) == (at(date) if date else None)
+
+
+def test_a_date_is_missed_until_each_track_has_had_its_night(projects: list[Project], ran: list[str]) -> None:
+    attempt(projects[:1], stored(at("02T03:00")))
+    assert missed(projects, at("02T04:00")) == at("02T03:00")
+    attempt(projects, stored(at("02T03:00")))
+    assert ran == ["agents", "models"]
+    assert missed(projects, at("02T04:00")) is None
+
+
+def test_a_date_has_one_night_however_often_it_is_started(projects: list[Project], ran: list[str]) -> None:
+    for _ in range(3):
+        attempt(projects, stored(at("02T03:00")))
+    assert ran == ["agents", "models"]
+
+
+def test_a_clock_set_back_repeats_no_night_and_one_set_forward_costs_none(
+    projects: list[Project], ran: list[str]
+) -> None:
+    attempt(projects, stored(at("02T03:00")))
+    assert missed(projects, at("01T22:00")) is None
+    assert missed(projects, at("02T03:00")) is None
+    attempt(projects, stored(at("20T03:00")))  # the clock stood on the 20th for a while
+    assert missed(projects, at("03T03:00")) == at("03T03:00")
+
+
+def test_new_dates_hold_from_when_they_were_set(projects: list[Project]) -> None:
+    state.begin(projects[0], Calendar("0 2 * * *", "UTC"), at("05T12:00"))
+    assert missed(projects, at("05T13:00")) is None
+    assert missed(projects, at("06T02:30")) == at("06T02:00")
+
+
+def test_a_schedule_that_starts_again_keeps_its_beginning(projects: list[Project]) -> None:
+    state.begin(projects[0], DAILY, at("05T12:00"))
+    assert missed(projects, at("05T12:00")) == at("05T03:00")
+
+
+def test_missed_dates_do_not_pile_up(projects: list[Project], ran: list[str]) -> None:
+    told = pass_over(projects, DAILY, at("02T03:00"), at("04T09:00"))
+    assert told == "missed; the night of 2026-05-04 03:00 UTC stands for it"
+    assert not pass_over(projects, DAILY, at("04T03:00"), at("04T09:00"))
+    assert [(one.track, one.result) for one in nights(projects[0])] == [
+        ("agents", PASSED_OVER),
+        ("models", PASSED_OVER),
+    ]
+    attempt(projects, stored(at("02T03:00")))
+    assert ran == []
+
+
+def failing(error: Exception, begins: bool) -> Callable[..., NightEnded]:
+    def night(project: Project, _tell: object, *, scheduled: str, patience: float) -> NightEnded:
+        if not begins:
+            raise error
+        with logged(project, scheduled):
+            raise error
+
+    return night
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_night_that_fails_is_noted_once_and_leaves_the_next_its_own(
+    projects: list[Project], monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    monkeypatch.setattr(scheduled, "night", failing(InputError("params.yaml is gone"), begins))
+    found = attempt(projects, stored(at("02T03:00")))
+    assert [(one.track, one.result, one.reason) for one in found] == [
+        ("agents", FAILED, "params.yaml is gone"),
+        ("models", FAILED, "params.yaml is gone"),
+    ]
+    assert [one.result for one in nights(projects[0])] == [FAILED, FAILED]
+    assert missed(projects, at("02T04:00")) is None
+
+
+def test_a_date_whose_server_was_gone_is_taken_up_again(
+    projects: list[Project], monkeypatch: pytest.MonkeyPatch, ran: list[str]
+) -> None:
+    with monkeypatch.context() as gone:
+        gone.setattr(scheduled, "night", failing(CutShort("Prefect's server is gone"), begins=True))
+        with pytest.raises(CutShort):
+            attempt(projects, stored(at("02T03:00")))
+    assert [one.result for one in nights(projects[0])] == [CUT_SHORT]
+    assert missed(projects, at("02T04:00")) == at("02T03:00")
+    attempt(projects, stored(at("02T03:00")))
+    assert missed(projects, at("02T04:00")) is None
