@@ -25,6 +25,7 @@ from switchtender.verbs import (
     prune,
     recommend,
     replay,
+    review,
     route,
     schedule,
     serve,
@@ -37,8 +38,8 @@ from switchtender.verbs import (
 
 VERBS = (
     nightly.app, schedule.app, status.app, route.app, promote.app, verify.app, witness.app, replay.app, audit.app,
-    diff.app, trace.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app, evaluate.app,
-    crossval.app, recommend.app, import_.app, candidate.app, aptitude.app, cache.app,
+    diff.app, trace.app, review.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app, predict.app,
+    evaluate.app, crossval.app, recommend.app, import_.app, candidate.app, aptitude.app, cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""
 

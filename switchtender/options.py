@@ -21,6 +21,21 @@ def candidate_name(value: str) -> str:
         raise InputError(f"the candidate {error}") from error
 
 
+def agents_named(value: str) -> tuple[str, ...]:
+    """The agents that a person typed, `a,b` or `a|b`.
+
+    Raises:
+        InputError: a name is none, or one stands between two separators.
+    """
+    from pipeline.data.cells import names_in
+    from pipeline.data.names import SEPARATOR
+
+    try:
+        return names_in(value.replace(",", SEPARATOR))
+    except ValueError as error:
+        raise InputError(f"the list of agents {error}; write a,b") from error
+
+
 def finite(value: float | None) -> float | None:
     """Refuse a figure that is infinite or none, which are floats too."""
     if value is not None and not math.isfinite(value):

@@ -1,1 +1,1 @@
-"""What the service needs of the registry: which version, the page's actions, feedback, reviews."""
+"""What the service needs of the registry: which version, the page's actions, feedback."""

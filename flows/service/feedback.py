@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flows.service.dataset_cache import DatasetCache
+from flows.curation.dataset_cache import DatasetCache
 from flows.workspace.project import Project
 from pipeline.runtime.track import TRACKS, Track
 from pipeline.serving.engine.decision_journal import DECISIONS, FEEDBACK, whole_entries

@@ -8,26 +8,25 @@ from dataclasses import replace
 from flows.audit import diff as comparing
 from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
+from flows.curation.dataset_cache import DatasetCache
+from flows.curation.label_review import add_decision, suspects_of, take_back
 from flows.promotion import promotion
 from flows.promotion.in_service import InService, in_service
 from flows.promotion.judging import Move
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import CHAMPION, Version, versions_of
-from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
-from flows.service.label_review import add_decision, suspects_of, take_back
 from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
+from pipeline.data.label_suspects import LabelDecision, Suspects
 from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.track import track_of
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
-    LabelDecision,
-    Suspects,
     Trace,
     TracedRow,
     VersionMove,

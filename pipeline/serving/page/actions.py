@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.data.label_suspects import LabelDecision, Suspects
 from pipeline.gating.results import GateResult
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.versions.audit import Audit
@@ -12,63 +13,6 @@ from pipeline.versions.diff import VersionDiff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A label that looks wrong, with the evidence of the night that listed it (`pipeline.stages.label_noise`).
-
-    `agents` is the label given, `suggested` the one that models which had not seen the row would give; `doubted` and
-    `missing` are `agent probability` pairs as text; `quality` is in 0..1, low is bad. `decision` is what a person has
-    decided on this very text, empty where nobody has.
-    """
-
-    rank: int
-    prompt_id: str
-    text_sha256: str
-    prompt: str
-    agents: tuple[str, ...]
-    suggested: tuple[str, ...]
-    quality: float
-    doubted: str
-    missing: str
-    decision: str
-    reviewer: str
-
-
-@dataclass(frozen=True)
-class Suspects:
-    """One night's suspects, the least credible first. `gone` counts rows that the dataset no longer has as they were.
-
-    `agents` are the names that a label may have, in the dataset's order.
-    """
-
-    night: str
-    all: tuple[Suspect, ...]
-    gone: int
-    agents: tuple[str, ...]
-
-    @property
-    def left(self) -> tuple[Suspect, ...]:
-        """Those that nobody has decided on."""
-        return tuple(suspect for suspect in self.all if not suspect.decision)
-
-
-@dataclass(frozen=True)
-class LabelDecision:
-    """One decision of a person: keep, relabel (with the right `agents`) or drop.
-
-    `reviewer` is empty where nobody had to give a name. `seen` is the decision on that text which the person was
-    shown; a later one by somebody else is not overridden.
-    """
-
-    prompt_id: str
-    text_sha256: str
-    decision: str
-    agents: tuple[str, ...]
-    reviewer: str
-    note: str
-    seen: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL
+from pipeline.data.label_suspects import MOST_NOTE, NO_LABELS, LabelDecision, Suspect, Suspects
 from pipeline.runtime.errors import InputError
 from pipeline.serving.http.auth import REVIEW
-from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
 from pipeline.serving.page.context import Noticed, Page
 from pipeline.serving.page.rendering import BAD, GOOD, PLAIN, draw
 from pipeline.serving.page.visitors import Sessions, Visitor
-
-MOST_NOTE = 500
-SAID = {KEEP: "kept as it is", DROP: "dropped", RELABEL: "relabelled to "}
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,9 @@ class ShownRow:
     def __str__(self) -> str:
         return f"{self.text_sha256}|{self.seen}|{self.prompt_id}"
 
-    def among(self, suspects: tuple[Suspect, ...]) -> Suspect | None:
+    def among(self, known: Suspects) -> Suspect | None:
         """The suspect that it is, if that is still there with the same text."""
-        key = self.prompt_id, self.text_sha256
-        return next((suspect for suspect in suspects if (suspect.prompt_id, suspect.text_sha256) == key), None)
+        return known.with_text(self.prompt_id, self.text_sha256)
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def add(page: Page, tab: Any, _served: Any) -> None:
     if page.of_agents:
         _add_suspects(page, tab, handler)
     else:
-        gr.HTML(draw("review_of_models"), apply_default_css=False)
+        gr.HTML(draw("review_of_models", told=NO_LABELS), apply_default_css=False)
     told, hints = page.place("hints")
     page.on(tab.select, handler.hints, [], [hints], told, may=REVIEW)
 
@@ -118,14 +114,15 @@ class ReviewTab:
         """The suspect that is on show if it is still undecided, else the first that is left."""
         session, known = self._left(visitor, row, agents, note), self.actions.suspects()
         at = ShownRow.parse(row)
-        return _view(session, known, (at.among(known.left) if at else None) or next(iter(known.left), None))
+        shown = at.among(known) if at else None
+        return _view(session, known, shown if shown in known.left else next(iter(known.left), None))
 
     def mover(self, step: int) -> Any:
         """The handler of a button that goes on or back among those that are left, around the end."""
 
         def move(visitor: Visitor, row: str, agents: list[str], note: str) -> tuple[Any, ...]:
             session, known = self._left(visitor, row, agents, note), self.actions.suspects()
-            return _view(session, known, beside(known, session.rank, step))
+            return _view(session, known, known.beside(session.rank, step))
 
         return move
 
@@ -139,7 +136,7 @@ class ReviewTab:
         self.actions.take_back(last)
         session.drafts[last.prompt_id, last.text_sha256] = Draft(last.agents, last.note)
         known = self.actions.suspects()
-        suspect = ShownRow(last.text_sha256, "", last.prompt_id).among(known.all)
+        suspect = known.with_text(last.prompt_id, last.text_sha256)
         values = _view(session, known, suspect, last)
         more = f"; {len(session.decided)} more can be undone" if session.decided else ""
         return Noticed(values, f"{last.prompt_id} is undecided again (it was: {last.decision}){more}", PLAIN)
@@ -151,12 +148,15 @@ class ReviewTab:
             session, at = self._session(visitor), ShownRow.parse(row)
             if at is None:
                 raise InputError("no suspect is on show; go to one with Next")
-            made = self._decision(visitor, at, decision, agents, note)
+            on_show = at.among(self.actions.suspects())
+            if on_show is None:
+                raise InputError(f"{at.prompt_id} was changed or removed in the dataset meanwhile; go on with Next")
+            made = on_show.decided(decision, agents, visitor.signature, note or "", at.seen)
             try:
                 self.actions.decide(made)
             except InputError as error:
                 known = self.actions.suspects()
-                suspect = at.among(known.all)
+                suspect = at.among(known)
                 if suspect is None or suspect.decision == at.seen:
                     raise
                 # Somebody else has decided meanwhile: the row stays, with that decision beside it.
@@ -165,25 +165,10 @@ class ReviewTab:
             session.decided.append(made)
             session.drafts.pop((at.prompt_id, at.text_sha256), None)
             known = self.actions.suspects()
-            said = SAID[decision] + (", ".join(made.agents))
-            values = _view(session, known, beside(known, session.rank, 1))
-            return Noticed(values, f"{at.prompt_id} {said}. The next night takes it in.", GOOD)
+            values = _view(session, known, known.beside(session.rank, 1))
+            return Noticed(values, f"{at.prompt_id} {made.told}. The next night takes it in.", GOOD)
 
         return decide
-
-    def _decision(self, visitor: Visitor, at: ShownRow, decision: str, agents: list[str], note: str) -> LabelDecision:
-        """What is to be written down, checked."""
-        suspect = at.among(self.actions.suspects().all)
-        if suspect is None:
-            raise InputError(f"{at.prompt_id} was changed or removed in the dataset meanwhile; go on with Next")
-        if decision == RELABEL and not agents:
-            raise InputError("a label names at least one agent; tick them, or drop the row with d")
-        if decision == RELABEL and set(agents) == set(suspect.agents):
-            raise InputError("that is the label it has; tick the right agents, or keep it with k")
-        label = tuple(agents) if decision == RELABEL else ()
-        return LabelDecision(
-            at.prompt_id, at.text_sha256, decision, label, visitor.signature, note or "", at.seen
-        )  # fmt: skip
 
     def _session(self, visitor: Visitor) -> ReviewSession:
         found = self._sessions.get(visitor.session) or ReviewSession()
@@ -208,7 +193,7 @@ def _view(
     if suspect is None:
         return html, "", gr.update(choices=list(known.agents), value=[], visible=False), ""
     session.rank = suspect.rank
-    fresh = Draft(suspect.suggested or suspect.agents, "")
+    fresh = Draft(suspect.likely, "")
     draft = session.drafts.get((suspect.prompt_id, suspect.text_sha256), fresh)
     ticked = list(draft.agents if draft.agents or not undone else fresh.agents)
     return (
@@ -217,9 +202,3 @@ def _view(
         gr.update(choices=list(known.agents), value=ticked, visible=True),
         draft.note,
     )
-
-
-def beside(known: Suspects, rank: int, step: int) -> Suspect | None:
-    """The nearest one left above or below a rank, around the end; the same where it is alone, None where none is."""
-    left = known.left if step > 0 else known.left[::-1]
-    return next((other for other in left if (other.rank - rank) * step > 0), next(iter(left), None))

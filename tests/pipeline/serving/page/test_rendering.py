@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
-    LabelDecision,
-    Suspect,
-    Suspects,
     Trace,
     TracedRow,
     VersionMove,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL
+from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.track import AGENTS
 from pipeline.serving.http.auth import ApiKeys
-from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
 from pipeline.serving.page.context import Noticed, Page, TrackView
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.tabs.review import ReviewTab

@@ -12,46 +12,25 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from sandbox import ROOT
+from suspected_labels import AGENTS, MANY, prompt_of, suspected
 
-from flows.service.dataset_cache import DatasetCache
+from flows.curation.dataset_cache import DatasetCache
+from flows.curation.label_review import add_decision, suspects_of, take_back
 from flows.service.feedback import latest_hints
-from flows.service.label_review import add_decision, suspects_of, take_back
-from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, read_reviews
+from pipeline.data.label_reviews import DROP, KEEP, RELABEL, read_reviews
+from pipeline.data.label_suspects import LabelDecision
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import read_table, sha256_text, write_table
 from pipeline.runtime.track import MODELS
-from pipeline.serving.page.actions import LabelDecision
 
-AGENTS = ("coding", "email", "sql")
 DAY = "2026-11-22"
-MANY = 12
-
-
-def prompt_of(number: int) -> str:
-    return f"Prompt {number}, with a comma and a <b>tag</b>"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """Rows p0, p1, ... all labelled `coding`; the latest night suspects each, in that order."""
-    (tmp_path / "data").mkdir()
-    words = "answers whatever a person may ask about this field of work"
-    facts = [{"name": n, "owner": "o", "usd_per_call": 0.1, "latency_ms": 9, "description": words} for n in AGENTS]
-    (tmp_path / "data" / "agents.yaml").write_text(yaml.safe_dump(facts))
-    (tmp_path / "data" / "label_reviews.csv").write_text(",".join(COLUMNS) + "\n")
-    ids = [f"p{number}" for number in range(2 * MANY)]
-    rows = {"prompt_id": ids, "prompt": [prompt_of(i) for i in range(len(ids))], "agents": "coding"}
-    write_table(pd.DataFrame(rows), tmp_path / "data" / "prompts.csv")
-    found = Project(tmp_path)
-    runs.save(found, runs.Run("nightly-1", 1, runs.FINISHED, "identity", "then"))
-    evidence = {"quality": 0.1, "doubted": "coding 0.10", "missing": "sql 0.80", "suggested": "sql", "review": ""}
-    suspects = pd.DataFrame(rows).assign(rank=range(1, len(ids) + 1), **evidence)
-    write_table(suspects, runs.clone_of(found, "nightly-1") / "var" / "stages" / "label_noise" / "suspects.parquet")
-    return found
+    return suspected(tmp_path)
 
 
 def decision(number: int, what: str = KEEP, agents: tuple[str, ...] = (), **facts: Any) -> LabelDecision:

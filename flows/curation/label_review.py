@@ -7,20 +7,20 @@ import io
 from pathlib import Path
 from typing import Any
 
+from flows.curation.dataset_cache import DatasetCache
 from flows.records.promotion_log import who_am_i
-from flows.service.dataset_cache import DatasetCache
 from flows.workspace import runs
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.data.agents import AGENTS_FILE, read_agents
 from pipeline.data.label_reviews import COLUMNS, DROP, KEEP, RELABEL, REVIEWS_FILE, LabelReview, cells_of, read_reviews
+from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import split_agents
 from pipeline.data.row_removal import read_utf8, without_last
-from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.errors import InputError, listed, suggestion
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text
-from pipeline.serving.page.actions import LabelDecision, Suspect, Suspects
 from pipeline.versions.folder import SUSPECTS
 
 WAIT_SECONDS = 10.0
@@ -83,14 +83,21 @@ def add_decision(project: Project, dataset: DatasetCache, decision: LabelDecisio
         HeldByAnotherRun: somebody else kept the lock for too long.
         TableError: the file is malformed or cannot be written.
     """
-    _require_valid(decision, _names(project))
-    path = project.root / REVIEWS_FILE
     with held(project.reviews_lock, f"a decision on {decision.prompt_id}", WAIT_SECONDS):
-        row = dataset.row(decision.prompt_id)
-        if row is None or sha256_text(row.prompt) != decision.text_sha256:
-            raise InputError(f"{decision.prompt_id} was changed or removed in the dataset meanwhile; go on")
-        _require_unseen(read_reviews(_names(project), path).get(decision.prompt_id), row.prompt, decision)
+        require_possible(project, dataset, decision)
+        path = project.root / REVIEWS_FILE
         write_text(_appended(project, path, decision, day), path)
+
+
+def require_possible(project: Project, dataset: DatasetCache, decision: LabelDecision) -> None:
+    """Hold a decision against the dataset and the decisions so far, and write nothing; raises as `add_decision`."""
+    names = _names(project)
+    _require_valid(decision, names)
+    row = dataset.row(decision.prompt_id)
+    if row is None or sha256_text(row.prompt) != decision.text_sha256:
+        raise InputError(f"{decision.prompt_id} was changed or removed in the dataset meanwhile; go on")
+    reviews = read_reviews(names, project.root / REVIEWS_FILE)
+    _require_unseen(reviews.get(decision.prompt_id), row.prompt, decision)
 
 
 def take_back(project: Project, decision: LabelDecision) -> None:
@@ -123,8 +130,11 @@ def _require_valid(decision: LabelDecision, names: tuple[str, ...]) -> None:
     if decision.decision not in (KEEP, RELABEL, DROP):
         raise InputError(f"unknown decision '{decision.decision}'; known are {KEEP}, {RELABEL}, {DROP}")
     unknown = [name for name in decision.agents if name not in names]
-    if unknown or (decision.decision == RELABEL) != bool(decision.agents):
-        raise InputError(f"a relabelling names known agents (found: {listed(unknown or decision.agents)})")
+    if unknown:
+        hint = suggestion(unknown[0], names, f"known are {listed(names)}", 0.8)
+        raise InputError(f"a relabelling names known agents (found: {listed(unknown)}); {hint}")
+    if (decision.decision == RELABEL) != bool(decision.agents):
+        raise InputError(f"a relabelling names known agents (found: {listed(decision.agents)})")
 
 
 def _require_unseen(review: LabelReview | None, prompt: str, decision: LabelDecision) -> None:

@@ -1,0 +1,1 @@
+"""What people decide about the dataset: labels reviewed, rows added."""

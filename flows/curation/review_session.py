@@ -1,0 +1,56 @@
+"""One person's walk through the suspects: decisions in the order in which they were made, the latest undone first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flows.curation.dataset_cache import DatasetCache
+from flows.curation.label_review import add_decision, require_possible, suspects_of, take_back
+from flows.workspace import runs
+from flows.workspace.project import Project
+from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
+from pipeline.runtime.errors import InputError
+
+
+class ReviewSession:
+    """Decisions on a project's suspects; a rehearsal holds each against the same rules, and writes nothing."""
+
+    def __init__(self, project: Project, *, rehearsal: bool = False) -> None:
+        self._project = project
+        self._rehearsal = rehearsal
+        self._dataset = DatasetCache(project)
+        self._decided: list[LabelDecision] = []
+
+    def known(self) -> Suspects:
+        """The suspects as they are now, with what was decided; raises as `suspects_of`."""
+        known = suspects_of(self._project, self._dataset)
+        if not self._rehearsal:
+            return known
+        made = {decision.prompt_id: decision.decision for decision in self._decided}
+        shown = (replace(one, decision=made.get(one.prompt_id, one.decision)) for one in known.all)
+        return replace(known, all=tuple(shown))
+
+    def decide(self, suspect: Suspect, decision: str, agents: Sequence[str], note: str) -> LabelDecision:
+        """Decide on a suspect as it was shown; raises as `Suspect.decided` and `add_decision`."""
+        made = suspect.decided(decision, agents, "", note, suspect.decision)
+        if self._rehearsal:
+            require_possible(self._project, self._dataset, made)
+        else:
+            add_decision(self._project, self._dataset, made, runs.now()[:10])
+        self._decided.append(made)
+        return made
+
+    def undo(self) -> LabelDecision:
+        """Take back the latest decision of this walk that still stands, and return it.
+
+        Raises:
+            InputError: there is none, or somebody else has decided on its row since.
+        """
+        if not self._decided:
+            raise InputError("nothing is left to undo: here nothing else has been decided")
+        # Gone from the list also where it is refused, so that the next try reaches the one before.
+        last = self._decided.pop()
+        if not self._rehearsal:
+            take_back(self._project, last)
+        return last
