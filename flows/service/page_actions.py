@@ -16,7 +16,7 @@ from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service.dataset_cache import DatasetCache
 from flows.service.feedback import latest_hints
-from flows.service.label_review import add_decision, suspects_of, take_back
+from flows.service.label_review import add_decision, decided_by, suspects_of, take_back
 from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
@@ -59,6 +59,9 @@ class ProjectActions:
 
     def decide(self, decision: LabelDecision) -> None:
         add_decision(self.project, self.dataset, decision, runs.now()[:10])
+
+    def decided_by(self, reviewer: str) -> tuple[LabelDecision, ...]:
+        return decided_by(self.project, self.dataset, reviewer)
 
     def take_back(self, decision: LabelDecision) -> None:
         take_back(self.project, decision)
