@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.terminal import for_terminal
@@ -22,6 +24,8 @@ _SENTENCE = 20
 """The least width of a column of sentences, where names and figures compete for a line."""
 _COUNT = 10
 """From here upwards a whole figure is a count, and is written as one."""
+_NAME = 13
+"""The width of the names beside which facts are told."""
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 _STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow", "ok": "green", "missing": "bold red"}
 
@@ -86,6 +90,13 @@ def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] 
 def say(line: str) -> None:
     """One plain line on stdout."""
     print(for_terminal(line), flush=True)
+
+
+def say_fact(name: str, told: str) -> None:
+    """What is told of a name, beside it; folded between words where the terminal ends."""
+    line = for_terminal(f"  {name:<{_NAME}}{told}")
+    room, under = get_terminal_size().columns, " " * (2 + _NAME)
+    print(fill(line, room, subsequent_indent=under, break_long_words=False, break_on_hyphens=False), flush=True)
 
 
 def say_aside(line: str) -> None:

@@ -18,7 +18,7 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, serving_periods
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Versions, versions_of
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError, nothing_registered
+from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.trace_index import SEPARATOR, Found, Indexed, TraceIndex, in_memory, read_index
 
@@ -116,7 +116,7 @@ class Tracing:
             InputError: nothing was ever registered.
         """
         if not self.versions.all and not self._fresh:
-            raise nothing_registered()
+            raise self.versions.none()
 
     def agent(self, agent: str) -> tuple[str, list[RowInVersion]]:
         """The version that serves (else the champion, else the latest), and the rows that taught an agent there.
@@ -147,7 +147,7 @@ class Tracing:
 
     def _latest(self) -> str:
         if not self.versions.all:
-            raise nothing_registered()
+            raise self.versions.none()
         return self.versions.all[-1].version
 
     def _need(self, number: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.curation.dataset_cache import DatasetCache
 from flows.records.promotion_log import who_am_i
@@ -23,6 +23,9 @@ from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text
 from pipeline.versions.folder import SUSPECTS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 WAIT_SECONDS = 10.0
 
 
@@ -33,15 +36,43 @@ def suspects_of(project: Project, dataset: DatasetCache) -> Suspects:
         InputError: no night has finished.
         SwitchtenderError: a file cannot be read.
     """
-    last = runs.latest_finished(project)
-    if last is None:
-        raise InputError("no night has finished yet, so that there are no suspects; run 'make nightly'")
+    night, table = _latest_suspects(project)
     names = _names(project)
     reviews = read_reviews(names, project.root / REVIEWS_FILE)
-    table = read_table(runs.clone_of(project, last.key) / STAGES / "label_noise" / SUSPECTS)
     found = [_suspect(row, reviews) for row in table.to_dict("records")]
     there = tuple(suspect for suspect in found if _is_there(suspect, dataset))
-    return Suspects(last.key, there, len(found) - len(there), names)
+    return Suspects(night, there, len(found) - len(there), names)
+
+
+def decided_by(project: Project, dataset: DatasetCache, reviewer: str) -> tuple[LabelDecision, ...]:
+    """What one person has decided on the suspects of the latest night since then, as far as it stands, the latest last.
+
+    `reviewer` is empty where nobody had to give a name. What that night took in already is history.
+
+    Raises:
+        InputError, SwitchtenderError: as for `suspects_of`.
+    """
+    _, table = _latest_suspects(project)
+    open_then = set(table["prompt_id"][table["review"] == ""])
+    name = reviewer or who_am_i(project)
+    reviews = read_reviews(_names(project), project.root / REVIEWS_FILE).values()
+    mine = [review for review in reviews if review.reviewer == name and review.prompt_id in open_then]
+    return tuple(_decision_of(one) for one in mine if (row := dataset.row(one.prompt_id)) and one.concerns(row.prompt))
+
+
+def _decision_of(review: LabelReview) -> LabelDecision:
+    agents = split_agents(review.agents)
+    return LabelDecision(
+        review.prompt_id, review.text_sha256, review.decision, agents, review.reviewer, review.note
+    )  # fmt: skip
+
+
+def _latest_suspects(project: Project) -> tuple[str, pd.DataFrame]:
+    """The latest night that finished, and its table of suspects."""
+    last = runs.latest_finished(project)
+    if last is None:
+        raise InputError(f"no night has finished yet, so that there are no suspects; run '{project.night_command}'")
+    return last.key, read_table(runs.clone_of(project, last.key) / STAGES / "label_noise" / SUSPECTS)
 
 
 def _names(project: Project) -> tuple[str, ...]:

@@ -56,9 +56,11 @@ def promote(
         _agreed(serving, number)
         refuse_unfinished(project)
         # What the tag says is asked first: erased files cannot be proved any more, and the rows are the reason.
-        _refuse_forgotten(Move(serving.version, number, forgotten=tuple(sorted(tagged_rows(candidate)))), force)
+        _refuse_forgotten(
+            Move(serving.version, number, forgotten=tuple(sorted(tagged_rows(candidate)))), force, project
+        )
         move = judged(project, versions, candidate, serving.version)
-        _refuse_forgotten(move, force)
+        _refuse_forgotten(move, force, project)
         if move.closed and not force:
             raise GateNotPassed(
                 f"version {number} is not promoted: {', '.join(move.closed)} did not pass",
@@ -91,7 +93,7 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
         refuse_unfinished(project)
         move = moved_to(project, serving.version, versions.number(before[-1]))
-        _refuse_forgotten(move, force)
+        _refuse_forgotten(move, force, project)
         if not dry_run:
             _move(project, versions, move, ROLLED_BACK, reason, who, force and bool(move.forgotten))
         return move
@@ -155,11 +157,11 @@ def _agreed(serving: InService, number: str) -> InService:
     return serving
 
 
-def _refuse_forgotten(move: Move, force: bool) -> None:
+def _refuse_forgotten(move: Move, force: bool, project: Project) -> None:
     if move.forgotten and not force:
         raise InputError(
             f"version {move.version_to} learnt from rows that were forgotten since ({listed(move.forgotten)}); "
-            "train a new one with 'make nightly'",
+            f"train a new one with '{project.night_command}'",
             "or say --force with a reason",
         )
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.registry.relocation import ROOT_QUERY, artifact_root, local, refuse_foreign_store
 from flows.workspace.project import Project
-from pipeline.runtime.errors import NONE_IN_SERVICE, InputError, SwitchtenderError, nothing_registered, one_line
+from pipeline.runtime.errors import InputError, SwitchtenderError, none_in_service, nothing_registered, one_line
 from pipeline.runtime.params import Section
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -64,9 +64,14 @@ class Versions:
     def none_at(self, alias: str) -> InputError:
         """What is said wherever the version at an alias is asked for and there is none."""
         if not self.all:
-            return nothing_registered()
-        other = f"no version has the alias '{alias}'; see 'switchtender status'"
-        return InputError(NONE_IN_SERVICE if alias == CHAMPION else other)
+            return self.none()
+        if alias == CHAMPION:
+            return none_in_service(self.project.night_command)
+        return InputError(f"no version has the alias '{alias}'; see 'switchtender status'")
+
+    def none(self, why: str = "") -> InputError:
+        """What is said wherever a version is asked for and there is none at all; `why` where that is known."""
+        return nothing_registered(why, self.project.night_command)
 
     def of_run(self, run_key: str) -> Version | None:
         """The version that a run key registered, if it did."""
@@ -83,7 +88,7 @@ class Versions:
             InputError: there is no such version.
         """
         if not self.all:
-            raise nothing_registered()
+            raise self.none()
         if number not in self._by_number:
             known = ", ".join(list(self._by_number)[-5:]) or "none"
             raise InputError(
@@ -140,7 +145,7 @@ def _read(project: Project, model: str) -> list[Version]:
     if project.tracking_uri.startswith(("http://", "https://")):
         return _through_client(project, model)
     if not project.has_store:
-        raise nothing_registered("MLflow's store is not there")
+        raise nothing_registered("MLflow's store is not there", project.night_command)
     refuse_foreign_store(project)
     return _from_tables(project, model)
 

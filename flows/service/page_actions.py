@@ -9,7 +9,7 @@ from flows.audit import diff as comparing
 from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
 from flows.curation.dataset_cache import DatasetCache
-from flows.curation.label_review import add_decision, suspects_of, take_back
+from flows.curation.label_review import add_decision, decided_by, suspects_of, take_back
 from flows.promotion import promotion
 from flows.promotion.in_service import InService, in_service
 from flows.promotion.judging import Move
@@ -58,6 +58,9 @@ class ProjectActions:
 
     def decide(self, decision: LabelDecision) -> None:
         add_decision(self.project, self.dataset, decision, runs.now()[:10])
+
+    def decided_by(self, reviewer: str) -> tuple[LabelDecision, ...]:
+        return decided_by(self.project, self.dataset, reviewer)
 
     def take_back(self, decision: LabelDecision) -> None:
         take_back(self.project, decision)

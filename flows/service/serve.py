@@ -224,12 +224,11 @@ class Service:
         from pipeline.serving.page.context import TrackView
 
         recorded = self.params.cache_bytes // 8 // len(project.both)
-        views = [TrackView(project.track, self.switch, ProjectActions(project, recorded))]
-        for other in project.both:
-            if other.track is not project.track:
-                views.append(
-                    TrackView(other.track, self._switch_beside(other, address), ProjectActions(other, recorded))
-                )
+        others = (other for other in project.both if other.track is not project.track)
+        shown = [(project, self.switch), *((other, self._switch_beside(other, address)) for other in others)]
+        views = [
+            TrackView(one.track, switch, ProjectActions(one, recorded), one.night_command) for one, switch in shown
+        ]
         page = FastAPI(openapi_url=None)
         mount(page, views, self.keys)
         return page

@@ -16,7 +16,7 @@ from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.runtime.errors import VerificationFailed, nothing_registered
+from pipeline.runtime.errors import VerificationFailed
 from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.folder import FOLDER, VersionFolder
 
@@ -79,9 +79,9 @@ class RegistrySource:
         served = promotions(self.project)
         versions = versions_of(self.project)
         if not versions.all:
-            raise nothing_registered(_of_last_night(self.project))
+            raise versions.none(_of_last_night(self.project))
         if not served:
-            return None
+            raise versions.none_at(CHAMPION)
         last = served[-1]
         version = versions.number(last.version_to)
         self._champion = VersionPointer(version.version, version.run_key, last.provenance_sha256, last.at)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.dataset import DATASET
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import NIGHT_COMMAND, InputError
 from pipeline.runtime.params import S, read_file
 from pipeline.runtime.tables import write_text
 from pipeline.runtime.track import AGENTS, TRACKS, Track, track_named
@@ -65,10 +65,26 @@ class Project:
         """
         return Path(str(self._settings("split").get("holdout", "data/holdout.txt")))
 
+    @property
+    def night_command(self) -> str:
+        """What makes a version of the track, as advice names it: a plain night does unless params.yaml leaves the track
+        out of `nightly.tracks`.
+
+        Raises:
+            ParamsError: params.yaml cannot be read.
+        """
+        trained = self._section("nightly").get("tracks")
+        left_out = isinstance(trained, list) and self.track.name not in trained
+        return f"switchtender nightly --track {self.track.name}" if left_out else NIGHT_COMMAND
+
     def _settings(self, section: str) -> dict[str, Any]:
+        """A section as the track has it."""
+        return self._section(f"{self.track.section}{section}")
+
+    def _section(self, path: str) -> dict[str, Any]:
         """A section as it stands, of which no more than one key is of interest here."""
         found: Any = read_file(self.root / "params.yaml")
-        for name in f"{self.track.section}{section}".split("."):
+        for name in path.split("."):
             found = (found.get(name) if isinstance(found, dict) else None) or {}
         return dict(found)
 

@@ -63,7 +63,7 @@ class LabelReview:
 
 
 def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str, LabelReview]:
-    """The latest decision on each prompt id, by line order; `names` are the known agents.
+    """The latest decision on each prompt id, by line order, in which they stand too; `names` are the known agents.
 
     Raises:
         TableError: the file or a column is missing, a decision is unknown, or a relabelling names no known agent.
@@ -71,7 +71,11 @@ def read_reviews(names: tuple[str, ...], path: Path = REVIEWS_FILE) -> dict[str,
     if path.is_file() and _is_header_only(path.read_bytes()):
         return {}
     frame = read_table(path, required=COLUMNS)
-    return {str(row.prompt_id): _review(row, names, path) for row in frame.itertuples()}
+    latest: dict[str, LabelReview] = {}
+    for row in frame.itertuples():
+        latest.pop(str(row.prompt_id), None)  # so that it stands where its latest line does
+        latest[str(row.prompt_id)] = _review(row, names, path)
+    return latest
 
 
 def _is_header_only(content: bytes) -> bool:

@@ -17,10 +17,8 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_DONE = 0
-NONE_IN_SERVICE = (
-    "no version is in service yet; run 'make nightly', whose first version goes into service by itself, or put a "
-    "registered one there with 'switchtender promote'"
-)
+NIGHT_COMMAND = "make nightly"
+"""What makes a version, where params.yaml has a night train the track (else see `Project.night_command`)."""
 _MOST_NAMES = 8
 
 
@@ -104,9 +102,18 @@ def refused_by_the_system(error: OSError) -> SwitchtenderError:
     )
 
 
-def nothing_registered(why: str = "") -> InputError:
-    """What is said wherever a version is asked for and none was ever registered; `why` where that is known."""
+def nothing_registered(why: str = "", night: str = NIGHT_COMMAND) -> InputError:
+    """What is said wherever a version is asked for and none was ever registered; `why` where that is known, and `night`
+    is the command that makes one."""
     return InputError(
-        f"nothing is registered yet{f' ({why})' if why else ''}; run 'make nightly': it registers a version once every "
+        f"nothing is registered yet{f' ({why})' if why else ''}; run '{night}': it registers a version once every "
         "gate has passed, and puts the first one into service"
+    )
+
+
+def none_in_service(night: str = NIGHT_COMMAND) -> InputError:
+    """What is said wherever the version in service is asked for and none is; `night` is the command that makes one."""
+    return InputError(
+        f"no version is in service yet; run '{night}', whose first version goes into service by itself, or put a "
+        "registered one there with 'switchtender promote'"
     )

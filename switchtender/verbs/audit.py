@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.runtime.errors import InputError, VerificationFailed
 from switchtender.options import Json, TrackOption, VersionArgument
-from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, short
+from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, say_fact, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.versions.audit import Audit, Term
     from pipeline.versions.audit_facts import RowFilter, VersionFacts
 
-MOST_SUSPECTS, MOST_CHAMPIONS, WIDTH = 10, 10, 96
+MOST_SUSPECTS, MOST_CHAMPIONS = 10, 10
 SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar.", "augmented": "augm."}
 
 app = typer.Typer()
@@ -118,25 +117,27 @@ def _print_audit(found: Audit) -> None:
 
 def _print_headline(found: Audit) -> None:
     say(f"Version {found.version} of {found.model}: {_headline(found)}")
-    say(f"  bytes        {_soundness(found)}")
+    say_fact("bytes", _soundness(found))
     if found.alias_moved_to:
-        say(f"  ALIAS MOVED  MLflow's champion is version {found.alias_moved_to}, the promotion log says otherwise")
+        say_fact(
+            "ALIAS MOVED", f"MLflow's champion is version {found.alias_moved_to}, the promotion log says otherwise"
+        )
     if found.forgotten:
-        say(f"  FORGOTTEN    it learnt from rows that were forgotten since: {', '.join(found.forgotten)}")
+        say_fact("FORGOTTEN", f"it learnt from rows that were forgotten since: {', '.join(found.forgotten)}")
     for changed in found.uncommitted_params:
-        say(f"  NO COMMIT    its night ran with {changed}")
-    say(f"  aliases      {', '.join(found.aliases) or 'none'}")
-    say(f"  run          {found.run_key or 'unknown'}")
-    say(f"  commit       {found.commit or 'unknown'}")
-    say(f"  kept by      {found.ref}")
-    say(f"  provenance   sha256 {found.provenance_sha256 or 'unknown'}")
+        say_fact("NO COMMIT", f"its night ran with {changed}")
+    say_fact("aliases", ", ".join(found.aliases) or "none")
+    say_fact("run", found.run_key or "unknown")
+    say_fact("commit", found.commit or "unknown")
+    say_fact("kept by", found.ref)
+    say_fact("provenance", found.provenance_sha256 or "unknown")
     if found.facts is not None:
         made = found.facts.provenance
         fingerprint = [f"{name} {short(value)}" for name, value in made.environment.items()]
-        say(f"  keeps        training prompts in {', '.join(found.facts.training_material) or 'no file'}")
-        say(f"  signed by    key {short(found.key) or 'of a Sigstore identity'}")
-        say(f"  made         {clock(made.started)} to {clock(made.ended)} UTC")
-        say(fill(", ".join(fingerprint), WIDTH, initial_indent="  environment  ", subsequent_indent=" " * 15))
+        say_fact("keeps", f"training prompts in {', '.join(found.facts.training_material) or 'no file'}")
+        say_fact("signed by", f"key {short(found.key) or 'of a Sigstore identity'}")
+        say_fact("made", f"{clock(made.started)} to {clock(made.ended)} UTC")
+        say_fact("environment", ", ".join(fingerprint))
 
 
 def _headline(found: Audit) -> str:
@@ -194,7 +195,8 @@ def _print_files(found: Audit) -> None:
     outputs = found.of(STAGE_OUTPUT)
     if outputs:
         counts = ", ".join(f"{sum(f.at(p) == 'there' for f in outputs)} in the {p}" for p in (CACHE, REMOTE))
-        say(f"  and {len(outputs)} outputs of stages: {counts} (--json lists each; {GIT} holds the code)")
+        say(f"  and {len(outputs)} outputs of stages: {counts}")
+        say(f"  --json lists each; {GIT} holds the code")
 
 
 def _where(places: Any) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.runtime.errors import NONE_IN_SERVICE
+from pipeline.runtime.errors import none_in_service
 from switchtender.options import Json, TrackOption
 from switchtender.show import print_gates, print_json, print_table, say
 
@@ -23,19 +23,21 @@ def status(as_json: Json = False, track: TrackOption = "") -> None:
     from flows.workspace.project import find_project
     from pipeline.runtime.plain import plain
 
-    found = status_of(find_project(track=track))
+    project = find_project(track=track)
+    found = status_of(project)
     if as_json:
         print_json(plain(found))
         return
-    _print_versions(found)
-    _print_last_night(found.last_night)
+    _print_versions(found, project.night_command)
+    _print_last_night(found.last_night, project.night_command)
 
 
-def _print_versions(found: Status) -> None:
+def _print_versions(found: Status, night: str) -> None:
     headline = found.headline
     rows = [[one.alias, one.version, one.figure, one.run_key] for one in found.versions]
     if not any(one.alias == "champion" for one in found.versions):
-        say(f"{NONE_IN_SERVICE[0].upper()}{NONE_IN_SERVICE[1:]}.")
+        none = none_in_service(night).message
+        say(f"{none[0].upper()}{none[1:]}.")
     print_table(f"Versions of {found.model}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
     if found.alias_moved_to is not None:
         moved = found.alias_moved_to or "none"
@@ -43,9 +45,9 @@ def _print_versions(found: Status) -> None:
         say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
 
 
-def _print_last_night(last: LastNight | None) -> None:
+def _print_last_night(last: LastNight | None, night: str) -> None:
     if last is None:
-        say("No night has finished yet; run 'make nightly'.")
+        say(f"No night has finished yet; run '{night}'.")
         return
     print_gates(f"Gates of {last.run_key}", last.gates, ["gate", "value", "limit", "verdict"])
     say(f"report  {last.report}")

@@ -36,10 +36,13 @@ def verify(
     """Hash everything again: a version's files, signature, provenance, data in cache and remote, and the logs."""
     from flows.workspace.project import find_project
 
-    results = _checked(find_project(track=track), version, every, witness or [])
+    project = find_project(track=track)
+    results = _checked(project, version, every, witness or [])
     if as_json:
         print_json([_facts(result) for result in results])
     else:
+        if not any(result.version for result in results):
+            say(f"No version is registered yet; run '{project.night_command}'.")
         _print(results)
     faults = [finding for result in results for finding in result.findings if finding.is_fault]
     if faults:
@@ -69,8 +72,6 @@ def _facts(result: Verified) -> dict[str, object]:
 
 
 def _print(results: list[Verified]) -> None:
-    if not any(result.version for result in results):
-        say("No version is registered yet; run 'make nightly'.")
     rows = [
         [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:40]]
         for r in results

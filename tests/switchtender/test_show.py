@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.gating.results import GateResult
 from switchtender.__main__ import main
-from switchtender.show import print_gates, print_json, print_table, progress_bar, say, say_aside
+from switchtender.show import print_gates, print_json, print_table, progress_bar, say, say_aside, say_fact
 
 LONG = "champion_f1_image_understanding"
 
@@ -44,6 +44,15 @@ def test_a_moment_stands_on_one_line_and_a_period_on_two(capsys: pytest.CaptureF
     assert sum("2026" in line for line in lines) <= 2
 
 
+def test_a_fact_beside_its_name_is_folded_between_words_and_a_digest_never(capsys: pytest.CaptureFixture[str]) -> None:
+    say_fact("environment", ", ".join(f"package-{i} {i}.0" for i in range(12)))
+    say_fact("provenance", "a" * 64)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith(" " * 15 + "package-")
+    assert lines[-1] == "  provenance   " + "a" * 64
+
+
 HOSTILE = "\x1b[2J\x9b31m\u202egro\u2066\u200b\x7f\r[red]ana[/red]"
 
 
@@ -57,6 +66,7 @@ def test_nothing_that_is_shown_speaks_to_the_terminal(
     print_json({HOSTILE: HOSTILE})
     say(HOSTILE)
     say_aside(HOSTILE)
+    say_fact(HOSTILE, HOSTILE)
     monkeypatch.setenv("SWITCHTENDER_PROGRESS", "always")
     with progress_bar(HOSTILE.replace("\r", ""), "row") as bar:
         bar.update()

@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.routers.calibrated import DESCRIPTION
-from pipeline.runtime.errors import NONE_IN_SERVICE, InputError, SwitchtenderError, VerificationFailed, one_line
+from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, none_in_service, one_line
 from pipeline.runtime.tables import sha256_folder
 from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
@@ -123,7 +123,7 @@ class VersionSwitch:
         """
         if self._served is None:
             refused = f"version {self.refused.version} was refused: {self.refused.reason}" if self.refused else ""
-            raise NotReady(refused or self.trouble or NONE_IN_SERVICE)
+            raise NotReady(refused or self.trouble or none_in_service().message)
         return self._served
 
     @property

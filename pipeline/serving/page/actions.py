@@ -121,6 +121,12 @@ class Actions(Protocol):
     def decide(self, decision: LabelDecision) -> None:
         """Write a decision down for the next night. Decisions of several people at once are all kept."""
 
+    def decided_by(self, reviewer: str) -> tuple[LabelDecision, ...]:
+        """What a person has decided on those suspects since that night, as far as it stands, the latest last.
+
+        `reviewer` is empty where nobody had to give a name.
+        """
+
     def take_back(self, decision: LabelDecision) -> None:
         """Undo a decision that was written down, unless another one on the same row came after it."""
 

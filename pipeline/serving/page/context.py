@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import NIGHT_COMMAND, SwitchtenderError
 from pipeline.runtime.track import AGENTS, Track
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.page.actions import Actions
@@ -18,11 +18,13 @@ from pipeline.serving.page.visitors import Visitors
 
 @dataclass(frozen=True)
 class TrackView:
-    """One track as the page shows it: the version that answers there, and what can be done."""
+    """One track as the page shows it: the version that answers there, what can be done, and the command that makes a
+    version."""
 
     track: Track
     switch: VersionSwitch
     actions: Actions
+    night_command: str = NIGHT_COMMAND
 
 
 @dataclass(frozen=True)

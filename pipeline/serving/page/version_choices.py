@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.runtime.errors import nothing_registered
+from pipeline.runtime.errors import NIGHT_COMMAND, nothing_registered
 from pipeline.serving.page.actions import VersionRow
 from pipeline.serving.page.visitors import Sessions, Visitors
 
@@ -38,7 +38,8 @@ def newest_other(rows: Sequence[VersionRow]) -> str:
 class Choices:
     """What each open page's lists stand on. Law: a promotion, by whomever, sets them all anew, together."""
 
-    def __init__(self, visitors: Visitors) -> None:
+    def __init__(self, visitors: Visitors, night: str = NIGHT_COMMAND) -> None:
+        self._night = night
         self._champions: Sessions[str] = visitors.sessions()
 
     def of(
@@ -59,7 +60,7 @@ class Choices:
         """
         (chosen,) = self.of(session, rows, [present], [in_service(rows)])
         if not chosen:
-            raise nothing_registered()
+            raise nothing_registered(night=self._night)
         return chosen
 
 

@@ -58,6 +58,11 @@ def test_review_by_keyboard(site: Site) -> None:
     page.get_by_role("tab", name="Review").click()
     expect(left).to_have_text(str(count - 3))
     assert suspect_of(page) not in (first, second, third)
+    for row in (third, second, first):
+        page.keyboard.press("u")
+        expect(page.locator(f".suspect[data-row={row}]")).to_be_visible()
+    expect(note).to_have_value('k, "r" and d\nare keys')
+    assert site.reviews() == before, "a reload forgets nothing"
 
 
 def test_keys_pressed_quickly_decide_a_row_each_and_undo_goes_all_the_way_back(site: Site) -> None:

@@ -49,7 +49,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeProject:
 
 def run(made: MadeProject, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as its own process, with this checkout's code."""
-    env = made.files.env() | {"PYTHONPATH": str(ROOT), "COLUMNS": "90"}
+    env = made.files.env() | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
     return run_warm("switchtender", arguments, made.project.root, env)
 
 
@@ -220,7 +220,7 @@ def test_commands_fit_the_terminal_and_leave_no_file_behind(made: MadeProject, c
     before = state_of(made.project.root)
     done = run(made, *command)
     assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert run(made, *command, "--json").returncode == 0
     assert state_of(made.project.root) == before
 

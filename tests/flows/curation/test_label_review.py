@@ -16,8 +16,9 @@ from sandbox import ROOT
 from suspected_labels import AGENTS, MANY, prompt_of, suspected
 
 from flows.curation.dataset_cache import DatasetCache
-from flows.curation.label_review import add_decision, suspects_of, take_back
+from flows.curation.label_review import add_decision, decided_by, suspects_of, take_back
 from flows.service.feedback import latest_hints
+from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.label_reviews import DROP, KEEP, RELABEL, read_reviews
 from pipeline.data.label_suspects import LabelDecision
@@ -149,6 +150,21 @@ def test_what_was_decided_is_taken_back_and_the_file_is_as_before(project: Proje
     assert path.read_bytes() == before
     with pytest.raises(InputError, match="not undone"):
         take_back(project, first)
+
+
+def test_what_one_has_decided_since_the_night_comes_back_in_its_order(project: Project) -> None:
+    """What the night had taken in already, what another has decided since, and other people's are not among it."""
+    folder = runs.clone_of(project, "nightly-1") / "var" / "stages" / "label_noise" / "suspects.parquet"
+    table = read_table(folder)
+    write_table(table.assign(review=["keep" if row == "p0" else "" for row in table["prompt_id"]]), folder)
+    mine = [decision(0), decision(3, RELABEL, ("sql",), note="=why"), decision(1), decision(2), decision(4)]
+    decide(project, *mine, decision(1, DROP, reviewer="bo", seen=KEEP), decision(3, DROP, seen=RELABEL))
+    found = decided_by(project, DatasetCache(project), "ana")
+    assert [(one.prompt_id, one.decision) for one in found] == [("p2", KEEP), ("p4", KEEP), ("p3", DROP)]
+    take_back(project, found[-1])
+    found = decided_by(project, DatasetCache(project), "ana")
+    assert found == (mine[1], mine[3], mine[4]), "what had been decided before stands again, where it was written"
+    assert decided_by(project, DatasetCache(project), "") == ()
 
 
 def test_what_somebody_decided_later_is_not_taken_back(project: Project) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_versions import MadeProject
+import yaml
+from made_versions import PARAMS, MadeProject
 
 from flows.service.version_source import RegistrySource
 from flows.workspace import runs
@@ -22,17 +24,17 @@ from switchtender.verbs.status import status
 from switchtender.verbs.trace import trace
 from switchtender.verbs.verify import verify
 
-ASKED: dict[str, Callable[[], Any]] = {
+ASKED: dict[str, Callable[..., Any]] = {
     "status": status,
     "audit": audit,
-    "audit 1": lambda: audit("1"),
-    "diff": lambda: diff("1", "2"),
-    "trace": lambda: trace("p1"),
+    "audit 1": partial(audit, "1"),
+    "diff": partial(diff, "1", "2"),
+    "trace": partial(trace, "p1"),
     "verify": verify,
-    "verify --all": lambda: verify(every=True),
-    "replay": lambda: replay("1"),
-    "promote": lambda: promote("1", reason="why"),
-    "rollback": lambda: rollback(reason="why"),
+    "verify --all": partial(verify, every=True),
+    "replay": partial(replay, "1"),
+    "promote": partial(promote, "1", reason="why"),
+    "rollback": partial(rollback, reason="why"),
 }
 
 
@@ -54,12 +56,27 @@ def test_each_verb_names_make_nightly(
 ) -> None:
     if not with_store:
         empty.project.mlflow_database.unlink()
+    assert "make nightly" in _said(ASKED[asked], capsys)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_of_a_track_that_nights_leave_out_each_verb_names_that_tracks_own_night(
+    asked: str, empty: MadeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = PARAMS | {"models": {"register": PARAMS["register"]}, "nightly": {"tracks": ["agents"]}}
+    (empty.project.root / "params.yaml").write_text(yaml.safe_dump(sections))
+    said = _said(partial(ASKED[asked], track="models"), capsys)
+    assert "switchtender nightly --track models" in said
+    assert "make nightly" not in said
+
+
+def _said(asked: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> str:
     try:
-        ASKED[asked]()
+        asked()
         said = capsys.readouterr().out
     except SwitchtenderError as error:
         said = str(error)
-    assert "make nightly" in " ".join(said.split())
+    return " ".join(said.split())
 
 
 def test_the_service_says_whether_a_night_was_and_what_came_of_it(empty: MadeProject) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtime.errors import InputError, nothing_registered
+from pipeline.runtime.errors import NIGHT_COMMAND, InputError, nothing_registered
 from pipeline.serving.page.actions import Trace
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
@@ -47,7 +47,7 @@ class AuditTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors)
+        self.choices = Choices(page.visitors, page.view.night_command)
 
     def enter(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
         """The list of versions, and the audit of the chosen one, which is at first the one in service."""
@@ -64,7 +64,7 @@ class AuditTab:
     def audit(self, _visitor: Visitor, version: str | None, fate: str) -> str:
         """A version's facts, the rows of one fate if asked, and an address for the full report."""
         if not version:
-            raise nothing_registered()
+            raise nothing_registered(night=self.page.view.night_command)
         found = self.actions.audit(version)
         rows = listed(found, fate) if fate else []
         return draw(
@@ -85,7 +85,9 @@ class AuditTab:
         if not (row or "").strip():
             raise InputError("name a row: a prompt's id, or its exact text")
         found = self.actions.trace(row)
-        return draw("trace", found=found, verdict=verdict(found), of_agents=self.page.of_agents)
+        return draw(
+            "trace", found=found, verdict=verdict(found, self.page.view.night_command), of_agents=self.page.of_agents
+        )
 
 
 def listed(found: Audit, fate: str) -> list[dict[str, Cell]]:
@@ -99,12 +101,12 @@ def listed(found: Audit, fate: str) -> list[dict[str, Cell]]:
     return plain_rows(chosen_rows(found.facts, RowFilter(fate=fate)))
 
 
-def verdict(found: Trace) -> str:
+def verdict(found: Trace, night: str = NIGHT_COMMAND) -> str:
     """Whether what serves now learnt from the row."""
     here = [row for row in found.rows if row.version == found.serving]
     taught = [row for row in here if row.taught]
     if not found.serving:
-        return "No version is in service; 'make nightly' makes one."
+        return f"No version is in service; '{night}' makes one."
     if taught:
         through = sorted({row.through for row in taught})
         how = " and ".join(f"through {row}" if row else "directly" for row in through)

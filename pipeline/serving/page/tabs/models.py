@@ -35,7 +35,7 @@ class ModelsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors)
+        self.choices = Choices(page.visitors, page.view.night_command)
 
     def enter(self, visitor: Visitor, present: str | None) -> tuple[Any, Any]:
         """The list of versions, and the curve of the chosen one."""
@@ -52,7 +52,7 @@ class ModelsTab:
     def show(self, _visitor: Visitor, version: str | None) -> str:
         """The curve as HTML."""
         if not version:
-            raise nothing_registered()
+            raise nothing_registered(night=self.page.view.night_command)
         return render(self.actions.holdout(version), version, self.page.of_agents)
 
 

@@ -54,10 +54,9 @@ class Draft:
 
 @dataclass
 class ReviewSession:
-    """One open page: drafts by row, decisions in the order in which they were made, and the rank on show last."""
+    """One open page: drafts by row, and the rank on show last."""
 
     drafts: dict[tuple[str, str], Draft] = field(default_factory=dict)
-    decided: list[LabelDecision] = field(default_factory=list)
     rank: int = 0
 
 
@@ -127,18 +126,20 @@ class ReviewTab:
         return move
 
     def undo(self, visitor: Visitor, row: str, agents: list[str], note: str) -> Noticed:
-        """Take back the latest decision of this page that still stands, and show its row as it was decided."""
+        """Take back the person's latest decision since the night that still stands, and show its row as decided.
+
+        It is the file that is asked, so that a reload or another day forgets nothing.
+        """
         session = self._left(visitor, row, agents, note)
-        if not session.decided:
-            raise InputError("nothing is left to undo: on this page nothing else has been decided")
-        # Gone from the list also where it is refused, so that the next press reaches the one before.
-        last = session.decided.pop()
+        *before, last = self.actions.decided_by(visitor.signature) or (None,)
+        if last is None:
+            raise InputError("nothing is left to undo: since the latest night you have decided nothing else")
         self.actions.take_back(last)
         session.drafts[last.prompt_id, last.text_sha256] = Draft(last.agents, last.note)
         known = self.actions.suspects()
         suspect = known.with_text(last.prompt_id, last.text_sha256)
         values = _view(session, known, suspect, last)
-        more = f"; {len(session.decided)} more can be undone" if session.decided else ""
+        more = f"; {len(before)} more can be undone" if before else ""
         return Noticed(values, f"{last.prompt_id} is undecided again (it was: {last.decision}){more}", PLAIN)
 
     def decider(self, decision: str) -> Any:
@@ -162,7 +163,6 @@ class ReviewTab:
                 # Somebody else has decided meanwhile: the row stays, with that decision beside it.
                 session.drafts[at.prompt_id, at.text_sha256] = Draft(tuple(agents), note)
                 return Noticed(_view(session, known, suspect), error.message, BAD)
-            session.decided.append(made)
             session.drafts.pop((at.prompt_id, at.text_sha256), None)
             known = self.actions.suspects()
             values = _view(session, known, known.beside(session.rank, 1))

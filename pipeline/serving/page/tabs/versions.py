@@ -70,7 +70,7 @@ class VersionsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors)
+        self.choices = Choices(page.visitors, page.view.night_command)
         self._pending: Sessions[PendingMove] = page.visitors.sessions()
         self._compared: Sessions[tuple[str | None, str | None]] = page.visitors.sessions()
 
@@ -80,7 +80,7 @@ class VersionsTab:
         rows = self.actions.versions()
         wanted = in_service(rows), newest_other(rows), newest_other(rows)
         older, newer, target = self.choices.of(visitor.session, rows, present, wanted)
-        table = draw("versions", rows=rows, headline=self.page.track.headline)
+        table = draw("versions", rows=rows, headline=self.page.track.headline, night=self.page.view.night_command)
         lists = (filled(rows, chosen) for chosen in (older, newer, target))
         return table, *lists, self.compare_again(visitor, older, newer)
 

@@ -124,4 +124,4 @@ def test_a_single_list_follows_what_serves(tab: VersionsTab) -> None:
 def test_the_table_names_the_tracks_own_figure(track: Any, name: str) -> None:
     rows = (VersionRow("1", (), "run", 1, 0.5, None, ()),)
     assert f'<th class="number">{name}</th>' in draw("versions", rows=rows, headline=track.headline)
-    assert "make nightly" in draw("versions", rows=(), headline=track.headline)
+    assert "make nightly" in draw("versions", rows=(), headline=track.headline, night="make nightly")
