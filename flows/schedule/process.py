@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from types import FrameType
 
 from flows.night.prefect_server import advertise, api_at, is_healthy, start_server, wait_until_healthy
+from flows.notifications.sending import notify_quietly
 from flows.schedule import state
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.prefect_runs import crash_left_behind, start_night
@@ -27,6 +28,8 @@ from pipeline.runtime.errors import SwitchtenderError
 MARK = "SWITCHTENDER_SCHEDULE"
 """Borne by every process that the schedule starts: a killed one's are found by it and ended."""
 _LOOK_SECONDS = 5.0
+_LOOKS_A_WORD = 360
+"""Word that no night brings (a champion that grows old, a date given up) is looked for twice an hour."""
 _GRACE = timedelta(seconds=45)
 """How long after a date Prefect may take to start its night before the date counts as missed."""
 _START_PATIENCE_SECONDS = 3600.0
@@ -62,10 +65,14 @@ def run_schedule(project: Project, projects: Sequence[Project], options: Schedul
             tell(next_night(options.calendar, projects, now_utc()))
             if options.ui:
                 tell(f"Prefect's page: {children.api.removesuffix('/api')}")
+            looks = 0
             while True:
                 time.sleep(_LOOK_SECONDS)
                 children.keep_up()
                 take_up_missed(children.api, projects, now_utc(), tell)
+                looks += 1
+                if looks % _LOOKS_A_WORD == 0:
+                    notify_quietly(project, tell)
 
 
 def next_night(calendar: Calendar, projects: Sequence[Project], now: datetime) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.night.nightly import night
 from flows.night.outcome import NightEnded
+from flows.notifications.sending import notify_quietly
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.state import schedule_state
 from flows.workspace.lock import held
@@ -54,7 +55,9 @@ def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = F
     """
     root = projects[0]
     with held(_lock(root), "a scheduled night", _PATIENCE_SECONDS):
-        return [_attempted(project, scheduled, again) for project in projects]
+        found = [_attempted(project, scheduled, again) for project in projects]
+    notify_quietly(root, print)
+    return found
 
 
 def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:

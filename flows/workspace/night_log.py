@@ -6,17 +6,16 @@ ended as it did. It proves nothing and is not signed: it is what the engineer on
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from flows.workspace.json_lines import append_line, read_lines
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line
-from pipeline.runtime.text import parse_json
 
 REGISTERED, NOTHING_NEW, GATE_CLOSED, FAILED = "registered", "nothing new", "gate closed", "failed"
 CUT_SHORT = "cut short"
@@ -51,11 +50,10 @@ class Night:
 
 
 def nights(project: Project) -> list[Night]:
-    """Every night of both tracks, in the order begun. A line cut off by a full disk or a kill is passed over."""
-    path = _path(project)
+    """Every night of both tracks, in the order begun."""
     found: dict[tuple[str, str], Night] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        if (night := _parsed(line)) is not None:
+    for entry in read_lines(_path(project)):
+        if (night := _parsed(entry)) is not None:
             found[night.track, night.started] = night
     return list(found.values())
 
@@ -100,16 +98,7 @@ def is_settled(project: Project, scheduled: str) -> bool:
 
 def note(project: Project, night: Night) -> Night:
     """Append a night as it stands now."""
-    path = _path(project)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = f"{json.dumps(asdict(night), ensure_ascii=False)}\n".encode()
-    with path.open("ab+") as file:
-        # What a kill left of a line must not swallow the next one.
-        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-            line = b"\n" + line
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(_path(project), asdict(night))
     return night
 
 
@@ -122,10 +111,10 @@ def _path(project: Project) -> Path:
     return project.var / "nights.jsonl"
 
 
-def _parsed(line: str) -> Night | None:
+def _parsed(entry: dict[str, Any]) -> Night | None:
     try:
-        night = Night(**parse_json(line))
+        night = Night(**entry)
         datetime.fromisoformat(night.started)
     except (ValueError, TypeError):
         return None
-    return night if all(isinstance(value, str) for value in asdict(night).values()) else None
+    return night if all(isinstance(value, str) for value in entry.values()) else None

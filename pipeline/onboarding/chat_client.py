@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from pydantic import Field, SecretStr
 
 from pipeline.runtime.errors import InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.hosts import is_loopback
+from pipeline.runtime.named_secret import named_secret
 from pipeline.runtime.params import Section
-from pipeline.runtime.text import read_text
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -224,28 +223,12 @@ def endpoint_of(params: AptitudeRunParams, model: str, root: Path = Path()) -> E
     if not host or parts.scheme not in ("http", "https") or credentials or parts.query or parts.fragment:
         # What was written is not repeated: it may hold a key.
         raise ParamsError("the endpoint cannot be used; write http(s)://host[:port]/path, and name a key with --key")
-    key, is_here = _key(params.key, root), is_loopback(host)
+    key = named_secret("key", params.key, root) if params.key else None
+    is_here = is_loopback(host)
     if key and parts.scheme == "http" and not is_here:
         raise ParamsError(f"the key would cross the network to {host} in plain text; write https://, or leave it out")
     path = parts.path.rstrip("/").removesuffix(_PATH)
     return Endpoint(parts._replace(path=path).geturl(), model, is_here, key)
-
-
-def _key(where: str, root: Path) -> SecretStr | None:
-    """The key in `env:NAME` or `file:PATH`; "" means that none is needed."""
-    if not where:
-        return None
-    kind, _, name = where.partition(":")
-    if kind not in ("env", "file") or not name:
-        raise ParamsError("the key is named, not written: env:NAME or file:PATH")
-    try:
-        text = os.environ.get(name, "") if kind == "env" else read_text(root / name)
-    except (OSError, ValueError) as error:
-        raise ParamsError(f"key: {where} cannot be read ({type(error).__name__}); check its path and mode") from error
-    key = text.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ParamsError(f"key: {where} holds no key of one line; check it")
-    return SecretStr(key)
 
 
 class AptitudeRunParams(Section):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.runtime.errors import ParamsError
 from pipeline.runtime.hosts import LOOPBACK
-from pipeline.runtime.text import read_text
+from pipeline.runtime.named_secret import named_text
 from pipeline.serving.http.errors import Problem, answer
 from pipeline.serving.http.limits import API
 from pipeline.serving.http.request_routing import asked_by
@@ -137,14 +136,7 @@ class ApiKeys:
         """
         if not where:
             return cls({})
-        kind, _, name = where.partition(":")
-        if kind == "env" and name:
-            text = os.environ.get(name, "")
-        elif kind == "file" and name:
-            text = _text(root / name)
-        else:
-            raise ParamsError(f"keys '{where}' cannot be used; write env:NAME or file:PATH")
-        holders = _parsed(text, where)
+        holders = _parsed(named_text("list of keys", where, root), where)
         if not holders:
             raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote`")
         return cls(holders)
@@ -169,13 +161,6 @@ class ApiKeys:
         """What is said of a text with the key of whoever has this name, in hexadecimal; empty where nobody has it."""
         secret = next((digest for digest, person in self._holders.items() if person.name == name), None)
         return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest() if secret else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except (OSError, ValueError) as error:
-        raise ParamsError(f"keys: {path} cannot be read ({type(error).__name__}); check its path and mode") from error
 
 
 def _parsed(text: str, where: str) -> dict[bytes, KeyHolder]:

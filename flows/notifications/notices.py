@@ -1,0 +1,113 @@
+"""What a person should hear of, read from the state of the project; nothing here sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from flows.curation.dataset_cache import DatasetCache
+from flows.curation.label_review import suspects_of
+from flows.promotion.in_service import in_service
+from flows.registry.versions import CHALLENGER, Versions, versions_of
+from flows.workspace.night_log import CUT_SHORT, FAILED, GATE_CLOSED, Night, is_settled, nights
+from flows.workspace.project import Project
+from flows.workspace.runs import latest_finished
+from pipeline.runtime.params import Section
+from pipeline.runtime.track import AGENTS
+
+NIGHT_FAILED, CLOSED, NEW_CHALLENGER, OLD_CHAMPION, SUSPECTS = (
+    "night failed", "gate closed", "new challenger", "old champion", "suspects waiting",
+)  # fmt: skip
+EVENTS = (NIGHT_FAILED, CLOSED, NEW_CHALLENGER, OLD_CHAMPION, SUSPECTS)
+
+
+class NotifyParams(Section):
+    """Where word goes and of what; params.yaml explains each. `to` names secrets, `env:NAME` or `file:PATH`."""
+
+    to: list[str]
+    events: list[str]
+    champion_days: int = Field(ge=1)
+    suspects: int = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell: which event, about what (told once), a title of a line, and what to do about it."""
+
+    event: str
+    thing: str
+    title: str
+    text: str
+
+
+def notices(project: Project, params: NotifyParams, now: datetime) -> list[Notice]:
+    """What is to be told of both tracks, whether it was told before or not.
+
+    Raises:
+        SwitchtenderError: a log or the registry cannot be read.
+    """
+    found = [notice for seen in project.both for notice in _of_track(seen, params, now)]
+    return [notice for notice in found if notice.event in params.events]
+
+
+def _of_track(project: Project, params: NotifyParams, now: datetime) -> Iterator[Notice]:
+    mine = [night for night in nights(project) if night.track == project.track.name]
+    if mine:
+        yield from _of_night(project, mine[-1])
+    if not project.has_store:
+        return
+    versions = versions_of(project)
+    yield from _of_versions(project, versions, params, now)
+    if project.track is AGENTS and latest_finished(project) is not None:
+        suspects = suspects_of(project, DatasetCache(project))
+        if len(suspects.left) > params.suspects:
+            yield Notice(
+                SUSPECTS,
+                suspects.night,
+                f"{len(suspects.left)} suspected labels wait for a person",
+                "Decide on them: switchtender review, or the page's tab Review.",
+            )
+
+
+def _of_night(project: Project, night: Night) -> Iterator[Notice]:
+    track, date = night.track, (night.scheduled or night.started)[:16].replace("T", " ")
+    if night.result == GATE_CLOSED:
+        yield Notice(
+            CLOSED,
+            night.run_key,
+            f"{track}: a gate is closed, {night.run_key} was not registered",
+            f"{night.reason}. The champion goes on serving. Look: switchtender nights, and the night's report.",
+        )
+    given_up = night.result in ("", CUT_SHORT) and night.scheduled and is_settled(project, night.scheduled)
+    if night.result == FAILED or given_up:
+        yield Notice(
+            NIGHT_FAILED,
+            f"{track} {night.started}",
+            f"{track}: the night of {date} failed",
+            f"{night.reason or 'cut short again and again'}. The champion goes on serving. Then: switchtender nightly.",
+        )
+
+
+def _of_versions(project: Project, versions: Versions, params: NotifyParams, now: datetime) -> Iterator[Notice]:
+    track, serving, challenger = project.track.name, in_service(project, versions), versions.at(CHALLENGER)
+    if challenger and serving.version and int(challenger.version) > int(serving.version):
+        yield Notice(
+            NEW_CHALLENGER,
+            f"{track} {challenger.version}",
+            f"{track}: version {challenger.version} passed its gates and waits for promotion",
+            f"Version {serving.version} serves. Compare: switchtender diff {serving.version} {challenger.version}; then "
+            f"switchtender promote {challenger.version} --reason ...",
+        )
+    if serving.promotion:
+        days = (now - datetime.fromisoformat(serving.promotion.at).astimezone(UTC)).days
+        if days >= params.champion_days:
+            # Told again after as many days more, not each night.
+            yield Notice(
+                OLD_CHAMPION,
+                f"{track} {serving.version} {days // params.champion_days}",
+                f"{track}: version {serving.version} has served for {days} days",
+                "Is new data coming in, and do gates pass? Look: switchtender nights, switchtender status.",
+            )

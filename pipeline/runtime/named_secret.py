@@ -1,0 +1,40 @@
+"""Secrets are named in settings, `env:NAME` or `file:PATH`, and never written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from pipeline.runtime.errors import ParamsError
+from pipeline.runtime.text import read_text
+
+
+def named_text(what: str, where: str, root: Path) -> str:
+    """The text at `env:NAME`, empty where that is not set, or in `file:PATH`, relative to `root`.
+
+    Raises:
+        ParamsError: `where` has another form, or the file cannot be read; `what` says of what, and no more is repeated.
+    """
+    kind, _, name = where.partition(":")
+    if kind not in ("env", "file") or not name:
+        raise ParamsError(f"the {what} is named, not written: env:NAME or file:PATH")
+    try:
+        return os.environ.get(name, "") if kind == "env" else read_text(root / name)
+    except (OSError, ValueError) as error:
+        raise ParamsError(
+            f"{what}: {where} cannot be read ({type(error).__name__}); check its path and mode"
+        ) from error
+
+
+def named_secret(what: str, where: str, root: Path) -> SecretStr:
+    """The secret of one line that `where` names.
+
+    Raises:
+        ParamsError: see `named_text`, or there is no secret of one line.
+    """
+    secret = named_text(what, where, root).strip()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ParamsError(f"{what}: {where} holds no {what} of one line; check it")
+    return SecretStr(secret)
