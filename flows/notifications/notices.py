@@ -98,8 +98,8 @@ def _of_versions(project: Project, versions: Versions, params: NotifyParams, now
             NEW_CHALLENGER,
             f"{track} {challenger.version}",
             f"{track}: version {challenger.version} passed its gates and waits for promotion",
-            f"Version {serving.version} serves. Compare: switchtender diff {serving.version} {challenger.version}; then "
-            f"switchtender promote {challenger.version} --reason ...",
+            f"Version {serving.version} serves. Compare: switchtender diff {serving.version} {challenger.version}; "
+            f"then: switchtender promote {challenger.version} --reason ...",
         )
     if serving.promotion:
         days = (now - datetime.fromisoformat(serving.promotion.at).astimezone(UTC)).days
