@@ -14,6 +14,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import get_run_context
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.types.entrypoint import EntrypointType
 from pydantic import BaseModel, Field
@@ -73,7 +74,15 @@ class VerifyRequest(VersionRequest):
 _EVERY_TRACK, _CHAMPION, _CHAMPION_ALONE = NightRequest(), VersionRequest(), VerifyRequest()
 
 
-@flow(name="night", flow_run_name="night {request.scheduled}", persist_result=False)
+def _dated() -> str:
+    """`night 2026-11-26 03:00`, in the schedule's zone: the date asked for, else when it was meant to begin."""
+    request = flow_run.get_parameters().get("request") or {}
+    asked = request.get("scheduled") if isinstance(request, dict) else request.scheduled
+    date = datetime.fromisoformat(str(asked)) if asked else flow_run.get_scheduled_start_time()
+    return f"{flow_run.get_flow_name()} {calendar_of(find_project()).local(date)}"
+
+
+@flow(name="night", flow_run_name=_dated, persist_result=False)
 def night(request: NightRequest = _EVERY_TRACK) -> State[None]:
     """Retrain, gate and register each track, if anything is new."""
     projects = _projects(request.tracks)
@@ -85,7 +94,7 @@ def night(request: NightRequest = _EVERY_TRACK) -> State[None]:
     return _state(attempt(projects, stored(scheduled)))
 
 
-@flow(name="backfill", flow_run_name="backfill {request.scheduled}", persist_result=False)
+@flow(name="backfill", flow_run_name=_dated, persist_result=False)
 def backfill(request: BackfillRequest) -> State[None]:
     """A night for a scheduled date that was missed, failed or was passed over; from today's data, as any night."""
     projects = _projects(request.tracks)
