@@ -11,6 +11,7 @@ from made_versions import PARAMS as MADE_PARAMS
 from made_versions import MadeProject
 
 from flows.notifications.notices import EVENTS, NIGHT_FAILED, NotifyParams, notices
+from flows.records.promotion_log import promotions
 from flows.workspace.night_log import (
     CUT_SHORT,
     FAILED,
@@ -104,6 +105,6 @@ def test_a_challenger_is_told_until_it_serves(versions: MadeProject) -> None:
     ("days", "things"), [(29, []), (30, ["agents 1 1"]), (59, ["agents 1 1"]), (60, ["agents 1 2"])]
 )
 def test_an_old_champion_is_told_every_so_many_days(versions: MadeProject, days: int, things: list[str]) -> None:
-    now = NOW + timedelta(days=days, minutes=5)
+    now = datetime.fromisoformat(promotions(versions.project)[-1].at) + timedelta(days=days, minutes=5)
     found = [one.thing for one in notices(versions.project, PARAMS, now) if one.event == "old champion"]
     assert found == things
