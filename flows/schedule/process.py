@@ -18,7 +18,7 @@ from flows.notifications.sending import notify_quietly
 from flows.schedule import state
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.prefect_runs import crash_left_behind, start_night
-from flows.schedule.scheduled import is_under_way, missed, now_utc
+from flows.schedule.scheduled import is_under_way, missed, now_utc, pass_over_before
 from flows.workspace.lock import held
 from flows.workspace.night_log import nights
 from flows.workspace.processes import end_group, end_marked
@@ -78,11 +78,17 @@ def run_schedule(project: Project, projects: Sequence[Project], options: Schedul
 def next_night(calendar: Calendar, projects: Sequence[Project], now: datetime) -> str:
     """One line: when the next night is, in the schedule's zone, and of which tracks."""
     date = calendar.after(now)
-    minutes = max(1, round((date - now).total_seconds() / 60))
-    ahead = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
     names = " and ".join(project.track.name for project in projects)
-    when = f"{calendar.local(date)}, in {ahead} (cron '{calendar.cron}')"
+    when = f"{calendar.local(date)}, in {_told(date - now)} (cron '{calendar.cron}')"
     return f"Next night: {when}, of {names}. Ctrl-C ends the schedule."
+
+
+def _told(ahead: timedelta) -> str:
+    minutes = max(1, round(ahead.total_seconds() / 60))
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return " ".join(part for part in parts if part)
 
 
 def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: Tell) -> None:
@@ -90,6 +96,7 @@ def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: T
     date = missed(projects, now - _GRACE)
     if date is None or is_under_way(projects[0]):
         return
+    pass_over_before(projects, date)
     tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
     try:
         start_night(api, [project.track.name for project in projects], date, tried)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 from flows.night.nightly import night
@@ -83,13 +84,32 @@ def pass_over(projects: Sequence[Project], calendar: Calendar, scheduled: dateti
     latest = calendar.latest(now)
     if latest is None or latest <= scheduled:
         return ""
-    reason = f"missed; the night of {calendar.local(latest)} stands for it"
-    for project in projects:
-        if not is_settled(project, stored(scheduled)):
-            night = Night(
-                project.track.name, moment(), stored(scheduled), result=PASSED_OVER, reason=reason, ended=moment()
-            )
-            note(project, night)
+    with held(_lock(projects[0]), "a date passed over", _PATIENCE_SECONDS):
+        return _note_passed_over(projects, [scheduled], calendar.local(latest))
+
+
+def pass_over_before(projects: Sequence[Project], latest: datetime) -> None:
+    """Note for every date before the latest that no night came of that the latest's stands for it.
+
+    Raises:
+        HeldByAnotherRun: a scheduled night is under way.
+    """
+    state = schedule_state(projects[0])
+    if state is None:
+        return
+    with held(_lock(projects[0]), "dates passed over"):
+        known = [datetime.fromisoformat(night.scheduled) for night in nights(projects[0]) if night.scheduled]
+        start = max([datetime.fromisoformat(state.since), *(date for date in known if date < latest)])
+        between = [date for date in state.calendar.dates(start, latest) if date < latest]
+        _note_passed_over(projects, between, state.calendar.local(latest))
+
+
+def _note_passed_over(projects: Sequence[Project], dates: Sequence[datetime], latest: str) -> str:
+    reason = f"missed; the night of {latest} stands for it"
+    for date, project in product(dates, projects):
+        if not is_settled(project, stored(date)):
+            at = moment()
+            note(project, Night(project.track.name, at, stored(date), result=PASSED_OVER, reason=reason, ended=at))
     return reason
 
 

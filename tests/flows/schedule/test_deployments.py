@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ import pytest
 import yaml
 
 from flows.night.params import nightly_params
+from flows.schedule import state
+from flows.schedule.calendar import Calendar
+from flows.schedule.prefect_runs import crash_left_behind
+from flows.schedule.process import take_up_missed
+from flows.workspace.night_log import logged
 from flows.workspace.project import Project
 
+SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -61,8 +68,51 @@ def test_forms_know_the_types(deployed: dict[str, dict[str, Any]]) -> None:
     assert (version["type"], version["minimum"]) == ("integer", 1)
 
 
+@pytest.fixture
+def projects(tmp_path: Path) -> list[Project]:
+    """A project whose schedule began in the spring."""
+    project = Project(tmp_path)
+    state.begin(project, Calendar("0 3 * * *", "UTC"), SPRING)
+    return [project]
+
+
+def test_a_missed_date_is_asked_for_once_an_attempt(
+    deployed: dict[str, dict[str, Any]], prefect_address: str, projects: list[Project]
+) -> None:
+    told: list[str] = []
+    now = SPRING + timedelta(days=3)
+    for attempts in (1, 1, 2):
+        if attempts == 2:
+            with pytest.raises(KeyboardInterrupt), logged(projects[0], "2026-05-04T03:00:00+00:00"):
+                raise KeyboardInterrupt
+        take_up_missed(prefect_address, projects, now, told.append)
+        runs = asked(prefect_address, "flow_runs/filter", {"flow_runs": {"tags": {"all_": ["switchtender"]}}})
+        late = [one for one in runs if (one["parameters"].get("request") or {}).get("scheduled")]
+        assert {one["parameters"]["request"]["scheduled"] for one in late} == {"2026-05-04T03:00:00+00:00"}
+        assert len(late) == attempts
+    assert told == []
+
+
+def test_a_server_that_is_gone_is_asked_again_later(projects: list[Project]) -> None:
+    told: list[str] = []
+    take_up_missed("http://127.0.0.1:9/api", projects, SPRING + timedelta(days=3), told.append)
+    assert len(told) == 1
+    assert "is not taken up yet: Prefect's server took no night" in told[0]
+
+
+def test_what_a_killed_schedule_left_running_is_ended(
+    deployed: dict[str, dict[str, Any]], prefect_address: str
+) -> None:
+    one = asked(prefect_address, f"deployments/{deployed['night/nightly']['id']}/create_flow_run", {})
+    running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
+    asked(prefect_address, f"flow_runs/{one['id']}/set_state", running)
+    assert crash_left_behind(prefect_address) == 1
+    assert crash_left_behind(prefect_address) == 0
+    (found,) = asked(prefect_address, "flow_runs/filter", {"flow_runs": {"id": {"any_": [one["id"]]}}})
+    assert found["state"]["type"] == "CRASHED"
+
+
 def test_the_schedule_offers_what_the_file_offers() -> None:
-    from flows.schedule.calendar import Calendar
     from flows.schedule.deployments import deployments
 
     offered = {f"{one.flow_name}/{one.name}" for one in deployments(Calendar("0 3 * * *", "UTC"))}

@@ -11,7 +11,7 @@ import pytest
 from flows.night.outcome import NightEnded
 from flows.schedule import scheduled, state
 from flows.schedule.calendar import Calendar, stored
-from flows.schedule.scheduled import attempt, missed, pass_over
+from flows.schedule.scheduled import attempt, missed, pass_over, pass_over_before
 from flows.workspace.night_log import CUT_SHORT, FAILED, NOTHING_NEW, PASSED_OVER, CutShort, logged, nights
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
@@ -102,6 +102,15 @@ def test_missed_dates_do_not_pile_up(projects: list[Project], ran: list[str]) ->
     ]
     attempt(projects, stored(at("02T03:00")))
     assert ran == []
+
+
+def test_dates_that_nobody_started_are_noted_as_passed_over(projects: list[Project], ran: list[str]) -> None:
+    attempt(projects, stored(at("02T03:00")))
+    pass_over_before(projects, at("05T03:00"))
+    pass_over_before(projects, at("05T03:00"))
+    noted = [one.scheduled[8:10] for one in nights(projects[0]) if one.result == PASSED_OVER and one.track == "agents"]
+    assert noted == ["03", "04"]
+    assert missed(projects, at("05T04:00")) == at("05T03:00")
 
 
 def failing(error: Exception, begins: bool) -> Callable[..., NightEnded]:
