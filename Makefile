@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly test test-nights test-rest test-all faults check format bench bench-serving repro clean distclean
+.PHONY: help setup browser nightly test test-nights test-rest test-schedule test-all faults check format bench bench-serving repro clean distclean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,16 +40,19 @@ browser:
 
 MARKED ?= not heavy and not faults
 # Each process keeps to its own core: on data as small as a test's, a second thread only waits for the first.
-test-nights test-rest faults: export OMP_NUM_THREADS := 1
+test-nights test-rest test-schedule faults: export OMP_NUM_THREADS := 1
 
-test: setup browser ## every test that CI runs, in two processes
-	@$(MAKE) --no-print-directory -j2 test-nights test-rest
+test: setup browser ## every test that CI runs, in three processes
+	@$(MAKE) --no-print-directory -j3 test-nights test-rest test-schedule
 
 test-nights: setup # what shares the nights of the tiny project
 	@"$(BIN)/python" -m pytest -q -m "nights and ($(MARKED))"
 
 test-rest: setup # all else
-	@"$(BIN)/python" -m pytest -q -m "not nights and ($(MARKED))"
+	@"$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))"
+
+test-schedule: setup browser # waits for minutes of the clock
+	@"$(BIN)/python" -m pytest -q -m "schedule and ($(MARKED))"
 
 test-all: setup ## the heavy suites too
 	@$(MAKE) --no-print-directory test MARKED="heavy or not heavy"
