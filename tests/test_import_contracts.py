@@ -40,7 +40,7 @@ BROKEN = {
     "Prefect in the wrong room": (
         "flows/service/loose.py",
         "from prefect import flow",
-        "only the night and the promotion",
+        "only nights, promotion and the schedule",
     ),
     "DVC in the wrong room": ("flows/removal/loose.py", "import dvc.repo", "only the workspace imports DVC"),
 }

@@ -1,4 +1,4 @@
-"""One person's walk through the suspects: decisions in the order in which they were made, the latest undone first."""
+"""One person's walk through the suspects: decisions one by one, the latest undone first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flows.curation.dataset_cache import DatasetCache
-from flows.curation.label_review import add_decision, require_possible, suspects_of, take_back
+from flows.curation.label_review import add_decision, decided_by, require_possible, suspects_of, take_back
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
@@ -20,14 +20,14 @@ class ReviewSession:
         self._project = project
         self._rehearsal = rehearsal
         self._dataset = DatasetCache(project)
-        self._decided: list[LabelDecision] = []
+        self._rehearsed: list[LabelDecision] = []
 
     def known(self) -> Suspects:
         """The suspects as they are now, with what was decided; raises as `suspects_of`."""
         known = suspects_of(self._project, self._dataset)
         if not self._rehearsal:
             return known
-        made = {decision.prompt_id: decision.decision for decision in self._decided}
+        made = {decision.prompt_id: decision.decision for decision in self._rehearsed}
         shown = (replace(one, decision=made.get(one.prompt_id, one.decision)) for one in known.all)
         return replace(known, all=tuple(shown))
 
@@ -36,21 +36,21 @@ class ReviewSession:
         made = suspect.decided(decision, agents, "", note, suspect.decision)
         if self._rehearsal:
             require_possible(self._project, self._dataset, made)
+            self._rehearsed.append(made)
         else:
             add_decision(self._project, self._dataset, made, runs.now()[:10])
-        self._decided.append(made)
         return made
 
     def undo(self) -> LabelDecision:
-        """Take back the latest decision of this walk that still stands, and return it.
+        """Take back the person's latest decision since the night that still stands, in this walk or before; return it.
 
         Raises:
-            InputError: there is none, or somebody else has decided on its row since.
+            InputError: there is none, or somebody else has decided on its row meanwhile.
         """
-        if not self._decided:
-            raise InputError("nothing is left to undo: here nothing else has been decided")
-        # Gone from the list also where it is refused, so that the next try reaches the one before.
-        last = self._decided.pop()
+        made = self._rehearsed if self._rehearsal else list(decided_by(self._project, self._dataset, ""))
+        if not made:
+            raise InputError("nothing is left to undo: since the latest night you have decided nothing else")
+        last = made.pop()
         if not self._rehearsal:
             take_back(self._project, last)
         return last

@@ -19,7 +19,7 @@ from pipeline.data.names import SEPARATOR, name_of
 from pipeline.runtime.arrays import Binary, Values
 from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import LINE
-from pipeline.runtime.text import valid_text
+from pipeline.runtime.text import is_blank, valid_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def prompt_in(value: Any) -> str:
     Raises:
         ValueError: it holds none.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and is_blank(value)):
         raise ValueError("is empty")
     if not isinstance(value, str):
         raise ValueError("is not text")
@@ -148,7 +148,7 @@ def texts(frame: pd.DataFrame, column: str, path: Path, *, filled: bool = True) 
     """
     found = read_column(frame, column, path, text_of)
     if filled:
-        refuse(frame, found.map(lambda text: not text.strip()), path, f"{column} is empty")
+        refuse(frame, found.map(is_blank), path, f"{column} is empty")
     return found
 
 

@@ -1,7 +1,7 @@
 """The names of agents and models: one rule, by which tables, pools, price lists and people's decisions are read.
 
-A name is what stands between the outer white space. It may hold spaces; it may not be empty, nor hold `|`, which
-separates names in a cell, nor a control character. `gpt-x` and `GPT-X` are two names, and a doubt.
+A name is what stands between the outer white space. It may hold spaces; it may not be empty to the eye, nor hold `|`,
+which separates names in a cell, nor a control character. `gpt-x` and `GPT-X` are two names, and a doubt.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from pipeline.runtime.text import folded, valid_text
+from pipeline.runtime.text import folded, is_blank, valid_text
 
 SEPARATOR = "|"
 LIKE_A_LIST = ",;[]{}"
@@ -26,7 +26,7 @@ def name_of(text: str) -> str:
         ValueError: it gives none.
     """
     name = valid_text(text).strip()
-    if not name:
+    if is_blank(name):
         raise ValueError("has an empty name; write it, or remove it")
     if SEPARATOR in name or any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
         raise ValueError(f"has the name {name!r} with '{SEPARATOR}' or a control character in it; rename it")

@@ -1,8 +1,8 @@
-"""What a prompt is: text with something in it that a tokenizer and UTF-8 can hold. One rule wherever one is asked."""
+"""What a prompt is: a text to see, that a tokenizer and UTF-8 can hold. One rule wherever one is asked."""
 
 from __future__ import annotations
 
-from pipeline.runtime.text import is_unicode
+from pipeline.runtime.text import is_blank, is_unicode
 
 EMPTY = "the prompt is empty; write what a person would ask"
 
@@ -23,7 +23,7 @@ def fault_in_text(text: object) -> str:
 
 def fault_in_prompt(prompt: object) -> str:
     """Why something is no prompt, and what to do; nothing where it is one."""
-    return fault_in_text(prompt) or ("" if str(prompt).strip() else EMPTY)
+    return fault_in_text(prompt) or (EMPTY if is_blank(str(prompt)) else "")
 
 
 def _kind(value: object) -> str:

@@ -14,7 +14,7 @@ from pipeline.data.names import name_of
 from pipeline.data.prices import Prices
 from pipeline.importers.files import OutcomeRow
 from pipeline.runtime.errors import TableError
-from pipeline.runtime.text import valid_text
+from pipeline.runtime.text import is_blank, valid_text
 
 Verdict = Literal["judged", "failed", "repeated"]
 
@@ -97,7 +97,7 @@ class Tally:
     def _check(self, cell: Cell) -> None:
         """Refuse a cell that cannot become a row, and remember its pair."""
         for name, text in (("prompt_id", cell.prompt_id), ("prompt", cell.prompt)):
-            if not text.strip():
+            if is_blank(text):
                 raise TableError(f"{cell.where}: the {name} is empty; mend or remove that row")
         if cell.quality is not None and not 0.0 <= cell.quality <= 1.0:
             found = f"{cell.quality:g}, outside 0..1"

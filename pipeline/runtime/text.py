@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 BOM = "\ufeff"
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters without a shape: Hangul's fillers and Braille's blank cell."""
 _LOOKALIKES = str.maketrans(
     "авеѕіјкмнорстухԁһӏԛԝ" + "αβεζικμνορτυχγη" + "ıɑɡøłđ" + "013457",
     "abesijkmhopctyxdhlqw" + "abezikmvoptuxyn" + "iagold" + "oleast",
@@ -60,6 +62,14 @@ def folded(text: str) -> str:
     """A text without what the eye passes over: case, forms of one letter, invisible characters, repeated spaces."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join("".join(letter for letter in plain if not _is_invisible(letter)).split())
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see in a text: white space, control and invisible characters at most."""
+    return all(
+        letter.isspace() or unicodedata.category(letter) == "Cc" or _is_invisible(letter) or letter in _FILLERS
+        for letter in text
+    )
 
 
 def _is_invisible(letter: str) -> bool:

@@ -15,7 +15,7 @@ from pipeline.data.outcomes import split_agents
 from pipeline.encoders.similarity import nearest
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.tables import LINE, sha256_text
-from pipeline.runtime.text import folded
+from pipeline.runtime.text import folded, is_blank
 from pipeline.validation.text_overlap import holdout_overlap
 
 (PROMPTS_FILE, PROMPT_ROWS, LABELS, DUPLICATES, KEPT_PROMPTS, HOLDOUT, AGENTS, SOURCES) = TABLES = (
@@ -34,7 +34,7 @@ def prompt_rows(rows: pd.DataFrame, forgotten: Collection[str]) -> pd.DataFrame:
     """
     table = rows.copy()
     for column in rows.columns.drop(LINE):
-        table[column] = [text if text.strip() else None for text in rows[column]]
+        table[column] = [None if is_blank(text) else text for text in rows[column]]
     table["times_forgotten"] = [int(sha256_text(text) in forgotten) for text in rows["prompt"]]
     same = rows.groupby("prompt_id")
     table["earlier_rows_with_id"] = same.cumcount().where(table["prompt_id"].notna())

@@ -17,6 +17,7 @@ from pipeline.data.cells import known_costs, names_in, prompt_in, readable_figur
 from pipeline.data.names import SEPARATOR, name_of
 from pipeline.runtime.arrays import Binary
 from pipeline.runtime.tables import LINE, read_table
+from pipeline.runtime.text import is_blank
 
 ROW, FILE = "row", "file"
 """`row` numbers the rows of all files from 1; a label row is several outcomes of one number."""
@@ -150,7 +151,7 @@ def _text(value: Any, read: Callable[[Any], str]) -> str | None:
         text = read(value)
     except ValueError:
         return None
-    return text if text.strip() else None
+    return None if is_blank(text) else text
 
 
 def _bare(value: Any) -> str:

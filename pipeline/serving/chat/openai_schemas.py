@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from pipeline.data.prompt_text import EMPTY, fault_in_text
 from pipeline.runtime.errors import InputError, SwitchtenderError, as_piece
-from pipeline.runtime.text import is_unicode
+from pipeline.runtime.text import is_blank, is_unicode
 from pipeline.serving.chat.media import media_in
 from pipeline.serving.http.errors import ErrorAnswer
 from pipeline.serving.http.json_body import JsonRoute
@@ -55,7 +55,7 @@ class ChatRequest(BaseModel):
         text = text_of(latest.get("content"))
         if fault := fault_in_text(text):
             raise InputError(f"messages: {fault}")
-        if text.strip():
+        if not is_blank(text):
             return text
         if media_in([latest]):
             return ""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from pipeline.data.prompt_text import fault_in_prompt, fault_in_text
+from pipeline.runtime.text import is_blank
 from pipeline.serving.engine.decision import RoutingOptions
 from pipeline.serving.http.messages import Role, checked_content, text_of
 
@@ -101,7 +102,7 @@ class RouteRequest(RequestBody):
             return tuple(self.prompts or ())
         said = [text_of(turn.content) for turn in self.history if turn.role == "user"]
         # A picture alone is a turn without anything to read.
-        before = [text for text in said if text.strip()][-self.history_turns :] if self.history_turns else []
+        before = [text for text in said if not is_blank(text)][-self.history_turns :] if self.history_turns else []
         return ("\n".join([*before, self.prompt]),)
 
     def options(self) -> RoutingOptions:

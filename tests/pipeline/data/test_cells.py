@@ -126,6 +126,9 @@ def test_one_table_says_the_same_as_csv_parquet_and_json_lines(
         ({"fold": math.inf}, "line 2: fold is infinite"),
         ({"candidate": "a|b"}, "line 2: candidate has the name 'a|b'"),
         ({"candidate": " "}, "line 2: candidate is empty"),
+        ({"candidate": "\u200b"}, "line 2: candidate has an empty name"),
+        ({"prompt": "\u200b\ufeff"}, "line 2: prompt is empty"),
+        ({"prompt_id": "\u2060"}, "line 2: prompt_id is empty"),
     ],
 )
 def test_a_cell_that_holds_something_else_is_told_by_its_row(

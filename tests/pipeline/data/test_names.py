@@ -11,7 +11,9 @@ def test_outer_space_is_no_part_of_a_name_and_inner_space_is() -> None:
     assert name_of(" GPT 5 Mini\n") == "GPT 5 Mini"
 
 
-@pytest.mark.parametrize("text", ["", " \t", "a|b", "a\nb", "a\0", "a\u2028b", "\udc80"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["", " \t", "\u200b", "\ufeff ", "a|b", "a\nb", "a\0", "a\u2028b", "\udc80"], ids=ascii
+)
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="has "):
         name_of(text)

@@ -8,7 +8,7 @@ import pytest
 from pipeline.data.prompt_text import EMPTY, fault_in_prompt, fault_in_text
 
 
-@pytest.mark.parametrize("text", ["a", "'None'", "nan", "0", "🙂", "a\nb", "\ufeffa"])
+@pytest.mark.parametrize("text", ["a", "'None'", "nan", "0", "🙂", "❤\ufe0f", "a\nb", "\ufeffa", "."])
 def test_text_is_taken_as_it_is(text: str) -> None:
     assert fault_in_prompt(text) == ""
 
@@ -25,6 +25,8 @@ def test_text_is_taken_as_it_is(text: str) -> None:
         ("a\ud83d", "half a surrogate pair"),
         ("a\0", "NUL"),
         ("\n", EMPTY),
+        (" \u200b\ufeff\u2060", EMPTY),
+        ("\x01\u3164\ufe0f", EMPTY),
     ],
 )
 def test_what_is_none_is_said_with_what_it_is(value: object, said: str) -> None:

@@ -175,6 +175,7 @@ ROW_EXAMPLES: list[tuple[str, Callable[[Dataset], Row]]] = [
     ("prompt_id_unique", repeat_id),
     ("prompt_present", put("prompt", "")),
     ("prompt_present", put("prompt", " \n\t ")),
+    ("prompt_present", put("prompt", "\u200b\u2060 \u3164")),
     ("row_not_forgotten", bring_back),
     ("prompt_length", put("prompt", "hm")),
     ("prompt_length", put("prompt", "x" * 8001)),

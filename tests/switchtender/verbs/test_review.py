@@ -82,6 +82,14 @@ def test_what_is_typed_is_written_as_the_page_writes_it(project: Project) -> Non
         assert said in done.stdout, said
 
 
+def test_undo_reaches_what_was_decided_in_an_earlier_walk(project: Project) -> None:
+    review(project, typed="k\nd\nq\n")
+    done = review(project, typed="u\nu\nu\nq\n")
+    assert decisions(project) == []
+    assert "p0 is undecided again (it was: kept" in done.stdout
+    assert "nothing is left to undo" in done.stdout
+
+
 def test_a_dry_run_asks_and_writes_nothing(project: Project) -> None:
     before = (project.root / REVIEWS).read_bytes()
     done = review(project, "--dry-run", typed="d\nr email\nr coding\nu\nq\n")
