@@ -96,7 +96,13 @@ def status_of(project: Project) -> Status:
 
 
 def _version(alias: str, version: Version) -> VersionStatus:
-    headline = track_of(version.run_key).headline
+    headline = track_of(version.run_key).headline if version.run_key else ""
+    missing = {headline, "train_rows", "git_commit", "router_sha256"} - version.tags.keys()
+    if missing:
+        raise VerificationFailed(
+            f"version {version.version} at the alias '{alias}' was not registered by a night; take that alias away, or "
+            f"promote another version"
+        )
     return VersionStatus(
         alias=alias,
         version=version.version,

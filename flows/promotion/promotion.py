@@ -28,6 +28,7 @@ from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import GateNotPassed, InputError, VerificationFailed, listed
 from pipeline.runtime.params import PARAMS_FILE
+from pipeline.runtime.text import is_blank
 
 FIRST_REASON = "first gated version of a store without a champion"
 
@@ -138,7 +139,7 @@ def _continued(project: Project) -> Versions:
 
 
 def _require_reason(reason: str) -> None:
-    if not reason.strip():
+    if is_blank(reason):
         raise InputError("a reason is needed", 'say --reason "why"')
 
 

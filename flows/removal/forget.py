@@ -25,6 +25,7 @@ from pipeline.data.forgetting import FORGOTTEN_FILE, ForgottenRow, with_forgotte
 from pipeline.data.label_reviews import REVIEWS_FILE
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.text import is_blank
 
 _PATIENCE = 10.0
 """Seconds to wait for a decision that is being written."""
@@ -66,7 +67,7 @@ def forget(
         VerificationFailed: a version's lineage, or a log, is not as recorded.
         HeldByAnotherRun: a night or a promotion is under way.
     """
-    if not reason.strip():
+    if is_blank(reason):
         raise InputError('a reason is needed; say --reason "why"')
     if dry_run:
         found = plan(project, ids, track)

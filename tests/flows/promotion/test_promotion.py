@@ -88,7 +88,7 @@ def test_a_gate_that_is_closed_today_stops_promotion_unless_forced(project: Proj
 
 
 @pytest.mark.parametrize(("version", "reason", "message"), [
-    ("2", " ", "a reason is needed"), ("9", "why", "no version 9"), ("1", "why", "serves already"),
+    ("2", " \u200b", "a reason is needed"), ("9", "why", "no version 9"), ("1", "why", "serves already"),
 ])  # fmt: skip
 def test_what_cannot_be_promoted_is_said(project: Project, version: str, reason: str, message: str) -> None:
     before = history(project)
