@@ -72,11 +72,22 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     end_marked(NIGHT_MARK, str(project.root))
     run, resumed = _opened(project, identity, params)
     entry.works_on(run.key)
+    tell = _logging(project, run, tell)
     tell(f"{run.key}: {'resumed' if resumed else 'started'}")
     conclude = partial(_concluded, project, params=params, before=before, tell=tell)
     if snapshot.recorded_commit(project, run.key):
         return conclude(run)
     return _trained(project, _prepare(project, run, resumed), params, before, tell, echo, conclude)
+
+
+def _logging(project: Project, run: Run, tell: Tell) -> Tell:
+    """What tells a person, and writes into the run's log too."""
+
+    def told(line: str) -> None:
+        tell(line)
+        runs.log(project, run.key, line)
+
+    return told
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:

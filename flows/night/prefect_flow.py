@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from httpx import HTTPError
@@ -63,7 +64,8 @@ def run_flow(
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
         with _progress_shown(project, run, name):
-            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo)
+            log = partial(runs.log, project, run.key)
+            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, log=log)
         require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(one, run), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
         timing = (one.stage, round(one.seconds, 2), one.how)

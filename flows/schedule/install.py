@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.schedule.calendar import Calendar
@@ -16,6 +16,7 @@ from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 from pipeline.runtime.tables import write_text
 
 UNIT = "switchtender-night"
+_UNITS = Path.home() / ".config" / "systemd" / "user"
 _MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = range(5)
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FIRST = {_MINUTE: "0", _HOUR: "0", _DAY: "1", _MONTH: "1"}
@@ -31,16 +32,21 @@ class Installation:
     then: tuple[str, ...]
 
 
-def planned(project: Project, calendar: Calendar) -> Installation:
+def planned(project: Project, calendar: Calendar, *, elsewhere: bool = False) -> Installation:
     """What this machine takes: systemd's units for this user where systemd runs, else a crontab's line.
+
+    `elsewhere` gives both where it takes neither: they are to be looked at, and used on another machine.
 
     Raises:
         InputError: the machine has neither, or the cron line cannot be told to it.
     """
+    crontab = Installation({}, crontab_line(project, calendar), ())
     if shutil.which("systemctl") and Path("/run/systemd/system").is_dir():
-        return systemd_units(project, calendar, Path.home() / ".config" / "systemd" / "user")
+        return systemd_units(project, calendar, _UNITS)
     if shutil.which("crontab"):
-        return Installation({}, crontab_line(project, calendar), ())
+        return crontab
+    if elsewhere:
+        return replace(systemd_units(project, calendar, _UNITS), crontab=crontab.crontab)
     raise InputError(
         "this machine has neither systemd nor crontab; let whatever starts its services run 'switchtender schedule'"
     )

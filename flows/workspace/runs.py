@@ -8,6 +8,7 @@ never used again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,18 @@ def folder_of(project: Project, key: str) -> Path:
 def clone_of(project: Project, key: str) -> Path:
     """The working copy of a run."""
     return folder_of(project, key) / "clone"
+
+
+def log_of(project: Project, key: str) -> Path:
+    """What a run's night said, and what its stages printed."""
+    return folder_of(project, key) / "night.log"
+
+
+def log(project: Project, key: str, text: str) -> None:
+    """Add to a run's log, each line with the time; what a full disk does not take is lost, and stops no night."""
+    lines = "".join(f"{now()} {line}\n" for line in text.splitlines() if line.strip())
+    with suppress(OSError), log_of(project, key).open("a", encoding="utf-8") as file:
+        file.write(lines)
 
 
 def now() -> str:

@@ -85,7 +85,7 @@ def _print_next(calendar: Calendar, as_json: bool) -> None:
 def _install(project: Project, calendar: Calendar, dry_run: bool, as_json: bool) -> None:
     from flows.schedule.install import install, planned
 
-    plan = planned(project, calendar)
+    plan = planned(project, calendar, elsewhere=dry_run)
     written = [] if dry_run else install(plan)
     if as_json:
         files = {str(path): text for path, text in plan.files.items()}
@@ -94,7 +94,7 @@ def _install(project: Project, calendar: Calendar, dry_run: bool, as_json: bool)
     for path, text in plan.files.items() if dry_run else ():
         say(f"# {path}\n{text}")
     if dry_run and plan.crontab:
-        say(plan.crontab)
+        say(f"# crontab\n{plan.crontab}")
     for place in written:
         say(f"written: {place}")
     if plan.then:
