@@ -204,7 +204,8 @@ def _concluded(project: Project, run: Run, *, params: NightlyParams, before: Run
     registry = _registry(project)
     adopt_index(project)
     registered = register(
-        registry, FinishedNight(run.key, clone, commit, run.data, run.verdict, run.started, runs.now())
+        registry,
+        FinishedNight(run.key, clone, commit, run.data, run.verdict, run.started, runs.now(), params.page),
     )
     aliases: tuple[str, ...] = ()
     if registered.version:

@@ -63,6 +63,7 @@ class FinishedNight:
     verdict: str
     started: str
     ended: str
+    page: str = ""
 
     @property
     def track(self) -> Track:
@@ -253,15 +254,30 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
     }
     place, model_id = logged[0].artifact_location, logged[0].model_id
     taken = registrations(registry.project)
-    card = (night.clone.parent / FOLDER / EVIDENCE / CARD).read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
+    experiment = client.get_run(run_id).info.experiment_id
     while True:
         made = client.create_model_version(
-            registry.model, place, run_id=run_id, tags=tags, model_id=model_id, description=card
+            registry.model,
+            place,
+            run_id=run_id,
+            tags=tags,
+            model_id=model_id,
+            description=_description(night, f"#/experiments/{experiment}/runs/{run_id}"),
         )
         if str(made.version) not in taken:
             return
         # An older copy of the store was put back, and would give a number out again. MLflow never reuses a deleted one.
         client.delete_model_version(registry.model, str(made.version))
+
+
+def _description(night: FinishedNight, run: str) -> str:
+    """The version's card, with where to read on; `run` is the address of its run in MLflow's page."""
+    card = (night.clone.parent / FOLDER / EVIDENCE / CARD).read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
+    audit = f"[the service's page]({night.page.rstrip('/')}/#audit), or " if night.page else ""
+    return (
+        f"{card}\n\n## Report and audit\n\n- [The night's report]({run}/artifacts/reports/report.html), of the run "
+        f"`{night.key}`\n- The audit: {audit}`switchtender audit VERSION --html FILE`"
+    )
 
 
 @contextlib.contextmanager

@@ -53,9 +53,9 @@ def model_card(
         f"# Router {build.run_key}",
         f"Sends a prompt to {chosen}. Trained by the night {build.run_key}, from commit `{build.commit}`.",
         f"## What it is for, and what not\n\n{_USE}",
-        "## Data\n\n" + "\n".join(_data(build, stages)),
         "## On the holdout\n\n" + figures_table("figure", figures.items()),
         "## Gates\n\n" + markdown_table(("gate", "value", "limit", "verdict"), judged),
+        "## Data\n\n" + "\n".join(_data(build, stages)),
         f"## How to load it\n\n{_LOADING}",
     )
     return "\n\n".join(parts) + "\n"

@@ -24,7 +24,7 @@ from flows.workspace.night_log import (
 from flows.workspace.project import Project
 
 NOW = datetime.now(UTC)
-PARAMS = NotifyParams(to=["env:WORD"], events=list(EVENTS), champion_days=30, suspects=0)
+PARAMS = NotifyParams(to=["env:WORD"], events=list(EVENTS), champion_days=30, suspects=0, prefect_block="")
 DATE = "2026-03-01T03:00:00+00:00"
 
 

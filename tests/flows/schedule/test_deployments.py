@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,7 @@ from flows.schedule.prefect_runs import crash_left_behind
 from flows.schedule.process import take_up_missed
 from flows.workspace.night_log import logged
 from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
 
 SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
@@ -119,3 +125,56 @@ def test_the_schedule_offers_what_the_file_offers() -> None:
     written = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert len(offered) == len(written) == 6
     assert all(one.entrypoint.startswith("flows.") for one in deployments(None))
+
+
+class Heard(BaseHTTPRequestHandler):
+    """What reached a webhook, kept by the server that it belongs to."""
+
+    def do_POST(self) -> None:
+        self.server.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), Heard) as server:
+        server.heard = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_prefects_own_automation_tells_of_a_closed_gate(
+    deployed: dict[str, dict[str, Any]], prefect_address: str, webhook: HTTPServer
+) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.client.orchestration import PrefectClient
+
+    from flows.schedule.automations import NAME, tell_of_failed_runs
+
+    async def automated() -> None:
+        async with PrefectClient(prefect_address) as client:
+            block = CustomWebhookNotificationBlock(
+                name="duty", url=f"http://127.0.0.1:{webhook.server_port}/", json_data={"said": "{{subject}}: {{body}}"}
+            )
+            await block.save("duty", client=client)
+            for _ in range(2):
+                await tell_of_failed_runs(client, "custom-webhook/duty")
+            assert len(await client.read_automations_by_name(NAME)) == 1
+            with pytest.raises(InputError, match="has no block 'custom-webhook/nobody'"):
+                await tell_of_failed_runs(client, "custom-webhook/nobody")
+
+    asyncio.run(automated())
+    one = asked(prefect_address, f"deployments/{deployed['night/nightly']['id']}/create_flow_run", {})
+    state = {"type": "FAILED", "name": "Gate closed", "message": "micro_f1 is below its floor"}
+    asked(prefect_address, f"flow_runs/{one['id']}/set_state", {"state": state, "force": True})
+    deadline = time.monotonic() + 60
+    heard: list[dict[str, str]] = webhook.heard  # type: ignore[attr-defined]
+    while not heard and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "night Gate closed" in heard[0]["said"]
+    assert "micro_f1 is below its floor" in heard[0]["said"]
