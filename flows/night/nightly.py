@@ -15,6 +15,7 @@ from pathlib import Path
 from flows.audit.trace_index import adopt_index, update_index
 from flows.night.outcome import NightEnded, ended
 from flows.night.params import NightlyParams, nightly_params
+from flows.notifications.sending import keep_registry_webhook
 from flows.promotion.in_service import champion_of
 from flows.promotion.promotion import promote_first
 from flows.records.registration_log import registrations
@@ -202,6 +203,7 @@ def _concluded(project: Project, run: Run, *, params: NightlyParams, before: Run
     commit = snapshot.record(project, run.key, clone, params.stage_timeout_minutes * 60)
     run = replace(run, commit=commit, verdict=verdict)
     registry = _registry(project)
+    keep_registry_webhook(registry, tell)
     adopt_index(project)
     registered = register(
         registry,

@@ -30,6 +30,7 @@ class NotifyParams(Section):
     to: list[str]
     events: list[str]
     prefect_block: str
+    registry_webhook: str
     champion_days: int = Field(ge=1)
     suspects: int = Field(ge=0)
 

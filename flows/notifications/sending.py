@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from flows.notifications.notices import Notice, NotifyParams, notices
+from flows.registry.mlflow_store import Registry
+from flows.registry.webhook import keep_webhook
 from flows.workspace.json_lines import append_line, read_lines
 from flows.workspace.lock import held
 from flows.workspace.project import Project
@@ -91,6 +93,16 @@ def notify_quietly(project: Project, tell: Callable[[str], None]) -> None:
                 tell(f"warning: word of '{attempt.title}' did not reach {attempt.to} ({attempt.error})")
     except (SwitchtenderError, OSError) as error:
         tell(f"warning: no word was sent ({one_line(error)})")
+
+
+def keep_registry_webhook(registry: Registry, tell: Callable[[str], None]) -> None:
+    """The registry's own webhook, where params name one; what hinders it is said, and costs no night."""
+    try:
+        where = notify_params(registry.project).registry_webhook
+        if where and not keep_webhook(registry, named_secret("address", where, registry.project.root)):
+            tell("warning: notify.registry_webhook needs an MLflow server; this store has no webhooks")
+    except SwitchtenderError as error:
+        tell(f"warning: no webhook of the registry ({one_line(error)})")
 
 
 def send_test(project: Project) -> list[Sent]:

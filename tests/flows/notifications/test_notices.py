@@ -24,7 +24,9 @@ from flows.workspace.night_log import (
 from flows.workspace.project import Project
 
 NOW = datetime.now(UTC)
-PARAMS = NotifyParams(to=["env:WORD"], events=list(EVENTS), champion_days=30, suspects=0, prefect_block="")
+PARAMS = NotifyParams(
+    to=["env:WORD"], events=list(EVENTS), champion_days=30, suspects=0, prefect_block="", registry_webhook=""
+)
 DATE = "2026-03-01T03:00:00+00:00"
 
 

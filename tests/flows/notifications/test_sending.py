@@ -20,7 +20,7 @@ from pipeline.runtime.errors import ParamsError
 
 SETTINGS: dict[str, Any] = {
     "to": ["env:WORD"], "events": ["night failed", "gate closed"], "champion_days": 30, "suspects": 0,
-    "prefect_block": "",
+    "prefect_block": "", "registry_webhook": "",
 }  # fmt: skip
 
 
