@@ -40,6 +40,7 @@ class NewRow:
     prompt_id: str = ""
     annotator: str = ""
     source: str = ""
+    added_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,20 @@ class AddedRows:
             raise InputError(f"{self.broken[0]}; {tail}")
 
 
-def read_rows(path: Path) -> tuple[list[NewRow], list[str]]:
+def read_rows(path: Path, also: Sequence[str] = ()) -> tuple[list[NewRow], list[str]]:
     """The rows of a table with `prompt` and `agents`, and the names of columns that are not read.
 
-    `prompt_id`, `annotator` and `source` are read where they are there.
+    `prompt_id`, `annotator`, `source` and columns `also` wanted are read where they are there.
 
     Raises:
         TableError: it is malformed, or a cell holds no text or no list of names.
     """
-    frame = read_table(path, ("prompt", "agents"), OPTIONAL)
+    optional = (*OPTIONAL, *also)
+    frame = read_table(path, ("prompt", "agents"), optional)
     columns = {
         "prompt": read_column(frame, "prompt", path, _prompt),
         "agents": read_column(frame, "agents", path, names_in),
-        **{name: read_column(frame, name, path, text_of).map(str.strip) for name in OPTIONAL if name in frame.columns},
+        **{name: read_column(frame, name, path, text_of).map(str.strip) for name in optional if name in frame.columns},
     }
     lines = (f"{path}, line {line}" for line in frame[LINE])
     cells = zip(*columns.values(), strict=True)
@@ -119,16 +121,17 @@ def _checked(project: Project, rows: Sequence[NewRow]) -> tuple[AddedRows, str]:
     before = read_utf8(project.root / DATASET)
     ids = _Ids(project, before)
     whole = ids.given(rows)
-    text = with_rows(before, (_cells(row) for row in whole), COLUMNS)
+    text = with_rows(before, (row_cells(row) for row in whole), COLUMNS)
     with tempfile.TemporaryDirectory() as folder:
         check = RowCheck(project, Path(folder))
         refused, broken = check.run(before, text, [(row.prompt_id, row.where) for row in whole])
     return AddedRows(tuple(whole), (*ids.reserved(whole), *refused), tuple(broken)), text
 
 
-def _cells(row: NewRow) -> dict[str, str]:
+def row_cells(row: NewRow) -> dict[str, str]:
+    """A row as the dataset's cells hold it, added today where it does not say when."""
     facts = {name: getattr(row, name) for name in ("prompt_id", "prompt", "annotator", "source")}
-    return {**facts, "agents": SEPARATOR.join(row.agents), "added_on": runs.now()[:10]}
+    return {**facts, "agents": SEPARATOR.join(row.agents), "added_on": row.added_on or runs.now()[:10]}
 
 
 class _Ids:

@@ -42,7 +42,7 @@ class RowCheck:
         suites = read_suites(
             tables.TABLES, tables.TABLES_WITH_LINES, project.root / SUITES, derived_outcome_tables.OUTCOME_TABLES
         )
-        self._rules = {rule.name: rule for suite in suites.values() for rule in suite.rules}
+        self.rules = {rule.name: rule for suite in suites.values() for rule in suite.rules}
         self._runner = SuiteRunner(suites, folder / "gx", folder / "docs")
         self._taxonomy = [agent.name for agent in read_agents(project.root / AGENTS_FILE)]
         self._holdout = read_holdout(project.root / project.holdout)
@@ -58,15 +58,15 @@ class RowCheck:
         Raises:
             InputError: the table is malformed, or a rule could not be evaluated.
         """
-        lines, checked = self._checked(after)
+        lines, checked = self.table(after)
         if checked.rows.empty:
             checked.stop_at_critical(str(DATASET))
         new = dict(zip(lines[len(lines) - len(new_rows) :], new_rows, strict=True))
         refused = list(self._refused(checked, new))
         return refused, [] if refused else self._newly_broken(checked, before)
 
-    def _checked(self, text: str) -> tuple[list[int], TableCheck]:
-        """The line of each row of a table, and what the suites say of it."""
+    def table(self, text: str) -> tuple[list[int], TableCheck]:
+        """The line of each row of a table, and what the suites say of it; raises as `run`."""
         write_text(text, self._table)
         rows = read_table(self._table)
         return list(rows[LINE]), check_table(
@@ -81,7 +81,7 @@ class RowCheck:
             for reason in checked.reasons.get(line, ()):
                 name, _, found = reason.partition(" (")
                 found = re.sub(r"\bline (\d+)\b", told, found.removesuffix(")"))
-                yield RefusedRow(where, prompt_id, name, found, _mend(self._rules[name]))
+                yield RefusedRow(where, prompt_id, name, found, what_to_do(self.rules[name]))
 
     def _newly_broken(self, checked: TableCheck, before: str) -> list[str]:
         """Critical rules that the table keeps without the new rows and breaks with them.
@@ -91,7 +91,7 @@ class RowCheck:
         failed = checked.failed(CRITICAL)
         if not failed or len(before.splitlines()) < 2:
             return []
-        known = {place for result in self._checked(before)[1].failed(CRITICAL) for place in _places(result)}
+        known = {place for result in self.table(before)[1].failed(CRITICAL) for place in _places(result)}
         return [
             f"rule '{result.rule.name}' would stop the night: {observed(result)}. {result.rule.why.rstrip('.')}"
             for result in failed
@@ -105,6 +105,7 @@ def _places(result: RuleResult) -> Iterator[tuple[str, int | str]]:
         yield result.rule.name, where
 
 
-def _mend(rule: Rule) -> str:
+def what_to_do(rule: Rule) -> str:
+    """What to do with a row that breaks a rule, as the end of a line."""
     told = (rule.mend or f"Mend the row, or leave it out. {rule.why}").rstrip(".")
     return told[:1].lower() + told[1:]
