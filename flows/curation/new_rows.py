@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 
 from flows.curation.row_check import RefusedRow, RowCheck
+from flows.curation.tracked_table import replace_table, settle
 from flows.records.promotion_log import who_am_i
 from flows.workspace import runs
 from flows.workspace.forgetting import refuse_unfinished
 from flows.workspace.lock import held
 from flows.workspace.project import Project
-from flows.workspace.tracked_table import replace_table, settle
 from pipeline.data.cells import names_in, prompt_in, read_column, text_of
 from pipeline.data.dataset import COLUMNS, DATASET
 from pipeline.data.forgetting import forgotten_rows

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.workspace import tracked_table
+from flows.curation import tracked_table
+from flows.curation.tracked_table import FILE, replace_table, settle
 from flows.workspace.dvc_pointers import md5_of
 from flows.workspace.project import Project
-from flows.workspace.tracked_table import FILE, replace_table, settle
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import InputError
 
