@@ -37,8 +37,8 @@ from pipeline.stages.label_noise import (
     phrases_with_a_grip,
     rank_suspects,
 )
-from pipeline.stages.validate import ValidationParams
 from pipeline.validation.derived_prompt_tables import sources
+from pipeline.validation.prompt_table import ValidationParams
 from pipeline.validation.text_overlap import holdout_overlap
 
 SEED, HELD_OUT, COPIES, TRIGGERED = 7, 112, 40, 12

@@ -14,6 +14,7 @@ from flows.records.signed_logs import REF, SignedLogs, signer_of
 from flows.relocate import is_elsewhere, missing_refs
 from flows.workspace import runs
 from flows.workspace.git import git
+from flows.workspace.installed_code import is_installed
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
@@ -111,9 +112,14 @@ def _store(project: Project) -> Check:
 
 
 def _code(project: Project) -> Check:
-    """Whether the code that runs is the project's: after a copy an environment still leads to the original's."""
+    """Whether the code that runs is the project's: after a copy an environment still leads to the original's.
+
+    A project without code of its own runs whatever is installed, and records that.
+    """
     place = Path(__file__).resolve().parent.parent
-    return _check("code", place == project.root.resolve(), f"runs from {place}", "make setup")
+    return _check(
+        "code", place == project.root.resolve() or is_installed(project.root), f"runs from {place}", "make setup"
+    )
 
 
 def _place(project: Project) -> Check:

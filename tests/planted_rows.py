@@ -19,7 +19,7 @@ import pandas as pd
 from removing import commit_data
 from sandbox import Sandbox
 
-from flows.removal.dvc_pointers import md5_of
+from flows.workspace.dvc_pointers import md5_of
 from pipeline.encoders.training_index import TrainingIndex
 
 RUN = "models-2026-01-01-0001"

@@ -7,6 +7,7 @@ from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, Versions, opened, versions_of
 from flows.workspace.git import git
+from flows.workspace.installed_code import CODE as CODE_RECORD
 from flows.workspace.project import Project
 from flows.workspace.snapshot import CODE
 from pipeline.runtime.errors import InputError, VerificationFailed
@@ -69,7 +70,7 @@ def code_changes(project: Project, before: str, after: str) -> tuple[CodeChange,
     Raises:
         SwitchtenderError: a commit is not there.
     """
-    listed = git(project.root, "diff", "--numstat", "--no-renames", "-z", before, after, "--", *CODE)
+    listed = git(project.root, "diff", "--numstat", "--no-renames", "-z", before, after, "--", *CODE, str(CODE_RECORD))
     return tuple(_code_change(line) for line in listed.split("\0") if line)
 
 

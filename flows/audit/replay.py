@@ -19,6 +19,7 @@ from flows.registry.versions import Version, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.dvc_stages import run_stage, stage_names
 from flows.workspace.git import git
+from flows.workspace.installed_code import require_recorded
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF, dvc, pointer_of, share_dvc
 from pipeline.runtime.errors import InputError, VerificationFailed
@@ -100,6 +101,7 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
 
     Raises:
         VerificationFailed: the commit, the dataset or an encoder is not the recorded one.
+        InputError: the installed package is not the one that trained it.
     """
     clone = scratch / "clone"
     clone.mkdir()
@@ -110,6 +112,7 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
         raise VerificationFailed(
             f"{RUN_REF}{version.run_key} is not commit {provenance.commit[:12]}; see 'switchtender verify'"
         )
+    require_recorded(clone)
     share_dvc(project, clone, scratch / "cache")
     table = Project(clone, project.track).table
     if (clone / pointer_of(table)).is_file():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import split_agents
 from pipeline.data.row_removal import read_utf8, without_last
+from pipeline.runtime.csv_rows import with_rows
 from pipeline.runtime.errors import InputError, listed, suggestion
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text
@@ -176,24 +175,17 @@ def _require_unseen(review: LabelReview | None, prompt: str, decision: LabelDeci
 
 
 def _appended(project: Project, path: Path, decision: LabelDecision, day: str) -> str:
-    """The file's text with the decision as one more row, in the order of the file's own columns."""
-    with path.open(encoding="utf-8", newline="") as file:
-        text = file.read()
-    values = cells_of(
-        {
-            "prompt_id": decision.prompt_id,
-            "text_sha256": decision.text_sha256,
-            "decision": decision.decision,
-            "agents": SEPARATOR.join(decision.agents),
-            "reviewer": decision.reviewer or who_am_i(project),
-            "reviewed_on": day,
-            "note": _plain(decision.note),
-        }
-    )
-    header = next(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")), list(COLUMNS))
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([values.get(name, "") for name in header])
-    return f"{text}{'' if text.endswith(chr(10)) else chr(10)}{line.getvalue()}"
+    """The file's text with the decision as one more row."""
+    facts = {
+        "prompt_id": decision.prompt_id,
+        "text_sha256": decision.text_sha256,
+        "decision": decision.decision,
+        "agents": SEPARATOR.join(decision.agents),
+        "reviewer": decision.reviewer or who_am_i(project),
+        "reviewed_on": day,
+        "note": _plain(decision.note),
+    }
+    return with_rows(read_utf8(path), [cells_of(facts)], COLUMNS)
 
 
 def _plain(note: str) -> str:

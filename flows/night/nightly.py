@@ -25,7 +25,7 @@ from flows.registry.mlflow_store import Registry
 from flows.registry.registration import FinishedNight, log_report, register
 from flows.registry.verification import proved
 from flows.registry.versions import RegisterParams, Version, registered_keys, versions_of
-from flows.workspace import runs, snapshot
+from flows.workspace import installed_code, runs, snapshot
 from flows.workspace.forgetting import settle
 from flows.workspace.identity import data_digests, identify
 from flows.workspace.lock import held
@@ -56,6 +56,7 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
     project.claim()
     with held(project.lock, project.track.flow, patience), logged(project, scheduled) as entry:
         settle(project)
+        installed_code.record(project.root)
         identity = identify(project).digest
         if (same := nothing_new(project, identity)) is not None:
             done = ended(project, same, new=False)

@@ -7,6 +7,8 @@ from pathlib import Path
 from flows.registry.mlflow_store import MODEL_FILE
 from flows.workspace.dvc_objects import DIRECTORY, cache_of, stored_files
 from flows.workspace.dvc_stages import stage_names
+from flows.workspace.installed_code import recorded
+from flows.workspace.installed_code import require_recorded as require_installed
 from flows.workspace.project import Project
 from flows.workspace.recorded_outputs import DATASET_OF_THE_LOCK, require_recorded
 from flows.workspace.snapshot import pointer_of
@@ -24,12 +26,14 @@ def materials_of(project: Project, clone: Path, data: dict[str, str]) -> tuple[M
 
     Raises:
         VerificationFailed: one of them is not what DVC recorded.
+        InputError: the installed package was changed while the night ran.
         SwitchtenderError: one of them is not there.
     """
     require_recorded(project, clone, [DATASET_OF_THE_LOCK, *stage_names(clone, project.track)])
     lock = (clone / "dvc.lock").read_text(encoding="utf-8")
     by_dvc = (clone / pointer_of(project.table)).is_file()
-    found = [Material(name, {"sha256": sha256_file(clone / name)}, CODE) for name in _CODE]
+    require_installed(clone)
+    found = [Material(name, {"sha256": sha256_file(clone / name)}, CODE) for name in (*_CODE, *recorded(clone))]
     kept: dict[str, str] = {}
     for file in stored_files(project, lock):
         if not file.stage:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from flows.removal.dvc_pointers import Pointer, md5_of, objects_named, pointers
+from flows.removal.dvc_pointers import objects_named, pointers
 from flows.removal.project_files import REMOTE_IN_REPOSITORY, files_under
 from flows.workspace.dvc_objects import cache_of, remote_of, remote_url
+from flows.workspace.dvc_pointers import Pointer, md5_of
 from flows.workspace.git import git
 from flows.workspace.identity import CANDIDATES
 from flows.workspace.project import Project

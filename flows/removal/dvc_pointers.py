@@ -1,51 +1,13 @@
-"""DVC's pointers in the working copy: which objects they name, and how one is written for other bytes."""
+"""Every one of DVC's pointers in the working copy, and the objects that they name."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import yaml
 
 from flows.removal.project_files import project_files
-from flows.workspace.dvc_objects import DIRECTORY, REMOTE, cache_of, content_of, remote_of
+from flows.workspace.dvc_objects import cache_of, content_of, remote_of
+from flows.workspace.dvc_pointers import ENDING, Pointer, read_pointers
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError, one_line
-
-ENDING = ".dvc"
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """One output of a pointer file; both paths are relative to the project. `remote` is where DVC is to keep it."""
-
-    path: Path
-    out: Path
-    md5: str
-    size: int
-    remote: str
-
-    @property
-    def is_folder(self) -> bool:
-        return self.md5.endswith(DIRECTORY)
-
-    def covers(self, path: Path) -> bool:
-        """Whether it keeps a file."""
-        return path == self.out or self.out in path.parents
-
-    def text_for(self, text: str, content: bytes) -> str:
-        """The pointer file's text once the output has other bytes; every other character stays."""
-        text = text.replace(self.md5, md5_of(content))
-        return re.sub(rf"(\bsize: ){self.size}\b", rf"\g<1>{len(content)}", text)
-
-
-def md5_of(content: bytes) -> str:
-    """The name of an object."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def pointers(project: Project) -> list[Pointer]:
@@ -54,18 +16,9 @@ def pointers(project: Project) -> list[Pointer]:
     Raises:
         InputError: one cannot be read.
     """
-    return [found for path in project_files(project) if path.suffix == ENDING for found in _read(project, path)]
-
-
-def _read(project: Project, path: Path) -> Iterator[Pointer]:
-    name = path.relative_to(project.root)
-    try:
-        for out in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("outs", []):
-            if "md5" in out:
-                place = (path.parent / out["path"]).relative_to(project.root)
-                yield Pointer(name, place, str(out["md5"]), int(out.get("size", 0)), str(out.get("remote", REMOTE)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InputError(f"{name} cannot be read ({one_line(error)}); restore it with git") from error
+    return [
+        found for path in project_files(project) if path.suffix == ENDING for found in read_pointers(project.root, path)
+    ]
 
 
 def objects_named(project: Project, found: list[Pointer]) -> set[str]:

@@ -11,7 +11,7 @@ import yaml
 
 from flows.registry.relocation import local
 from flows.registry.versions import Version, opened
-from flows.removal.dvc_pointers import md5_of, objects_named, pointers
+from flows.removal.dvc_pointers import objects_named, pointers
 from flows.workspace.dvc_objects import (
     DIRECTORY,
     ObjectStore,
@@ -23,6 +23,7 @@ from flows.workspace.dvc_objects import (
     remote_url,
     store_url,
 )
+from flows.workspace.dvc_pointers import md5_of
 from flows.workspace.git import git
 from flows.workspace.own_files import is_own, require_own
 from flows.workspace.project import Project

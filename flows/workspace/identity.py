@@ -14,6 +14,7 @@ import yaml
 
 from flows.workspace.dvc_stages import own_stages
 from flows.workspace.git import git
+from flows.workspace.installed_code import is_installed, records
 from flows.workspace.project import Project
 from flows.workspace.snapshot import refuse_uncommitted_code
 from pipeline.data.dataset import DATASET
@@ -75,9 +76,16 @@ def _section(content: dict[str, Any], name: str) -> Any:
 
 
 def _training_code(project: Project, stages: dict[str, Any]) -> str:
-    """The track's stages as dvc.yaml has them, and every file of the rooms that they name, with git's digest of it."""
-    rooms = {dep for stage in stages.values() for dep in stage["deps"] if dep.startswith("pipeline/")}
-    return repr(stages) + git(project.root, "ls-tree", "-r", "HEAD", "--", "constraints.txt", *sorted(rooms))
+    """The track's stages as dvc.yaml has them, and every file of the rooms that they name, with its digest: git's, or
+    the installed file's where the project has no code of its own.
+    """
+    deps = sorted({dep for stage in stages.values() for dep in stage["deps"]})
+    rooms = [dep for dep in deps if dep.startswith("pipeline/")]
+    own = git(project.root, "ls-tree", "-r", "HEAD", "--", "constraints.txt", *rooms)
+    if not is_installed(project.root):
+        return repr(stages) + own
+    installed = records()
+    return repr(stages) + own + repr([(dep, installed[dep]) for dep in deps if dep in installed])
 
 
 def _stages(project: Project) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from flows.workspace.commits import tree_with
 from flows.workspace.dvc_objects import refuse_foreign_remote, store_url
 from flows.workspace.dvc_stages import LOCK, own_stages
 from flows.workspace.git import git
+from flows.workspace.installed_code import CODE as CODE_RECORD
+from flows.workspace.installed_code import is_installed
 from flows.workspace.own_files import is_own
 from flows.workspace.processes import TIMED_OUT, run
 from flows.workspace.project import Project
@@ -26,7 +28,7 @@ from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 from pipeline.runtime.yaml_file import load_yaml
 
 POINTER = Path(f"{DATASET}.dvc")
-INPUTS = ("data", "params.yaml")
+_INPUTS = ("data", "params.yaml")
 CODE = ("pipeline", "flows", "switchtender", "mlflow", "dvc.yaml", "constraints.txt", "pyproject.toml")
 _IGNORED, _IMPORTED = "!!", (".py", ".so")
 SNAPSHOT_REF = "refs/switchtender/snapshots/"
@@ -56,9 +58,14 @@ def refuse_uncommitted_code(project: Project) -> None:
 
 def uncommitted_data(project: Project) -> list[str]:
     """Changed files under data/ and params.yaml, which the night takes along and reports."""
-    lines = git(project.root, "status", "--porcelain", "-uall", "--", *INPUTS, strip=False).splitlines()
+    lines = git(project.root, "status", "--porcelain", "-uall", "--", *_inputs(project), strip=False).splitlines()
     changed = [line[3:] for line in lines]
     return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
+
+
+def _inputs(project: Project) -> tuple[str, ...]:
+    """What a night takes along as it is in the working copy; the record of installed code, too."""
+    return (*_INPUTS, *([CODE_RECORD.as_posix()] if is_installed(project.root) else []))
 
 
 def pointer_of(table: Path) -> Path:
@@ -85,7 +92,7 @@ def _table_differs(root: Path, table: Path) -> bool:
 def snapshot(project: Project, key: str) -> str:
     """Commit HEAD plus the changed inputs under a ref of ours, past HEAD and the index; returns the commit."""
     head = git(project.root, "rev-parse", "HEAD")
-    tree = tree_with(project.root, INPUTS)
+    tree = tree_with(project.root, _inputs(project))
     commit = git(project.root, "commit-tree", tree, "-p", head, "-m", f"switchtender: inputs of {key}")
     # On no branch: without a ref, git would in time collect the commit as garbage.
     git(project.root, "update-ref", SNAPSHOT_REF + key, commit)

@@ -5,14 +5,13 @@ Augmented rows need no care here: they are made anew from what is left.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterable
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from pipeline.data.label_reviews import spreadsheet_safe
 from pipeline.data.row_removal import ID, csv_cells, list_without_ids, read_bytes, read_utf8, table_without_rows
+from pipeline.runtime.csv_rows import with_rows
 
 FORGOTTEN_FILE = Path("data/forgotten.csv")
 
@@ -93,15 +92,11 @@ def with_forgotten(root: Path, entries: Iterable[ForgottenRow]) -> bytes:
         TableError: the file is there and malformed.
     """
     content = read_utf8(root / FORGOTTEN_FILE) if (root / FORGOTTEN_FILE).is_file() else ""
-    content = content or ",".join(COLUMNS) + "\n"
-    if not content.endswith("\n"):
-        content += "\n"
-    listed = {(row[ID], row.get(COLUMNS[1], "")) for row in csv_cells(content, str(FORGOTTEN_FILE))}
-    out = io.StringIO(newline="")
-    for entry in entries:
-        if (entry.prompt_id, entry.text_sha256) not in listed:
-            csv.writer(out, lineterminator="\n").writerow(entry.cells)
-    return (content + out.getvalue()).encode()
+    listed = (
+        {(row[ID], row.get(COLUMNS[1], "")) for row in csv_cells(content, str(FORGOTTEN_FILE))} if content else set()
+    )
+    added = [entry for entry in entries if (entry.prompt_id, entry.text_sha256) not in listed]
+    return with_rows(content, [dict(zip(COLUMNS, entry.cells, strict=True)) for entry in added], COLUMNS).encode()
 
 
 def forgotten_rows(root: Path) -> list[tuple[str, str]]:

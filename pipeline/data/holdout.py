@@ -37,6 +37,13 @@ def read_holdout(path: Path = HOLDOUT_FILE) -> tuple[str, ...]:
     return ids
 
 
+def holdout_text(ids: Sequence[str]) -> str:
+    """What the file of a holdout holds."""
+    return "".join(
+        f"{line}\n" for line in ("# Ids of the frozen holdout: never trained on, tuned on or chosen by.", *ids)
+    )
+
+
 def holdout_version(rows: pd.DataFrame, graded: pd.DataFrame | None = None) -> str:
     """Names a holdout by its content, in any order: sha256 over id, text and labels of each row, or its outcomes."""
     truth = rows["agents"] if graded is None else rows["prompt_id"].map(_outcomes_by_prompt(graded))

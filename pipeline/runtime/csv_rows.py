@@ -1,12 +1,14 @@
-"""Reading a CSV file row by row; a file of another kind is told by what it is."""
+"""Reading a CSV file row by row, a file of another kind told by what it is; and adding rows to one."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.runtime.errors import TableError
+from pipeline.runtime.text import BOM
 
 # The library's own limit is 128 KiB; prompts with pasted documents are longer.
 csv.field_size_limit(16 * 1024 * 1024)
@@ -61,3 +63,21 @@ def _width(row: Sequence[str], header: Sequence[str]) -> str:
     if len(row) > len(header) and not any(row[len(header) :]):
         return f"{found}, since it ends with a comma; remove that comma"
     return f"{found}; quote commas"
+
+
+def with_rows(text: str, rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> str:
+    """A CSV file's text with more rows at its end, in the order of its own header; what stands in it stays as it is.
+
+    `columns` are the header of an empty text. A column that a row lacks is left empty.
+    """
+    text = text or ",".join(columns) + "\n"
+    header = next(csv.reader(io.StringIO(text.removeprefix(BOM), newline="")))
+    out = io.StringIO(newline="")
+    for row in rows:
+        cells = [row.get(name, "") for name in header]
+        # A bare carriage return is quoted by no rule of csv's, and would end the row.
+        if any("\r" in cell for cell in cells):
+            csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
+        else:
+            csv.writer(out, lineterminator="\n").writerow(cells)
+    return f"{text}{'' if text.endswith(chr(10)) else chr(10)}{out.getvalue()}"

@@ -8,17 +8,15 @@ leaves here; on the agents' track `validate` has put such rows in quarantine bef
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, QUARANTINED, TRAIN, Fate, fate_of, fates_of_rows, write_fates
-from pipeline.data.folds import labels_of_groups, make_folds, same_prompts
-from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
-from pipeline.data.outcomes import Outcomes
+from pipeline.data.folds import make_folds
+from pipeline.data.holdout import HOLDOUT_FILE, holdout_text, holdout_version, read_holdout
+from pipeline.data.holdout_draw import draw_holdout
 from pipeline.data.stage_rows import JOINING, StageRows, of_prompts, read_joining, read_rows
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.params import Section, read
@@ -96,27 +94,6 @@ def _without_leaks(train: StageRows, holdout: StageRows, limit: float) -> tuple[
     return train.where(~leaking), fates
 
 
-def draw_holdout(outcomes: Outcomes, params: SplitParams, seed: int) -> tuple[str, ...]:
-    """Draw a stratified holdout in which every candidate has at least `holdout_minimum` prompts that it is right for.
-
-    Raises:
-        InputError: a candidate has too few prompts for that.
-    """
-    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
-
-    groups = same_prompts(outcomes.prompts)
-    labels = labels_of_groups(outcomes.quality, groups)
-    for attempt in range(200):
-        splitter = MultilabelStratifiedShuffleSplit(1, test_size=params.holdout_share, random_state=seed + attempt)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _, chosen = next(splitter.split(np.zeros(len(labels)), labels.astype(int)))
-        if (labels[chosen].sum(axis=0) >= params.holdout_minimum).all():
-            drawn = np.isin(groups, chosen)
-            return tuple(sorted(np.array(outcomes.prompt_ids, dtype=object)[drawn]))
-    raise InputError("no draw gives every candidate enough holdout prompts; add prompts or lower split.holdout_minimum")
-
-
 def _draw(track: Track) -> None:
     """Draw a track's holdout once.
 
@@ -131,8 +108,8 @@ def _draw(track: Track) -> None:
         rows = StageRows(read_table(DATASET, required=("prompt_id", "agents")))
     else:
         rows = read_rows(track, track.valid)
-    ids = draw_holdout(rows.outcomes(), params, run.seed)
-    write_text("# Ids of the frozen holdout: never trained on, tuned on or chosen by.\n" + "\n".join(ids) + "\n", place)
+    ids = draw_holdout(rows.outcomes(), params.holdout_share, params.holdout_minimum, run.seed)
+    write_text(holdout_text(ids), place)
 
 
 if __name__ == "__main__":

@@ -10,41 +10,25 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from pydantic import Field
-
 from pipeline.data.agents import read_agents
 from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
 from pipeline.data.forgetting import forgotten_rows
 from pipeline.data.holdout import read_holdout
-from pipeline.encoders.similarity import embed_for_comparison
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.params import Section, read
+from pipeline.runtime.params import read
 from pipeline.runtime.stage import STAGES, Summary, run_stage
 from pipeline.runtime.tables import LINE, read_table, write_json, write_table
 from pipeline.validation import derived_outcome_tables
 from pipeline.validation import derived_prompt_tables as tables
-from pipeline.validation.expectations import CRITICAL, Suite, SuiteRunner, read_suites
+from pipeline.validation.expectations import Suite, SuiteRunner, read_suites
+from pipeline.validation.prompt_table import ValidationParams, check_table
 from pipeline.validation.quarantine import RESULTS, TableCheck
 
 NAME = "validate"
 CONTEXT = Path("var/gx")
 DOCS = Path("var/reports/data_docs")
 OUT = STAGES / NAME
-
-
-class ValidationParams(Section):
-    """How near two prompts may be, how much one source may add, and how much quarantine the night bears.
-
-    Other limits are in the suites.
-    """
-
-    encoder: str
-    near_duplicate_cosine: float = Field(gt=0, le=1)
-    holdout_overlap: float = Field(gt=0, le=1)
-    source_growth: float = Field(ge=0)
-    max_quarantined_share: float = Field(ge=0, le=1)
 
 
 def validate(params: ValidationParams) -> Summary:
@@ -62,43 +46,13 @@ def validate(params: ValidationParams) -> Summary:
     suites = read_suites(tables.TABLES, tables.TABLES_WITH_LINES, others=derived_outcome_tables.OUTCOME_TABLES)
     rows = read_table(DATASET)
     runner = SuiteRunner(suites, CONTEXT, DOCS)
-    checked = check_table(rows, runner, taxonomy, holdout, params)
+    forgotten = {digest for _, digest in forgotten_rows(Path())}
+    checked = check_table(rows, runner, taxonomy, holdout, forgotten, params)
     _write(checked, suites)
     first_page = runner.write_docs()
     _stop_where_failed(checked, params, first_page)
     write_table(checked.kept, OUT / "prompts.parquet")
     return _summary(checked)
-
-
-def check_table(
-    rows: pd.DataFrame, runner: SuiteRunner, taxonomy: list[str], holdout: tuple[str, ...], params: ValidationParams
-) -> TableCheck:
-    """Judge the file, then each row, then the sound rows against one another, then what is left of them."""
-    checked = TableCheck(rows)
-    checked.record(runner.run(tables.PROMPTS_FILE, rows.drop(columns=LINE)), rows)
-    if checked.failed(CRITICAL):
-        return TableCheck(rows.iloc[:0], checked.rule_results)
-    forgotten = {digest for _, digest in forgotten_rows(Path())}
-    for name, table in (
-        (tables.PROMPT_ROWS, tables.prompt_rows(rows, forgotten)),
-        (tables.LABELS, tables.labels(rows)),
-    ):
-        checked.record(runner.run(name, table, LINE, {"taxonomy": taxonomy}), table)
-    if checked.kept.empty:
-        return checked
-    vectors = embed_for_comparison(list(checked.kept["prompt"]), params.encoder)
-    table = tables.duplicates(checked.kept, vectors, holdout)
-    limits = {"near_duplicate_cosine": params.near_duplicate_cosine, "holdout_overlap": params.holdout_overlap}
-    checked.record(runner.run(tables.DUPLICATES, table, LINE, limits), table)
-    for name, table, where in (
-        (tables.KEPT_PROMPTS, tables.kept_prompts(checked.kept), LINE),
-        (tables.HOLDOUT, tables.holdout_ids(holdout, rows, checked.kept), "prompt_id"),
-        (tables.AGENTS, tables.agents(taxonomy, checked.kept), "agent"),
-    ):
-        checked.record(runner.run(name, table, where), table)
-    grown = tables.sources(checked.kept)
-    checked.record(runner.run(tables.SOURCES, grown, "source", {"source_growth": params.source_growth}), grown)
-    return checked
 
 
 def _write(checked: TableCheck, suites: dict[str, Suite]) -> None:

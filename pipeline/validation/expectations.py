@@ -32,6 +32,7 @@ class Rule:
     """One expectation of a suite, by the name that a curator reads. Law: no two rules share a name.
 
     A failed rule of severity `row` puts rows aside; a failed `critical` one stops the night; a `warning` is told.
+    `mend` says what to do with a row that breaks it, where the suite does.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Rule:
     severity: str
     why: str
     column: str
+    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def _rule(suite: str, entry: dict[str, Any], path: Path) -> Rule:
             f"{path}: rule '{meta['rule']}' has severity '{meta['severity']}'; use {ROW}, {CRITICAL} or {WARNING}"
         )
     columns = kwargs.get("column_list") or [""]
-    return Rule(meta["rule"], suite, meta["severity"], meta["why"], kwargs.get("column", columns[-1]))
+    return Rule(
+        meta["rule"], suite, meta["severity"], meta["why"], kwargs.get("column", columns[-1]), meta.get("mend", "")
+    )
 
 
 class SuiteRunner:

@@ -15,7 +15,7 @@ from removing import run
 from sandbox import Sandbox
 from second_night import train_rows
 
-from flows.removal.dvc_pointers import md5_of
+from flows.workspace.dvc_pointers import md5_of
 from pipeline.encoders.vector_cache import StoredReading, VectorCache
 
 REASON = ("--reason", "deletion request 17")

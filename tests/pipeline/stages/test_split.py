@@ -16,10 +16,11 @@ from sandbox import ROOT
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import HOLDOUT, TRAIN, read_fates
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_version, read_holdout
+from pipeline.data.holdout_draw import draw_holdout
 from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import read_table, sha256_file, write_table
-from pipeline.stages.split import SplitParams, draw_holdout, split
+from pipeline.stages.split import SplitParams, split
 
 SHIPPED_SHA256 = "3bdb6272615ee9cfe6d5a87aa89df4536408aed2c2c12ac00c2a094ec019fe3e"
 """Of data/holdout.txt. Another value is another holdout: a decision, to be written down in docs/decisions."""
@@ -194,4 +195,4 @@ def test_a_draw_that_would_starve_an_agent_is_refused(rows: pd.DataFrame) -> Non
     image = rows["agents"].str.contains("image_understanding")
     starved = rows[~image | (image.cumsum() <= 1)]
     with pytest.raises(InputError, match="no draw gives every candidate enough holdout prompts; add prompts or lower"):
-        draw_holdout(from_labels(starved, NAMES), PARAMS, seed=7)
+        draw_holdout(from_labels(starved, NAMES), PARAMS.holdout_share, PARAMS.holdout_minimum, seed=7)

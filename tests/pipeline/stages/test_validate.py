@@ -18,16 +18,20 @@ from sandbox import ROOT
 from pipeline.data.agents import read_agents
 from pipeline.data.dataset import DATASET
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
+from pipeline.data.forgetting import forgotten_rows
 from pipeline.data.holdout import read_holdout
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, TableError
 from pipeline.runtime.tables import read_table, sha256_text
-from pipeline.stages import validate as validation
-from pipeline.stages.validate import DOCS, OUT, TableCheck, ValidationParams, check_table, validate
+from pipeline.stages import validate as stage
+from pipeline.stages.validate import DOCS, OUT, validate
 from pipeline.validation import derived_prompt_tables as tables
+from pipeline.validation import prompt_table
 from pipeline.validation.derived_outcome_tables import OUTCOME_TABLES
 from pipeline.validation.expectations import CRITICAL, ROW, Suite, SuiteRunner, read_suites
+from pipeline.validation.prompt_table import ValidationParams, check_table
+from pipeline.validation.quarantine import TableCheck
 
 DATA = ROOT / "data"
 PARAMS = ValidationParams(
@@ -70,7 +74,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(DATA / "expectations", tmp_path / "data/expectations")
     shutil.copy(DATA / "agents.yaml", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(validation, "embed_for_comparison", remembered)
+    monkeypatch.setattr(prompt_table, "embed_for_comparison", remembered)
     return tmp_path
 
 
@@ -102,7 +106,8 @@ def check(dataset: Dataset, runner: SuiteRunner) -> TableCheck:
     """Judge a dataset as the stage does, without its outputs."""
     dataset.write()
     taxonomy = [agent.name for agent in read_agents()]
-    return check_table(read_table(DATASET), runner, taxonomy, read_holdout(), PARAMS)
+    forgotten = {digest for _, digest in forgotten_rows(Path())}
+    return check_table(read_table(DATASET), runner, taxonomy, read_holdout(), forgotten, PARAMS)
 
 
 def broken(checked: TableCheck) -> set[str]:
@@ -310,7 +315,7 @@ def test_a_dataset_that_breaks_a_critical_rule_stops_the_stage(
 ) -> None:
     spoil(dataset)
     dataset.write()
-    monkeypatch.setattr(validation, "SuiteRunner", lambda *_: runner)
+    monkeypatch.setattr(stage, "SuiteRunner", lambda *_: runner)
     monkeypatch.setattr(runner, "write_docs", lambda: DOCS / "index.html")  # a shared context has all earlier pages
     with pytest.raises(InputError) as stop:
         validate(PARAMS)
