@@ -20,6 +20,7 @@ from flows.registry.webhook import NAME, keep_webhook
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError
 
+
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """A project whose registry is a server."""
