@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,12 @@ def test_rows_join_train_and_dvc_knows_them(project: Project, sandbox: Sandbox) 
     assert (project.root / DATASET).read_bytes().startswith(before[DATASET])
     assert contents(project)[FILES[2]] == before[FILES[2]]
     assert uncommitted_data(project) == ["data/forgotten.csv", "data/prompts.csv.dvc"], "the pointer has the new bytes"
-    assert subprocess.run(["dvc", "checkout", "-q", "data/prompts.csv.dvc"], cwd=project.root).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", "dvc", "checkout", "-q", "data/prompts.csv.dvc"], cwd=project.root
+        ).returncode
+        == 0
+    )
     assert "p0902" in (project.root / DATASET).read_text()
 
 
