@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -37,6 +37,8 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
 
+TRAIN = "train"
+"""The stage that says how far it is."""
 _LOOK_SECONDS = 2.0
 """Between two looks at how far a stage is."""
 
@@ -63,7 +65,8 @@ def run_flow(
     )
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
-        with _progress_shown(project, run, name):
+        shown = _progress_shown(project, run, name) if name == f"{project.track.prefix}{TRAIN}" else nullcontext()
+        with shown:
             log = partial(runs.log, project, run.key)
             one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, log=log)
         require_recorded(project, clone, [name])
@@ -130,7 +133,7 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
 
 @contextmanager
 def _progress_shown(project: Project, run: Run, name: str) -> Iterator[None]:
-    """A progress artifact that follows the stage, for a stage that says how far it is."""
+    """A progress artifact that follows the stage."""
     clone, over = clone_of(project, run.key), threading.Event()
     clone, over = clone_of(project, run.key), threading.Event()
     artifact: Any = create_progress_artifact(
