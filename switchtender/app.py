@@ -20,6 +20,7 @@ from switchtender.verbs import (
     forget,
     import_,
     nightly,
+    nights,
     notify,
     predict,
     promote,
@@ -38,9 +39,10 @@ from switchtender.verbs import (
 )
 
 VERBS = (
-    nightly.app, schedule.app, notify.app, status.app, route.app, promote.app, verify.app, witness.app, replay.app,
-    audit.app, diff.app, trace.app, review.app, forget.app, prune.app, tasks.app, doctor.app, serve.app, fit.app,
-    predict.app, evaluate.app, crossval.app, recommend.app, import_.app, candidate.app, aptitude.app, cache.app,
+    nightly.app, nights.app, schedule.app, notify.app, status.app, route.app, promote.app, verify.app, witness.app,
+    replay.app, audit.app, diff.app, trace.app, review.app, forget.app, prune.app, tasks.app, doctor.app, serve.app,
+    fit.app, predict.app, evaluate.app, crossval.app, recommend.app, import_.app, candidate.app, aptitude.app,
+    cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""
 

@@ -72,11 +72,22 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     end_marked(NIGHT_MARK, str(project.root))
     run, resumed = _opened(project, identity, params)
     entry.works_on(run.key)
+    tell = _noted(project, run.key, tell)
     tell(f"{run.key}: {'resumed' if resumed else 'started'}")
     conclude = partial(_concluded, project, params=params, before=before, tell=tell)
     if snapshot.recorded_commit(project, run.key):
         return conclude(run)
     return _trained(project, _prepare(project, run, resumed), params, before, tell, echo, conclude)
+
+
+def _noted(project: Project, key: str, tell: Tell) -> Tell:
+    """Tell each line, and keep it in the run's log."""
+
+    def telling(line: str) -> None:
+        runs.append_log(project, key, line)
+        tell(line)
+
+    return telling
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
@@ -174,6 +185,7 @@ def _trained(
 
 def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
     """Write the report of a night that was stopped; where that fails too, as on a full disk, `why` is what counts."""
+    runs.append_log(project, run.key, str(why))
     try:
         report = _report(project, run, before, (), stopped=str(why))
     except (SwitchtenderError, OSError) as error:
@@ -233,7 +245,8 @@ def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
 def _report(
     project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
 ) -> Path:
-    from pipeline.reports.night_facts import StageTime, collect, compare
+    from pipeline.reports.night_facts import collect, compare
+    from pipeline.reports.night_history import StageTime
     from pipeline.reports.night_report import build_report
 
     clone = clone_of(project, run.key)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from httpx import HTTPError
@@ -49,7 +50,7 @@ def run_flow(
         CutShort: Prefect's server is gone.
         SwitchtenderError: a stage failed, or recording and registering did.
     """
-    clone = clone_of(project, run.key)
+    clone, note = clone_of(project, run.key), partial(runs.append_log, project, run.key)
     done = [run]
 
     @task(
@@ -63,7 +64,7 @@ def run_flow(
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
         with _progress_shown(project, run, name):
-            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo)
+            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, noted=note)
         require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(one, run), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
         timing = (one.stage, round(one.seconds, 2), one.how)
@@ -129,7 +130,6 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
 @contextmanager
 def _progress_shown(project: Project, run: Run, name: str) -> Iterator[None]:
     """A progress artifact that follows the stage, for a stage that says how far it is."""
-    clone, over = clone_of(project, run.key), threading.Event()
     clone, over = clone_of(project, run.key), threading.Event()
     artifact: Any = create_progress_artifact(
         0.0, key=f"{name.replace('_', '-')}-progress", description=f"{run.key}: {name}"
