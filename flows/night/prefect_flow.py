@@ -36,6 +36,7 @@ from pipeline.gating.results import GateResult
 from pipeline.reports.markdown import markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
+from pipeline.runtime.tracing import here, span
 
 _LOOK_SECONDS = 2.0
 """Between two looks at how far a stage is."""
@@ -51,6 +52,7 @@ def run_flow(
         SwitchtenderError: a stage failed, or recording and registering did.
     """
     clone, note = clone_of(project, run.key), partial(runs.append_log, project, run.key)
+    night = here()  # Prefect may run a task in a thread of its own
     done = [run]
 
     @task(
@@ -63,7 +65,8 @@ def run_flow(
     )
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
-        with _progress_shown(project, run, name):
+        facts = {"switchtender.run_key": run.key, "switchtender.stage": name}
+        with _progress_shown(project, run, name), span(name, facts, parent=night):
             one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, noted=note)
         require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(one, run), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
@@ -74,7 +77,8 @@ def run_flow(
     @task(name="register", persist_result=False)
     def register() -> None:
         _show_gates(run.key, gates_of(project, run))
-        done[0] = conclude(done[0])
+        with span("register", {"switchtender.run_key": run.key}, parent=night):
+            done[0] = conclude(done[0])
 
     @flow(name=project.track.flow, flow_run_name=run.key, validate_parameters=False, persist_result=False)
     def nightly() -> State[None]:
