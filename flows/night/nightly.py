@@ -37,6 +37,7 @@ from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.tables import read_json
+from pipeline.runtime.tracing import span, trouble
 from pipeline.versions.champion_comparison import Contender, answer, choices_of, unanswered
 
 Tell = Callable[[str], None]
@@ -54,7 +55,12 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
     project.claim()
-    with held(project.lock, project.track.flow, patience), logged(project, scheduled) as entry:
+    facts = {"switchtender.track": project.track.name, "switchtender.scheduled": scheduled}
+    with (
+        held(project.lock, project.track.flow, patience),
+        logged(project, scheduled) as entry,
+        span("night", facts) as traced,
+    ):
         settle(project)
         installed_code.record(project.root)
         identity = identify(project).digest
@@ -63,6 +69,8 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
         else:
             done = ended(project, _run(project, identity, entry, tell, echo), new=True)
         entry.ended(done.result, done.reason, done.version or "")
+        if traced:
+            traced.set_attributes({"switchtender.run_key": done.run_key, "switchtender.result": done.result})
         return done
 
 
@@ -74,7 +82,9 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     end_marked(NIGHT_MARK, str(project.root))
     run, resumed = _opened(project, identity, params)
     entry.works_on(run.key)
-    tell = _logging(project, run, tell)
+    tell = _noted(project, run.key, tell)
+    if why := trouble():
+        tell(f"warning: no traces of this night ({why})")
     tell(f"{run.key}: {'resumed' if resumed else 'started'}")
     conclude = partial(_concluded, project, params=params, before=before, tell=tell)
     if snapshot.recorded_commit(project, run.key):
@@ -82,14 +92,14 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     return _trained(project, _prepare(project, run, resumed), params, before, tell, echo, conclude)
 
 
-def _logging(project: Project, run: Run, tell: Tell) -> Tell:
-    """What tells a person, and writes into the run's log too."""
+def _noted(project: Project, key: str, tell: Tell) -> Tell:
+    """Tell each line, and keep it in the run's log."""
 
-    def told(line: str) -> None:
+    def telling(line: str) -> None:
+        runs.append_log(project, key, line)
         tell(line)
-        runs.log(project, run.key, line)
 
-    return told
+    return telling
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
@@ -187,6 +197,7 @@ def _trained(
 
 def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
     """Write the report of a night that was stopped; where that fails too, as on a full disk, `why` is what counts."""
+    runs.append_log(project, run.key, str(why))
     try:
         report = _report(project, run, before, (), stopped=str(why))
     except (SwitchtenderError, OSError) as error:
@@ -248,7 +259,8 @@ def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
 def _report(
     project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
 ) -> Path:
-    from pipeline.reports.night_facts import StageTime, collect, compare
+    from pipeline.reports.night_facts import collect, compare
+    from pipeline.reports.night_history import StageTime
     from pipeline.reports.night_report import build_report
 
     clone = clone_of(project, run.key)

@@ -36,6 +36,7 @@ from pipeline.gating.results import GateResult
 from pipeline.reports.markdown import markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
+from pipeline.runtime.tracing import here, span
 
 TRAIN = "train"
 """The stage that says how far it is."""
@@ -52,7 +53,8 @@ def run_flow(
         CutShort: Prefect's server is gone.
         SwitchtenderError: a stage failed, or recording and registering did.
     """
-    clone = clone_of(project, run.key)
+    clone, note = clone_of(project, run.key), partial(runs.append_log, project, run.key)
+    night = here()  # Prefect may run a task in a thread of its own
     done = [run]
 
     @task(
@@ -65,10 +67,10 @@ def run_flow(
     )
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
+        facts = {"switchtender.run_key": run.key, "switchtender.stage": name}
         shown = _progress_shown(project, run, name) if name == f"{project.track.prefix}{TRAIN}" else nullcontext()
-        with shown:
-            log = partial(runs.log, project, run.key)
-            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, log=log)
+        with shown, span(name, facts, parent=night):
+            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, noted=note)
         require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(one, run), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
         timing = (one.stage, round(one.seconds, 2), one.how)
@@ -78,7 +80,8 @@ def run_flow(
     @task(name="register", persist_result=False)
     def register() -> None:
         _show_gates(run.key, gates_of(project, run))
-        done[0] = conclude(done[0])
+        with span("register", {"switchtender.run_key": run.key}, parent=night):
+            done[0] = conclude(done[0])
 
     @flow(name=project.track.flow, flow_run_name=run.key, validate_parameters=False, persist_result=False)
     def nightly() -> State[None]:
@@ -134,7 +137,6 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
 @contextmanager
 def _progress_shown(project: Project, run: Run, name: str) -> Iterator[None]:
     """A progress artifact that follows the stage."""
-    clone, over = clone_of(project, run.key), threading.Event()
     clone, over = clone_of(project, run.key), threading.Event()
     artifact: Any = create_progress_artifact(
         0.0, key=f"{name.replace('_', '-')}-progress", description=f"{run.key}: {name}"

@@ -55,19 +55,13 @@ def own_stages(names: Iterable[str], track: Track) -> list[str]:
 
 
 def run_stage(
-    project: Project,
-    clone: Path,
-    stage: str,
-    timeout: float,
-    echo: bool,
-    *,
-    force: bool = False,
-    log: Callable[[str], None] = lambda _: None,
-) -> StageDone:
+    project: Project, clone: Path, stage: str, timeout: float, echo: bool, *, force: bool = False,
+    noted: Callable[[str], None] = lambda _: None,
+) -> StageDone:  # fmt: skip
     """`dvc repro --single-item` of one stage; its whole process group has ended when this returns.
 
-    `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that. `log` takes all
-    that it printed.
+    `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that. `noted` is given
+    what the stage wrote, also where it failed.
 
     Raises:
         TransientFailure: it was cut short.
@@ -87,7 +81,7 @@ def run_stage(
         timeout=timeout,
         echo=echo,
     )
-    log(done.output)
+    noted(f"{stage}, exit {done.code}, {done.seconds:.1f} s\n{done.output.strip()}")
     if done.code != 0:
         raise _failure(stage, done, timeout)
     how = RAN if f"Running stage '{stage}'" in done.output else UNCHANGED

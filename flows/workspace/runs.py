@@ -20,6 +20,7 @@ from pipeline.runtime.tables import write_json
 from pipeline.runtime.text import parse_json
 
 UNFINISHED, FINISHED, ABANDONED = "unfinished", "finished", "abandoned"
+LOG = "night.log"
 _FILE = "run.json"
 
 
@@ -58,18 +59,6 @@ def clone_of(project: Project, key: str) -> Path:
     return folder_of(project, key) / "clone"
 
 
-def log_of(project: Project, key: str) -> Path:
-    """What a run's night said, and what its stages printed."""
-    return folder_of(project, key) / "night.log"
-
-
-def log(project: Project, key: str, text: str) -> None:
-    """Add to a run's log, each line with the time; what a full disk does not take is lost, and stops no night."""
-    lines = "".join(f"{now()} {line}\n" for line in text.splitlines() if line.strip())
-    with suppress(OSError), log_of(project, key).open("a", encoding="utf-8") as file:
-        file.write(lines)
-
-
 def now() -> str:
     """This moment in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -81,14 +70,33 @@ def save(project: Project, run: Run) -> Run:
     return run
 
 
+def append_log(project: Project, key: str, text: str) -> None:
+    """Add lines to a run's log; where the disk refuses them, the night goes on without."""
+    with suppress(OSError), (folder_of(project, key) / LOG).open("a", encoding="utf-8") as log:
+        log.write(f"{now()} {text.rstrip()}\n")
+
+
+def keys_of(project: Project) -> list[str]:
+    """The keys of the project's track that have a record, in no order; the records are not opened."""
+    return [path.parent.name for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
+
+
+def run_of(project: Project, key: str) -> Run:
+    """The run of a key.
+
+    Raises:
+        SwitchtenderError: there is no record of it, or it cannot be read.
+    """
+    return _load(folder_of(project, key) / _FILE)
+
+
 def all_runs(project: Project) -> list[Run]:
     """Every run of the project's track, oldest first.
 
     Raises:
         SwitchtenderError: a record cannot be read.
     """
-    runs = [_load(path) for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
-    return sorted(runs, key=lambda run: run.sequence)
+    return sorted((run_of(project, key) for key in keys_of(project)), key=lambda run: run.sequence)
 
 
 def _load(path: Path) -> Run:
@@ -117,8 +125,7 @@ def open_run(project: Project, identity: str, zone: str, taken: Iterable[str]) -
     An unfinished run of the same identity goes on; one of another identity is abandoned. `taken` are keys that git or
     the registry knows: one of them is never allotted again, whatever lies in `var`.
     """
-    runs = all_runs(project)
-    for run in runs:
+    for run in all_runs(project):
         if run.state == UNFINISHED and run.identity == identity:
             return run, True
         if run.state == UNFINISHED:

@@ -24,7 +24,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"host": "0.0.0.0"}, "no keys are configured"),
         ({"host": "no.such.host.invalid"}, "cannot be listened on"),
         ({"keys": "env:NOT_SET_AT_ALL"}, "holds no key"),
-        ({"keys": "secret"}, "write env:NAME or file:PATH"),
+        ({"keys": "secret"}, "named, not written: env:NAME or file:PATH"),
         ({"keys": "file:nowhere.txt"}, "nowhere.txt cannot be read"),
         ({"upstreams": "nowhere.yaml"}, "nowhere.yaml is missing"),
     ],
