@@ -22,6 +22,7 @@ from switchtender.verbs import (
     init,
     label,
     nightly,
+    nights,
     notify,
     predict,
     promote,
@@ -40,9 +41,9 @@ from switchtender.verbs import (
 )
 
 VERBS = (
-    init.app, nightly.app, schedule.app, notify.app, status.app, route.app, promote.app, verify.app, witness.app,
-    replay.app, audit.app, diff.app, trace.app, review.app, label.app, forget.app, prune.app, tasks.app, doctor.app,
-    serve.app, fit.app, predict.app, evaluate.app, crossval.app, recommend.app, import_.app, candidate.app,
+    init.app, nightly.app, nights.app, schedule.app, notify.app, status.app, route.app, promote.app, verify.app,
+    witness.app, replay.app, audit.app, diff.app, trace.app, review.app, label.app, forget.app, prune.app, tasks.app,
+    doctor.app, serve.app, fit.app, predict.app, evaluate.app, crossval.app, recommend.app, import_.app, candidate.app,
     aptitude.app, cache.app,
 )  # fmt: skip
 """In the order in which `--help` lists them."""

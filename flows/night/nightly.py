@@ -187,6 +187,7 @@ def _trained(
 
 def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
     """Write the report of a night that was stopped; where that fails too, as on a full disk, `why` is what counts."""
+    runs.log(project, run.key, str(why))
     try:
         report = _report(project, run, before, (), stopped=str(why))
     except (SwitchtenderError, OSError) as error:
@@ -248,7 +249,8 @@ def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
 def _report(
     project: Project, run: Run, before: Run | None, aliases: tuple[str, ...], stopped: str | None = None
 ) -> Path:
-    from pipeline.reports.night_facts import StageTime, collect, compare
+    from pipeline.reports.night_facts import collect, compare
+    from pipeline.reports.night_history import StageTime
     from pipeline.reports.night_report import build_report
 
     clone = clone_of(project, run.key)

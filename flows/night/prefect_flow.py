@@ -135,7 +135,6 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
 def _progress_shown(project: Project, run: Run, name: str) -> Iterator[None]:
     """A progress artifact that follows the stage."""
     clone, over = clone_of(project, run.key), threading.Event()
-    clone, over = clone_of(project, run.key), threading.Event()
     artifact: Any = create_progress_artifact(
         0.0, key=f"{name.replace('_', '-')}-progress", description=f"{run.key}: {name}"
     )

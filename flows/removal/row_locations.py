@@ -27,7 +27,7 @@ from flows.removal.project_files import REMOTE_IN_REPOSITORY, files_under, proje
 from flows.removal.training_files import Checkout, material_files, material_objects, material_of_versions
 from flows.workspace.dvc_objects import cache_of, content_of, remote_of, remote_url
 from flows.workspace.project import Project
-from flows.workspace.runs import clone_of
+from flows.workspace.runs import LOG, clone_of
 from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import SwitchtenderError, listed
 from pipeline.runtime.regular_files import irregular
@@ -212,7 +212,9 @@ class _Search:
             _, *inside = path.relative_to(runs).parts
             tables = {seen.table for seen in self.project.both}
             in_clone = Path(*inside[1:]) if inside[:1] == ["clone"] else Path()
-            return inside == ["report.html"] or in_clone in tables or not _IN_CLONE.isdisjoint(in_clone.parts[:1])
+            return (
+                inside in (["report.html"], [LOG]) or in_clone in tables or not _IN_CLONE.isdisjoint(in_clone.parts[:1])
+            )
         return any(place in path.parents for place in self._made)
 
     def _are_in_made(self, path: Path) -> Callable[[bytes], bool]:

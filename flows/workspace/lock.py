@@ -7,12 +7,24 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.runtime.errors import HeldByAnotherRun
 
 _LOOKS, _BETWEEN = 10, 0.05
+_CLOCK_SECONDS = 5.0
+"""How far a process's own start may seem to lie behind what it wrote later."""
+
+
+@dataclass(frozen=True)
+class LockHolder:
+    """The process that holds a lock, for what, and since when (ISO 8601, UTC)."""
+
+    pid: int
+    purpose: str
+    since: str
 
 
 @contextmanager
@@ -42,6 +54,20 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def holder_of(path: Path) -> LockHolder | None:
+    """Who holds a lock, by its own word and while that process lives; None where nobody does. Takes no lock."""
+    import psutil
+
+    try:
+        found = LockHolder(**json.loads(path.with_suffix(".holder.json").read_text(encoding="utf-8")))
+        process = psutil.Process(found.pid)
+        # A killed process leaves its word behind, and its number may be another's by now.
+        is_it = process.create_time() <= datetime.fromisoformat(found.since).timestamp() + _CLOCK_SECONDS
+        return found if is_it and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
 
 
 def _describe(holder: Path) -> str:

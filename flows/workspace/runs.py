@@ -20,6 +20,7 @@ from pipeline.runtime.tables import write_json
 from pipeline.runtime.text import parse_json
 
 UNFINISHED, FINISHED, ABANDONED = "unfinished", "finished", "abandoned"
+LOG = "night.log"
 _FILE = "run.json"
 
 
@@ -60,7 +61,7 @@ def clone_of(project: Project, key: str) -> Path:
 
 def log_of(project: Project, key: str) -> Path:
     """What a run's night said, and what its stages printed."""
-    return folder_of(project, key) / "night.log"
+    return folder_of(project, key) / LOG
 
 
 def log(project: Project, key: str, text: str) -> None:
@@ -81,14 +82,27 @@ def save(project: Project, run: Run) -> Run:
     return run
 
 
+def keys_of(project: Project) -> list[str]:
+    """The keys of the project's track that have a record, in no order; the records are not opened."""
+    return [path.parent.name for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
+
+
+def run_of(project: Project, key: str) -> Run:
+    """The run of a key.
+
+    Raises:
+        SwitchtenderError: there is no record of it, or it cannot be read.
+    """
+    return _load(folder_of(project, key) / _FILE)
+
+
 def all_runs(project: Project) -> list[Run]:
     """Every run of the project's track, oldest first.
 
     Raises:
         SwitchtenderError: a record cannot be read.
     """
-    runs = [_load(path) for path in project.runs.glob(f"{project.track.flow}-*/{_FILE}")]
-    return sorted(runs, key=lambda run: run.sequence)
+    return sorted((run_of(project, key) for key in keys_of(project)), key=lambda run: run.sequence)
 
 
 def _load(path: Path) -> Run:
@@ -117,8 +131,7 @@ def open_run(project: Project, identity: str, zone: str, taken: Iterable[str]) -
     An unfinished run of the same identity goes on; one of another identity is abandoned. `taken` are keys that git or
     the registry knows: one of them is never allotted again, whatever lies in `var`.
     """
-    runs = all_runs(project)
-    for run in runs:
+    for run in all_runs(project):
         if run.state == UNFINISHED and run.identity == identity:
             return run, True
         if run.state == UNFINISHED:

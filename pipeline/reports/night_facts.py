@@ -22,6 +22,7 @@ from pipeline.evaluation.plots import PICTURES
 from pipeline.evaluation.task_map import TASK_MAP
 from pipeline.gating.results import PASSED, GateResult, Verdict, parse_verdict
 from pipeline.metrics.precision_loss import PrecisionChoice, read_precisions
+from pipeline.reports.night_history import StageTime
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import ORDER, Summary
@@ -29,21 +30,12 @@ from pipeline.runtime.tables import read_table, sha256_file
 from pipeline.runtime.text import parse_json
 from pipeline.runtime.track import AGENTS, Track
 
-RAN, UNCHANGED, FAILED = "ran", "unchanged", "failed"
+UNCHANGED, FAILED = "unchanged", "failed"
 _RECORDED = ("data/*", "params.yaml", "dvc.lock", "constraints.txt")
 _NOT_DATA = {"README.md", ".gitignore"}
 
 Rows = list[dict[str, str]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """How long a stage took in seconds, and whether it `ran`, was `unchanged` or `failed`."""
-
-    stage: str
-    seconds: float
-    outcome: str = RAN
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from pipeline.data.outcomes import split_agents
 from pipeline.gating.results import PASSED, UNDECIDABLE
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.holdout_figures import ROUTER
-from pipeline.reports.night_facts import UNCHANGED, NightFacts, StageTime
+from pipeline.reports.night_facts import UNCHANGED, NightFacts
+from pipeline.reports.night_history import StageTime
 from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import write_text
 from pipeline.runtime.track import AGENTS

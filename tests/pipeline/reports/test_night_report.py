@@ -17,9 +17,9 @@ from pipeline.reports.night_facts import (
     UNCHANGED,
     DataChanges,
     NightFacts,
-    StageTime,
     collect,
 )
+from pipeline.reports.night_history import StageTime
 from pipeline.reports.night_report import banner, build_report, duration, figure, render
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed

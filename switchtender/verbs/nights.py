@@ -1,0 +1,77 @@
+"""`nights`: every night of both tracks, how it ended, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from switchtender.options import Json
+from switchtender.show import clock, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from pipeline.reports.night_history import NightHistory, NightRow
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: switchtender nights --track models --most 100")
+def nights(
+    as_json: Json = False,
+    track: Annotated[str, typer.Option("--track", metavar="agents|models", help="Of one track only.")] = "",
+    most: Annotated[int, typer.Option("--most", min=1, help="How many, the latest first.")] = 30,
+) -> None:
+    """Every night of both tracks, the latest first: how it ended and why, what it measured, and what to do next."""
+    from flows.night.history import history
+    from flows.workspace.project import find_project
+    from pipeline.runtime.plain import plain
+
+    project = find_project(track=track)  # an unknown track is an error here
+    found = history(project, most, track)
+    if as_json:
+        print_json(plain(found))
+    else:
+        _print(found)
+
+
+def _print(found: NightHistory) -> None:
+    from pipeline.reports.night_report import duration
+
+    if not found.nights:
+        say("No night yet; 'switchtender nightly' runs one, 'switchtender schedule' one each night.")
+    else:
+        columns = ["started (UTC)", "track", "state", "took", "figure", "95 %", "kept", "why"]
+        rows = [
+            [clock(one.started), one.track, one.state, duration(one.seconds) if one.stages else "-",
+             *_figure(one), _rows(one), _why(one)]
+            for one in found.nights
+        ]  # fmt: skip
+        print_table("Nights", columns, rows)
+    for one in found.nights:
+        if one.advice and not one.advice.startswith("nothing"):
+            say(f"{clock(one.started)} {one.track}: {one.advice}.")
+    if found.older:
+        say(f"{found.older} older; --most {len(found.nights) + found.older} shows them all.")
+    if found.note:
+        say(f"When versions went into service cannot be said: {found.note}.")
+
+
+def _figure(night: NightRow) -> tuple[float | None, str]:
+    """Micro-F1 of agents, quality of models, and its interval."""
+    figure = night.figure
+    return (figure.value, f"{figure.low:.3f}-{figure.high:.3f}") if figure else (None, "-")
+
+
+def _rows(night: NightRow) -> str:
+    """Rows kept of those read."""
+    kept, read = night.rows.kept, night.rows.read
+    return "-" if read is None else f"{'-' if kept is None else kept}/{read}"
+
+
+def _why(night: NightRow) -> str:
+    """The version or the reason, how far one is that is under way, and when the version went into service."""
+    version = f"version {night.version}" if night.version and not night.reason else ""
+    suspects = f"{night.rows.suspects} suspects" if night.rows.suspects else ""
+    at = f"in {night.stage}{'' if night.percent is None else f', {night.percent:.0f} %'}" if night.stage else ""
+    promoted = f"in service {clock(night.promoted)}" if night.promoted else ""
+    return "; ".join(filter(None, (version, night.reason, suspects, at, promoted, night.note))) or "-"
