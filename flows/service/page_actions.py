@@ -10,23 +10,27 @@ from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
 from flows.curation.dataset_cache import DatasetCache
 from flows.curation.label_review import add_decision, decided_by, suspects_of, take_back
+from flows.night.history import history, read_document
 from flows.promotion import promotion
 from flows.promotion.in_service import InService, in_service
 from flows.promotion.judging import Move
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import CHAMPION, Version, versions_of
+from flows.service import night_start
 from flows.service.feedback import latest_hints
 from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.label_suspects import LabelDecision, Suspects
+from pipeline.reports.night_history import NightHistory
 from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
 from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.track import track_of
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
+    NightPlan,
     Trace,
     TracedRow,
     VersionMove,
@@ -133,6 +137,18 @@ class ProjectActions:
                 serving=found.serving,
                 unknown=tuple(found.unknown()),
             )
+
+    def nights(self, most: int) -> NightHistory:
+        return history(self.project, most)
+
+    def night_document(self, run_key: str, path: str) -> bytes:
+        return read_document(self.project, run_key, path)
+
+    def rehearse_night(self, tracks: Sequence[str]) -> NightPlan:
+        return night_start.rehearse(self.project, tracks)
+
+    def start_night(self, tracks: Sequence[str], who: str) -> None:
+        night_start.start(self.project, tracks, who)
 
     def holdout(self, version: str) -> HoldoutAnswers:
         return self.cache.evidence(versions_of(self.project).number(version)).holdout

@@ -96,10 +96,10 @@ def _secret(headers: Headers) -> str | None:
     return secret.strip() if scheme.lower() == "bearer" else headers.get("x-api-key")
 
 
-ROUTE, REVIEW, PROMOTE = "route", "review", "promote"
+ROUTE, REVIEW, PROMOTE, NIGHT = "route", "review", "promote", "night"
 
 
-RIGHTS = frozenset({ROUTE, REVIEW, PROMOTE})
+RIGHTS = frozenset({ROUTE, REVIEW, PROMOTE, NIGHT})
 
 
 SHORTEST_SECRET = 16
@@ -138,7 +138,7 @@ class ApiKeys:
             return cls({})
         holders = _parsed(named_text("list of keys", where, root), where)
         if not holders:
-            raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote`")
+            raise ParamsError(f"keys: {where} holds no key; write lines of `name secret route,review,promote,night`")
         return cls(holders)
 
     def holder(self, secret: str | None) -> KeyHolder | None:

@@ -1,4 +1,4 @@
-"""The web page: Route, Review, Versions, Audit and Models, for people, beside the service's own interface."""
+"""The web page, a tab for each thing that people do or look at, beside the service's own interface."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
     from pipeline.serving.page.security_headers import SecurityHeaders
 
     pages = _pages(views, keys)
-    app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", pages[0].reports.answer, include_in_schema=False)
+    reports = pages[0].reports
+    app.add_api_route(f"{PATH}/{FOLDER}/{{ticket}}", reports.answer, include_in_schema=False)
+    nights = f"{PATH}/{FOLDER}/{{ticket}}/{{run_key}}/{{path:path}}"
+    app.add_api_route(nights, reports.answer_night, include_in_schema=False)
     _mount_gradio(app, _blocks(pages), keys)
     # A redirect to the path with or without a slash would name whatever host the request did.
     parts: list[Any] = [app, *(route.app for route in app.routes if isinstance(route, Mount))]
@@ -82,9 +85,9 @@ def _fill(page: Page, blocks: Any) -> None:
     import gradio as gr
 
     from pipeline.serving.page import header
-    from pipeline.serving.page.tabs import audit, models, review, route, versions
+    from pipeline.serving.page.tabs import audit, models, nights, review, route, versions
 
-    tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models}
+    tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models, "Nights": nights}
     served = header.add(page, blocks)
     with gr.Tabs(elem_id="tabs"):
         for name, tab in tabs.items():

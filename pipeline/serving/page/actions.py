@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.data.label_suspects import LabelDecision, Suspects
 from pipeline.gating.results import GateResult
+from pipeline.reports.night_history import NightHistory
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.versions.audit import Audit
 from pipeline.versions.diff import VersionDiff
@@ -66,6 +67,14 @@ class VersionMove:
     version_to: str
     gates: tuple[GateResult, ...] = ()
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """What a night that is asked for would do. `is_new` has each track, and whether anything is new there."""
+
+    is_new: dict[str, bool]
+    waits: bool
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,18 @@ class Actions(Protocol):
 
     def trace(self, row: str) -> Trace:
         """A row in every version that knew it, by id or by exact text."""
+
+    def nights(self, most: int) -> NightHistory:
+        """The latest nights of both tracks, newest first."""
+
+    def night_document(self, run_key: str, path: str) -> bytes:
+        """The bytes of one of a night's documents, by its path from the run's folder."""
+
+    def rehearse_night(self, tracks: Sequence[str]) -> NightPlan:
+        """What a night of these tracks would do; of those of params.yaml where none is named. Nothing starts."""
+
+    def start_night(self, tracks: Sequence[str], who: str) -> None:
+        """Ask the schedule for that night; `who` is empty where nobody had to give a name."""
 
     def holdout(self, version: str) -> HoldoutAnswers:
         """A version's answers on its holdout, with what each candidate costs."""

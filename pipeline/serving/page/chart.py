@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from pipeline.metrics.preference import preferred
 from pipeline.runtime.arrays import Values
 from pipeline.runtime.errors import InputError
 from pipeline.serving.page.actions import HoldoutAnswers
+from pipeline.serving.page.axis import digits, steps, values
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 32, 34, 48
@@ -42,8 +42,8 @@ class Chart:
 def chart(found: CostQuality) -> Chart:
     """Lay a curve out. Both axes start at 0."""
     points = [*found.swept, *found.singles, *([found.stored] if found.stored else [])]
-    x_step, x_top = _steps(max(point.cost for point in points))
-    y_step, y_top = _steps(max(point.quality for point in points), most=1.0)
+    x_step, x_top = steps(max(point.cost for point in points))
+    y_step, y_top = steps(max(point.quality for point in points), most=1.0)
 
     def x(cost: float) -> float:
         return round(LEFT + (WIDTH - LEFT - RIGHT) * cost / x_top, 1)
@@ -62,8 +62,8 @@ def chart(found: CostQuality) -> Chart:
         curve=curve,
         singles=_named([mark(point, point.name) for point in found.singles], [*curve, *([stored] if stored else [])]),
         stored=stored,
-        x_ticks=tuple((x(value), f"${value:.{_digits(x_step)}f}") for value in _values(x_step, x_top)),
-        y_ticks=tuple((y(value), f"{value:.0%}") for value in _values(y_step, y_top)),
+        x_ticks=tuple((x(value), f"${value:.{digits(x_step)}f}") for value in values(x_step, x_top)),
+        y_ticks=tuple((y(value), f"{value:.0%}") for value in values(y_step, y_top)),
     )
 
 
@@ -92,24 +92,6 @@ def _box(mark: Mark) -> Box:
 def _overlap(a: Box, b: Box) -> bool:
     """Whether two boxes have a point in common."""
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
-
-
-def _steps(highest: float, most: float = math.inf) -> tuple[float, float]:
-    """A round distance between about five ticks, and the top of the axis."""
-    rough = (highest or 1.0) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
-    return step, min(step * math.ceil(round((highest or 1.0) * 1.04 / step, 6)), max(most, highest))
-
-
-def _values(step: float, top: float) -> list[float]:
-    """The ticks from 0 to the top of an axis."""
-    return [step * number for number in range(math.floor(top / step + 1e-9) + 1)]
-
-
-def _digits(step: float) -> int:
-    """Decimals that tell two ticks apart."""
-    return next(digits for digits in range(10) if abs(round(step, digits) - step) < step * 1e-6)
 
 
 STEPS = 400

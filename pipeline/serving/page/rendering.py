@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pipeline.reports.audit_page import MEANINGS, banner
-from pipeline.reports.night_report import METRICS, figure
+from pipeline.reports.night_report import METRICS, duration, figure
 from pipeline.serving.page.actions import closed
 from pipeline.versions.audit import clock
 
@@ -46,7 +46,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "clock": clock, "closed": closed, "share": share, "usd": usd}
+    environment.filters |= {
+        "figure": figure,
+        "clock": clock,
+        "closed": closed,
+        "share": share,
+        "duration": duration,
+        "usd": usd,
+    }
     environment.globals |= {"MEANINGS": MEANINGS, "METRICS": METRICS, "banner": banner}
     return environment
 

@@ -12,15 +12,18 @@ import pytest
 from pipeline.data.label_suspects import LabelDecision, Suspect, Suspects
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.reports.night_history import NightHistory, NightRow, RowCounts, StageTime
 from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
+    NightPlan,
     Trace,
     TracedRow,
     VersionMove,
     VersionRow,
 )
+from pipeline.serving.page.night_charts import bars, figure_charts
 from pipeline.serving.page.rendering import draw, notice, share, usd
 from pipeline.serving.page.tabs.models import render
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
@@ -51,6 +54,8 @@ DIFF = VersionDiff(
 )  # fmt: skip
 SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, since=EVIL,
                          engine=SimpleNamespace(precision=EVIL))  # fmt: skip
+STAGES, FIGURE = (StageTime(EVIL, 1.0, EVIL),), Estimate(0.1, 0.0, 0.2)
+NIGHT = NightRow("agents", *[EVIL] * 9, STAGES, EVIL, 1.0, FIGURE, RowCounts(1, 1, 1, 1), {EVIL: EVIL}, EVIL)
 PAGES: dict[str, dict[str, Any]] = {
     "notice": {"text": EVIL, "tone": "bad", "turn": "1"},
     "header": {"served": SERVED, "why": EVIL, "refused": SimpleNamespace(version=EVIL, reason=EVIL, at=EVIL),
@@ -66,6 +71,10 @@ PAGES: dict[str, dict[str, Any]] = {
     "trace": {"found": Trace(EVIL, EVIL, (TracedRow(EVIL, EVIL, EVIL, EVIL, (EVIL,), True, EVIL, ((EVIL, EVIL),)),),
                              EVIL,
                              (EVIL,)), "verdict": EVIL, "of_agents": True},
+    "nights": {"found": NightHistory((NIGHT,), 1, EVIL), "links": "report/x", "night": EVIL, "order": (),
+               "width": 1, "height": 1, "rows": [(NIGHT, bars([NIGHT])[0])], "charts": figure_charts([NIGHT])},
+    "night_now": {"nights": [NIGHT]},
+    "night_plan": {"plan": NightPlan({EVIL: True}, True)},
 }  # fmt: skip
 
 

@@ -167,14 +167,15 @@ def test_a_large_body_is_refused(page: TestClient) -> None:
 
 
 def test_reports_are_behind_addresses_that_were_handed_out(page: TestClient) -> None:
-    assert page.get("/ui/report/1").status_code == 404
+    for path in ("/ui/report/1", "/ui/report/1/nightly-1/report.html", "/ui/report/1/nightly-1/../../keys"):
+        assert page.get(path).status_code == 404
 
 
 def test_with_keys_only_a_person_with_the_key_gets_in(tmp_path: Any) -> None:
     key = "ana-k8s7d6f5g4h3j2k1"
     (tmp_path / "people").write_text(f"ana {key} route\n")
     with _client(ApiKeys.read("file:people", tmp_path)) as client:
-        for path in ("/ui/", "/ui/models", "/ui/config", "/ui/report/1"):
+        for path in ("/ui/", "/ui/models", "/ui/config", "/ui/report/1", "/ui/report/1/nightly-1/report.html"):
             assert client.get(path).status_code == 401
         assert look_at_header(client).status_code == 401
         assert client.post("/ui/models", data={"name": "ana", "key": key}).status_code == 200
