@@ -42,11 +42,11 @@ def _hints_in(folder: Path, track: Track, is_own: bool, dataset: DatasetCache) -
     decisions = {_key(entry): entry for entry in _tail(folder / DECISIONS)} if said else {}
     for entry in reversed(said):
         decision = decisions.get(_key(entry), {})
-        if (_track_of(decision) or (track if is_own else None)) is track:
+        if (track_of_entry(decision) or (track if is_own else None)) is track:
             yield _hint(entry, decision, dataset)
 
 
-def _track_of(decision: dict[str, Any]) -> Track | None:
+def track_of_entry(decision: dict[str, Any]) -> Track | None:
     """The track whose version decided; None where the entry does not say."""
     key = str(decision.get("run_key") or "")
     return next((track for track in TRACKS.values() if key.startswith(f"{track.flow}-")), None)

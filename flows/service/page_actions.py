@@ -19,14 +19,16 @@ from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.registry.versions import CHAMPION, Version, versions_of
 from flows.service import night_start
 from flows.service.feedback import latest_hints
+from flows.service.traffic import TrafficReader
 from flows.service.version_cache import VersionCache
 from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.data.label_suspects import LabelDecision, Suspects
 from pipeline.reports.night_history import NightHistory
-from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError
+from pipeline.runtime.errors import GateNotPassed, InputError, ParamsError, SwitchtenderError, refused_by_the_system
 from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.track import track_of
+from pipeline.serving.engine.traffic import Span, Traffic
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
@@ -47,6 +49,7 @@ class ProjectActions:
         self.project = project
         self.dataset = DatasetCache(project)
         self.cache = VersionCache(project, cache_bytes)
+        self.journal = TrafficReader(project)
 
     def texts(self, version: str, prompt_ids: Sequence[str]) -> dict[str, str]:
         taught = self.cache.evidence(versions_of(self.project).number(version)).texts_sha256
@@ -149,6 +152,12 @@ class ProjectActions:
 
     def start_night(self, tracks: Sequence[str], who: str) -> None:
         night_start.start(self.project, tracks, who)
+
+    def traffic(self, span: Span) -> Traffic:
+        try:
+            return self.journal.traffic(span)
+        except OSError as error:
+            raise refused_by_the_system(error) from error
 
     def holdout(self, version: str) -> HoldoutAnswers:
         return self.cache.evidence(versions_of(self.project).number(version)).holdout

@@ -22,6 +22,8 @@ from pipeline.runtime.errors import InputError, suggestion
 from pipeline.serving.engine.scored import ScoredText, usd
 
 STORED, BEST, BUDGET, WILLINGNESS = "stored", "best", "budget", "willingness"
+SMALL_MARGIN = 0.05
+"""A decision whose margin is smaller could as well have been another."""
 POLICIES = (STORED, BEST, BUDGET, WILLINGNESS)
 
 
@@ -52,7 +54,9 @@ class Decision:
     """`chosen`, best first; `ranking` of all that may answer, in the order to ask them; `probability` of this choice.
 
     Our policies are deterministic, so that `probability` is 1.0; it is kept because judging a policy off-line needs it.
-    `below_threshold`: one had to be chosen, and none that is reaches its threshold.
+    `below_threshold`: one had to be chosen, and none that is reaches its threshold. `margin` (0..1) is how far the
+    nearest score is from its threshold where a subset is chosen by thresholds, else how far the scores of the last
+    chosen and of the next in the order are apart; None where there is no next.
     """
 
     chosen: tuple[str, ...]
@@ -60,6 +64,7 @@ class Decision:
     probability: float
     policy: str
     below_threshold: bool = False
+    margin: float | None = None
 
 
 def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, options: RoutingOptions) -> Decision:
@@ -86,7 +91,21 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
         raise InputError("the version's policy finds no candidate for this prompt, such as none within its budget")
     below = below_threshold(policy, quality, np.isin(np.arange(len(candidates)), chosen)[None, :])
     named, ranked = (tuple(candidates[i] for i in part) for part in (chosen, order))
-    return Decision(named, ranked, 1.0, options.policy, bool(below[0]))
+    return Decision(named, ranked, 1.0, options.policy, bool(below[0]), _margin(scored, order, chosen, policy))
+
+
+def _margin(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy) -> float | None:
+    """See `Decision`."""
+    scores: list[float] = scored.quality.tolist()
+    if isinstance(policy, SubsetPolicy):
+        return round(min(abs(scores[i] - policy.thresholds[i]) for i in order), 6)
+    after = [i for i in order if i not in chosen]
+    return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if after else None
+
+
+def is_close(margin: float | None) -> bool:
+    """Whether a decision of this margin could as well have been another."""
+    return margin is not None and margin < SMALL_MARGIN
 
 
 def require_allowed(scored: ScoredText) -> None:

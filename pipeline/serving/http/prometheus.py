@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.serving.engine.decision import SMALL_MARGIN, Decision, is_close
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, VersionSwitch
 
@@ -33,9 +34,32 @@ class Metrics:
             f"{name}new_prompts", "Prompts that match no task of a version that can tell", ["version"],
             registry=self.registry,
         )  # fmt: skip
-        self.decisions = Counter(f"{name}decisions", "Times chosen", ["candidate"], registry=self.registry)
+        self.decisions = Counter(f"{name}decisions", "Times chosen", ["candidate", "version"], registry=self.registry)
+        self.decided_prompts = Counter(
+            f"{name}decided_prompts", "Prompts decided on", ["version"], registry=self.registry
+        )
+        self.below_threshold = Counter(
+            f"{name}below_threshold", "Prompts of which none chosen reaches its threshold", ["version"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.small_margin = Counter(
+            f"{name}small_margin", f"Prompts with a margin below {SMALL_MARGIN}", ["version"], registry=self.registry
+        )
+        self.decision_seconds = Histogram(
+            f"{name}decision_seconds", "From a request's coming to its decision", ["version"], buckets=_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
         self.feedback = Counter(f"{name}feedback", "Judgements received", registry=self.registry)
         self.registry.register(_State(switch, journal))
+
+    def decided(self, version: str, decisions: Sequence[Decision], seconds: float) -> None:
+        """Count the decisions on one request, which took so long."""
+        self.decided_prompts.labels(version).inc(len(decisions))
+        self.below_threshold.labels(version).inc(sum(one.below_threshold for one in decisions))
+        self.small_margin.labels(version).inc(sum(is_close(one.margin) for one in decisions))
+        self.decision_seconds.labels(version).observe(seconds)
+        for name in (name for one in decisions for name in one.chosen):
+            self.decisions.labels(name, version).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -46,6 +47,12 @@ class RoutingRequest:
     texts: tuple[str, ...]
     options: RoutingOptions = field(default_factory=RoutingOptions)
     of: str = ROUTE
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it came."""
+        return time.perf_counter() - self.began
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,8 @@ class RequestRouter:
             "below_threshold": decision.below_threshold,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
             **({} if scored.is_new is None else {"new": scored.is_new}),
+            "margin": decision.margin,
+            "milliseconds": round(asked.seconds * 1000, 2),
             "probability": decision.probability,
             "prompt_sha256": sha256(text.encode("utf-8")).hexdigest(),
             **({"prompt": text} if self.params.log_prompts else {}),
@@ -220,9 +229,7 @@ class RequestRouter:
         served = routed.served
         if known := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
             self.metrics.new_prompts.labels(served.version).inc(sum(known))
-        for decision in routed.decisions:
-            for name in decision.chosen:
-                self.metrics.decisions.labels(name).inc()
+        self.metrics.decided(served.version, routed.decisions, asked.seconds)
         remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
         self._remembered.put(asked.request_id, remembered, _REMEMBERED_BYTES)
 

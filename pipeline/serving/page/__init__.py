@@ -85,9 +85,10 @@ def _fill(page: Page, blocks: Any) -> None:
     import gradio as gr
 
     from pipeline.serving.page import header
-    from pipeline.serving.page.tabs import audit, models, nights, review, route, versions
+    from pipeline.serving.page.tabs import audit, models, nights, review, route, traffic, versions
 
-    tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models, "Nights": nights}
+    tabs = {"Route": route, "Review": review, "Versions": versions, "Audit": audit, "Models": models, "Nights": nights,
+            "Traffic": traffic}  # fmt: skip
     served = header.add(page, blocks)
     with gr.Tabs(elem_id="tabs"):
         for name, tab in tabs.items():

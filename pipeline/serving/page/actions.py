@@ -9,6 +9,7 @@ from pipeline.data.label_suspects import LabelDecision, Suspects
 from pipeline.gating.results import GateResult
 from pipeline.reports.night_history import NightHistory
 from pipeline.runtime.arrays import FloatMatrix
+from pipeline.serving.engine.traffic import Span, Traffic
 from pipeline.versions.audit import Audit
 from pipeline.versions.diff import VersionDiff
 
@@ -177,6 +178,9 @@ class Actions(Protocol):
 
     def start_night(self, tracks: Sequence[str], who: str) -> None:
         """Ask the schedule for that night; `who` is empty where nobody had to give a name."""
+
+    def traffic(self, span: Span) -> Traffic:
+        """What the track's services were asked and decided in a time up to now, from their journal."""
 
     def holdout(self, version: str) -> HoldoutAnswers:
         """A version's answers on its holdout, with what each candidate costs."""

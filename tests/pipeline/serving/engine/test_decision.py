@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,8 +29,13 @@ def _decided(
     return decide(scored, NAMES, policy, options)
 
 
+def _chosen(*arguments: Any) -> Decision:
+    """Without its margin, which has a test of its own."""
+    return replace(_decided(*arguments), margin=None)
+
+
 def test_the_stored_policy_decides_unless_something_is_wished() -> None:
-    assert _decided((0.6, 0.7, 0.1), RoutingOptions()) == Decision(
+    assert _chosen((0.6, 0.7, 0.1), RoutingOptions()) == Decision(
         ("email", "coding"), ("email", "coding", "sql"), 1.0, "stored"
     )
     assert _decided((0.1, 0.2, 0.3), RoutingOptions()).chosen == ("sql",)
@@ -83,9 +91,31 @@ def test_what_is_told_to_cost_just_the_budget_fits_it() -> None:
     assert len(_decided((0.9, 0.8, 0.7), thirds, SubsetPolicy((0.5,) * 3, True), (0.1, 0.1, 0.1)).chosen) == 3
 
 
+@pytest.mark.parametrize(
+    ("scores", "options", "policy", "margin"),
+    [
+        ((0.9, 0.1, 0.47), RoutingOptions(), SUBSET, 0.03),
+        ((0.9, 0.1, 0.47), RoutingOptions(thresholds={"coding": 0.89}), SUBSET, 0.01),
+        ((0.9, 0.1, 0.47), RoutingOptions(), BestPolicy(), 0.43),
+        ((0.9, 0.1, 0.47), RoutingOptions(top_k=2), SUBSET, 0.37),
+        ((0.9, 0.1, 0.47), RoutingOptions(top_k=3), SUBSET, None),
+        ((0.9, 0.85, 0.47), RoutingOptions(), WillingnessPolicy(10.0), 0.05),
+    ],
+)
+def test_the_margin_is_how_near_another_choice_was(
+    scores: tuple[float, ...], options: RoutingOptions, policy: Policy, margin: float | None
+) -> None:
+    assert _decided(scores, options, policy).margin == pytest.approx(margin, abs=1e-6)
+
+
+def test_a_barred_candidate_has_no_part_in_the_margin() -> None:
+    assert _decided((0.9, 0.1, 0.49), RoutingOptions(), allowed=(True, True, False)).margin == pytest.approx(0.4)
+    assert _decided((0.9, 0.1, 0.8), RoutingOptions(), BestPolicy(), allowed=(True, False, False)).margin is None
+
+
 def test_willingness_weighs_the_cost_and_puts_unknown_costs_behind() -> None:
     # lambda 10: .90 - .20, .75 - .01, and the third is unknown
-    assert _decided((0.90, 0.75, 0.99), RoutingOptions(policy="willingness", quality_per_usd=10.0)) == Decision(
+    assert _chosen((0.90, 0.75, 0.99), RoutingOptions(policy="willingness", quality_per_usd=10.0)) == Decision(
         ("email",), ("email", "coding", "sql"), 1.0, "willingness"
     )
     assert _decided((0.90, 0.75, 0.99), RoutingOptions(policy="willingness", quality_per_usd=1.0)).chosen == ("coding",)
@@ -105,7 +135,7 @@ def test_willingness_weighs_the_cost_and_puts_unknown_costs_behind() -> None:
 def test_every_stored_policy_decides_and_gives_the_order_to_fall_back_in(
     policy: Policy, chosen: str, ranking: tuple[str, ...]
 ) -> None:
-    assert _decided((0.90, 0.75, 0.1), RoutingOptions(), policy) == Decision((chosen,), ranking, 1.0, "stored")
+    assert _chosen((0.90, 0.75, 0.1), RoutingOptions(), policy) == Decision((chosen,), ranking, 1.0, "stored")
     assert _decided((0.90, 0.75, 0.1), RoutingOptions(policy="best"), policy).chosen == ("coding",)
     assert _decided((0.90, 0.75, 0.1), RoutingOptions(top_k=2), policy).chosen == ("coding", "email")
     assert _decided((0.90, 0.75, 0.1), RoutingOptions(policy="budget", budget_usd=0.02), policy).chosen == ("coding",)

@@ -106,6 +106,8 @@ def test_each_decision_is_written_down_without_its_text(client: httpx.Client, sm
     assert (entry["version"], entry["provenance_sha256"], entry["of"]) == ("1", "1".zfill(64), "route")
     assert entry["wish"] == {"top_k": None, "thresholds": {"sql": 0.9}, "budget_usd": None}
     assert entry["prompt_sha256"] == sha256(ASKED.encode()).hexdigest()
+    assert 0 <= entry["margin"] <= 1
+    assert 0 < entry["milliseconds"] < 60_000
     assert "contract" not in (small.folder / DECISIONS).read_text()
 
 
@@ -175,7 +177,11 @@ def test_metrics_count_what_was_done(client: httpx.Client) -> None:
     assert more("switchtender_rejected_total[('code', 'invalid_request')]") == 1
     assert more("switchtender_prompts_total[]") == 2
     assert more("switchtender_cache_hits_total[]") == 1
-    assert more("switchtender_decisions_total[('candidate', 'email')]") == 2
+    assert more("switchtender_decisions_total[('candidate', 'email'), ('version', '1')]") == 2
+    assert more("switchtender_decided_prompts_total[('version', '1')]") == 2
+    assert more("switchtender_decision_seconds_count[('version', '1')]") == 1
+    assert more("switchtender_below_threshold_total[('version', '1')]") == 0
+    assert "switchtender_small_margin_total[('version', '1')]" in after
     assert after["switchtender_requests_in_flight[]"] == 1
     assert after["switchtender_ready[]"] == 1
     assert "nobody" not in str(after)

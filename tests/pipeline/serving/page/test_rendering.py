@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.night_history import NightHistory, NightRow, RowCounts, StageTime
 from pipeline.runtime.track import AGENTS, MODELS
+from pipeline.serving.engine.traffic import SPANS, Traffic, TrafficFigures
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
@@ -26,6 +28,7 @@ from pipeline.serving.page.actions import (
 from pipeline.serving.page.night_charts import bars, figure_charts
 from pipeline.serving.page.rendering import draw, notice, share, usd
 from pipeline.serving.page.tabs.models import render
+from pipeline.serving.page.traffic_charts import traffic_charts
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term
 from pipeline.versions.diff import Change, CodeChange, DatasetRow, RowChange, RowDiff, Side, VersionDiff
 from pipeline.versions.prediction_diff import Flip, HoldoutDiff, PairedMetric
@@ -56,6 +59,8 @@ SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, sin
                          engine=SimpleNamespace(precision=EVIL))  # fmt: skip
 STAGES, FIGURE = (StageTime(EVIL, 1.0, EVIL),), Estimate(0.1, 0.0, 0.2)
 NIGHT = NightRow("agents", *[EVIL] * 9, STAGES, EVIL, 1.0, FIGURE, RowCounts(1, 1, 1, 1), {EVIL: EVIL}, EVIL)
+FIGURES = TrafficFigures(1, 1, {EVIL: 1}, 0.1, 0.1, 1.0, 1.0)
+TRAFFIC = Traffic(SPANS[0], ((datetime(2026, 3, 1, tzinfo=UTC), FIGURES),), ((EVIL, FIGURES),), FIGURES, EVIL, True)
 PAGES: dict[str, dict[str, Any]] = {
     "notice": {"text": EVIL, "tone": "bad", "turn": "1"},
     "header": {"served": SERVED, "why": EVIL, "refused": SimpleNamespace(version=EVIL, reason=EVIL, at=EVIL),
@@ -74,6 +79,8 @@ PAGES: dict[str, dict[str, Any]] = {
     "nights": {"found": NightHistory((NIGHT,), 1, EVIL), "links": "report/x", "night": EVIL, "order": (),
                "width": 1, "height": 1, "rows": [(NIGHT, bars([NIGHT])[0])], "charts": figure_charts([NIGHT])},
     "night_now": {"nights": [NIGHT]},
+    "traffic": {"traffic": TRAFFIC, "charts": traffic_charts(TRAFFIC), "width": 1, "height": 1, "of_agents": True,
+                "small": 0.05},
     "night_plan": {"plan": NightPlan({EVIL: True}, True)},
 }  # fmt: skip
 
