@@ -22,6 +22,7 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
     Raises:
         SwitchtenderError: what went wrong first; the rest is told on stderr.
     """
+    from flows.night.monitoring import write_textfile_quietly
     from flows.night.prefect_server import one_server
     from flows.notifications.sending import notify_quietly
     from pipeline.runtime.plain import plain
@@ -38,6 +39,7 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
             except OSError as error:
                 wrong.append(refused_by_the_system(error))
     notify_quietly(projects[0], say_aside)
+    write_textfile_quietly(projects[0], say_aside)
     if as_json:
         print_json({**(about or {}), "nights": plain(found)})
     for other in wrong[1:]:

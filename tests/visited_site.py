@@ -35,6 +35,11 @@ class Site:
         found.log_in(name, key)
         return found
 
+    def ask(self, prompt: str) -> None:
+        """Have a prompt routed by the service, so that its journal has it."""
+        headers, address = {"Authorization": f"Bearer {ANA}"}, self.address.replace("/ui/", "/v1/route")
+        assert self.ana.context.request.post(address, data={"prompt": prompt}, headers=headers).ok
+
     def reviews(self) -> list[dict[str, str]]:
         with (self.project.root / "data" / "label_reviews.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from flows.records.promotion_log import promotions
+from flows.records.promotion_log import Promotion, promotions
 from flows.workspace import runs
 from flows.workspace.lock import holder_of
 from flows.workspace.night_log import (
@@ -43,7 +43,7 @@ T = TypeVar("T")
 def history(project: Project, most: int = MOST, track: str = "") -> NightHistory:
     """The latest nights of both tracks, or of the one that is named, newest first."""
     views = [view for view in project.both if track in ("", view.track.name)]
-    sides = {view.track.name: _Side.of(view) for view in views}
+    sides = {view.track.name: TrackNights.of(view) for view in views}
     found = sorted(
         (night for side in sides.values() for night in side.nights), key=lambda one: one.started, reverse=True
     )
@@ -53,28 +53,28 @@ def history(project: Project, most: int = MOST, track: str = "") -> NightHistory
 
 
 @dataclass(frozen=True)
-class _Side:
+class TrackNights:
     """What is known of one track's nights before their own files are opened.
 
     `nights` are in the order begun. `latest` has the start of the last attempt at each run: its record is about that
-    one. `promoted` has when each version first went into service; `note` tells where that cannot be said.
+    one. `promotions` are all of them, the oldest first; `note` tells where that cannot be said.
     """
 
     project: Project
     nights: tuple[Night, ...]
     latest: dict[str, str]
-    promoted: dict[str, str]
+    promotions: tuple[Promotion, ...]
     note: str
 
     @classmethod
-    def of(cls, project: Project) -> _Side:
+    def of(cls, project: Project) -> TrackNights:
         logged = [night for night in nights(project) if night.track == project.track.name]
         known = {night.run_key for night in logged}
         logged += [_unlogged(project, key) for key in runs.keys_of(project) if key not in known]
         logged.sort(key=lambda night: night.started)
-        promoted, note = _promoted(project)
+        made, note = _read(lambda: promotions(project))
         latest = {night.run_key: night.started for night in logged}
-        return cls(project, tuple(_live(project, logged)), latest, promoted, note)
+        return cls(project, tuple(_live(project, logged)), latest, tuple(made or ()), note)
 
     def row(self, night: Night) -> NightRow:
         """A night with what its run's files tell."""
@@ -94,7 +94,7 @@ class _Side:
             reason=night.reason or (f"ended in {at}" if night.result == CUT_SHORT and at else ""),
             advice=self._advice(night),
             version=night.version,
-            promoted=self.promoted.get(night.version, "") if night.result == REGISTERED else "",
+            promoted=self._promoted(night.version) if night.result == REGISTERED else "",
             stages=stages,
             stage=at.removeprefix(self.project.track.prefix) if night.result == UNDER_WAY else "",
             percent=progress.percent if progress and progress.total else None,
@@ -103,6 +103,10 @@ class _Side:
             documents=documents(self.project, night.run_key) if night.run_key else {},
             note="; ".join(filter(None, (note, wrong, also_wrong))),
         )
+
+    def _promoted(self, version: str) -> str:
+        """When a version first went into service; empty where it never did."""
+        return next((one.at for one in self.promotions if one.version_to == version), "")
 
     def _stage(self, name: str, seconds: float, how: str) -> StageTime:
         """A stage under the name that both tracks have for it."""
@@ -177,15 +181,6 @@ def _unlogged(project: Project, key: str) -> Night:
         ABANDONED: (CUT_SHORT, "given up, since its inputs had changed"),
     }.get(run.state, ("", ""))
     return Night(project.track.name, run.started, "", key, result, reason, run.version, run.ended)
-
-
-def _promoted(project: Project) -> tuple[dict[str, str], str]:
-    """When each version first went into service, and why that cannot be said where it cannot."""
-    found, wrong = _read(lambda: promotions(project))
-    first: dict[str, str] = {}
-    for promotion in found or ():
-        first.setdefault(promotion.version_to, promotion.at)
-    return first, wrong
 
 
 def _was_done(stage: str, stages: Iterable[StageTime]) -> bool:

@@ -15,12 +15,14 @@ class NightlyParams(Section):
     """Which tracks a night trains, when the schedule starts it, and how the flow behaves around the stages.
 
     `cron` has five fields and speaks of `timezone`; `page` is the address of the service's page, for links, or empty.
+    `textfile` is where metrics for node_exporter are written after each night, from the project's folder, or empty.
     """
 
     tracks: list[str]
     cron: str
     timezone: str
     page: str
+    textfile: str = ""
     stage_timeout_minutes: float = Field(gt=0)
     retries: int = Field(ge=0)
     retry_delay_seconds: float = Field(ge=0)

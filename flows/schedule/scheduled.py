@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+from flows.night.monitoring import write_textfile_quietly
 from flows.night.nightly import night
 from flows.night.outcome import NightEnded
 from flows.notifications.sending import notify_quietly
@@ -58,6 +59,7 @@ def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = F
     with held(_lock(root), "a scheduled night", _PATIENCE_SECONDS):
         found = [_attempted(project, scheduled, again) for project in projects]
     notify_quietly(root, print)
+    write_textfile_quietly(root, print)
     return found
 
 

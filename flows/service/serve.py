@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from flows.night.monitoring import NightCollector
 from flows.registry.versions import CHAMPION
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, one_line
@@ -109,6 +110,8 @@ class Service:
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)
         self.journal = Journal(root / (project.track if project else AGENTS).journal)
         self.routing = RequestRouter(self.switch, params, self.journal)
+        if project:
+            self.routing.metrics.registry.register(NightCollector(project))
         self.connections = Connections(params)
         self.page = PageMount() if params.page and project else None
         self._beside: list[VersionSwitch] = []

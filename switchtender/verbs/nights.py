@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,9 @@ def nights(
     as_json: Json = False,
     track: Annotated[str, typer.Option("--track", metavar="agents|models", help="Of one track only.")] = "",
     most: Annotated[int, typer.Option("--most", min=1, help="How many, the latest first.")] = 30,
+    textfile: Annotated[
+        Path | None, typer.Option("--textfile", help="Write metrics for node_exporter there instead, whole.")
+    ] = None,
 ) -> None:
     """Every night of both tracks, the latest first: how it ended and why, what it measured, and what to do next."""
     from flows.night.history import history
@@ -27,6 +31,11 @@ def nights(
     from pipeline.runtime.plain import plain
 
     project = find_project(track=track)  # an unknown track is an error here
+    if textfile is not None:
+        from flows.night.monitoring import write_textfile
+
+        write_textfile(project, textfile)
+        return
     found = history(project, most, track)
     if as_json:
         print_json(plain(found))

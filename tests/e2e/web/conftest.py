@@ -16,7 +16,7 @@ def site(second_night: SecondNight, tmp_path_factory: pytest.TempPathFactory) ->
     project = second_night.kept.copy_to(tmp_path_factory.mktemp("page") / "a project")
     evil_row = plant(project)
     keys = project.root / "var" / "people"
-    keys.write_text(f"ana {ANA} route,review,promote\nben {BEN} route\n")
+    keys.write_text(f"ana {ANA} route,review,promote,night\nben {BEN} route\n")
     expect.set_options(timeout=PATIENCE)
     with page_of(project, "--keys", f"file:{keys}") as address, chromium() as browser:
         found = Site(project, address, browser, Visit(browser, address), evil_row)

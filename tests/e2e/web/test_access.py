@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from visited_site import ANA, BEN, EVIL, Site, shows_as_text
 
 TABS = {"Route": ".bars", "Review": ".suspect", "Versions": "table.versions", "Audit": "section.audit",
-        "Models": "svg.chart"}  # fmt: skip
+        "Models": "svg.chart", "Nights": "table.nightly", "Traffic": "section.traffic .charts"}  # fmt: skip
 STILL = (
     "!document.querySelector('.pending') && document.getAnimations().every("
     "one => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)"
@@ -60,6 +60,10 @@ def test_a_key_does_what_it_may_and_no_more(site: Site) -> None:
     for button in ("#promote", "#rollback"):
         page.locator(button).click()
         expect(page.locator("#move .notice.bad")).to_contain_text("ben may not promote")
+    page.get_by_role("tab", name="Nights").click()
+    expect(page.locator("table.nightly")).to_be_visible()
+    page.locator("#start-night").click()
+    expect(page.locator("#night-start .notice.bad")).to_contain_text("ben may not night")
     assert ben.elsewhere() == []
     ben.context.close()
 
@@ -103,7 +107,14 @@ def test_tabs_and_policies_by_arrow_keys(site: Site) -> None:
         expect(page.locator("#policy input:checked")).to_have_value(chosen)
     expect(page.locator("#budget")).to_be_visible()
     page.get_by_role("tab", name="Route").focus()
-    for key, tab in (("ArrowRight", "Review"), ("ArrowRight", "Versions"), ("Home", "Route"), ("ArrowLeft", "Models")):
+    for key, tab in (
+        ("ArrowRight", "Review"),
+        ("ArrowRight", "Versions"),
+        ("Home", "Route"),
+        ("ArrowLeft", "Traffic"),
+        ("ArrowLeft", "Nights"),
+        ("ArrowLeft", "Models"),
+    ):
         page.keyboard.press(key)
         expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
         expect(page.get_by_role("tab", name=tab)).to_be_focused()
@@ -129,6 +140,7 @@ def test_every_tab_is_accessible_and_fits_wide_and_narrow_in_both_themes(site: S
     assert findings(page) == [], "the log-in"
     visit.fill_in(page, "ana", ANA)
     page.goto(f"{site.address}?__theme={theme}")
+    site.ask("Book a flight.")
     page.locator("#prompt textarea").fill("Book a flight. " * 40)
     page.locator("#route").click()
     for tab, there in TABS.items():

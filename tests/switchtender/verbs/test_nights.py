@@ -41,6 +41,13 @@ def test_nights_are_told_with_what_to_do_next(project: Project) -> None:
     assert "1 older; --most 2 shows them all." in printed("--most", "1")
 
 
+def test_metrics_for_a_monitor(project: Project) -> None:
+    make_night(project, MadeNight(1, GATE_CLOSED))
+    assert printed("--textfile", "night.prom") == ""
+    told = (project.root / "night.prom").read_text()
+    assert 'switchtender_night_last_result{result="gate closed",track="agents"} 1.0' in told
+
+
 def test_as_json(project: Project) -> None:
     make_night(project, MadeNight(1, GATE_CLOSED, "gate not passed: micro_f1", value=0.5))
     make_night(project, MadeNight(2, track="models"))
