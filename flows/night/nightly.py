@@ -37,6 +37,7 @@ from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.tables import read_json
+from pipeline.runtime.tracing import span, trouble
 from pipeline.versions.champion_comparison import Contender, answer, choices_of, unanswered
 
 Tell = Callable[[str], None]
@@ -54,7 +55,12 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
         SwitchtenderError: a stage failed, or the store cannot be reached.
     """
     project.claim()
-    with held(project.lock, project.track.flow, patience), logged(project, scheduled) as entry:
+    facts = {"switchtender.track": project.track.name, "switchtender.scheduled": scheduled}
+    with (
+        held(project.lock, project.track.flow, patience),
+        logged(project, scheduled) as entry,
+        span("night", facts) as traced,
+    ):
         settle(project)
         installed_code.record(project.root)
         identity = identify(project).digest
@@ -63,6 +69,8 @@ def night(project: Project, tell: Tell, *, echo: bool = False, scheduled: str = 
         else:
             done = ended(project, _run(project, identity, entry, tell, echo), new=True)
         entry.ended(done.result, done.reason, done.version or "")
+        if traced:
+            traced.set_attributes({"switchtender.run_key": done.run_key, "switchtender.result": done.result})
         return done
 
 
@@ -75,6 +83,8 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     run, resumed = _opened(project, identity, params)
     entry.works_on(run.key)
     tell = _logging(project, run, tell)
+    if why := trouble():
+        tell(f"warning: no traces of this night ({why})")
     tell(f"{run.key}: {'resumed' if resumed else 'started'}")
     conclude = partial(_concluded, project, params=params, before=before, tell=tell)
     if snapshot.recorded_commit(project, run.key):

@@ -36,6 +36,7 @@ from pipeline.gating.results import GateResult
 from pipeline.reports.markdown import markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
+from pipeline.runtime.tracing import here, span
 
 TRAIN = "train"
 """The stage that says how far it is."""
@@ -53,6 +54,7 @@ def run_flow(
         SwitchtenderError: a stage failed, or recording and registering did.
     """
     clone = clone_of(project, run.key)
+    night = here()  # Prefect may run a task in a thread of its own
     done = [run]
 
     @task(
@@ -66,7 +68,7 @@ def run_flow(
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
         shown = _progress_shown(project, run, name) if name == f"{project.track.prefix}{TRAIN}" else nullcontext()
-        with shown:
+        with shown, span(name, {"switchtender.run_key": run.key, "switchtender.stage": name}, parent=night):
             log = partial(runs.log, project, run.key)
             one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, log=log)
         require_recorded(project, clone, [name])
@@ -78,7 +80,8 @@ def run_flow(
     @task(name="register", persist_result=False)
     def register() -> None:
         _show_gates(run.key, gates_of(project, run))
-        done[0] = conclude(done[0])
+        with span("register", {"switchtender.run_key": run.key}, parent=night):
+            done[0] = conclude(done[0])
 
     @flow(name=project.track.flow, flow_run_name=run.key, validate_parameters=False, persist_result=False)
     def nightly() -> State[None]:

@@ -43,13 +43,11 @@ def start(project: Project, tracks: Sequence[str], who: str) -> None:
 
 def _server(project: Project) -> str:
     """The API of the Prefect server through which the schedule takes nights."""
-    if named := os.environ.get("PREFECT_API_URL"):
-        return named
     if holder_of(project.var / "schedule.lock") is None:
         raise InputError(
             "no schedule runs here, and it is what starts nights; run 'switchtender schedule' and leave it running, "
             f"or run one night with '{project.night_command}'"
         )
-    if not (address := running_server(project)):
+    if not (address := os.environ.get("PREFECT_API_URL", "") or running_server(project)):
         raise InputError("the schedule's Prefect server does not answer yet; try again in a minute, or see var/prefect")
     return address

@@ -20,6 +20,7 @@ from flows.registry.versions import CHAMPION
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.hosts import is_loopback
+from pipeline.runtime.tracing import trouble
 from pipeline.runtime.track import AGENTS
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import NotReady, ServedVersion, VersionSource, VersionSwitch
@@ -105,6 +106,8 @@ class Service:
 
     def __init__(self, source: VersionSource, params: ServeParams, root: Path, project: Project | None = None) -> None:
         """Raises InputError where a setting cannot be used."""
+        if why := trouble():
+            log("no_traces", reason=why)
         self.params, self.project = params, project
         self.keys = keys_of(params, root)
         self.switch = VersionSwitch(source, params, PoolFile(root / params.pool) if params.pool else None)

@@ -232,6 +232,7 @@ class Project:
             "TOKENIZERS_PARALLELISM": "false",
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin starve each other on a busy machine
             "GIT_TERMINAL_PROMPT": "0",
+            **_past_proxies(),
         }
 
     def enter_environment(self) -> None:
@@ -239,6 +240,13 @@ class Project:
         for name, value in self._defaults().items():
             if name not in OVERRIDABLE or name not in os.environ:
                 os.environ[name] = value
+
+
+def _past_proxies() -> dict[str, str]:
+    """This machine itself is asked directly, also where the environment names a proxy for all else."""
+    named = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")).split(",")
+    past = ",".join(dict.fromkeys([*filter(None, map(str.strip, named)), "127.0.0.1", "localhost", "::1"]))
+    return {"NO_PROXY": past, "no_proxy": past}
 
 
 OVERRIDABLE = ("MLFLOW_TRACKING_URI", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL", "DVC_SITE_CACHE_DIR")

@@ -72,7 +72,7 @@ class AccessLog:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request and log it; `status` is 0 where no response was begun."""
-        state, route = scope["state"], _route(scope)
+        state, route = scope["state"], route_of(scope)
         self.metrics.requests.labels(route, status or "gone").inc()
         self.metrics.seconds.labels(route).observe(seconds)
         if "code" in state:
@@ -104,7 +104,7 @@ def _request_id(scope: Scope) -> str:
     return given[0] if len(given) == 1 and re.fullmatch(SOUND, given[0]) else uuid.uuid4().hex
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's pattern; the path as sent would, as a label, make a metric for each path that anyone tries."""
     if belongs_to_page(scope["path"]):
         return PAGE

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.tracing import is_wanted
 from pipeline.serving.engine.decision_journal import Journal
 from pipeline.serving.engine.hot_swap import VersionSwitch
 from pipeline.serving.engine.scored import usd
@@ -27,6 +28,7 @@ from pipeline.serving.http.json_body import JsonRoute
 from pipeline.serving.http.limits import API, BodyLimit, ConcurrencyLimit, TimeLimit
 from pipeline.serving.http.page_mount import PageLayer, PageMount
 from pipeline.serving.http.request_routing import RequestRouter, RoutedTexts, RoutingRequest, scores_of
+from pipeline.serving.http.request_traces import RequestTraces
 from pipeline.serving.http.schemas import (
     FeedbackRequest,
     FeedbackResponse,
@@ -56,6 +58,7 @@ def application(
     # Outermost first: the log sees every refusal; the page logs people in by itself, so it comes before the keys; no
     # body is read before its key is known, and its reading counts against the time limit.
     layers = [
+        *([Middleware(RequestTraces)] if is_wanted() else []),
         Middleware(AccessLog, switch=switch, metrics=routing.metrics),
         Middleware(BrowserGuard, keys=keys, host=params.host),
         *([Middleware(PageLayer, mount=page)] if page else []),

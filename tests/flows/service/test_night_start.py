@@ -60,9 +60,10 @@ def test_a_rehearsal_tells_what_is_new_and_what_it_would_wait_for(
     monkeypatch.setattr(night_start, "nothing_new", lambda _, name: None if name == "agents" else "a run")
     monkeypatch.setattr(night_start, "tracks_of", lambda seen: seen.both)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    assert night_start.rehearse(project, ()) == NightPlan({"agents": True, "models": False}, waits=False)
-    with held(project.lock, project.track.flow):
-        assert night_start.rehearse(project, ("models",)) == NightPlan({"models": False}, waits=True)
+    with held(project.var / "schedule.lock", "the schedule"):
+        assert night_start.rehearse(project, ()) == NightPlan({"agents": True, "models": False}, waits=False)
+        with held(project.lock, project.track.flow):
+            assert night_start.rehearse(project, ("models",)) == NightPlan({"models": False}, waits=True)
 
 
 class _Named:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.workspace.project import MARKS, find_project
@@ -54,3 +56,16 @@ def test_a_known_store_is_taken(address: str, folder: Path, monkeypatch: pytest.
     project = find_project(folder)
     assert project.tracking_uri == (address.strip() or project.own_store)
     assert project.owns_store == (not address.strip())
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_this_machine_is_never_asked_through_a_proxy(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:3128")
+    monkeypatch.setenv(name, "intranet.example, localhost")
+    project = find_project(folder)
+    project.enter_environment()
+    project.enter_environment()
+    assert project.environment()["NO_PROXY"] == "intranet.example,localhost,127.0.0.1,::1"
+    assert httpx._utils.get_environment_proxies()["all://127.0.0.1"] is None
+    assert urllib.request.proxy_bypass("127.0.0.1")
