@@ -1,6 +1,7 @@
 """The pictures of docs/page.md, taken from a running service: `python tests/page_pictures.py http://127.0.0.1:8400/ui/`.
 
-They show a service without keys on a project that has at least two versions. Nothing is decided, promoted or written.
+They show a service without keys on a project that has at least two versions, nights, and decisions in its journal.
+Nothing is decided, promoted or written.
 """
 
 from __future__ import annotations
@@ -41,13 +42,23 @@ def models(page: Page) -> None:
     page.locator("svg.chart").wait_for()
 
 
+def nights(page: Page) -> None:
+    page.locator("table.nightly").wait_for()
+
+
+def traffic(page: Page) -> None:
+    page.locator("section.traffic .charts").wait_for()
+    page.get_by_label("7 days").check()
+    page.locator("svg[aria-label='requests, the last 7 days']").wait_for()
+
+
 def take(address: str, folder: Path) -> None:
     """Write page-<tab>.png for each tab."""
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(address)
         page.locator("#serving").wait_for()
-        for tab in (route, review, versions, audit, models):
+        for tab in (route, review, versions, audit, models, nights, traffic):
             page.get_by_role("tab", name=tab.__name__.capitalize()).click()
             tab(page)
             page.mouse.move(0, 0)

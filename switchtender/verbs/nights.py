@@ -44,18 +44,13 @@ def nights(
 
 
 def _print(found: NightHistory) -> None:
-    from pipeline.reports.night_report import duration
-
-    if not found.nights:
-        say("No night yet; 'switchtender nightly' runs one, 'switchtender schedule' one each night.")
+    if found.nights:
+        columns = ["started (UTC)", "track", "figure", "95 %", "how it went"]
+        print_table(
+            "Nights", columns, [[clock(one.started), one.track, *_figure(one), _told(one)] for one in found.nights]
+        )
     else:
-        columns = ["started (UTC)", "track", "state", "took", "figure", "95 %", "kept", "why"]
-        rows = [
-            [clock(one.started), one.track, one.state, duration(one.seconds) if one.stages else "-",
-             *_figure(one), _rows(one), _why(one)]
-            for one in found.nights
-        ]  # fmt: skip
-        print_table("Nights", columns, rows)
+        say("No night yet; 'switchtender nightly' runs one, 'switchtender schedule' one each night.")
     for one in found.nights:
         if one.advice and not one.advice.startswith("nothing"):
             say(f"{clock(one.started)} {one.track}: {one.advice}.")
@@ -71,16 +66,19 @@ def _figure(night: NightRow) -> tuple[float | None, str]:
     return (figure.value, f"{figure.low:.3f}-{figure.high:.3f}") if figure else (None, "-")
 
 
-def _rows(night: NightRow) -> str:
-    """Rows kept of those read."""
-    kept, read = night.rows.kept, night.rows.read
-    return "-" if read is None else f"{'-' if kept is None else kept}/{read}"
+def _told(night: NightRow) -> str:
+    """Its state and why, what it took, read and doubted, how far one is that is under way."""
+    from pipeline.reports.night_report import duration
 
-
-def _why(night: NightRow) -> str:
-    """The version or the reason, how far one is that is under way, and when the version went into service."""
-    version = f"version {night.version}" if night.version and not night.reason else ""
-    suspects = f"{night.rows.suspects} suspects" if night.rows.suspects else ""
-    at = f"in {night.stage}{'' if night.percent is None else f', {night.percent:.0f} %'}" if night.stage else ""
-    promoted = f"in service {clock(night.promoted)}" if night.promoted else ""
-    return "; ".join(filter(None, (version, night.reason, suspects, at, promoted, night.note))) or "-"
+    at = f"{night.stage}{'' if night.percent is None else f' {night.percent:.0f} %'}" if night.stage else ""
+    rows = night.rows
+    facts = (
+        f"version {night.version}" if night.version and not night.reason else night.reason,
+        f"stage {at}" if at else "",
+        duration(night.seconds) if night.stages else "",
+        "" if rows.read is None else f"{rows.kept} of {rows.read} rows",
+        "" if rows.suspects is None else f"{rows.suspects} suspects",
+        f"in service {clock(night.promoted)}" if night.promoted else "",
+        night.note,
+    )
+    return ": ".join(filter(None, (night.state, ", ".join(filter(None, facts)))))
