@@ -46,9 +46,8 @@ def nights(
 def _print(found: NightHistory) -> None:
     if found.nights:
         columns = ["started (UTC)", "track", "figure", "95 %", "how it went"]
-        print_table(
-            "Nights", columns, [[clock(one.started), one.track, *_figure(one), _told(one)] for one in found.nights]
-        )
+        rows = [[clock(one.started), one.track, *_figure(one), _told(one)] for one in found.nights]
+        print_table("Nights", columns, rows)
     else:
         say("No night yet; 'switchtender nightly' runs one, 'switchtender schedule' one each night.")
     for one in found.nights:
@@ -81,4 +80,5 @@ def _told(night: NightRow) -> str:
         f"in service {clock(night.promoted)}" if night.promoted else "",
         night.note,
     )
-    return ": ".join(filter(None, (night.state, ", ".join(filter(None, facts)))))
+    told = ", ".join(filter(None, facts))
+    return told if told.startswith(night.state) else ": ".join(filter(None, (night.state, told)))

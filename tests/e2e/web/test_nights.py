@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,8 +20,15 @@ from pipeline.runtime.tables import write_json
 
 
 @pytest.fixture
-def project(site: Site) -> Project:
-    return Project(site.project.root)
+def project(site: Site) -> Iterator[Project]:
+    """The page's project; nights that a test makes are gone after it."""
+    found = Project(site.project.root)
+    log, there = found.var / "nights.jsonl", set(found.runs.iterdir())
+    before = log.read_bytes()
+    yield found
+    log.write_bytes(before)
+    for folder in set(found.runs.iterdir()) - there:
+        shutil.rmtree(folder)
 
 
 def rows_of(page: Page) -> int:
