@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from flows.records.promotion_log import Promotion, promotions
+from flows.records.signed_logs import PROMOTIONS
 from flows.workspace import runs
-from flows.workspace.lock import holder_of
+from flows.workspace.lock import holder_of, word_of
 from flows.workspace.night_log import (
     CUT_SHORT,
     FAILED,
@@ -50,6 +51,13 @@ def history(project: Project, most: int = MOST, track: str = "") -> NightHistory
     rows = tuple(sides[night.track].row(night) for night in found[:most])
     note = "; ".join(dict.fromkeys(side.note for side in sides.values() if side.note))
     return NightHistory(rows, max(0, len(found) - most), note)
+
+
+def stamp(project: Project) -> str:
+    """What differs once a night has begun or ended, or a version went into service; nothing is opened for it."""
+    logs = [view.records / PROMOTIONS for view in project.both]
+    facts = [path.stat() for path in (project.var / "nights.jsonl", word_of(project.lock), *logs) if path.is_file()]
+    return " ".join(f"{found.st_size}-{found.st_mtime_ns}" for found in facts)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class TrackNights:
             scheduled=night.scheduled,
             run_key=night.run_key,
             state=night.result,
-            reason=night.reason or (f"ended in {at}" if night.result == CUT_SHORT and at else ""),
+            reason=f"{night.reason}, in stage {at}" if night.result == CUT_SHORT and at else night.reason,
             advice=self._advice(night),
             version=night.version,
             promoted=self._promoted(night.version) if night.result == REGISTERED else "",

@@ -10,7 +10,7 @@ from flows.audit.audit import audit
 from flows.audit.trace import RowInVersion, tracing
 from flows.curation.dataset_cache import DatasetCache
 from flows.curation.label_review import add_decision, decided_by, suspects_of, take_back
-from flows.night.history import history, read_document
+from flows.night.history import history, read_document, stamp
 from flows.promotion import promotion
 from flows.promotion.in_service import InService, in_service
 from flows.promotion.judging import Move
@@ -143,6 +143,9 @@ class ProjectActions:
 
     def nights(self, most: int) -> NightHistory:
         return history(self.project, most)
+
+    def nights_stamp(self) -> str:
+        return stamp(self.project)
 
     def night_document(self, run_key: str, path: str) -> bytes:
         return read_document(self.project, run_key, path)

@@ -38,7 +38,7 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
-    holder = path.with_suffix(".holder.json")
+    holder = word_of(path)
     try:
         lock.acquire(timeout=patience)
     except Timeout as error:
@@ -56,12 +56,17 @@ def held(path: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
+def word_of(path: Path) -> Path:
+    """The file beside a lock in which its holder says who it is."""
+    return path.with_suffix(".holder.json")
+
+
 def holder_of(path: Path) -> LockHolder | None:
     """Who holds a lock, by its own word and while that process lives; None where nobody does. Takes no lock."""
     import psutil
 
     try:
-        found = LockHolder(**json.loads(path.with_suffix(".holder.json").read_text(encoding="utf-8")))
+        found = LockHolder(**json.loads(word_of(path).read_text(encoding="utf-8")))
         process = psutil.Process(found.pid)
         # A killed process leaves its word behind, and its number may be another's by now.
         is_it = process.create_time() <= datetime.fromisoformat(found.since).timestamp() + _CLOCK_SECONDS

@@ -170,6 +170,9 @@ class Actions(Protocol):
     def nights(self, most: int) -> NightHistory:
         """The latest nights of both tracks, newest first."""
 
+    def nights_stamp(self) -> str:
+        """What differs once a night has begun or ended, or a version went into service; quick to ask."""
+
     def night_document(self, run_key: str, path: str) -> bytes:
         """The bytes of one of a night's documents, by its path from the run's folder."""
 

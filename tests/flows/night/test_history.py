@@ -10,7 +10,7 @@ import pytest
 from made_nights import STAGES, MadeNight, make_night, project_in
 from made_versions import MadeProject, state_of
 
-from flows.night.history import history, read_document
+from flows.night.history import history, read_document, stamp
 from flows.workspace import runs
 from flows.workspace.lock import held
 from flows.workspace.night_log import CUT_SHORT, FAILED, GATE_CLOSED, NOTHING_NEW, PASSED_OVER, REGISTERED
@@ -64,6 +64,7 @@ def test_a_night_under_way_tells_its_stage_and_how_far_it_is_and_a_killed_one_wh
     write_json(progress, runs.clone_of(project, key) / "var" / "progress.json")
     (killed,) = history(project).nights
     assert (killed.state, killed.stage, killed.percent) == (CUT_SHORT, "", None)
+    assert killed.reason == "its process was killed, in stage train"
     with held(project.lock, MODELS.flow):
         assert history(project).nights[0].state == CUT_SHORT, "it is the other track's night that lives"
     with held(project.lock, project.track.flow):
@@ -141,6 +142,17 @@ def test_of_many_nights_only_those_asked_for_are_opened(project: Project, monkey
     monkeypatch.setattr(runs, "_load", lambda path: opened.append(path) or load(path))
     found = history(project, 5)
     assert (len(found.nights), found.older, len(opened)) == (5, 55, 5)
+
+
+def test_a_stamp_tells_that_something_has_changed(project: Project) -> None:
+    seen = [stamp(project)]
+    for result in ("", REGISTERED):
+        make_night(project, MadeNight(1, result, has_run=False))
+        seen.append(stamp(project))
+    with held(project.lock, "nightly"):
+        seen.append(stamp(project))
+    assert len(set(seen)) == 4
+    assert stamp(project) == seen[2]
 
 
 @pytest.mark.parametrize("path", ["report.html", "night.log", "clone/var/reports/data_docs/index.html",

@@ -158,6 +158,7 @@ def test_a_page_that_cannot_be_made_leaves_the_service_alone(
         asyncio.run(service._watch("", StartupLines(lambda _: None, lambda _: None, lambda _: None)))
         assert FAILED in client.get("/ui/").text
         assert client.post("/v1/route", json={"prompt": ASKED}).status_code == 200
+        assert 'switchtender_night_under_way{track="models"} 0.0' in client.get("/metrics").text
     assert '"page_failed"' in capfd.readouterr().err
     asyncio.run(service._end())
 

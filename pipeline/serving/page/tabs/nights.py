@@ -22,10 +22,12 @@ _CHOICES = [("those of params.yaml", ""), *((f"{name} alone", name) for name in 
 
 @dataclass(frozen=True)
 class NightsView:
-    """What an open page shows: how many nights it asked for, and the list as it was drawn last."""
+    """What an open page shows: how many nights it asked for, the list as it was drawn last, and whether it moves."""
 
     most: int
     drawn: str
+    stamp: str
+    moves: bool
 
 
 def add(page: Page, tab: Any, _served: Any) -> None:
@@ -71,7 +73,7 @@ class NightsTab:
         import gradio as gr
 
         before = self._views.get(visitor.session)
-        if before is None:
+        if before is None or (not before.moves and before.stamp == self.actions.nights_stamp()):
             return gr.skip(), gr.skip(), gr.skip()
         now, listed, more = self._drawn(visitor, before.most)
         return now, gr.skip() if listed == before.drawn else listed, more
@@ -84,11 +86,12 @@ class NightsTab:
     def _drawn(self, visitor: Visitor, most: int) -> tuple[Any, ...]:
         import gradio as gr
 
+        stamp = self.actions.nights_stamp()
         found = self.actions.nights(most)
         links = self.page.reports.of_nights(self.actions, visitor.session)
         listed = render(found, links, self.page.view.night_command)
-        self._views.put(visitor.session, NightsView(most, listed))
         under_way = [night for night in found.nights if night.state == UNDER_WAY]
+        self._views.put(visitor.session, NightsView(most, listed, stamp, bool(under_way)))
         more = gr.update(visible=found.older > 0, value=f"Show older nights ({found.older} more)")
         return draw("night_now", nights=under_way), listed, more
 
