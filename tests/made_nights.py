@@ -94,7 +94,7 @@ def _write_documents(project: Project, made: MadeNight) -> None:
     (folder / "report.html").write_text(f"<!DOCTYPE html><title>{made.key}</title><h1>Report of {made.key}</h1>{links}")
     docs.write_text(f"<!DOCTYPE html><title>Data Docs</title><h1>Data Docs of {made.key}</h1>{links}")
     (docs.parent / "validations" / "rows.html").write_text("<!DOCTYPE html><h1>Validated rows</h1>")
-    runs.append_log(project, made.key, f"{made.key}: started")
+    runs.log(project, made.key, f"{made.key}: started")
 
 
 def project_in(folder: Path) -> Project:

@@ -1,4 +1,5 @@
-"""The pictures of docs/page.md, taken from a running service: `python tests/page_pictures.py http://127.0.0.1:8400/ui/`.
+"""The pictures of docs/page.md, taken from a running service: `python tests/page_pictures.py http://127.0.0.1:8400/ui/`
+(then a folder, and tabs, where not all are wanted).
 
 They show a service without keys on a project that has at least two versions, nights, and decisions in its journal.
 Nothing is decided, promoted or written.
@@ -7,6 +8,7 @@ Nothing is decided, promoted or written.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from browser import chromium
@@ -52,19 +54,22 @@ def traffic(page: Page) -> None:
     page.locator("svg[aria-label='requests, the last 7 days']").wait_for()
 
 
-def take(address: str, folder: Path) -> None:
-    """Write page-<tab>.png for each tab."""
+TABS = {tab.__name__: tab for tab in (route, review, versions, audit, models, nights, traffic)}
+
+
+def take(address: str, folder: Path, names: Sequence[str]) -> None:
+    """Write page-<tab>.png for each tab that is named."""
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(address)
         page.locator("#serving").wait_for()
-        for tab in (route, review, versions, audit, models, nights, traffic):
-            page.get_by_role("tab", name=tab.__name__.capitalize()).click()
-            tab(page)
+        for name in names:
+            page.get_by_role("tab", name=name.capitalize()).click()
+            TABS[name](page)
             page.mouse.move(0, 0)
             page.wait_for_timeout(500)
-            page.screenshot(path=folder / f"page-{tab.__name__}.png")
+            page.screenshot(path=folder / f"page-{name}.png")
 
 
 if __name__ == "__main__":
-    take(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else DOCS)
+    take(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else DOCS, sys.argv[3:] or list(TABS))

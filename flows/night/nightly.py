@@ -82,7 +82,7 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     end_marked(NIGHT_MARK, str(project.root))
     run, resumed = _opened(project, identity, params)
     entry.works_on(run.key)
-    tell = _noted(project, run.key, tell)
+    tell = _logging(project, run, tell)
     if why := trouble():
         tell(f"warning: no traces of this night ({why})")
     tell(f"{run.key}: {'resumed' if resumed else 'started'}")
@@ -92,14 +92,14 @@ def _run(project: Project, identity: str, entry: NightUnderWay, tell: Tell, echo
     return _trained(project, _prepare(project, run, resumed), params, before, tell, echo, conclude)
 
 
-def _noted(project: Project, key: str, tell: Tell) -> Tell:
-    """Tell each line, and keep it in the run's log."""
+def _logging(project: Project, run: Run, tell: Tell) -> Tell:
+    """What tells a person, and writes into the run's log too."""
 
-    def telling(line: str) -> None:
-        runs.append_log(project, key, line)
+    def told(line: str) -> None:
         tell(line)
+        runs.log(project, run.key, line)
 
-    return telling
+    return told
 
 
 def _opened(project: Project, identity: str, params: NightlyParams) -> tuple[Run, bool]:
@@ -197,7 +197,7 @@ def _trained(
 
 def _report_stopped(project: Project, run: Run, before: Run | None, why: SwitchtenderError, tell: Tell) -> None:
     """Write the report of a night that was stopped; where that fails too, as on a full disk, `why` is what counts."""
-    runs.append_log(project, run.key, str(why))
+    runs.log(project, run.key, str(why))
     try:
         report = _report(project, run, before, (), stopped=str(why))
     except (SwitchtenderError, OSError) as error:

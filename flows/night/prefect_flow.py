@@ -53,7 +53,7 @@ def run_flow(
         CutShort: Prefect's server is gone.
         SwitchtenderError: a stage failed, or recording and registering did.
     """
-    clone, note = clone_of(project, run.key), partial(runs.append_log, project, run.key)
+    clone = clone_of(project, run.key)
     night = here()  # Prefect may run a task in a thread of its own
     done = [run]
 
@@ -67,10 +67,10 @@ def run_flow(
     )
     def stage(name: str) -> None:
         done[0] = runs.save(project, replace(done[0], stage=name))
-        facts = {"switchtender.run_key": run.key, "switchtender.stage": name}
         shown = _progress_shown(project, run, name) if name == f"{project.track.prefix}{TRAIN}" else nullcontext()
-        with shown, span(name, facts, parent=night):
-            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, noted=note)
+        with shown, span(name, {"switchtender.run_key": run.key, "switchtender.stage": name}, parent=night):
+            log = partial(runs.log, project, run.key)
+            one = run_stage(project, clone, name, params.stage_timeout_minutes * 60, echo, log=log)
         require_recorded(project, clone, [name])
         create_markdown_artifact(_markdown(one, run), key=f"{name.replace('_', '-')}", description=f"{run.key}: {name}")
         timing = (one.stage, round(one.seconds, 2), one.how)

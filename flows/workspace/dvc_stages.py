@@ -55,13 +55,19 @@ def own_stages(names: Iterable[str], track: Track) -> list[str]:
 
 
 def run_stage(
-    project: Project, clone: Path, stage: str, timeout: float, echo: bool, *, force: bool = False,
-    noted: Callable[[str], None] = lambda _: None,
-) -> StageDone:  # fmt: skip
+    project: Project,
+    clone: Path,
+    stage: str,
+    timeout: float,
+    echo: bool,
+    *,
+    force: bool = False,
+    log: Callable[[str], None] = lambda _: None,
+) -> StageDone:
     """`dvc repro --single-item` of one stage; its whole process group has ended when this returns.
 
-    `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that. `noted` is given
-    what the stage wrote, also where it failed.
+    `force` runs it although DVC finds nothing stale, as a replay wants; a night may start beside that. `log` takes all
+    that it printed.
 
     Raises:
         TransientFailure: it was cut short.
@@ -81,7 +87,7 @@ def run_stage(
         timeout=timeout,
         echo=echo,
     )
-    noted(f"{stage}, exit {done.code}, {done.seconds:.1f} s\n{done.output.strip()}")
+    log(done.output)
     if done.code != 0:
         raise _failure(stage, done, timeout)
     how = RAN if f"Running stage '{stage}'" in done.output else UNCHANGED

@@ -59,6 +59,18 @@ def clone_of(project: Project, key: str) -> Path:
     return folder_of(project, key) / "clone"
 
 
+def log_of(project: Project, key: str) -> Path:
+    """What a run's night said, and what its stages printed."""
+    return folder_of(project, key) / LOG
+
+
+def log(project: Project, key: str, text: str) -> None:
+    """Add to a run's log, each line with the time; what a full disk does not take is lost, and stops no night."""
+    lines = "".join(f"{now()} {line}\n" for line in text.splitlines() if line.strip())
+    with suppress(OSError), log_of(project, key).open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
 def now() -> str:
     """This moment in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -68,12 +80,6 @@ def save(project: Project, run: Run) -> Run:
     """Write a run's record, whole or not at all."""
     write_json(asdict(run), folder_of(project, run.key) / _FILE)
     return run
-
-
-def append_log(project: Project, key: str, text: str) -> None:
-    """Add lines to a run's log; where the disk refuses them, the night goes on without."""
-    with suppress(OSError), (folder_of(project, key) / LOG).open("a", encoding="utf-8") as log:
-        log.write(f"{now()} {text.rstrip()}\n")
 
 
 def keys_of(project: Project) -> list[str]:

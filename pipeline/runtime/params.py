@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.runtime.errors import ParamsError, as_piece, listed, suggestion
-from pipeline.runtime.yaml_file import load_yaml
+from pipeline.runtime.yaml_file import load_yaml, unquoted_colon
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -35,12 +35,16 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """
     try:
         content = load_yaml(path)
+        unquoted = unquoted_colon(path)
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; run from the project's root, or restore it with git checkout") from error
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend that line") from error
+    if unquoted:
+        # PyYAML takes it and DVC, which reads the file before each stage, does not.
+        raise ParamsError(f"{path} is not valid YAML ({unquoted} holds a colon in brackets); write it in quotes")
     if not isinstance(content, dict):
         raise ParamsError(f"{path} holds no sections; restore it with git checkout")
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,24 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
+
+
+def unquoted_colon(path: Path) -> str:
+    """The first text without quotes that holds a colon within brackets or braces, with its line; empty where none does.
+
+    Raises:
+        OSError, UnicodeDecodeError, yaml.YAMLError: as for `load_yaml`.
+    """
+    return next(_unquoted_colons(yaml.compose(read_text(path), yaml.SafeLoader), False, set()), "")
+
+
+def _unquoted_colons(node: yaml.Node | None, inside: bool, seen: set[int]) -> Iterator[str]:
+    if id(node) in seen:  # an alias, which may lead back to where it stands
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode) and inside and node.style is None and ":" in node.value:
+        yield f"'{node.value}' in line {node.start_mark.line + 1}"
+    elif isinstance(node, yaml.CollectionNode):
+        for entry in node.value:
+            for part in entry if isinstance(entry, tuple) else (entry,):
+                yield from _unquoted_colons(part, inside or bool(node.flow_style), seen)

@@ -9,10 +9,10 @@ from pipeline.reports.night_history import NightRow, StageTime
 from pipeline.runtime.track import TRACKS
 from pipeline.serving.page.axis import between, digits
 
-WIDTH, HEIGHT = 760, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 32, 30, 34
-_INSET = 30
-_LABELS = 6
+WIDTH, HEIGHT = 560, 210
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 20, 30
+_INSET = 34
+_LABELS = 4
 _BAR = 100.0
 
 

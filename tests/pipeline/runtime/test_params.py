@@ -70,6 +70,11 @@ SLIPS: list[tuple[str, str, str]] = [
     ("empty_section", "bakery:\n", ": bakery.ovens: field required"),
     ("no_such_section", "bakry:\n  ovens: 2\n", " has no section 'bakery'; did you mean 'bakry'?; add it"),
     ("not_yaml", "bakery: {ovens: 2\n", " is not valid YAML ("),
+    (
+        "colon_in_brackets",
+        GOOD + "x: &x [a, *x]\nto: ['b:c', env:A]\n",
+        " is not valid YAML ('env:A' in line 5 holds a colon in brackets); write it in",
+    ),
     ("not_utf8", "bakery: \udcff", " is not valid YAML ("),
     ("empty_file", "", " holds no sections; restore it with git checkout"),
     ("list_file", "- 1\n", " holds no sections; restore it with git checkout"),

@@ -155,7 +155,7 @@ def test_a_figure_s_chart_goes_from_old_to_new_within_its_drawing() -> None:
     (chart,) = figure_charts(nights)
     assert [mark.night.started for mark in chart.marks] == sorted(mark.night.started for mark in chart.marks)
     assert len(chart.marks) == 28
-    assert len(chart.x_ticks) <= 6
+    assert len(chart.x_ticks) <= 4
     assert all(0 < mark.x < WIDTH and TOP <= mark.high < mark.y < mark.low < HEIGHT for mark in chart.marks)
     assert [chart.track for chart in figure_charts([*nights, night(3, track="models")])] == ["agents", "models"]
     (single,) = figure_charts([night(1, value=0.0)])
