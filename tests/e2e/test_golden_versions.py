@@ -59,6 +59,7 @@ def test_it_routes_and_is_audited(restored: Project) -> None:
     assert audit["run"]["key"] == Versions(restored, MODEL).number("1").run_key
 
 
+@pytest.mark.heavy  # fast twin: that of test_two_nights_audited, by the same code
 def test_it_replays(restored: Project) -> None:
     certificate, _ = replay(restored, "1", lambda _: None)
     assert certificate.verdict in (IDENTICAL, WITHIN_BOUND)

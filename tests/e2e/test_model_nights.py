@@ -77,6 +77,7 @@ def test_the_report_shows_quality_beside_the_oracle(project: Sandbox, first: dic
     assert "Label suspects" not in page
 
 
+@pytest.mark.heavy  # fast twin: that of test_two_nights_audited, by the same code
 def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) -> None:
     certificate = ask(project, "replay", "1", "--track", "models")
     assert certificate["verdict"] == "identical"
