@@ -15,26 +15,35 @@ _LOOK_BACK = [timedelta(days=days) for days in (0.125, 2, 32, 400)]
 
 @dataclass(frozen=True)
 class Calendar:
-    """A cron line in a time zone. On the days on which clocks change a date has one night, as on any other."""
+    """A cron line of five fields in a time zone.
+
+    On the days on which clocks change a date has one night, as on any other.
+    """
 
     cron: str
     timezone: str
+
+    def __post_init__(self) -> None:
+        # One line has one spelling, and never a line end, which would end it in a crontab.
+        object.__setattr__(self, "cron", " ".join(self.cron.split()))
 
     def dates(self, start: datetime, end: datetime) -> list[datetime]:
         """The dates from start to end, both included, in UTC; at most the first thousand.
 
         Raises:
-            InputError: the line is no cron line.
+            InputError: the line is no cron line of five fields: a sixth would be seconds, and a crontab's command.
         """
         from prefect.server.schemas.schedules import CronSchedule
         from pydantic import ValidationError
 
         try:
+            if not self.cron.isascii() or len(self.cron.split()) != 5:
+                raise ValueError(self.cron)
             schedule = CronSchedule(cron=self.cron, timezone=self.timezone)
         except (ValidationError, ValueError) as error:
             raise InputError(
-                f"'{self.cron}' is no schedule; give minute, hour, day, month and day of the week, such as '0 3 * * *' "
-                "for 03:00 each night"
+                f"'{one_line(self.cron)}' is no schedule; give minute, hour, day, month and day of the week, such as "
+                "'0 3 * * *' for 03:00 each night"
             ) from error
         try:
             found = asyncio.run(schedule.get_dates(n=_MOST, start=start, end=end))

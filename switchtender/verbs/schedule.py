@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, one_line
 from switchtender.options import Json
 from switchtender.show import print_json, say
 
@@ -61,7 +61,7 @@ def _calendar(project: Project, cron: str, timezone: str) -> Calendar:
     try:
         ZoneInfo(timezone or params.timezone)
     except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"'{timezone}' is no time zone; give one such as Europe/Berlin or UTC") from error
+        raise InputError(f"'{one_line(timezone)}' is no time zone; give one such as Europe/Berlin or UTC") from error
     calendar = Calendar(cron or params.cron, timezone or params.timezone)
     calendar.after(now_utc())
     return calendar
@@ -89,7 +89,9 @@ def _install(project: Project, calendar: Calendar, dry_run: bool, as_json: bool)
     written = [] if dry_run else install(plan)
     if as_json:
         files = {str(path): text for path, text in plan.files.items()}
-        print_json({"written": written, "files": files, "crontab": plan.crontab, "then": plan.then})
+        print_json(
+            {"written": written, "files": files, "crontab": plan.crontab, "then": plan.then, "undo": plan.undo}
+        )
         return
     for path, text in plan.files.items() if dry_run else ():
         say(f"# {path}\n{text}")
@@ -97,7 +99,6 @@ def _install(project: Project, calendar: Calendar, dry_run: bool, as_json: bool)
         say(f"# crontab\n{plan.crontab}")
     for place in written:
         say(f"written: {place}")
-    if plan.then:
-        say("Then, once:")
-    for command in plan.then:
-        say(f"  {command}")
+    for title, commands in (("Then, once:", plan.then), ("To end it:", plan.undo)):
+        for line in (title, *(f"  {command}" for command in commands)) if commands else ():
+            say(line)
