@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from flows.notifications.notices import Notice, NotifyParams, notices
 from flows.registry.mlflow_store import Registry
 from flows.registry.webhook import keep_webhook
-from flows.workspace.json_lines import append_line, read_lines
+from flows.workspace.json_lines import append_line, read_entries
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import ParamsError, SwitchtenderError, one_line
-from pipeline.runtime.named_secret import named_secret
+from pipeline.runtime.named_secret import named_secret, require_named
 
 MOST_TRIES = 5
 """A place that does not answer is tried so often for one thing, each time that word is due."""
+_PATIENCE_SECONDS = 60.0
+"""How long a place may take over a thing, and how long to wait for whoever else is sending."""
+_HANGS = "it takes too long to answer"
 TEST = Notice("test", "test", "Switchtender: a test message", "Word arrives here.")
 
 
@@ -38,12 +43,14 @@ def notify_params(project: Project) -> NotifyParams:
     """The section `notify` of params.yaml.
 
     Raises:
-        ParamsError: it cannot be read, or names an unknown event.
+        ParamsError: it cannot be read, has an address written out, or names an unknown event.
     """
     from flows.notifications.notices import EVENTS
     from pipeline.runtime.params import read
 
     params = read("notify", NotifyParams, project.root / "params.yaml")
+    for to in filter(None, (*params.to, params.registry_webhook)):
+        require_named("address", to)
     if unknown := [event for event in params.events if event not in EVENTS]:
         raise ParamsError(f"params.yaml: notify.events: unknown '{unknown[0]}'; known are {', '.join(EVENTS)}")
     return params
@@ -74,15 +81,15 @@ def notify(project: Project, now: datetime | None = None) -> list[Sent]:
     """Send what is due, and note each attempt; a place that does not take it is tried again the next time.
 
     Raises:
-        ParamsError: a setting cannot be used.
+        ParamsError: a setting cannot be used; the other places had their word.
         SwitchtenderError: a log or the registry cannot be read.
         HeldByAnotherRun: somebody else is sending.
     """
     params = notify_params(project)
     if not params.to:
         return []
-    with held(project.var / "notifications.lock", "sending word"):
-        return [_send(project, notice, to) for notice, to in due(project, params, now or datetime.now(UTC))]
+    with held(project.var / "notifications.lock", "sending word", _PATIENCE_SECONDS):
+        return _send_each(project, due(project, params, now or datetime.now(UTC)))
 
 
 def notify_quietly(project: Project, tell: Callable[[str], None]) -> None:
@@ -114,13 +121,32 @@ def send_test(project: Project) -> list[Sent]:
     params = notify_params(project)
     if not params.to:
         raise ParamsError("params.yaml: notify.to names no place; write env:NAME or file:PATH of an Apprise address")
-    return [_send(project, TEST, to) for to in params.to]
+    return _send_each(project, [(TEST, to) for to in params.to])
 
 
 def sent(project: Project) -> list[Sent]:
-    """Every attempt, oldest first."""
-    known = Sent.__dataclass_fields__.keys()
-    return [Sent(**entry) for entry in read_lines(project.var / "notifications.jsonl") if entry.keys() == known]
+    """Every attempt, oldest first.
+
+    Raises:
+        InputError: the record cannot be read.
+    """
+    return list(read_entries(project.var / "notifications.jsonl", Sent))
+
+
+def _send_each(project: Project, waiting: Sequence[tuple[Notice, str]]) -> list[Sent]:
+    """Send each; a place that cannot be used or that hangs is asked no second time, and costs the others nothing."""
+    found: list[Sent] = []
+    unusable: dict[str, ParamsError] = {}
+    for notice, to in waiting:
+        if to in unusable or any((one.to, one.error) == (to, _HANGS) for one in found):
+            continue
+        try:
+            found.append(_send(project, notice, to))
+        except ParamsError as error:
+            unusable[to] = error
+    if unusable:
+        raise next(iter(unusable.values()))
+    return found
 
 
 def _send(project: Project, notice: Notice, to: str) -> Sent:
@@ -142,5 +168,17 @@ def _refused(project: Project, notice: Notice, to: str) -> str:
         raise ParamsError(
             f"notify.to: {to} holds no address that Apprise knows, such as jsons://host/path or mailtos://"
         )
-    taken = place.notify(title=notice.title, body=notice.text)
-    return "" if taken else "it was not taken; is the address right, and does it answer?"
+    taken: list[bool | None] = []
+
+    def send() -> None:
+        # A traceback of it may show the address.
+        with suppress(Exception):
+            taken.append(place.notify(title=notice.title, body=notice.text, body_format="text"))
+
+    # Each of its waits has a limit, their number has none: a server that sends a byte a second holds it for ever.
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    sender.join(_PATIENCE_SECONDS)
+    if sender.is_alive():
+        return _HANGS
+    return "" if any(taken) else "it was not taken; is the address right, and does it answer?"

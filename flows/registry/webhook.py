@@ -6,6 +6,9 @@ https://mlflow.org/docs/latest/ml/webhooks/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import SecretStr
 
 from flows.registry.mlflow_store import Registry
@@ -22,7 +25,7 @@ def keep_webhook(registry: Registry, address: SecretStr) -> bool:
     if not registry.project.tracking_uri.startswith(("http://", "https://")):
         return False
     url = address.get_secret_value()
-    with registry.reaching("the registry's webhook"):
+    with registry.reaching("the registry's webhook"), _without(url):
         client = registry.client
         known = next((one for one in client.list_webhooks(max_results=100) if one.name == NAME), None)
         if known is None:
@@ -30,3 +33,14 @@ def keep_webhook(registry: Registry, address: SecretStr) -> bool:
         elif known.url != url:
             client.update_webhook(known.webhook_id, url=url)
     return True
+
+
+@contextmanager
+def _without(secret: str) -> Iterator[None]:
+    """MLflow's own messages name the address that they refuse, with the password in it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise MlflowException(str(error).replace(secret, "the address")) from None

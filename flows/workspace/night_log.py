@@ -6,14 +6,14 @@ ended as it did. It proves nothing and is not signed: it is what the engineer on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from flows.workspace.json_lines import append_line, read_lines
+from flows.workspace.json_lines import append_line, read_entries
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line
 
@@ -50,11 +50,12 @@ class Night:
 
 
 def nights(project: Project) -> list[Night]:
-    """Every night of both tracks, in the order begun."""
-    found: dict[tuple[str, str], Night] = {}
-    for entry in read_lines(_path(project)):
-        if (night := _parsed(entry)) is not None:
-            found[night.track, night.started] = night
+    """Every night of both tracks, in the order begun.
+
+    Raises:
+        InputError: the log cannot be read.
+    """
+    found = {(night.track, night.started): night for night in read_entries(_path(project), Night) if _is_dated(night)}
     return list(found.values())
 
 
@@ -90,10 +91,17 @@ def logged(project: Project, scheduled: str = "") -> Iterator[NightUnderWay]:
         raise
 
 
+def settled_dates(project: Project) -> set[tuple[str, str]]:
+    """Track and scheduled date of every night of a schedule that needs no further attempt; raises as `nights`."""
+    tried = [night for night in nights(project) if night.scheduled]
+    attempts = Counter((night.track, night.scheduled) for night in tried)
+    given_up = {date for date, times in attempts.items() if times >= MOST_ATTEMPTS}
+    return given_up | {(night.track, night.scheduled) for night in tried if night.result in SETTLED}
+
+
 def is_settled(project: Project, scheduled: str) -> bool:
     """Whether a night of the project's track that the schedule meant for `scheduled` needs no further attempt."""
-    tried = [night for night in nights(project) if (night.track, night.scheduled) == (project.track.name, scheduled)]
-    return len(tried) >= MOST_ATTEMPTS or any(night.result in SETTLED for night in tried)
+    return (project.track.name, scheduled) in settled_dates(project)
 
 
 def note(project: Project, night: Night) -> Night:
@@ -111,10 +119,9 @@ def _path(project: Project) -> Path:
     return project.var / "nights.jsonl"
 
 
-def _parsed(entry: dict[str, Any]) -> Night | None:
+def _is_dated(night: Night) -> bool:
+    """Whether its moments are moments, in a zone: the schedule compares them."""
     try:
-        night = Night(**entry)
-        datetime.fromisoformat(night.started)
-    except (ValueError, TypeError):
-        return None
-    return night if all(isinstance(value, str) for value in entry.values()) else None
+        return all(datetime.fromisoformat(date).tzinfo is not None for date in (night.started, night.scheduled) if date)
+    except ValueError:
+        return False

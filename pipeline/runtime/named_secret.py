@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from pipeline.runtime.errors import ParamsError
 from pipeline.runtime.text import read_text
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def require_named(what: str, where: str) -> tuple[str, str]:
+    """Kind and name of `env:NAME` or `file:PATH`.
+
+    Raises:
+        ParamsError: it has another form, and is not repeated: it may be the secret itself.
+    """
+    kind, _, name = where.partition(":")
+    is_named = _VARIABLE.fullmatch(name) if kind == "env" else kind == "file" and name and "://" not in name
+    if not is_named:
+        raise ParamsError(f"the {what} is named, not written: env:NAME or file:PATH")
+    return kind, name
 
 
 def named_text(what: str, where: str, root: Path) -> str:
@@ -17,9 +33,7 @@ def named_text(what: str, where: str, root: Path) -> str:
     Raises:
         ParamsError: `where` has another form, or the file cannot be read; `what` says of what, and no more is repeated.
     """
-    kind, _, name = where.partition(":")
-    if kind not in ("env", "file") or not name:
-        raise ParamsError(f"the {what} is named, not written: env:NAME or file:PATH")
+    kind, name = require_named(what, where)
     try:
         return os.environ.get(name, "") if kind == "env" else read_text(root / name)
     except (OSError, ValueError) as error:

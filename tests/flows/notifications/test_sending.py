@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.notifications import sending
 from flows.notifications.sending import MOST_TRIES, notify, notify_params, notify_quietly, send_test, sent
 from flows.workspace.night_log import FAILED, logged
 from flows.workspace.project import Project
 from pipeline.runtime.errors import ParamsError
+from pipeline.runtime.track import MODELS
 
 SETTINGS: dict[str, Any] = {
     "to": ["env:WORD"], "events": ["night failed", "gate closed"], "champion_days": 30, "suspects": 0,
@@ -138,6 +142,41 @@ def test_one_place_that_is_gone_costs_the_other_nothing(
     assert len(webhook.got) == 1
 
 
+@pytest.mark.parametrize("address", ["carrier-pigeon://roof", ""])
+def test_one_place_that_cannot_be_used_costs_the_other_nothing(
+    project: Project, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("BAD", address)
+    settings(project.root, to=["env:BAD", "env:WORD"])
+    with pytest.raises(ParamsError, match="env:BAD"):
+        notify(project)
+    assert len(webhook.got) == 1
+
+
+def test_a_place_that_never_ends_its_answer_is_left_and_not_asked_again_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(project.on(MODELS), "no space either")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(sending, "_PATIENCE_SECONDS", 0.5)
+        monkeypatch.setenv("WORD", f"json://127.0.0.1:{silent.getsockname()[1]}/hook?rto=30")
+        assert [one.error for one in notify(project)] == ["it takes too long to answer"]
+        assert len(sent(project)) == 1
+
+
+def test_of_two_who_send_at_once_the_second_waits_and_repeats_nothing(project: Project, webhook: Webhook) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(len(found.result()) for found in [pool.submit(notify, project) for _ in range(2)]) == [0, 1]
+    assert len(webhook.got) == 1
+
+
+@pytest.mark.parametrize("line", ['{"at": 1, "event": [], "thing": {}, "title": "", "to": ""}', "[1]", "\0", '"a"'])
+def test_a_damaged_record_costs_no_word(project: Project, line: str) -> None:
+    (project.var / "notifications.jsonl").write_text(line + "\n")
+    assert len(notify(project)) == 1
+    assert notify(project) == []
+
+
 def test_a_letter_reaches_a_mail_server(project: Project, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     port = mail.server_address[1]
     monkeypatch.setenv("WORD", f"mailto://127.0.0.1:{port}?from=night@example.org&to=duty@example.org&mode=insecure")
@@ -152,6 +191,7 @@ def test_a_letter_reaches_a_mail_server(project: Project, mail: MailServer, monk
     [
         ("env:UNSET", None, "env:UNSET holds no address of one line"),
         ("json://127.0.0.1/hook", None, "the address is named, not written"),
+        ("env:json://user:hunter2@127.0.0.1/hook", None, "the address is named, not written"),
         ("file:nowhere.txt", None, "file:nowhere.txt cannot be read"),
         ("env:WORD", "carrier-pigeon://roof", "env:WORD holds no address that Apprise knows"),
     ],
@@ -168,6 +208,7 @@ def test_a_setting_that_cannot_be_used_is_told_and_stops_no_night(
     notify_quietly(project, heard.append)
     assert len(heard) == 1
     assert said in heard[0]
+    assert "hunter2" not in heard[0]
 
 
 def test_an_unknown_event_is_told(project: Project) -> None:

@@ -56,6 +56,9 @@ def test_the_server_keeps_one_webhook_at_the_address_of_the_setting(registry: Re
     assert [(one.name, one.url) for one in registry.client.list_webhooks()] == [(NAME, "https://1.1.1.1/new")]
     with pytest.raises(SwitchtenderError, match="the registry's webhook could not be read or written"):
         keep_webhook(registry, SecretStr("https://127.0.0.1/hook"))
+    with pytest.raises(SwitchtenderError, match="must include a hostname: 'the address'") as told:
+        keep_webhook(registry, SecretStr("https://:hunter2@/hook"))
+    assert "hunter2" not in str(told.value)
 
 
 def test_a_store_in_a_file_has_no_webhooks(tmp_path: Path) -> None:
