@@ -16,8 +16,9 @@ from pathlib import Path
 
 from flows.workspace.processes import end_group
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.tables import write_text
+from pipeline.runtime.text import parse_json
 
 _START_SECONDS = 120.0
 _SETTLE_SECONDS = 1.5
@@ -66,9 +67,21 @@ def running_server(project: Project) -> str:
     """The address of the project's server where a schedule keeps one running; empty where none answers."""
     try:
         address = _address_file(project).read_text(encoding="utf-8").strip()
-        return address if address.startswith("http") and is_healthy(address) else ""
+        return address if address.startswith("http") and is_own(project, address) else ""
     except (OSError, ValueError):
         return ""
+
+
+def is_own(project: Project, address: str) -> bool:
+    """Whether the server that answers there keeps the project's own database: another project's may have its port, and
+    a copied project names the server of the one that it was copied from.
+    """
+    try:
+        with urllib.request.urlopen(f"{address}/admin/settings", timeout=5) as answer:  # noqa: S310 (http(s) only)
+            home = parse_json(answer.read())["home"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return Path(home).resolve() == Path(project.environment()["PREFECT_HOME"]).resolve()
 
 
 def advertise(project: Project, address: str) -> None:
@@ -87,7 +100,7 @@ def own_server(project: Project) -> Iterator[str]:
     process = start_server(project, address, project.night_environment())
     try:
         with _used(address):
-            wait_until_healthy(process, address)
+            wait_until_up(project, process, address)
             yield address
             time.sleep(_SETTLE_SECONDS)
     finally:
@@ -136,23 +149,38 @@ def is_healthy(address: str) -> bool:
         return False
 
 
-def wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
-    """Wait for a server that was started.
+def wait_until_up(project: Project, process: subprocess.Popen[bytes], address: str) -> None:
+    """Wait for a server of the project that was started.
 
     Raises:
         SwitchtenderError: it ended, or does not answer in two minutes.
     """
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if is_healthy(address):
+        if is_own(project, address):
             return
         time.sleep(0.2)
-    raise SwitchtenderError("Prefect's server did not start; see var/prefect/server.log")
+    raise SwitchtenderError(
+        "Prefect's server did not start; see var/prefect/server.log. Where its database is damaged, move "
+        "var/prefect/prefect.db away: nights do not need what it remembers"
+    )
+
+
+def require_free(port: int) -> None:
+    """Raises InputError where something listens on a port of loopback: it would be taken for the server."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} is taken ({error.strerror}), perhaps by the schedule of another project; give --port"
+            ) from error
 
 
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    # Somebody may take it before the server does; then the server ends, and `_wait_until_healthy` says so.
+    # Somebody may take it before the server does; then the server ends, and `wait_until_up` says so.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

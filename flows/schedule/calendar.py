@@ -73,6 +73,10 @@ class Calendar:
                 return found[-1]
         return None
 
+    def meant(self, date: datetime) -> datetime:
+        """A date that a person wrote, in the schedule's zone where it has none of its own."""
+        return date if date.tzinfo else date.replace(tzinfo=ZoneInfo(self.timezone))
+
     def local(self, date: datetime) -> str:
         """A date as people of the time zone write it."""
         return date.astimezone(ZoneInfo(self.timezone)).strftime("%Y-%m-%d %H:%M %Z")

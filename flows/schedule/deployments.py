@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from zoneinfo import ZoneInfo
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -78,15 +77,21 @@ def _dated() -> str:
     """`night 2026-11-26 03:00`, in the schedule's zone: the date asked for, else when it was meant to begin."""
     request = flow_run.get_parameters().get("request") or {}
     asked = request.get("scheduled") if isinstance(request, dict) else request.scheduled
-    date = datetime.fromisoformat(str(asked)) if asked else flow_run.get_scheduled_start_time()
-    return f"{flow_run.get_flow_name()} {calendar_of(find_project()).local(date)}"
+    name, calendar = flow_run.get_flow_name(), calendar_of(find_project())
+    if not asked:
+        return f"{name} {calendar.local(flow_run.get_scheduled_start_time())}"
+    try:
+        return f"{name} {calendar.local(calendar.meant(datetime.fromisoformat(str(asked))))}"
+    except (ValueError, OverflowError):  # a date that the flow refuses
+        return f"{name} {asked}"
 
 
 @flow(name="night", flow_run_name=_dated, persist_result=False)
 def night(request: NightRequest = _EVERY_TRACK) -> State[None]:
     """Retrain, gate and register each track, if anything is new."""
     projects = _projects(request.tracks)
-    scheduled = request.scheduled or _meant_for()
+    asked = request.scheduled
+    scheduled = _of_the_schedule(calendar_of(projects[0]), asked) if asked else _meant_for()
     if scheduled is None:
         return _state(attempt(projects))
     if passed := pass_over(projects, calendar_of(projects[0]), scheduled, now_utc()):
@@ -130,7 +135,7 @@ def verify(request: VerifyRequest = _CHAMPION_ALONE) -> State[None]:
 
 def _projects(names: list[TrackName]) -> list[Project]:
     project = _project()
-    return [project.on(track_named(name)) for name in names] or list(tracks(project))
+    return [project.on(track_named(name)) for name in dict.fromkeys(names)] or list(tracks(project))
 
 
 def _project(track: str = "") -> Project:
@@ -151,13 +156,16 @@ def _of_the_schedule(calendar: Calendar, date: datetime) -> datetime:
     Raises:
         InputError: the schedule has no night then, or it lies ahead.
     """
-    meant = date if date.tzinfo else date.replace(tzinfo=ZoneInfo(calendar.timezone))
-    latest = calendar.latest(meant)
+    meant = calendar.meant(date)
+    if meant > now_utc():
+        raise InputError(f"the night of {meant} is still to come; start a night without a date instead")
+    try:
+        latest = calendar.latest(meant)
+    except OverflowError:  # of the first days that a computer counts
+        latest = None
     if latest != meant:
         before = f"; the one before is {calendar.local(latest)}" if latest else ""
-        raise InputError(f"the schedule '{calendar.cron}' has no night at {calendar.local(meant)}{before}")
-    if meant > now_utc():
-        raise InputError(f"the night of {calendar.local(meant)} is still to come; start a night by hand instead")
+        raise InputError(f"the schedule '{calendar.cron}' has no night at {meant}{before}")
     return meant
 
 

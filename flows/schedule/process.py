@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from types import FrameType
 
-from flows.night.prefect_server import advertise, api_at, is_healthy, start_server, wait_until_healthy
+from flows.night.prefect_server import advertise, api_at, is_healthy, require_free, start_server, wait_until_up
 from flows.notifications.sending import notify_quietly
 from flows.schedule import state
 from flows.schedule.calendar import Calendar, stored
@@ -23,7 +24,7 @@ from flows.workspace.lock import held
 from flows.workspace.night_log import nights
 from flows.workspace.processes import end_group, end_marked
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 
 MARK = "SWITCHTENDER_SCHEDULE"
 """Borne by every process that the schedule starts: a killed one's are found by it and ended."""
@@ -33,6 +34,7 @@ _LOOKS_A_WORD = 360
 _GRACE = timedelta(seconds=45)
 """How long after a date Prefect may take to start its night before the date counts as missed."""
 _START_PATIENCE_SECONDS = 3600.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CALM_SECONDS = 60.0
 """A child that lived so long was well; the pause before its next start begins from the shortest again."""
 
@@ -53,11 +55,12 @@ def run_schedule(project: Project, projects: Sequence[Project], options: Schedul
 
     Raises:
         HeldByAnotherRun: a schedule of this project is running.
-        InputError: the cron line or the time zone is none.
+        InputError: the cron line or the time zone is none, the log of nights cannot be read, or the port is taken.
         SwitchtenderError: Prefect's server does not start.
     """
     options.calendar.after(now_utc())
     project.claim()
+    nights(project)
     with held(project.var / "schedule.lock", "the schedule"), _stopped_by_signals():
         os.environ[MARK] = str(project.root)
         end_marked(MARK, str(project.root))
@@ -65,14 +68,25 @@ def run_schedule(project: Project, projects: Sequence[Project], options: Schedul
             tell(next_night(options.calendar, projects, now_utc()))
             if options.ui:
                 tell(f"Prefect's page: {children.api.removesuffix('/api')}")
-            looks = 0
-            while True:
+            tell_new = _without_repeats(tell)
+            for look in count(1):
                 time.sleep(_LOOK_SECONDS)
                 children.keep_up()
-                take_up_missed(children.api, projects, now_utc(), tell)
-                looks += 1
-                if looks % _LOOKS_A_WORD == 0:
+                take_up_missed(children.api, projects, now_utc(), tell_new)
+                if look % _LOOKS_A_WORD == 0:
                     notify_quietly(project, tell)
+
+
+def _without_repeats(tell: Tell) -> Tell:
+    """What tells a line, unless it is the one told before: what hinders a night hinders it at every look."""
+    told = [""]
+
+    def tell_new(line: str) -> None:
+        if line != told[0]:
+            tell(line)
+        told[0] = line
+
+    return tell_new
 
 
 def next_night(calendar: Calendar, projects: Sequence[Project], now: datetime) -> str:
@@ -93,15 +107,15 @@ def _told(ahead: timedelta) -> str:
 
 def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: Tell) -> None:
     """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now."""
-    date = missed(projects, now - _GRACE)
-    if date is None or is_under_way(projects[0]):
-        return
-    pass_over_before(projects, date)
-    tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
     try:
+        date = missed(projects, now - _GRACE)
+        if date is None or is_under_way(projects[0]):
+            return
+        pass_over_before(projects, date)
+        tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
         start_night(api, [project.track.name for project in projects], date, tried)
-    except SwitchtenderError as error:
-        tell(f"the night of {stored(date)} is not taken up yet: {error}")
+    except (SwitchtenderError, OSError) as error:
+        tell(f"missed nights are not taken up yet: {one_line(error)}")
 
 
 @dataclass
@@ -116,15 +130,14 @@ class _Child:
     def __post_init__(self) -> None:
         self.process = self.start()
 
-    def keep_up(self, name: str, tell: Tell) -> bool:
-        """Start it again where it has ended; returns whether it had."""
+    def keep_up(self, name: str, tell: Tell) -> None:
+        """Start it again where it has ended."""
         if self.process.poll() is None:
-            return False
+            return
         self.pause = 1.0 if time.monotonic() - self.since > _CALM_SECONDS else min(60.0, self.pause * 2)
         tell(f"{name} ended (exit {self.process.returncode}) and is started again; see var/prefect")
         time.sleep(self.pause)
         self.process, self.since = self.start(), time.monotonic()
-        return True
 
 
 class _Children:
@@ -142,8 +155,9 @@ class _Children:
         with held(self.project.lock, "the schedule's start", _START_PATIENCE_SECONDS):
             try:
                 if self.keeps_server:
+                    require_free(self.options.port)
                     self.server = _Child(self._start_server)
-                    wait_until_healthy(self.server.process, self.api)
+                    wait_until_up(self.project, self.server.process, self.api)
                     advertise(self.project, self.api)
                 os.environ["PREFECT_API_URL"] = self.api
                 if self.keeps_server:
@@ -159,8 +173,8 @@ class _Children:
         self._end()
 
     def keep_up(self) -> None:
-        if self.server and self.server.keep_up("Prefect's server", self.tell):
-            wait_until_healthy(self.server.process, self.api)
+        if self.server:
+            self.server.keep_up("Prefect's server", self.tell)
         if self.runner and is_healthy(self.api):
             self.runner.keep_up("the runner", self.tell)
 
@@ -168,6 +182,8 @@ class _Children:
         for child in (self.runner, self.server):
             if child:
                 end_group(child.process)
+        # A stage has a session of its own, which outlives a night that had to be killed.
+        end_marked(MARK, str(self.project.root))
 
     def _start_server(self) -> subprocess.Popen[bytes]:
         return start_server(self.project, self.api, self.project.environment(), ui=self.options.ui)
@@ -187,15 +203,20 @@ class _Children:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does."""
+    """SIGTERM, and SIGHUP of a terminal that closes, end the block as Ctrl-C does; what follows on it is not broken off
+    by another one.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

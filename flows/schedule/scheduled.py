@@ -28,6 +28,7 @@ from flows.workspace.night_log import (
     moment,
     nights,
     note,
+    settled_dates,
 )
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line, refused_by_the_system
@@ -67,7 +68,7 @@ def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:
     name = project.track.name
     if scheduled and not again and is_settled(project, scheduled):
         return Attempted(name, NOTHING_NEW, f"the night of {scheduled} is done already")
-    known = len(nights(project))
+    known = _tries(project, scheduled)
     try:
         done = night(project, print, scheduled=scheduled, patience=_PATIENCE_SECONDS)
         return Attempted(name, done.result, done.reason, done)
@@ -75,10 +76,14 @@ def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:
         raise
     except (SwitchtenderError, OSError) as error:
         told = refused_by_the_system(error) if isinstance(error, OSError) else error
-        if scheduled and len(nights(project)) == known:
+        if scheduled and _tries(project, scheduled) == known:
             # It never began, so nothing was noted, and the date would be tried without end.
             note(project, Night(name, moment(), scheduled, result=FAILED, reason=one_line(told, 300), ended=moment()))
         return Attempted(name, FAILED, str(told))
+
+
+def _tries(project: Project, scheduled: str) -> int:
+    return sum((one.track, one.scheduled) == (project.track.name, scheduled) for one in nights(project))
 
 
 def pass_over(projects: Sequence[Project], calendar: Calendar, scheduled: datetime, now: datetime) -> str:
@@ -108,8 +113,9 @@ def pass_over_before(projects: Sequence[Project], latest: datetime) -> None:
 
 def _note_passed_over(projects: Sequence[Project], dates: Sequence[datetime], latest: str) -> str:
     reason = f"missed; the night of {latest} stands for it"
+    settled = settled_dates(projects[0])
     for date, project in product(dates, projects):
-        if not is_settled(project, stored(date)):
+        if (project.track.name, stored(date)) not in settled:
             at = moment()
             note(project, Night(project.track.name, at, stored(date), result=PASSED_OVER, reason=reason, ended=at))
     return reason
@@ -124,7 +130,8 @@ def missed(projects: Sequence[Project], now: datetime) -> datetime | None:
     latest = state.calendar.latest(now) if state else None
     if state is None or latest is None or latest < datetime.fromisoformat(state.since):
         return None
-    return latest if any(not is_settled(project, stored(latest)) for project in projects) else None
+    settled = settled_dates(projects[0])
+    return latest if any((project.track.name, stored(latest)) not in settled for project in projects) else None
 
 
 def is_done(project: Project, scheduled: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from flows.night.params import nightly_params
 from flows.schedule.calendar import Calendar, stored
 from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import write_json
 from pipeline.runtime.text import parse_json
 
@@ -27,12 +29,14 @@ class ScheduleState:
 
 
 def schedule_state(project: Project) -> ScheduleState | None:
-    """What the file says; None where no schedule has run, or the file cannot be read."""
+    """What the file says; None where no schedule has run, or the file does not say what a schedule writes."""
     try:
         found = ScheduleState(**parse_json(_path(project).read_text(encoding="utf-8")))
-        datetime.fromisoformat(found.since)
-        return found
-    except (OSError, ValueError, TypeError):
+        ZoneInfo(found.timezone)
+        since = datetime.fromisoformat(found.since)
+        found.calendar.dates(since, since)
+        return found if since.tzinfo else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
         return None
 
 
@@ -50,9 +54,12 @@ def calendar_of(project: Project) -> Calendar:
 
 
 def begin(project: Project, calendar: Calendar, now: datetime) -> None:
-    """Note that these dates hold; where they are those of before, they hold since then."""
+    """Note that these dates hold; where they are those of before, they hold since then.
+
+    A beginning that lies ahead was noted by a clock that was wrong: no date would be missed until then.
+    """
     before = schedule_state(project)
-    if before is None or before.calendar != calendar:
+    if before is None or before.calendar != calendar or datetime.fromisoformat(before.since) > now:
         write_json(asdict(ScheduleState(calendar.cron, calendar.timezone, stored(now))), _path(project))
 
 

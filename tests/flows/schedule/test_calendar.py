@@ -51,7 +51,9 @@ def test_a_leap_day_is_found_years_ahead() -> None:
     assert calendar.latest(at("2026-05-01")) is None
 
 
-@pytest.mark.parametrize("cron", ["", "3", "61 * * * *", "every night", "0 3 * *", "0 0 30 2 *"])
+@pytest.mark.parametrize(
+    "cron", ["", "3", "61 * * * *", "every night", "0 3 * *", "0 0 30 2 *", "0 3 * * * 30", "@daily", "٠ ٣ * * *"]
+)
 def test_a_line_that_names_no_date_is_refused(cron: str) -> None:
     with pytest.raises(InputError, match=r"is no schedule|names no date"):
         Calendar(cron, "UTC").after(at("2026-05-01"))

@@ -103,7 +103,7 @@ def test_a_server_that_is_gone_is_asked_again_later(projects: list[Project]) -> 
     told: list[str] = []
     take_up_missed("http://127.0.0.1:9/api", projects, SPRING + timedelta(days=3), told.append)
     assert len(told) == 1
-    assert "is not taken up yet: Prefect's server took no night" in told[0]
+    assert "not taken up yet: Prefect's server took no night" in told[0]
 
 
 def test_what_a_killed_schedule_left_running_is_ended(
@@ -125,6 +125,43 @@ def test_the_schedule_offers_what_the_file_offers() -> None:
     written = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert len(offered) == len(written) == 6
     assert all(one.entrypoint.startswith("flows.") for one in deployments(None))
+
+
+@pytest.mark.parametrize(
+    ("date", "said"),
+    [
+        ("2026-05-02T03:00", ""),  # in the schedule's zone
+        ("2026-05-02T01:00+00:00", ""),
+        ("2026-05-02T03:30", r"has no night at 2026-05-02 03:30:00\+02:00; the one before is 2026-05-02 03:00 CEST"),
+        ("0001-01-01T00:00", "has no night at 0001-01-01"),
+        ("9999-12-31T23:59-12:00", "is still to come; start a night without a date"),
+    ],
+)
+def test_a_date_in_a_form_is_one_of_the_schedule_or_refused(
+    date: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.schedule import deployments
+
+    asked: list[str] = []
+    monkeypatch.setattr(deployments, "_project", lambda: Project(tmp_path))
+    monkeypatch.setattr(deployments, "attempt", lambda projects, scheduled: asked.append(scheduled) or [])
+    monkeypatch.setattr(deployments, "pass_over", lambda *_: "")
+    monkeypatch.setattr(deployments, "_state", lambda _: None)
+    state.begin(Project(tmp_path), Calendar("0 3 * * *", "Europe/Berlin"), SPRING)
+    request = deployments.NightRequest(scheduled=datetime.fromisoformat(date), tracks=["agents"])
+    if said:
+        with pytest.raises(InputError, match=said):
+            deployments.night.fn(request)
+    else:
+        deployments.night.fn(request)
+    assert asked == ([] if said else ["2026-05-02T01:00:00+00:00"])
+
+
+def test_a_track_that_is_named_twice_has_one_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.schedule import deployments
+
+    monkeypatch.setattr(deployments, "_project", lambda: Project(ROOT))
+    assert [one.track.name for one in deployments._projects(["models", "agents", "models"])] == ["models", "agents"]
 
 
 class Heard(BaseHTTPRequestHandler):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from flows.night.outcome import NightEnded
 from flows.schedule import scheduled, state
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.scheduled import attempt, missed, pass_over, pass_over_before
-from flows.workspace.night_log import CUT_SHORT, FAILED, NOTHING_NEW, PASSED_OVER, CutShort, logged, nights
+from flows.workspace.night_log import CUT_SHORT, FAILED, NOTHING_NEW, PASSED_OVER, CutShort, Night, logged, nights, note
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.track import MODELS
@@ -90,6 +91,44 @@ def test_new_dates_hold_from_when_they_were_set(projects: list[Project]) -> None
 def test_a_schedule_that_starts_again_keeps_its_beginning(projects: list[Project]) -> None:
     state.begin(projects[0], DAILY, at("05T12:00"))
     assert missed(projects, at("05T12:00")) == at("05T03:00")
+
+
+def test_a_beginning_that_a_wrong_clock_noted_does_not_hold(projects: list[Project]) -> None:
+    state.begin(projects[0], DAILY, at("01T12:00") - timedelta(days=9))
+    assert missed(projects, at("01T12:00")) == at("01T03:00")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"since": "2026-05-01T12:00"}, {"since": "soon"}, {"cron": "* * * * * *"}, {"cron": 3}, {"timezone": "Mars/Base"},
+     {"timezone": ""}, {"later": "key"}],
+)  # fmt: skip
+def test_a_damaged_state_is_none_and_is_written_anew(projects: list[Project], change: dict[str, object]) -> None:
+    path = projects[0].var / "schedule.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert missed(projects, at("04T04:00")) is None
+    state.begin(projects[0], DAILY, at("03T12:00"))
+    assert missed(projects, at("04T04:00")) == at("04T03:00")
+
+
+@pytest.mark.parametrize("scheduled", ["2026-05-02T03:00", "yesterday", "0001-01-01T00:00:00"])
+def test_a_date_that_is_none_of_a_schedule_stops_no_night(projects: list[Project], scheduled: str) -> None:
+    note(projects[0], Night("agents", "2026-05-02T03:00:00+00:00", scheduled, result=FAILED))
+    pass_over_before(projects, at("05T03:00"))
+    assert missed(projects, at("05T04:00")) == at("05T03:00")
+
+
+def test_what_a_night_by_hand_noted_meanwhile_is_not_the_dates_own(
+    projects: list[Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held_off(project: Project, *_: object, **__: object) -> NightEnded:
+        with logged(project) as entry:
+            entry.ended(NOTHING_NEW)
+        raise InputError("held")
+
+    monkeypatch.setattr(scheduled, "night", held_off)
+    attempt(projects, stored(at("02T03:00")))
+    assert missed(projects, at("02T04:00")) is None
 
 
 def test_missed_dates_do_not_pile_up(projects: list[Project], ran: list[str]) -> None:

@@ -20,7 +20,7 @@ from flows.workspace.night_log import (
     nights,
 )
 from flows.workspace.project import Project
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.track import MODELS
 
 DATE = "2026-03-01T03:00:00+00:00"
@@ -90,3 +90,24 @@ def test_what_a_kill_left_of_a_line_costs_no_other_entry(project: Project, end: 
     path.write_text(path.read_text() + end)
     tried(project, FAILED)
     assert [night.result for night in nights(project)] == [REGISTERED, FAILED]
+
+
+def test_a_key_of_a_later_release_costs_no_entry(project: Project) -> None:
+    tried(project, REGISTERED)
+    path = project.var / "nights.jsonl"
+    path.write_text(path.read_text().replace('"track"', '"host": 7, "track"'))
+    assert is_settled(project, DATE)
+
+
+@pytest.mark.parametrize("reason", ["a\u2028b\x85c", "name \udcff of a file", "\0"])
+def test_any_reason_is_kept_in_one_line(project: Project, reason: str) -> None:
+    for _ in range(2):
+        with logged(project) as entry:
+            entry.ended(FAILED, reason)
+    assert [night.reason for night in nights(project)] == [reason] * 2
+
+
+def test_a_log_that_cannot_be_read_is_not_an_empty_one(project: Project) -> None:
+    (project.var / "nights.jsonl").mkdir(parents=True)
+    with pytest.raises(InputError, match="a folder, not a file"):
+        is_settled(project, DATE)

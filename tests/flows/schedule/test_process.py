@@ -1,0 +1,122 @@
+"""The schedule's process: whose server it uses, what it outlives, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flows.night.prefect_server import advertise, is_own, require_free, running_server
+from flows.schedule import process, state
+from flows.schedule.calendar import Calendar
+from flows.schedule.process import MARK, ScheduleOptions, run_schedule, take_up_missed
+from flows.workspace.lock import held
+from flows.workspace.project import Project
+from pipeline.runtime.errors import InputError
+from pipeline.runtime.text import parse_json
+
+DAILY = Calendar("0 3 * * *", "UTC")
+SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
+OPTIONS = ScheduleOptions(DAILY, 4200, ui=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose schedule began in the spring."""
+    state.begin(Project(tmp_path), DAILY, SPRING)
+    return Project(tmp_path)
+
+
+def test_a_server_of_another_project_is_not_ones_own(
+    project: Project, prefect_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advertise(project, prefect_address)  # as a copied project has it, or one whose port another one took
+    assert running_server(project) == ""
+    with urllib.request.urlopen(f"{prefect_address}/admin/settings", timeout=30) as answer:
+        monkeypatch.setenv("PREFECT_HOME", parse_json(answer.read())["home"])
+    assert is_own(project, prefect_address)
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_asked_of_it(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} is taken \(.*perhaps by the schedule of another project"):
+            run_schedule(project, [project], ScheduleOptions(DAILY, port, ui=False), print)
+    require_free(port)
+
+
+def test_a_log_of_nights_that_cannot_be_read_is_told_at_the_start(project: Project) -> None:
+    (project.var / "nights.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"nights\.jsonl cannot be read \(a folder, not a file\); mend that"):
+        run_schedule(project, [project], OPTIONS, print)
+
+
+@pytest.mark.parametrize("trouble", ["a folder", "the lock is taken"])
+def test_what_hinders_a_missed_night_is_told_once_and_ends_no_schedule(
+    project: Project, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    tell = process._without_repeats(told.append)
+    if trouble == "a folder":
+        (project.var / "nights.jsonl").mkdir()
+    monkeypatch.setattr(process, "is_under_way", lambda _project: False)  # and a moment later it is
+    with held(project.var / "scheduled.lock", "a scheduled night"):
+        for _ in range(3):
+            take_up_missed("http://127.0.0.1:9/api", [project], SPRING + timedelta(days=3), tell)
+    assert len(told) == 1
+    assert told[0].startswith("missed nights are not taken up yet: ")
+
+
+def test_a_server_that_does_not_start_again_is_tried_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    told: list[str] = []
+    children = process._Children(project, OPTIONS, told.append)
+    children.server = process._Child(lambda: subprocess.Popen(["false"]))
+    monkeypatch.setattr("flows.schedule.process.time.sleep", pauses.append)
+    for _ in range(3):
+        children.server.process.wait()
+        children.keep_up()
+    assert pauses == [2.0, 4.0, 8.0]
+    assert all(line.startswith("Prefect's server ended (exit 1)") for line in told)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_it_started_is_ended_with_it_also_by_a_second_signal(project: Project, number: signal.Signals) -> None:
+    script = (
+        "import os, signal, sys, time\n"
+        "from flows.schedule.process import _stopped_by_signals\n"
+        "with _stopped_by_signals():\n"
+        "    try:\n"
+        "        print('up', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        time.sleep(0.1)\n"
+        "        print('tidied up', flush=True)\n"
+    )
+    started = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    assert started.stdout.readline() == "up\n"
+    started.send_signal(number)
+    assert started.communicate(timeout=30)[0] == "tidied up\n"
+    assert started.returncode == 0
+
+
+def test_a_stage_in_a_session_of_its_own_is_ended_too(project: Project) -> None:
+    marked = {**os.environ, MARK: str(project.root)}
+    # Started by a process that has ended, as a stage whose night was killed.
+    command = "import subprocess, sys; print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid)"
+    pid = int(subprocess.run([sys.executable, "-c", command], env=marked, capture_output=True, check=True).stdout)
+    process._Children(project, OPTIONS, print)._end()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
