@@ -38,6 +38,7 @@ from pipeline.runtime.csv_rows import with_rows
 from pipeline.runtime.errors import InputError, SwitchtenderError, listed, suggestion
 from pipeline.runtime.params import read_file
 from pipeline.runtime.tables import LINE, read_table, write_text
+from pipeline.runtime.text import is_unicode
 from pipeline.validation.expectations import SUITES
 
 _PACKAGE = Path(flows.__file__).resolve().parent
@@ -81,14 +82,15 @@ def make(folder: Path, agents: Path | None = None, prompts: Path | None = None, 
         InputError: the folder is not empty, or a file cannot be used.
         SwitchtenderError: git failed, or a place cannot be written; nothing is left of it.
     """
-    place = folder.absolute()
-    _require_free(place)
+    place = folder.resolve()
+    _require_usable(place)
     rows, passed_over = read_rows(prompts, ("added_on",)) if prompts else ([], [])
     taxonomy = _taxonomy(agents, rows)
     if agents is not None:
         _require_known(rows, taxonomy)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        if not dry_run:
+            place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=None if dry_run else place.parent, prefix=f".{place.name}.") as beside:
             made = _made(Path(beside) / place.name, rows, taxonomy, agents, prompts)
             if not dry_run:
@@ -98,7 +100,11 @@ def make(folder: Path, agents: Path | None = None, prompts: Path | None = None, 
     return replace(made, folder=place, passed_over=tuple(passed_over))
 
 
-def _require_free(place: Path) -> None:
+def _require_usable(place: Path) -> None:
+    if re.search(r"[\x00-\x1f\x7f?%]", str(place)) or not is_unicode(str(place)):
+        raise InputError(f"{str(place)!a}: neither ? nor % nor a line end may be in a project's path; choose another")
+    if place == Path.cwd():
+        raise InputError(f"{place} is the folder that you are in; go to the one above, and name it from there")
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise InputError(f"{place} is there and not empty; name a new folder, and nothing in this one is touched")
 

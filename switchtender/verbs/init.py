@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -51,4 +52,6 @@ def init(
         f"{made.holdout} of them held out"
     )
     if not dry_run:
-        say(f"next: cd {folder}; {'make nightly' if made.holdout else 'see README.md, Filling an empty project'}")
+        say(
+            f"next: cd {shlex.quote(str(made.folder))}; {'make nightly' if made.holdout else 'see README.md, Filling an empty project'}"
+        )

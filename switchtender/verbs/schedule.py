@@ -89,9 +89,7 @@ def _install(project: Project, calendar: Calendar, dry_run: bool, as_json: bool)
     written = [] if dry_run else install(plan)
     if as_json:
         files = {str(path): text for path, text in plan.files.items()}
-        print_json(
-            {"written": written, "files": files, "crontab": plan.crontab, "then": plan.then, "undo": plan.undo}
-        )
+        print_json({"written": written, "files": files, "crontab": plan.crontab, "then": plan.then, "undo": plan.undo})
         return
     for path, text in plan.files.items() if dry_run else ():
         say(f"# {path}\n{text}")

@@ -58,6 +58,28 @@ def test_an_empty_project_has_headers_and_is_told_what_to_fill_in(tmp_path: Path
     require_recorded(root)
 
 
+@pytest.mark.parametrize("name", ["100% mine", "mine?", "a\nb", "a\x7f", "a\udcff", "."])
+def test_a_place_in_which_no_project_works_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"project's path; choose another|the folder that you are in"):
+        make(Path(name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_leaves_no_folder(tmp_path: Path) -> None:
+    make(tmp_path / "some" / "where" / "mine", dry_run=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_an_empty_folder_leads_to_it(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").symlink_to("far")
+    assert make(tmp_path / "near").folder == (tmp_path / "far").resolve()
+    assert (tmp_path / "near" / "params.yaml").is_file()
+
+
 def test_what_the_data_lack_is_told(tmp_path: Path) -> None:
     rows = [(ask.format(city), agent) for city in CITIES for agent, ask in ASKED.items()]
     rows += [rows[0], ("Sum this up for me please", "summarizing"), ("", "travel")]
