@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -76,8 +76,11 @@ def is_own(project: Project, address: str) -> bool:
     """Whether the server that answers there keeps the project's own database: another project's may have its port, and
     a copied project names the server of the one that it was copied from.
     """
+    request = urllib.request.Request(f"{address}/admin/settings")  # noqa: S310 (http(s) only)
+    if user := os.environ.get("PREFECT_API_AUTH_STRING"):
+        request.add_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
     try:
-        with urllib.request.urlopen(f"{address}/admin/settings", timeout=5) as answer:  # noqa: S310 (http(s) only)
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 (http(s) only)
             home = parse_json(answer.read())["home"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -145,7 +148,7 @@ def is_healthy(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:  # noqa: S310 (http(s) only)
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (OSError, ValueError):
         return False
 
 

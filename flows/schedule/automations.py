@@ -11,7 +11,7 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
-from flows.schedule.deployments import TAG
+from flows.schedule.state import TAG
 from pipeline.runtime.errors import InputError
 
 NAME = "switchtender: a run failed"

@@ -24,7 +24,7 @@ from flows.night.params import tracks
 from flows.promotion.prefect_flow import promote_version, roll_back
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.scheduled import Attempted, attempt, is_done, now_utc, pass_over, worst
-from flows.schedule.state import calendar_of
+from flows.schedule.state import TAG, calendar_of
 from flows.workspace.night_log import FAILED, GATE_CLOSED, NOTHING_NEW
 from flows.workspace.project import Project, find_project
 from pipeline.reports.markdown import markdown_table
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 TrackName = Literal["agents", "models"]
-TAG = "switchtender"
 
 
 class NightRequest(BaseModel):
@@ -180,23 +179,24 @@ def _state(attempts: list[Attempted]) -> State[None]:
     return Completed(name="Nothing new" if result == NOTHING_NEW else "Completed", message=told)
 
 
-def deployments(calendar: Calendar | None) -> list[RunnerDeployment]:
-    """Every flow as a deployment, the night with its schedule where there is one."""
+def deployments(calendar: Calendar | None, mark: str = "") -> list[RunnerDeployment]:
+    """Every flow as a deployment, the night with its schedule where there is one; `mark` is a further tag."""
+    tags = [TAG, mark] if mark else [TAG]
     timed: dict[str, Any] = {}
     if calendar is not None:
         from prefect.schedules import Cron
 
         timed = {"schedules": [Cron(calendar.cron, timezone=calendar.timezone)]}
     return [
-        _deployed(night, "nightly", concurrency_limit=1, **timed),
-        _deployed(backfill, "by-hand", concurrency_limit=1),
-        *(_deployed(one, "by-hand") for one in (promote_version, roll_back, audit, verify)),
+        _deployed(night, "nightly", tags=tags, concurrency_limit=1, **timed),
+        _deployed(backfill, "by-hand", tags=tags, concurrency_limit=1),
+        *(_deployed(one, "by-hand", tags=tags) for one in (promote_version, roll_back, audit, verify)),
     ]
 
 
 def _deployed(one: Any, name: str, **settings: Any) -> RunnerDeployment:
     # By module and not by file: an installed package has its files elsewhere.
     made: RunnerDeployment = one.to_deployment(
-        name, tags=[TAG], description=one.description, entrypoint_type=EntrypointType.MODULE_PATH, **settings
+        name, description=one.description, entrypoint_type=EntrypointType.MODULE_PATH, **settings
     )
     return made

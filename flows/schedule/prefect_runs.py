@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from flows.schedule.calendar import stored
-from pipeline.runtime.errors import SwitchtenderError, one_line
+from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 NIGHTLY = "night/nightly"
 _PAGE = 200
+_SILENT = "Prefect's server does not answer ({}); see PREFECT_API_URL"
 
 
 def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, attempt: int = 0) -> UUID:
@@ -18,32 +25,44 @@ def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, 
     Raises:
         SwitchtenderError: the server does not answer, or knows no such deployment.
     """
-    from httpx import HTTPError
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.exceptions import PrefectException
-
     request = {"tracks": tracks, "scheduled": stored(scheduled) if scheduled else None}
     key = f"missed {stored(scheduled)} {attempt}" if scheduled else None
-    try:
-        # Not `get_client`: it keeps to the address that was set when Prefect was imported.
-        with SyncPrefectClient(api=api) as client:
-            deployment = client.read_deployment_by_name(NIGHTLY)
-            asked = client.create_flow_run_from_deployment(
-                deployment.id, parameters={"request": request}, idempotency_key=key
+    with _asked(api, "Prefect's server took no night ({}); is the schedule up?") as client:
+        deployment = client.read_deployment_by_name(NIGHTLY)
+        asked = client.create_flow_run_from_deployment(
+            deployment.id, parameters={"request": request}, idempotency_key=key
+        )
+        return asked.id
+
+
+def require_no_other(api: str, mark: str) -> None:
+    """Refuse a server that runs nights of another project, or by a work pool: both would start the same flows there.
+
+    `mark` is the tag of this project's own deployments.
+
+    Raises:
+        InputError: there are such.
+        SwitchtenderError: the server does not answer.
+    """
+    from prefect.exceptions import ObjectNotFound
+
+    with _asked(api, _SILENT) as client, suppress(ObjectNotFound):
+        tags = client.read_deployment_by_name(NIGHTLY).tags
+        if mark not in tags:
+            raise InputError(
+                f"Prefect's server has the deployment {NIGHTLY} of another schedule (tags: {', '.join(tags)}); use "
+                "another server, or delete it there if that schedule is gone"
             )
-            return asked.id
-    except (HTTPError, PrefectException, RuntimeError) as error:
-        raise SwitchtenderError(f"Prefect's server took no night ({one_line(error)}); is the schedule up?") from error
 
 
-def crash_left_behind(api: str) -> int:
+def crash_left_behind(api: str, mark: str) -> int:
     """End flow runs that a killed schedule left as running, so that they hold no place; returns how many.
+
+    `mark` is the tag of this project's own deployments.
 
     Raises:
         SwitchtenderError: the server does not answer.
     """
-    from httpx import HTTPError
-    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import (
         DeploymentFilter,
         DeploymentFilterTags,
@@ -53,25 +72,36 @@ def crash_left_behind(api: str) -> int:
     )
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
-    from prefect.exceptions import PrefectException
     from prefect.states import Crashed
 
-    from flows.schedule.deployments import TAG
-
     under_way = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    with _asked(api, _SILENT) as client:
+        found = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=under_way)),
+            ),
+            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[mark])),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=_PAGE,
+        )
+        for run in found:
+            client.set_flow_run_state(run.id, Crashed(message="the schedule was killed"), force=True)
+        return len(found)
+
+
+@contextmanager
+def _asked(api: str, told: str) -> Iterator[SyncPrefectClient]:
+    """A client of the server; what it raises is told in a line of ours, which has a place for why."""
+    from httpx import HTTPError, InvalidURL
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
+
     try:
         # Not `get_client`: it keeps to the address that was set when Prefect was imported.
-        with SyncPrefectClient(api=api) as client:
-            found = client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(
-                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=under_way)),
-                ),
-                deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
-                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-                limit=_PAGE,
-            )
-            for run in found:
-                client.set_flow_run_state(run.id, Crashed(message="the schedule was killed"), force=True)
-            return len(found)
-    except (HTTPError, PrefectException, RuntimeError) as error:
-        raise SwitchtenderError(f"Prefect's server does not answer ({one_line(error)})") from error
+        with SyncPrefectClient(
+            api, auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value()
+        ) as client:
+            yield client
+    except (HTTPError, InvalidURL, PrefectException, RuntimeError) as error:
+        raise SwitchtenderError(told.format(one_line(error))) from error

@@ -18,8 +18,9 @@ from flows.night.prefect_server import advertise, api_at, is_healthy, require_fr
 from flows.notifications.sending import notify_quietly
 from flows.schedule import state
 from flows.schedule.calendar import Calendar, stored
-from flows.schedule.prefect_runs import crash_left_behind, start_night
+from flows.schedule.prefect_runs import crash_left_behind, require_no_other, start_night
 from flows.schedule.scheduled import is_under_way, missed, now_utc, pass_over_before
+from flows.schedule.state import TAG, own_mark
 from flows.workspace.lock import held
 from flows.workspace.night_log import nights
 from flows.workspace.processes import end_group, end_marked
@@ -145,7 +146,7 @@ class _Children:
 
     def __init__(self, project: Project, options: ScheduleOptions, tell: Tell) -> None:
         self.project, self.options, self.tell = project, options, tell
-        self.api = os.environ.get("PREFECT_API_URL", "") or api_at(options.port)
+        self.api = os.environ.get("PREFECT_API_URL", "").rstrip("/") or api_at(options.port)
         self.keeps_server = not os.environ.get("PREFECT_API_URL")
         self.server: _Child | None = None
         self.runner: _Child | None = None
@@ -159,9 +160,10 @@ class _Children:
                     self.server = _Child(self._start_server)
                     wait_until_up(self.project, self.server.process, self.api)
                     advertise(self.project, self.api)
+                else:
+                    require_no_other(self.api, own_mark(self.project))
                 os.environ["PREFECT_API_URL"] = self.api
-                if self.keeps_server:
-                    crash_left_behind(self.api)
+                crash_left_behind(self.api, TAG if self.keeps_server else own_mark(self.project))
                 state.begin(self.project, self.options.calendar, now_utc())
                 self.runner = _Child(self._start_runner)
             except BaseException:

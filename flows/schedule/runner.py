@@ -11,7 +11,7 @@ from prefect.runner import Runner
 from flows.notifications.sending import notify_params
 from flows.schedule.automations import tell_of_failed_runs
 from flows.schedule.deployments import deployments
-from flows.schedule.state import calendar_of
+from flows.schedule.state import calendar_of, own_mark
 from flows.workspace.project import find_project
 from pipeline.runtime.errors import InputError
 
@@ -39,4 +39,4 @@ async def _automated(client: PrefectClient, block: str) -> None:
 
 if __name__ == "__main__":
     project = find_project()
-    asyncio.run(_run(deployments(calendar_of(project)), notify_params(project).prefect_block))
+    asyncio.run(_run(deployments(calendar_of(project), own_mark(project)), notify_params(project).prefect_block))

@@ -14,6 +14,9 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import write_json
 from pipeline.runtime.text import parse_json
 
+TAG = "switchtender"
+"""Of every deployment."""
+
 
 @dataclass(frozen=True)
 class ScheduleState:
@@ -61,6 +64,11 @@ def begin(project: Project, calendar: Calendar, now: datetime) -> None:
     before = schedule_state(project)
     if before is None or before.calendar != calendar or datetime.fromisoformat(before.since) > now:
         write_json(asdict(ScheduleState(calendar.cron, calendar.timezone, stored(now))), _path(project))
+
+
+def own_mark(project: Project) -> str:
+    """The tag of a project's own deployments, by which a server that several use tells them apart."""
+    return f"folder:{project.root.resolve()}"
 
 
 def _path(project: Project) -> Path:

@@ -85,9 +85,11 @@ def logged(project: Project, scheduled: str = "") -> Iterator[NightUnderWay]:
         yield entry
     except BaseException as error:
         result = FAILED if isinstance(error, Exception) and not isinstance(error, CutShort) else CUT_SHORT
+        # What ended it from outside has no words of its own: a SystemExit's are its code.
+        reason = one_line(error, 300) if isinstance(error, Exception) else ""
         # What went wrong with the night counts, not that a full disk does not take this line either.
         with suppress(OSError):
-            entry.ended(result, one_line(error, 300) or type(error).__name__)
+            entry.ended(result, reason or type(error).__name__)
         raise
 
 

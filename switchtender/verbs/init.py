@@ -52,6 +52,5 @@ def init(
         f"{made.holdout} of them held out"
     )
     if not dry_run:
-        say(
-            f"next: cd {shlex.quote(str(made.folder))}; {'make nightly' if made.holdout else 'see README.md, Filling an empty project'}"
-        )
+        then = "make nightly" if made.holdout else "see README.md, Filling an empty project"
+        say(f"next: cd {shlex.quote(str(made.folder))}; {then}")

@@ -20,13 +20,15 @@ import pytest
 import yaml
 
 from flows.night.params import nightly_params
+from flows.night.prefect_server import is_healthy
 from flows.schedule import state
 from flows.schedule.calendar import Calendar
-from flows.schedule.prefect_runs import crash_left_behind
+from flows.schedule.prefect_runs import crash_left_behind, require_no_other
 from flows.schedule.process import take_up_missed
+from flows.schedule.state import TAG
 from flows.workspace.night_log import logged
 from flows.workspace.project import Project
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, SwitchtenderError
 
 SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,10 +114,26 @@ def test_what_a_killed_schedule_left_running_is_ended(
     one = asked(prefect_address, f"deployments/{deployed['night/nightly']['id']}/create_flow_run", {})
     running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
     asked(prefect_address, f"flow_runs/{one['id']}/set_state", running)
-    assert crash_left_behind(prefect_address) == 1
-    assert crash_left_behind(prefect_address) == 0
+    assert [crash_left_behind(prefect_address, mark) for mark in ("folder:/else", TAG, TAG)] == [0, 1, 0]
     (found,) = asked(prefect_address, "flow_runs/filter", {"flow_runs": {"id": {"any_": [one["id"]]}}})
     assert found["state"]["type"] == "CRASHED"
+
+
+def test_a_server_that_runs_nights_of_another_project_is_refused(
+    deployed: dict[str, dict[str, Any]], prefect_address: str
+) -> None:
+    with pytest.raises(
+        InputError, match=r"night/nightly of another schedule \(tags: switchtender\); use another server"
+    ):
+        require_no_other(prefect_address, "folder:/mine")
+    require_no_other(prefect_address, TAG)
+
+
+@pytest.mark.parametrize("api", ["http://127.0.0.1:9/api", "nonsense", "http://[bad/api"])
+def test_a_server_that_does_not_answer_is_told(api: str) -> None:
+    with pytest.raises(SwitchtenderError, match=r"Prefect's server does not answer .* see PREFECT_API_URL"):
+        require_no_other(api, TAG)
+    assert not is_healthy(api)
 
 
 def test_the_schedule_offers_what_the_file_offers() -> None:

@@ -54,6 +54,7 @@ def test_a_night_is_one_entry_from_beginning_to_end(project: Project) -> None:
         (OSError(28, "No space left on device"), FAILED, "[Errno 28] No space left on device"),
         (CutShort("Prefect's server does not answer"), CUT_SHORT, "Prefect's server does not answer"),
         (KeyboardInterrupt(), CUT_SHORT, "KeyboardInterrupt"),
+        (SystemExit(1), CUT_SHORT, "SystemExit"),
     ],
     ids=lambda value: type(value).__name__,
 )
