@@ -19,14 +19,14 @@ _PAGE = 200
 _SILENT = "Prefect's server does not answer ({}); see PREFECT_API_URL"
 
 
-def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, attempt: int = 0) -> UUID:
-    """Ask for a night of tracks, all where none is named; the same scheduled date and attempt is asked for once.
+def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, once: str = "") -> UUID:
+    """Ask for a night of tracks, all where none is named; a scheduled date is asked for once for each word of `once`.
 
     Raises:
         SwitchtenderError: the server does not answer, or knows no such deployment.
     """
     request = {"tracks": tracks, "scheduled": stored(scheduled) if scheduled else None}
-    key = f"missed {stored(scheduled)} {attempt}" if scheduled else None
+    key = f"missed {stored(scheduled)} {once}" if scheduled else None
     with _asked(api, "Prefect's server took no night ({}); is the schedule up?") as client:
         deployment = client.read_deployment_by_name(NIGHTLY)
         asked = client.create_flow_run_from_deployment(

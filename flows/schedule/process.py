@@ -107,14 +107,17 @@ def _told(ahead: timedelta) -> str:
 
 
 def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: Tell) -> None:
-    """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now."""
+    """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now.
+
+    A run that ended before it could note an attempt (a full disk, code that does not import) is asked for again hourly.
+    """
     try:
         date = missed(projects, now - _GRACE)
         if date is None or is_under_way(projects[0]):
             return
         pass_over_before(projects, date)
         tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
-        start_night(api, [project.track.name for project in projects], date, tried)
+        start_night(api, [project.track.name for project in projects], date, f"{tried} {now:%d %H}")
     except (SwitchtenderError, OSError) as error:
         tell(f"missed nights are not taken up yet: {one_line(error)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -78,7 +79,9 @@ def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:
         told = refused_by_the_system(error) if isinstance(error, OSError) else error
         if scheduled and _tries(project, scheduled) == known:
             # It never began, so nothing was noted, and the date would be tried without end.
-            note(project, Night(name, moment(), scheduled, result=FAILED, reason=one_line(told, 300), ended=moment()))
+            at, reason = moment(), one_line(told, 300)
+            with suppress(OSError):  # a full disk: the date is asked for again later
+                note(project, Night(name, at, scheduled, result=FAILED, reason=reason, ended=at))
         return Attempted(name, FAILED, str(told))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,21 @@ def test_a_night_that_fails_is_noted_once_and_leaves_the_next_its_own(
     ]
     assert [one.result for one in nights(projects[0])] == [FAILED, FAILED]
     assert missed(projects, at("02T04:00")) is None
+
+
+def test_a_full_disk_leaves_the_next_track_its_night_and_the_date_open(
+    projects: list[Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NightEnded:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(scheduled, "night", full)
+        disk.setattr(scheduled, "note", full)
+        found = attempt(projects, stored(at("02T03:00")))
+    assert [(one.track, one.result) for one in found] == [("agents", FAILED), ("models", FAILED)]
+    assert "No space left on device; mend that" in found[0].reason
+    assert missed(projects, at("02T04:00")) == at("02T03:00")
 
 
 def test_a_date_whose_server_was_gone_is_taken_up_again(
