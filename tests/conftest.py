@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +89,14 @@ def prefect_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         os.environ.update(before)
         yield address
         os.environ["PREFECT_API_URL"] = address
+
+
+@pytest.fixture
+def own_prefect(prefect_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """That server, as one that keeps the project's own database."""
+    with urllib.request.urlopen(f"{prefect_address}/admin/settings", timeout=30) as answer:
+        monkeypatch.setenv("PREFECT_HOME", json.load(answer)["home"])
+    return prefect_address
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from flows.schedule.calendar import stored
+from flows.schedule.state import FOLDER
 from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 
 if TYPE_CHECKING:
@@ -19,16 +20,21 @@ _PAGE = 200
 _SILENT = "Prefect's server does not answer ({}); see PREFECT_API_URL"
 
 
-def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, once: str = "") -> UUID:
+def start_night(api: str, tracks: list[str], scheduled: datetime | None = None, once: str = "", *, mark: str) -> UUID:
     """Ask for a night of tracks, all where none is named; a scheduled date is asked for once for each word of `once`.
 
+    `mark` is the tag of this project's own deployments; those of a work pool have none.
+
     Raises:
+        InputError: the server runs nights of another project.
         SwitchtenderError: the server does not answer, or knows no such deployment.
     """
     request = {"tracks": tracks, "scheduled": stored(scheduled) if scheduled else None}
     key = f"missed {stored(scheduled)} {once}" if scheduled else None
     with _asked(api, "Prefect's server took no night ({}); is the schedule up?") as client:
         deployment = client.read_deployment_by_name(NIGHTLY)
+        if mark not in deployment.tags and any(tag.startswith(FOLDER) for tag in deployment.tags):
+            raise _of_another(deployment.tags)
         asked = client.create_flow_run_from_deployment(
             deployment.id, parameters={"request": request}, idempotency_key=key
         )
@@ -49,10 +55,14 @@ def require_no_other(api: str, mark: str) -> None:
     with _asked(api, _SILENT) as client, suppress(ObjectNotFound):
         tags = client.read_deployment_by_name(NIGHTLY).tags
         if mark not in tags:
-            raise InputError(
-                f"Prefect's server has the deployment {NIGHTLY} of another schedule (tags: {', '.join(tags)}); use "
-                "another server, or delete it there if that schedule is gone"
-            )
+            raise _of_another(tags)
+
+
+def _of_another(tags: list[str]) -> InputError:
+    return InputError(
+        f"Prefect's server has the deployment {NIGHTLY} of another schedule (tags: {', '.join(tags)}); use another "
+        "server, or delete it there if that schedule is gone"
+    )
 
 
 def crash_left_behind(api: str, mark: str) -> int:

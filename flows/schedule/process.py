@@ -117,7 +117,8 @@ def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: T
             return
         pass_over_before(projects, date)
         tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
-        start_night(api, [project.track.name for project in projects], date, f"{tried} {now:%d %H}")
+        names, once = [project.track.name for project in projects], f"{tried} {now:%d %H}"
+        start_night(api, names, date, once, mark=own_mark(projects[0]))
     except (SwitchtenderError, OSError) as error:
         tell(f"missed nights are not taken up yet: {one_line(error)}")
 

@@ -16,6 +16,8 @@ from pipeline.runtime.text import parse_json
 
 TAG = "switchtender"
 """Of every deployment."""
+FOLDER = "folder:"
+"""How the tag of one project's deployments begins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def begin(project: Project, calendar: Calendar, now: datetime) -> None:
 
 def own_mark(project: Project) -> str:
     """The tag of a project's own deployments, by which a server that several use tells them apart."""
-    return f"folder:{project.root.resolve()}"
+    return f"{FOLDER}{project.root.resolve()}"
 
 
 def _path(project: Project) -> Path:

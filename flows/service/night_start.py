@@ -9,6 +9,7 @@ from flows.night.nightly import nothing_new
 from flows.night.params import tracks as tracks_of
 from flows.night.prefect_server import running_server
 from flows.schedule.prefect_runs import start_night
+from flows.schedule.state import own_mark
 from flows.workspace.identity import identify
 from flows.workspace.lock import holder_of
 from flows.workspace.project import Project
@@ -37,7 +38,7 @@ def start(project: Project, tracks: Sequence[str], who: str) -> None:
         InputError: no schedule runs.
         SwitchtenderError: its server took no night.
     """
-    asked = start_night(_server(project), list(tracks))
+    asked = start_night(_server(project), list(tracks), mark=own_mark(project))
     log("night_asked", by=who, tracks=list(tracks), flow_run=str(asked))
 
 
@@ -48,6 +49,7 @@ def _server(project: Project) -> str:
             "no schedule runs here, and it is what starts nights; run 'switchtender schedule' and leave it running, "
             f"or run one night with '{project.night_command}'"
         )
-    if not (address := os.environ.get("PREFECT_API_URL", "") or running_server(project)):
+    # The schedule's own first: the variable may be set here, and not where the schedule was started.
+    if not (address := running_server(project) or os.environ.get("PREFECT_API_URL", "").rstrip("/")):
         raise InputError("the schedule's Prefect server does not answer yet; try again in a minute, or see var/prefect")
     return address

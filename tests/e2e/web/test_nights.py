@@ -11,7 +11,7 @@ from made_nights import STAGES, MadeNight, make_night
 from playwright.sync_api import Page, expect
 from visited_site import EVIL, Site, shows_as_text
 
-from flows.night.prefect_server import advertise
+from flows.night.prefect_server import advertise, own_server
 from flows.workspace.lock import held
 from flows.workspace.night_log import FAILED, GATE_CLOSED
 from flows.workspace.project import Project
@@ -95,16 +95,20 @@ def test_older_nights_come_on_request(site: Site, project: Project) -> None:
     assert rows_of(page) > 40
 
 
-def test_a_night_starts_only_by_a_schedule_and_after_a_yes(site: Site, project: Project, prefect_address: str) -> None:
+def test_a_night_starts_only_by_a_schedule_and_after_a_yes(site: Site, project: Project) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
     page = site.ana.open("Nights")
     page.locator("#start-night").click()
     expect(page.locator("#night-start .notice.bad")).to_contain_text("run 'switchtender schedule'")
     expect(page.locator("#confirm-night")).to_be_hidden()
-    with SyncPrefectClient(api=prefect_address) as client, held(project.var / "schedule.lock", "the schedule"):
+    with (
+        own_server(project) as address,
+        SyncPrefectClient(api=address) as client,
+        held(project.var / "schedule.lock", "the schedule"),
+    ):
         deployment = client.create_deployment(client.create_flow_from_name("night"), "nightly")
-        advertise(project, prefect_address)
+        advertise(project, address)
 
         def asked() -> list[object]:
             return [run.parameters["request"] for run in client.read_flow_runs() if run.deployment_id == deployment]
@@ -119,7 +123,6 @@ def test_a_night_starts_only_by_a_schedule_and_after_a_yes(site: Site, project: 
         page.locator("#confirm-night").click()
         expect(page.locator("#night-start .notice.good")).to_contain_text("asked for")
         assert asked() == [{"tracks": [], "scheduled": None}]
-        client.delete_deployment(deployment)
 
 
 def test_traffic_is_counted_without_a_prompt_and_by_track(site: Site) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -23,7 +24,7 @@ from flows.night.params import nightly_params
 from flows.night.prefect_server import is_healthy
 from flows.schedule import state
 from flows.schedule.calendar import Calendar
-from flows.schedule.prefect_runs import crash_left_behind, require_no_other
+from flows.schedule.prefect_runs import crash_left_behind, require_no_other, start_night
 from flows.schedule.process import take_up_missed
 from flows.schedule.state import TAG
 from flows.workspace.night_log import logged
@@ -129,6 +130,20 @@ def test_a_server_that_runs_nights_of_another_project_is_refused(
     ):
         require_no_other(prefect_address, "folder:/mine")
     require_no_other(prefect_address, TAG)
+    _tag(prefect_address, deployed["night/nightly"], [TAG, "folder:/theirs"])
+    try:
+        with pytest.raises(InputError, match=r"another schedule \(tags: switchtender, folder:/theirs\)"):
+            start_night(prefect_address, [], mark="folder:/mine")
+    finally:
+        _tag(prefect_address, deployed["night/nightly"], [TAG])
+
+
+def _tag(api: str, deployment: dict[str, Any], tags: list[str]) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    with SyncPrefectClient(api) as client:
+        client.update_deployment(UUID(deployment["id"]), DeploymentUpdate(tags=tags))
 
 
 @pytest.mark.parametrize("api", ["http://127.0.0.1:9/api", "nonsense", "http://[bad/api"])

@@ -8,20 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from flows.night.prefect_server import advertise, is_own, require_free, running_server
+from flows.night.prefect_server import advertise, require_free, running_server
 from flows.schedule import process, state
 from flows.schedule.calendar import Calendar
 from flows.schedule.process import MARK, ScheduleOptions, run_schedule, take_up_missed
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.text import parse_json
 
 DAILY = Calendar("0 3 * * *", "UTC")
 SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -35,14 +33,14 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_a_server_of_another_project_is_not_ones_own(
-    project: Project, prefect_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_of_another_project_is_not_ones_own(project: Project, prefect_address: str) -> None:
     advertise(project, prefect_address)  # as a copied project has it, or one whose port another one took
     assert running_server(project) == ""
-    with urllib.request.urlopen(f"{prefect_address}/admin/settings", timeout=30) as answer:
-        monkeypatch.setenv("PREFECT_HOME", parse_json(answer.read())["home"])
-    assert is_own(project, prefect_address)
+
+
+def test_a_server_on_the_projects_database_is_its_own(project: Project, own_prefect: str) -> None:
+    advertise(project, own_prefect)
+    assert running_server(project) == own_prefect
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_is_asked_of_it(project: Project) -> None:

@@ -39,12 +39,12 @@ def test_a_schedule_whose_server_is_not_up_yet_is_told_apart(project: Project) -
         night_start.rehearse(project, ())
 
 
-def test_the_schedule_is_asked_for_the_tracks_that_were_chosen(project: Project, prefect_address: str) -> None:
+def test_the_schedule_is_asked_for_the_tracks_that_were_chosen(project: Project, own_prefect: str) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
-    with SyncPrefectClient(api=prefect_address) as client:
+    with SyncPrefectClient(api=own_prefect) as client:
         deployment = client.create_deployment(client.create_flow_from_name("night"), "nightly")
-        advertise(project, prefect_address)
+        advertise(project, own_prefect)
         with held(project.var / "schedule.lock", "the schedule"):
             night_start.start(project, ("models",), "ana")
         (asked,) = [run for run in client.read_flow_runs() if run.deployment_id == deployment]
