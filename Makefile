@@ -42,10 +42,10 @@ MARKED ?= not heavy and not faults
 # Each process keeps to its own core: on data as small as a test's, a second thread only waits for the first.
 test-nights test-rest test-schedule faults: export OMP_NUM_THREADS := 1
 
-mlflow: setup ## MLflow's page on the embedded store, at http://127.0.0.1:5000
+mlflow: setup ## MLflow's page on the embedded store, at http://127.0.0.1:5000, or MLFLOW_PORT
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true "$(BIN)/python" -m mlflow server \
 		--backend-store-uri "sqlite:///$(CURDIR)/var/mlflow.db" --artifacts-destination "$(CURDIR)/var/artifacts" \
-		--host 127.0.0.1 --port 5000 --workers 1
+		--host 127.0.0.1 --port "$${MLFLOW_PORT:-5000}" --workers 1
 
 test: setup browser ## every test that CI runs, in three processes
 	@$(MAKE) --no-print-directory -j3 test-nights test-rest test-schedule

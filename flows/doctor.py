@@ -15,6 +15,7 @@ from flows.relocate import is_elsewhere, missing_refs
 from flows.workspace import runs
 from flows.workspace.git import git
 from flows.workspace.installed_code import is_installed
+from flows.workspace.lock import holder_of
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
@@ -163,6 +164,8 @@ def _runs(project: Project) -> Check:
         found = runs.all_runs(project)
     except SwitchtenderError as error:
         return _check("runs", False, str(error).partition(" (")[0], "switchtender doctor --mend")
+    if (holder := holder_of(project.lock)) is not None and holder.purpose == project.track.flow:
+        return _check("runs", True, f"{len(found)} runs, one under way", "")
     unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
     left = f", unfinished: {unfinished[-1]}" if unfinished else ""
     return _check("runs", not unfinished, f"{len(found)} runs{left}", "switchtender nightly resumes it")

@@ -155,11 +155,13 @@ class TrackNights:
         after = [one for one in self.nights if one.started > night.started and one.result in (REGISTERED, NOTHING_NEW)]
         if after:
             return f"nothing: the night of {after[0].started[:16].replace('T', ' ')} ended well"
-        return _ADVICE[night.result].format(night=self.project.night_command)
+        report = f"var/runs/{night.run_key}/report.html"
+        return _ADVICE[night.result].format(night=self.project.night_command, report=report)
 
 
 _ADVICE = {
-    GATE_CLOSED: "read in its report which gate and why; mend data or params, then '{night}'. The champion goes on",
+    GATE_CLOSED: "its report ({report}) says which gate and why; mend data, or have whoever answers for a limit change "
+    "it, then '{night}'. What serves stays",
     FAILED: "mend what the reason names (the log has more), then '{night}': finished stages are not run again",
     CUT_SHORT: "'{night}' goes on where it stopped; the schedule does so by itself",
 }

@@ -68,7 +68,7 @@ def _of_track(project: Project, params: NotifyParams, now: datetime) -> Iterator
         if len(suspects.left) > params.suspects:
             yield Notice(
                 SUSPECTS,
-                suspects.night,
+                f"{now:%G, week %V}",  # not after each night with the same ones
                 f"{len(suspects.left)} suspected labels wait for a person",
                 "Decide on them: switchtender review, or the page's tab Review.",
             )
@@ -81,7 +81,7 @@ def _of_night(project: Project, night: Night) -> Iterator[Notice]:
             CLOSED,
             night.run_key,
             f"{track}: a gate is closed, {night.run_key} was not registered",
-            f"{night.reason}. The champion goes on serving. Look: switchtender nights, and the night's report.",
+            f"{night.reason}. What serves stays. Look: switchtender nights, and the night's report.",
         )
     given_up = night.result in ("", CUT_SHORT) and night.scheduled and is_settled(project, night.scheduled)
     if night.result == FAILED or given_up:
@@ -89,7 +89,7 @@ def _of_night(project: Project, night: Night) -> Iterator[Notice]:
             NIGHT_FAILED,
             f"{track} {night.started}",
             f"{track}: the night of {date} failed",
-            f"{night.reason or 'cut short again and again'}. The champion goes on serving. Then: switchtender nightly.",
+            f"{night.reason or 'cut short again and again'}. What serves stays. Then: switchtender nightly.",
         )
 
 

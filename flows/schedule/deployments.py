@@ -38,12 +38,14 @@ TrackName = Literal["agents", "models"]
 
 
 class NightRequest(BaseModel):
-    """A night now, or for a date that the schedule missed."""
+    """A night now; for a date that was missed there is the flow backfill."""
 
     tracks: list[TrackName] = Field(
         default=[], description="Whose routers to retrain; none named: those of params.yaml."
     )
-    scheduled: datetime | None = Field(default=None, description="Filled in by the schedule; leave it empty.")
+    scheduled: datetime | None = Field(
+        default=None, description="Leave it empty: the schedule fills it in where it catches up."
+    )
 
 
 class BackfillRequest(BaseModel):

@@ -21,7 +21,7 @@ from flows.schedule.calendar import Calendar, stored
 from flows.schedule.prefect_runs import crash_left_behind, require_no_other, start_night
 from flows.schedule.scheduled import is_under_way, missed, now_utc, pass_over_before
 from flows.schedule.state import TAG, own_mark
-from flows.workspace.lock import held
+from flows.workspace.lock import held, holder_of
 from flows.workspace.night_log import nights
 from flows.workspace.processes import end_group, end_marked
 from flows.workspace.project import Project
@@ -157,6 +157,10 @@ class _Children:
 
     def __enter__(self) -> _Children:
         # A night by hand has a server of its own on the same database: wait for its end.
+        if (night := holder_of(self.project.lock)) is not None:
+            self.tell(
+                f"Waiting for {night.purpose} (process {night.pid}) to end, which has a Prefect server of its own."
+            )
         with held(self.project.lock, "the schedule's start", _START_PATIENCE_SECONDS):
             try:
                 if self.keeps_server:

@@ -48,6 +48,8 @@ def named_secret(what: str, where: str, root: Path) -> SecretStr:
     Raises:
         ParamsError: see `named_text`, or there is no secret of one line.
     """
+    if where.startswith("env:") and not os.environ.get(where.removeprefix("env:"), "").strip():
+        raise ParamsError(f"{what}: {where} is not set or empty; export it")
     secret = named_text(what, where, root).strip()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ParamsError(f"{what}: {where} holds no {what} of one line; check it")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -52,5 +54,7 @@ def init(
         f"{made.holdout} of them held out"
     )
     if not dry_run:
-        then = "make nightly" if made.holdout else "see README.md, Filling an empty project"
+        # Its Makefile takes the python of the PATH, which need not be the one that the package is installed for.
+        python = "" if shutil.which("python") == sys.executable else f" PYTHON={shlex.quote(sys.executable)}"
+        then = f"make nightly{python}" if made.holdout else "see README.md, Filling an empty project"
         say(f"next: cd {shlex.quote(str(made.folder))}; {then}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from switchtender.nights import run_nights
-from switchtender.options import Json, TrackOption
+from switchtender.options import Json
 from switchtender.show import print_json, say
 
 if TYPE_CHECKING:
@@ -22,9 +22,12 @@ app = typer.Typer()
 def nightly(
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a night would do, and do nothing.")] = False,
-    track: TrackOption = "",
+    track: Annotated[str, typer.Option("--track", metavar="agents|models", help="One track only.")] = "",
 ) -> None:
-    """Retrain, gate and register each track, if anything is new. Exits 3 where a gate did not pass."""
+    """Retrain, gate and register each track of params.yaml: nightly.tracks, if anything is new.
+
+    Exits 3 where a gate did not pass, 5 where another night is under way.
+    """
     from flows.night.params import tracks
     from flows.workspace.project import find_project
 

@@ -57,7 +57,7 @@ def test_a_failed_night_is_told_with_its_reason(project: Project) -> None:
     tried(project, FAILED, "stage train failed (exit 1): no space", scheduled=DATE)
     (notice,) = notices(project, PARAMS, NOW)
     assert notice.title == "agents: the night of 2026-03-01 03:00 failed"
-    assert notice.text.startswith("stage train failed (exit 1): no space. The champion goes on serving.")
+    assert notice.text.startswith("stage train failed (exit 1): no space. What serves stays.")
 
 
 def test_a_closed_gate_is_one_thing_however_many_nights_it_stays_closed(project: Project) -> None:

@@ -189,7 +189,7 @@ def test_a_letter_reaches_a_mail_server(project: Project, mail: MailServer, monk
 @pytest.mark.parametrize(
     ("to", "value", "said"),
     [
-        ("env:UNSET", None, "env:UNSET holds no address of one line"),
+        ("env:UNSET", None, "env:UNSET is not set or empty; export it"),
         ("json://127.0.0.1/hook", None, "the address is named, not written"),
         ("env:json://user:hunter2@127.0.0.1/hook", None, "the address is named, not written"),
         ("file:nowhere.txt", None, "file:nowhere.txt cannot be read"),

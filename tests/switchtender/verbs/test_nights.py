@@ -37,7 +37,8 @@ def test_nights_are_told_with_what_to_do_next(project: Project) -> None:
     assert "0.712" in told
     assert "registered: version 1, 2 min 01 s, 499 of 502 rows, 40 suspects" in told
     assert "gate closed: gate not passed: micro_f1" in told
-    assert "2026-03-03 03:00 agents: read in its report which gate and why" in told
+    assert "2026-03-03 03:00 agents: its report (var/runs/nightly-" in told
+    assert "says which gate and why" in told
     assert "1 older; --most 2 shows them all." in printed("--most", "1")
 
 
