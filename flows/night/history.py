@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,6 +111,7 @@ class TrackNights:
             rows=rows or RowCounts(),
             documents=documents(self.project, night.run_key) if night.run_key else {},
             note="; ".join(filter(None, (note, wrong, also_wrong))),
+            since=_seconds_since(night.started) if night.result == UNDER_WAY else None,
         )
 
     def _promoted(self, version: str) -> str:
@@ -165,6 +167,10 @@ _ADVICE = {
     FAILED: "mend what the reason names (the log has more), then '{night}': finished stages are not run again",
     CUT_SHORT: "'{night}' goes on where it stopped; the schedule does so by itself",
 }
+
+
+def _seconds_since(started: str) -> float:
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds())
 
 
 def _live(project: Project, found: Iterable[Night]) -> Iterator[Night]:

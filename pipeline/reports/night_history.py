@@ -37,7 +37,8 @@ class NightRow:
     `state` is UNDER_WAY or how it ended, `reason` why in one line, `advice` what to do next. `stage` is the one under
     way, of which `percent` (0 to 100) is done, None where it does not say. `figure` is the track's headline on the
     holdout, None where none was measured; `promoted` is when its version first went into service. `documents` are names
-    to paths from the run's folder. `note` tells what of it could not be read.
+    to paths from the run's folder. `note` tells what of it could not be read. `since` is how many seconds one under way
+    runs already.
     """
 
     track: str
@@ -57,11 +58,12 @@ class NightRow:
     rows: RowCounts
     documents: dict[str, str]
     note: str
+    since: float | None = None
 
     @property
     def seconds(self) -> float:
-        """What its stages took together."""
-        return sum(stage.seconds for stage in self.stages)
+        """What its stages took together or, of one under way, since when it runs."""
+        return sum(stage.seconds for stage in self.stages) if self.since is None else self.since
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def test_a_night_under_way_tells_its_stage_and_how_far_it_is_and_a_killed_one_wh
     with held(project.lock, project.track.flow):
         (night,) = history(project).nights
     assert (night.state, night.stage, night.percent, len(night.stages)) == (UNDER_WAY, "train", 75.0, 4)
+    assert night.seconds > 3600 > killed.seconds > 0, "since it began, not what its finished stages took"
 
 
 def test_what_a_killed_process_left_in_the_lock_is_no_night_under_way(project: Project) -> None:
