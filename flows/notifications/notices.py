@@ -58,7 +58,9 @@ def notices(project: Project, params: NotifyParams, now: datetime) -> list[Notic
 def _of_track(project: Project, params: NotifyParams, now: datetime) -> Iterator[Notice]:
     mine = [night for night in nights(project) if night.track == project.track.name]
     if mine:
-        yield from _of_night(project, mine[-1])
+        # A night with nothing new has no run of its own: what it says is of the run before.
+        last_run = next((night.run_key for night in reversed(mine) if night.run_key), "")
+        yield from _of_night(project, mine[-1], last_run)
     if not project.has_store:
         return
     versions = versions_of(project)
@@ -74,13 +76,13 @@ def _of_track(project: Project, params: NotifyParams, now: datetime) -> Iterator
             )
 
 
-def _of_night(project: Project, night: Night) -> Iterator[Notice]:
+def _of_night(project: Project, night: Night, last_run: str) -> Iterator[Notice]:
     track, date = night.track, (night.scheduled or night.started)[:16].replace("T", " ")
     if night.result == GATE_CLOSED:
         yield Notice(
             CLOSED,
-            night.run_key,
-            f"{track}: a gate is closed, {night.run_key} was not registered",
+            last_run,
+            f"{track}: a gate is closed, {last_run} was not registered",
             f"{night.reason}. What serves stays. Look: switchtender nights, and the night's report.",
         )
     given_up = night.result in ("", CUT_SHORT) and night.scheduled and is_settled(project, night.scheduled)

@@ -135,6 +135,7 @@ def test_a_replay_gives_the_same_bytes_and_a_certificate(story: Sandbox) -> None
     assert list((story.root / "var" / "scratch").iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_a_replay_with_another_seed_is_not_the_same(story: Sandbox, tmp_path: Path) -> None:
     """What training starts from is that of the night; only the seed is another."""
     project = Project(story.root)

@@ -48,6 +48,7 @@ def test_bad_data_stops_the_night_before_anything_trains(project: Sandbox) -> No
     path.write_text(good)
 
 
+@pytest.mark.heavy  # fast twin: test_schedule.py kills a night, which goes on under its key
 def test_a_killed_night_is_resumed_under_the_same_key(project: Sandbox) -> None:
     project.set_params(evaluate__resamples=101)
     night = project.start("nightly", "--json")

@@ -78,7 +78,7 @@ def test_a_night_under_way_moves_by_itself_and_one_that_failed_says_what_to_do(s
         with held(project.lock, project.track.flow):
             expect(page.locator("#night-now [role=progressbar]")).to_have_attribute("aria-valuenow", str(percent))
     assert rows_of(page) == before + 3
-    expect(page.locator("table.nightly")).to_contain_text("Next: read in its report which gate and why")
+    expect(page.locator("table.nightly")).to_contain_text("says which gate and why; mend data")
     expect(page.locator("table.nightly")).to_contain_text("mend what the reason names")
     shows_as_text(page, "table.nightly")
     expect(page.locator("#night-now [role=progressbar]")).to_have_count(0)
