@@ -40,6 +40,10 @@ def table() -> pd.DataFrame:
     )
 
 
+# Fast twins: test_model_nights (the same track, another router) and tests/switchtender/verbs/test_aptitude.py.
+pytestmark = pytest.mark.heavy
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefect_address: str) -> Sandbox:
     """A project whose model router is `aptitude`, after its first night."""
@@ -145,7 +149,6 @@ def test_a_version_is_audited(project: Sandbox) -> None:
 
 # Fast twins: a router of tasks, joined by a candidate, is replayed in test_task_nights.py; two fits of this router are
 # the same to the byte in tests/pipeline/routers/aptitude/test_router.py.
-@pytest.mark.heavy
 def test_a_version_replays_to_the_byte(project: Sandbox) -> None:
     done = project.run("replay", "1", "--track", "models", "--json")
     assert done.returncode == 0, done.stderr[-3000:]

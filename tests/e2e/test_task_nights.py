@@ -92,6 +92,7 @@ def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) 
     assert ask(project, "replay", "1", "--track", "models")["verdict"] == "identical"
 
 
+@pytest.mark.heavy  # fast twin: that of test_model_nights
 def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sandbox, joined: dict[str, Any]) -> None:
     assert (joined["verdict"], joined["version"]) == ("passed", "2")
     prompts = sorted(set(planted()[0]["prompt"]))

@@ -91,6 +91,7 @@ def test_what_it_started_is_ended_with_it_also_by_a_second_signal(project: Proje
     script = (
         "import os, signal, sys, time\n"
         "from flows.schedule.process import _stopped_by_signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # whoever runs the tests may ignore it
         "with _stopped_by_signals():\n"
         "    try:\n"
         "        print('up', flush=True)\n"
@@ -111,8 +112,12 @@ def test_what_it_started_is_ended_with_it_also_by_a_second_signal(project: Proje
 def test_a_stage_in_a_session_of_its_own_is_ended_too(project: Project) -> None:
     marked = {**os.environ, MARK: str(project.root)}
     # Started by a process that has ended, as a stage whose night was killed.
-    command = "import subprocess, sys; print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid)"
+    command = (
+        "import subprocess\n"
+        "print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=subprocess.DEVNULL).pid)"
+    )
     pid = int(subprocess.run([sys.executable, "-c", command], env=marked, capture_output=True, check=True).stdout)
+    assert Path(f"/proc/{pid}/cmdline").read_bytes()
     process._Children(project, OPTIONS, print)._end()
     deadline = time.monotonic() + 5
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():

@@ -316,7 +316,7 @@ ENDPOINTS = {
     "key in the query": ({"endpoint": f"https://api.example.org/v1?key={KEY}"}, "the endpoint cannot be used"),
     "no port": ({"endpoint": "https://api.example.org:x/v1"}, "the endpoint cannot be used"),
     "written": ({"endpoint": "https://api.example.org/v1", "key": KEY}, "the key is named, not written"),
-    "not set": ({"endpoint": "https://api.example.org/v1", "key": "env:NOWHERE"}, "env:NOWHERE holds no key"),
+    "not set": ({"endpoint": "https://api.example.org/v1", "key": "env:NOWHERE"}, "env:NOWHERE is not set or empty"),
     "no file": ({"endpoint": "https://api.example.org/v1", "key": "file:nowhere"}, "file:nowhere cannot be read"),
     "two lines": ({"endpoint": "https://api.example.org/v1", "key": "env:TWO"}, "env:TWO holds no key of one line"),
     "plain": ({"endpoint": "http://api.example.org/v1", "key": "env:SOME_KEY"}, "in plain text; write https://"),
