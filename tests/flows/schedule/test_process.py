@@ -114,7 +114,8 @@ def test_a_stage_in_a_session_of_its_own_is_ended_too(project: Project) -> None:
     # Started by a process that has ended, as a stage whose night was killed.
     command = (
         "import subprocess\n"
-        "print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=subprocess.DEVNULL).pid)"
+        "nowhere = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}\n"
+        "print(subprocess.Popen(['sleep', '60'], start_new_session=True, **nowhere).pid)"
     )
     pid = int(subprocess.run([sys.executable, "-c", command], env=marked, capture_output=True, check=True).stdout)
     assert Path(f"/proc/{pid}/cmdline").read_bytes()
