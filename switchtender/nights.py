@@ -22,9 +22,8 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
     Raises:
         SwitchtenderError: what went wrong first; the rest is told on stderr.
     """
-    from flows.night.monitoring import write_textfile_quietly
+    from flows.night.monitoring import tell_outside
     from flows.night.prefect_server import one_server
-    from flows.notifications.sending import notify_quietly
     from pipeline.runtime.plain import plain
 
     found: list[NightEnded] = []
@@ -38,8 +37,7 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
                 wrong.append(error)
             except OSError as error:
                 wrong.append(refused_by_the_system(error))
-    notify_quietly(projects[0], say_aside)
-    write_textfile_quietly(projects[0], say_aside)
+    tell_outside(projects[0], say_aside)
     if as_json:
         print_json({**(about or {}), "nights": plain(found)})
     for other in wrong[1:]:

@@ -17,6 +17,7 @@ from flows.curation.dataset_cache import DatasetCache
 from flows.curation.label_review import suspects_of
 from flows.night.history import TrackNights
 from flows.night.params import nightly_params
+from flows.notifications.sending import notify_quietly
 from flows.workspace.night_log import (
     CUT_SHORT,
     FAILED,
@@ -82,6 +83,12 @@ def write_textfile_quietly(project: Project, tell: Callable[[str], None]) -> Non
             write_textfile(project, project.root / name)
     except (SwitchtenderError, OSError) as error:
         tell(f"warning: no metrics for a monitor ({one_line(error)})")
+
+
+def tell_outside(project: Project, tell: Callable[[str], None]) -> None:
+    """After nights: word to people and metrics to a monitor, where params.yaml asks for them."""
+    notify_quietly(project, tell)
+    write_textfile_quietly(project, tell)
 
 
 def _gauges(project: Project, dataset: DatasetCache) -> list[Metric]:

@@ -30,11 +30,20 @@ class NightlyParams(Section):
     @field_validator("timezone")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"'{name}' is no time zone; give one such as Europe/Berlin or UTC") from error
-        return name
+        return known_zone(name)
+
+
+def known_zone(name: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"'{name}' is no time zone; give one such as Europe/Berlin or UTC") from error
+    return name
 
 
 def nightly_params(project: Project) -> NightlyParams:

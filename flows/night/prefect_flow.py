@@ -33,7 +33,7 @@ from flows.workspace.project import Project
 from flows.workspace.recorded_outputs import require_recorded
 from flows.workspace.runs import Run, clone_of
 from pipeline.gating.results import GateResult
-from pipeline.reports.markdown import markdown_table
+from pipeline.reports.markdown import figure, markdown_table
 from pipeline.runtime.errors import one_line
 from pipeline.runtime.stage_progress import stage_progress
 from pipeline.runtime.tracing import here, span
@@ -167,11 +167,7 @@ def _markdown(done: StageDone, run: Run) -> str:
 
 def _show_gates(run_key: str, gates: tuple[GateResult, ...]) -> None:
     table = [
-        {"gate": gate.gate, "value": _figure(gate.value), "limit": _figure(gate.limit), "verdict": gate.verdict}
+        {"gate": gate.gate, "value": figure(gate.value), "limit": figure(gate.limit), "verdict": gate.verdict}
         for gate in gates
     ]
     create_table_artifact(table, key="gates", description=f"{run_key}: gates")
-
-
-def _figure(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from flows.notifications.notices import Notice, NotifyParams, notices
+from flows.notifications.notices import EVENTS, Notice, NotifyParams, notices
 from flows.registry.mlflow_store import Registry
 from flows.registry.webhook import keep_webhook
 from flows.workspace.json_lines import append_line, read_entries
@@ -18,6 +18,7 @@ from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import ParamsError, SwitchtenderError, one_line
 from pipeline.runtime.named_secret import named_secret, require_named
+from pipeline.runtime.params import read
 
 MOST_TRIES = 5
 """A place that does not answer is tried so often for one thing, each time that word is due."""
@@ -45,9 +46,6 @@ def notify_params(project: Project) -> NotifyParams:
     Raises:
         ParamsError: it cannot be read, has an address written out, or names an unknown event.
     """
-    from flows.notifications.notices import EVENTS
-    from pipeline.runtime.params import read
-
     params = read("notify", NotifyParams, project.root / "params.yaml")
     for to in filter(None, (*params.to, params.registry_webhook)):
         require_named("address", to)

@@ -12,7 +12,7 @@ from pydantic import Field
 from flows.promotion.judging import Move
 from flows.promotion.promotion import promote, rollback
 from flows.workspace.project import Project, find_project
-from pipeline.reports.markdown import markdown_table
+from pipeline.reports.markdown import figure, markdown_table
 
 VersionNumber = Annotated[int, Field(ge=1, description="The number of a registered version.")]
 Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for good in the promotion log.")]
@@ -48,7 +48,7 @@ def _project(folder: str, track: str) -> Project:
 
 
 def _tell(move: Move, done: str, dry_run: bool) -> None:
-    rows = [(gate.gate, _figure(gate.value), _figure(gate.limit), gate.verdict) for gate in move.gates]
+    rows = [(gate.gate, figure(gate.value), figure(gate.limit), gate.verdict) for gate in move.gates]
     table = markdown_table(("gate", "value", "limit", "verdict"), rows) if rows else ""
     word = f"would be {done}" if dry_run else done
     create_markdown_artifact(
@@ -56,7 +56,3 @@ def _tell(move: Move, done: str, dry_run: bool) -> None:
         key="promotion",
         description=f"{word} to version {move.version_to}",
     )
-
-
-def _figure(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-from flows.night.monitoring import write_textfile_quietly
+from flows.night.monitoring import tell_outside
 from flows.night.nightly import night
-from flows.night.outcome import NightEnded
-from flows.notifications.sending import notify_quietly
 from flows.schedule.calendar import Calendar, stored
 from flows.schedule.state import schedule_state
 from flows.workspace.lock import held
@@ -40,12 +38,11 @@ _PATIENCE_SECONDS = 12 * 3600.0
 
 @dataclass(frozen=True)
 class Attempted:
-    """What came of one track: a night that finished, or why there was none. `result` is a word of the log of nights."""
+    """What came of one track; `result` is a word of the log of nights."""
 
     track: str
     result: str
     reason: str = ""
-    night: NightEnded | None = None
 
 
 def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = False) -> list[Attempted]:
@@ -60,8 +57,7 @@ def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = F
     root = projects[0]
     with held(_lock(root), "a scheduled night", _PATIENCE_SECONDS):
         found = [_attempted(project, scheduled, again) for project in projects]
-    notify_quietly(root, print)
-    write_textfile_quietly(root, print)
+    tell_outside(root, print)
     return found
 
 
@@ -72,7 +68,7 @@ def _attempted(project: Project, scheduled: str, again: bool) -> Attempted:
     known = _tries(project, scheduled)
     try:
         done = night(project, print, scheduled=scheduled, patience=_PATIENCE_SECONDS)
-        return Attempted(name, done.result, done.reason, done)
+        return Attempted(name, done.result, done.reason)
     except CutShort:
         raise
     except (SwitchtenderError, OSError) as error:

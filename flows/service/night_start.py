@@ -16,10 +16,10 @@ from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.track import track_named
 from pipeline.serving.engine.log import log
-from pipeline.serving.page.actions import NightPlan
+from pipeline.serving.page.actions import NightRehearsal
 
 
-def rehearse(project: Project, tracks: Sequence[str]) -> NightPlan:
+def rehearse(project: Project, tracks: Sequence[str]) -> NightRehearsal:
     """What a night of these tracks would do; of those of params.yaml where none is named. Nothing starts.
 
     Raises:
@@ -28,7 +28,7 @@ def rehearse(project: Project, tracks: Sequence[str]) -> NightPlan:
     _server(project)
     wanted = [project.on(track_named(name)) for name in tracks] or tracks_of(project)
     is_new = {one.track.name: nothing_new(one, identify(one).digest) is None for one in wanted}
-    return NightPlan(is_new, waits=holder_of(project.lock) is not None)
+    return NightRehearsal(is_new, waits=holder_of(project.lock) is not None)
 
 
 def start(project: Project, tracks: Sequence[str], who: str) -> None:

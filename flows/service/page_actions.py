@@ -32,7 +32,7 @@ from pipeline.serving.engine.traffic import Span, Traffic
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
-    NightPlan,
+    NightRehearsal,
     Trace,
     TracedRow,
     VersionMove,
@@ -150,7 +150,7 @@ class ProjectActions:
     def night_document(self, run_key: str, path: str) -> bytes:
         return read_document(self.project, run_key, path)
 
-    def rehearse_night(self, tracks: Sequence[str]) -> NightPlan:
+    def rehearse_night(self, tracks: Sequence[str]) -> NightRehearsal:
         return night_start.rehearse(self.project, tracks)
 
     def start_night(self, tracks: Sequence[str], who: str) -> None:

@@ -19,5 +19,10 @@ def figures_table(name: str, figures: Iterable[tuple[str, Estimate]]) -> str:
     return markdown_table((name, "value", "95 % interval"), rows)
 
 
+def figure(value: float | None) -> str:
+    """A gate's value or limit."""
+    return "none" if value is None else f"{value:.3f}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")

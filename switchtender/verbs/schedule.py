@@ -51,18 +51,15 @@ def schedule(
 
 def _calendar(project: Project, cron: str, timezone: str) -> Calendar:
     """The dates wanted. Raises InputError where they are none."""
-    from zoneinfo import ZoneInfo
-
-    from flows.night.params import nightly_params
+    from flows.night.params import known_zone, nightly_params
     from flows.schedule.calendar import Calendar
     from flows.schedule.scheduled import now_utc
 
     params = nightly_params(project)
     try:
-        ZoneInfo(timezone or params.timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(f"'{one_line(timezone)}' is no time zone; give one such as Europe/Berlin or UTC") from error
-    calendar = Calendar(cron or params.cron, timezone or params.timezone)
+        calendar = Calendar(cron or params.cron, known_zone(timezone or params.timezone))
+    except ValueError as error:
+        raise InputError(one_line(error)) from error
     calendar.after(now_utc())
     return calendar
 

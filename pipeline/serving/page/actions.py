@@ -71,7 +71,7 @@ class VersionMove:
 
 
 @dataclass(frozen=True)
-class NightPlan:
+class NightRehearsal:
     """What a night that is asked for would do. `is_new` has each track, and whether anything is new there."""
 
     is_new: dict[str, bool]
@@ -176,7 +176,7 @@ class Actions(Protocol):
     def night_document(self, run_key: str, path: str) -> bytes:
         """The bytes of one of a night's documents, by its path from the run's folder."""
 
-    def rehearse_night(self, tracks: Sequence[str]) -> NightPlan:
+    def rehearse_night(self, tracks: Sequence[str]) -> NightRehearsal:
         """What a night of these tracks would do; of those of params.yaml where none is named. Nothing starts."""
 
     def start_night(self, tracks: Sequence[str], who: str) -> None:

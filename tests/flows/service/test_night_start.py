@@ -12,7 +12,7 @@ from flows.service import night_start
 from flows.workspace.lock import held
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError
-from pipeline.serving.page.actions import NightPlan
+from pipeline.serving.page.actions import NightRehearsal
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_a_rehearsal_tells_what_is_new_and_what_it_would_wait_for(
     monkeypatch.setattr(night_start, "tracks_of", lambda seen: seen.both)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
     with held(project.var / "schedule.lock", "the schedule"):
-        assert night_start.rehearse(project, ()) == NightPlan({"agents": True, "models": False}, waits=False)
+        assert night_start.rehearse(project, ()) == NightRehearsal({"agents": True, "models": False}, waits=False)
         with held(project.lock, project.track.flow):
-            assert night_start.rehearse(project, ("models",)) == NightPlan({"models": False}, waits=True)
+            assert night_start.rehearse(project, ("models",)) == NightRehearsal({"models": False}, waits=True)
 
 
 class _Named:

@@ -53,7 +53,7 @@ class Draft:
 
 
 @dataclass
-class ReviewSession:
+class ReviewDrafts:
     """One open page: drafts by row, and the rank on show last."""
 
     drafts: dict[tuple[str, str], Draft] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class ReviewTab:
 
     def __init__(self, page: Page) -> None:
         self.actions = page.actions
-        self._sessions: Sessions[ReviewSession] = page.visitors.sessions()
+        self._sessions: Sessions[ReviewDrafts] = page.visitors.sessions()
 
     def hints(self, _visitor: Visitor) -> str:
         """Feedback that the service was sent lately."""
@@ -170,12 +170,12 @@ class ReviewTab:
 
         return decide
 
-    def _session(self, visitor: Visitor) -> ReviewSession:
-        found = self._sessions.get(visitor.session) or ReviewSession()
+    def _session(self, visitor: Visitor) -> ReviewDrafts:
+        found = self._sessions.get(visitor.session) or ReviewDrafts()
         self._sessions.put(visitor.session, found)
         return found
 
-    def _left(self, visitor: Visitor, row: str, agents: list[str], note: str) -> ReviewSession:
+    def _left(self, visitor: Visitor, row: str, agents: list[str], note: str) -> ReviewDrafts:
         """The session, after keeping what was ticked and written for the row that is on show."""
         session, at = self._session(visitor), ShownRow.parse(row)
         if at is not None:
@@ -184,7 +184,7 @@ class ReviewTab:
 
 
 def _view(
-    session: ReviewSession, known: Suspects, suspect: Suspect | None, undone: LabelDecision | None = None
+    session: ReviewDrafts, known: Suspects, suspect: Suspect | None, undone: LabelDecision | None = None
 ) -> tuple[Any, ...]:
     """What is on show: the card, the row behind it, the ticks and the note, as they were left."""
     import gradio as gr

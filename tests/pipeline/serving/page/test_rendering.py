@@ -19,7 +19,7 @@ from pipeline.serving.engine.traffic import SPANS, Traffic, TrafficFigures
 from pipeline.serving.page.actions import (
     Hint,
     HoldoutAnswers,
-    NightPlan,
+    NightRehearsal,
     Trace,
     TracedRow,
     VersionMove,
@@ -81,7 +81,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "night_now": {"nights": [NIGHT]},
     "traffic": {"traffic": TRAFFIC, "charts": traffic_charts(TRAFFIC), "width": 1, "height": 1, "of_agents": True,
                 "small": 0.05},
-    "night_plan": {"plan": NightPlan({EVIL: True}, True)},
+    "night_plan": {"plan": NightRehearsal({EVIL: True}, True)},
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pipeline.reports.night_history import UNDER_WAY, NightHistory, NightRow, Ro
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.track import AGENTS
 from pipeline.serving.http.auth import ApiKeys
-from pipeline.serving.page.actions import NightPlan
+from pipeline.serving.page.actions import NightRehearsal
 from pipeline.serving.page.context import Noticed, Page, TrackView
 from pipeline.serving.page.night_charts import HEIGHT, TOP, WIDTH, bars, figure_charts
 from pipeline.serving.page.report_links import ReportLinks
@@ -52,10 +52,10 @@ class Project:
             raise InputError(f"there is no document '{path}'")
         return f"report of {run_key}".encode()
 
-    def rehearse_night(self, tracks: Any) -> NightPlan:
+    def rehearse_night(self, tracks: Any) -> NightRehearsal:
         if self.refusal:
             raise InputError(self.refusal)
-        return NightPlan({"agents": True, "models": False}, waits=True)
+        return NightRehearsal({"agents": True, "models": False}, waits=True)
 
     def start_night(self, tracks: Any, who: str) -> None:
         if self.refusal:
