@@ -83,3 +83,6 @@ Precision = Annotated[
 Folds = Annotated[int, typer.Option("--folds", min=2)]
 Seed = Annotated[int, typer.Option("--seed", min=0)]
 Threads = Annotated[int, typer.Option("--threads", min=1)]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where encoders compute; auto: on a GPU, if any.")
+]

@@ -143,7 +143,8 @@ def certify(project: Project, version: Version, folder: VersionFolder, clone: Pa
     """Compare what the clone made with what was recorded."""
     provenance = folder.provenance()
     params = read("replay", ReplayParams, project.root / "params.yaml")
-    here = dict(fingerprint(read("run", RunParams, clone / "params.yaml").threads))
+    run = read("run", RunParams, clone / "params.yaml")
+    here = dict(fingerprint(run.threads, run.device))
     same = here == provenance.environment
     files, moved = compare_files(provenance, clone), drift(folder, clone, project.track)
     return Certificate(

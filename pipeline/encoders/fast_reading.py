@@ -22,6 +22,7 @@ from pipeline.encoders.onnx_encoder import FORMAT, FP32, OnnxEncoder
 from pipeline.encoders.vector_cache import StoredReading, VectorCache, cache_folder, most_bytes
 from pipeline.encoders.windows import EncodedPrompts, TextEncoder
 from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.device import device
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.tables import sha256_text
 
@@ -48,7 +49,7 @@ class FastReading:
 
     def reader(self, encoder: str, max_tokens: int) -> CachedReader:
         """What reads with one encoder."""
-        key = f"{encoder_identity(encoder)} {max_tokens} {self.precision} {FORMAT}"
+        key = f"{encoder_identity(encoder)} {max_tokens} {self.precision} {FORMAT}{' cuda' * self._on_gpu}"
         return CachedReader(self, key, lambda: self._load(encoder, max_tokens, sha256_text(key)[:32]))
 
     def known(self, key: str, texts: Sequence[str]) -> dict[str, StoredReading]:
@@ -78,10 +79,17 @@ class FastReading:
         )
         self.cache = None
 
+    @property
+    def _on_gpu(self) -> bool:
+        """Whether torch on a GPU reads in place of ONNX Runtime: fp32 alone, since it has no int8."""
+        return device() == "cuda" and self.precision == FP32
+
     def _load(self, encoder: str, max_tokens: int, name: str) -> TextEncoder:
         """The exported encoder; in torch where it cannot be exported."""
         from pipeline.encoders.sentence_encoder import SentenceEncoder
 
+        if self._on_gpu:
+            return SentenceEncoder.load(encoder, max_tokens)
         with self._engines() as engines:
             try:
                 return self._opened(engines / name)

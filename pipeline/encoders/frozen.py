@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.encoders.encoder_files import SETTING as ENCODER_SETTING
 from pipeline.encoders.windows import Embedding, EncodedPrompts
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.tables import write_json
@@ -44,9 +45,11 @@ class FrozenEmbedding:
     one that was loaded with a router neither: what it is asked never ends.
     """
 
-    def __init__(self, encoder: str, max_tokens: int) -> None:
+    def __init__(self, encoder: str, max_tokens: int, setting: str = ENCODER_SETTING) -> None:
+        """`setting` is what an error names."""
         self.encoder = encoder
         self.max_tokens = max_tokens
+        self.setting = setting
         self.keeps = True
         self._known: dict[str, FloatMatrix] = {}
         self._loaded: SentenceEncoder | None = None
@@ -61,7 +64,7 @@ class FrozenEmbedding:
         from pipeline.encoders.sentence_encoder import SentenceEncoder
 
         if self._loaded is None:
-            self._loaded = SentenceEncoder.load(self.encoder, self.max_tokens)
+            self._loaded = SentenceEncoder.load(self.encoder, self.max_tokens, self.setting)
         return self._loaded
 
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:

@@ -99,7 +99,7 @@ def _export_graph(encoder: SentenceEncoder, path: Path, masked: bool) -> None:
     arguments = (ids, torch.ones_like(ids)) if masked else (ids,)
     names = ["input_ids", "attention_mask"][: len(arguments)]
     axes = {name: {0: "prompts", 1: "tokens"} for name in names} | {"vector": {0: "prompts"}}
-    with _quiet(), torch.no_grad():
+    with _quiet(), torch.no_grad(), _on_cpu(encoder.model):
         # The exporter by tracing: the graph of the newer one is slower here (docs/decisions/0007).
         torch.onnx.export(
             _Pooled(encoder.model).eval(),
@@ -111,6 +111,17 @@ def _export_graph(encoder: SentenceEncoder, path: Path, masked: bool) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
+
+
+@contextmanager
+def _on_cpu(model: torch.nn.Module) -> Iterator[None]:
+    """A graph is the same wherever its model computes."""
+    before = next(model.parameters()).device
+    model.to("cpu")
+    try:
+        yield
+    finally:
+        model.to(before)
 
 
 def _quantise(source: Path, target: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +10,16 @@ import torch
 
 from pipeline.encoders.encoder_files import SETTING
 from pipeline.encoders.encoder_files import locate as locate
+from pipeline.encoders.pretrained import load_pretrained, require_positions
 from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.device import bf16_on_gpu
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BATCH = 32
+TOKENS_SETTING = "train.max_tokens"
 
 
 class SentenceEncoder(TextEncoder):
@@ -34,41 +33,39 @@ class SentenceEncoder(TextEncoder):
 
     @classmethod
     def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> SentenceEncoder:
-        """Load by name or path; `overrides` go to the model's configuration (dropout rates, say).
+        """Load by name or path, onto the device in use; `overrides` go to the model (dropout rates, say).
 
         `setting` is what an error names.
 
         Raises:
-            InputError: the files cannot be found or are not an encoder's.
+            InputError: the files cannot be found or are not an encoder's, or it cannot read so many tokens at once.
         """
-        folder, revision = locate(name, setting)
-        if Path(folder).is_dir():
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as hub_logging
-
-        hub_logging.set_verbosity_error()
-        hub_logging.disable_progress_bar()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
-            model = AutoModel.from_pretrained(
-                folder, revision=revision, dtype=torch.float32, use_safetensors=True, **overrides
-            )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise InputError(f"the encoder '{name}' cannot be loaded ({reason}); name another in {setting}") from error
-        model.eval()
+        told = f"the encoder '{name}'"
+        tokenizer, model = load_pretrained(
+            "AutoModel", locate(name, setting), told, setting, dtype=torch.float32, **overrides
+        )
+        lower = f"lower {TOKENS_SETTING} to that, or " if setting == SETTING else ""
+        require_positions(model, max_tokens, told, f"{lower}name another in {setting}")
         return cls(model, tokenizer, max_tokens)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        found: torch.device = self.model.device
+        return found
 
     def ids(self, prompts: Sequence[str]) -> list[Tokens]:
         encoded: list[Tokens] = self.tokenizer(list(prompts), verbose=False)["input_ids"] if prompts else []
         return encoded
 
     def pooled(self, tokens: Sequence[list[int]]) -> torch.Tensor:
-        """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width]."""
-        ids, mask = self.pad(tokens)
-        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width] on the model's device.
+
+        On a GPU in bf16 while something is trained (see `device.py`).
+        """
+        ids, mask = (part.to(self.device) for part in self.pad(tokens))
+        with bf16_on_gpu(self.device, torch.is_grad_enabled()):
+            hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
         return torch.nn.functional.normalize(mean, dim=-1)
@@ -87,7 +84,7 @@ class SentenceEncoder(TextEncoder):
     def vectors(self, tokens: Sequence[Tokens]) -> FloatMatrix:
         vectors = np.zeros((len(tokens), self.width), dtype=np.float32)
         for batch in by_length(tokens, _BATCH):
-            vectors[batch] = self.pooled([tokens[i] for i in batch]).numpy()
+            vectors[batch] = self.pooled([tokens[i] for i in batch]).cpu().numpy()
         return vectors
 
 

@@ -15,7 +15,7 @@ _BLOCK = 1024
 
 def embed_for_comparison(prompts: Sequence[str], encoder: str = "minilm") -> FloatMatrix:
     """Unit vectors float32 [n, width] of the encoder with which nearness is judged."""
-    return FrozenEmbedding(encoder, MAX_TOKENS).embed(prompts)
+    return FrozenEmbedding(encoder, MAX_TOKENS, "validate.encoder").embed(prompts)
 
 
 def nearest(queries: FloatMatrix, others: FloatMatrix, *, earlier_only: bool = False) -> tuple[Indices, FloatMatrix]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.quantised import MakeInt8
 from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length
 from pipeline.learning.linear_heads import apply_heads
@@ -31,6 +32,7 @@ class ClassifierNetwork(torch.nn.Module):
         self.head = torch.nn.Linear(encoder.width, outputs)
         self.scale = scale
         torch.nn.init.normal_(self.head.weight, std=0.02)
+        self.to(encoder.device)
 
     def forward(self, tokens: Sequence[list[int]]) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.dropout(self.encoder.pooled(tokens) * self.scale))
@@ -38,7 +40,7 @@ class ClassifierNetwork(torch.nn.Module):
 
     def head_arrays(self) -> tuple[FloatMatrix, FloatMatrix]:
         """Weights float32 [c, width] and biases float32 [c] of the head, on scaled vectors."""
-        return self.head.weight.detach().numpy(), self.head.bias.detach().numpy()
+        return self.head.weight.detach().cpu().numpy(), self.head.bias.detach().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -108,18 +110,19 @@ def finetune(
     torch.manual_seed(seed)
     network = new_network(params, labels.shape[1])
     prior = np.clip(labels.mean(axis=0), 1e-3, 1 - 1e-3)
-    network.head.bias.data = torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32))
+    network.head.bias.data.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
     epochs = planned_epochs(len(prompts), params)
     optimizer, scheduler = _optimizer(network, params, epochs * -(-len(prompts) // params.batch_size))
     tokens = network.encoder.tokenize(prompts)
+    weight = _pos_weight(labels, params).to(network.encoder.device)
     generator = torch.Generator().manual_seed(seed)
     result = FinetuningResult(network, [], [])
     for epoch in range(min(epochs, stop_after or epochs)):
         network.train()
         for batch in _batches(tokens, params.batch_size, generator):
-            truth = torch.from_numpy(labels[batch])
+            truth = torch.from_numpy(labels[batch]).to(weight.device)
             loss = binary_cross_entropy_with_logits(
-                network([tokens[i] for i in batch]), truth, pos_weight=_pos_weight(labels, params), reduction="none"
+                network([tokens[i] for i in batch]), truth, pos_weight=weight, reduction="none"
             )
             optimizer.zero_grad()
             torch.autograd.backward(loss.sum(dim=1).mean())
@@ -147,7 +150,7 @@ def infer(network: ClassifierNetwork, tokens: Sequence[list[int]], batch_size: i
     network.eval()
     logits = np.zeros((len(tokens), network.head.out_features), dtype=np.float32)
     for batch in by_length(tokens, batch_size):
-        logits[batch] = network([tokens[i] for i in batch]).numpy()
+        logits[batch] = network([tokens[i] for i in batch]).cpu().numpy()
     return logits
 
 
@@ -161,13 +164,14 @@ def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
 def _optimizer(
     network: ClassifierNetwork, params: FinetuningParams, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    layers = _layers(network.body)
+    layers = layer_groups(network.body)
     for parameter in network.body.parameters():
         parameter.requires_grad_(False)
     groups = [{"params": list(network.head.parameters()), "lr": params.head_learning_rate}]
     for depth, layer in enumerate(reversed(layers)):
-        layer.requires_grad_(True)
-        groups.append({"params": list(layer.parameters()), "lr": params.learning_rate * params.layer_decay**depth})
+        for parameter in layer:
+            parameter.requires_grad_(True)
+        groups.append({"params": layer, "lr": params.learning_rate * params.layer_decay**depth})
     optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
     warmup = max(1, int(params.warmup_share * steps))
 
@@ -175,12 +179,6 @@ def _optimizer(
         return min((step + 1) / warmup, max(0.0, (steps - step) / max(1, steps - warmup)))
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def _layers(body: torch.nn.Module) -> list[torch.nn.Module]:
-    """The transformer's blocks, input side first: the longest list of modules (BERT, RoBERTa, DistilBERT, DeBERTa)."""
-    lists = [module for module in body.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=lambda modules: sum(1 for _ in modules))) if lists else [body]
 
 
 def _batches(tokens: Sequence[list[int]], size: int, generator: torch.Generator) -> Iterator[list[int]]:

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from pipeline.data.prices import Priced
-from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.encoder_files import encoder_identity, is_encoder
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.onnx_encoder import OnnxEncoder
@@ -141,9 +141,10 @@ def load_router(
 
 def _require_same(made_with: str, encoder: str, folder: Path) -> None:
     """Refuse another encoder: thresholds, lambda and theta were chosen on the scores of one."""
-    if (found := encoder_identity(encoder)) != made_with:
+    if not is_encoder(encoder, made_with):
         raise VerificationFailed(
-            f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is {found[:23]}; "
+            f"{folder}: the policy was chosen with the encoder {made_with[:23]}, and '{encoder}' is "
+            f"{encoder_identity(encoder)[:23]}; "
             "refit the router with this encoder, or restore the other one"
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from pipeline.runtime.device import Wanted, gpu_name, resolved, use_device
 from pipeline.runtime.params import Section
 
 
@@ -19,13 +20,20 @@ class RunParams(Section):
 
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
+    device: Wanted = "auto"
 
 
-def pin(seed: int, threads: int) -> None:
-    """Seed every generator and fix the threads: torch's as asked (another number gives other bytes), BLAS's to one."""
+def pin(seed: int, threads: int, wanted: Wanted = "auto") -> None:
+    """Seed every generator, fix the device and the threads: torch's as asked (another number gives other bytes),
+    BLAS's to one.
+
+    Raises:
+        InputError: a GPU is wanted and there is none.
+    """
     import threadpoolctl
     import torch
 
+    use_device(wanted)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -36,8 +44,12 @@ def pin(seed: int, threads: int) -> None:
     threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 
-def fingerprint(threads: int) -> dict[str, str | int]:
-    """The environment within which equal inputs give equal bytes: Python, packages, CPU and threads."""
+def fingerprint(threads: int, wanted: Wanted = "auto") -> dict[str, str | int]:
+    """The environment within which equal inputs give equal bytes: Python, packages, CPU, threads and any GPU.
+
+    Raises:
+        InputError: a GPU is wanted and there is none.
+    """
     packages = sorted(f"{d.name.lower()}=={d.version}" for d in importlib.metadata.distributions() if d.name)
     return {
         "python": platform.python_version(),
@@ -45,6 +57,7 @@ def fingerprint(threads: int) -> dict[str, str | int]:
         "cpu": _cpu_model(),
         "threads": threads,
         "packages_sha256": hashlib.sha256("\n".join(dict.fromkeys(packages)).encode()).hexdigest(),
+        **({"device": "cuda", "gpu": gpu_name()} if resolved(wanted) == "cuda" else {}),
     }
 
 

@@ -143,7 +143,7 @@ class _Checks:
         self, train: pd.DataFrame, holdout: list[str], names: tuple[str, ...], params: AugmentationParams
     ) -> None:
         self.params, self.names = params, names
-        self.embedding = FrozenEmbedding(params.encoder, _MAX_TOKENS)
+        self.embedding = FrozenEmbedding(params.encoder, _MAX_TOKENS, "augment.encoder")
         self.outcomes = from_labels(train, names)
         self.folds = train["fold"].to_numpy()
         self.vectors = self.embedding.embed(self.outcomes.prompts)
@@ -206,7 +206,7 @@ def _row(draft: Draft, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
 
 def _run() -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return augment(read("augment", AugmentationParams), run.seed)
 
 

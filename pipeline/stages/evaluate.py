@@ -67,7 +67,7 @@ def _summary(report: LabelReport) -> Summary:
 
 def _run() -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return evaluate(read("evaluate", EvaluationParams), run)
 
 

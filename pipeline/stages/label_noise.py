@@ -73,7 +73,7 @@ def label_noise(params: LabelNoiseParams) -> Summary:
     reviews = read_reviews(names)
     train, train_fates = apply_reviews(_split("train"), reviews, TRAIN)
     holdout, holdout_fates = apply_reviews(_split("holdout"), reviews, HOLDOUT)
-    vectors = FrozenEmbedding(params.encoder, _MAX_TOKENS).embed(list(train["prompt"]))
+    vectors = FrozenEmbedding(params.encoder, _MAX_TOKENS, "label_noise.encoder").embed(list(train["prompt"]))
     probabilities = out_of_fold_probabilities(train, names, vectors)
     phrases = phrases_with_a_grip(train, names, vectors, params.trigger_grip)
     suspects = rank_suspects(train, probabilities, names, reviews, params, phrases)
@@ -266,7 +266,7 @@ def _stale(reviews: dict[str, LabelReview], fates: list[Fate]) -> int:
 
 def _run() -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return label_noise(read("label_noise", LabelNoiseParams))
 
 

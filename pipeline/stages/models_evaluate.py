@@ -113,7 +113,7 @@ def _summary(report: ModelReport) -> Summary:
 
 def _run() -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return evaluate(read("models.evaluate", ModelEvaluationParams), run)
 
 

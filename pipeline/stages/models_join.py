@@ -45,7 +45,7 @@ def join(track: Track = MODELS) -> Summary:
 
 def _run() -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return join()
 
 

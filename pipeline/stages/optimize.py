@@ -153,7 +153,7 @@ def _summary(choice: PrecisionChoice, engine: Path) -> Summary:
 
 def _run(track: Track) -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return optimize(track.read(NAME, OptimizeParams), run, track)
 
 

@@ -60,7 +60,7 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     router.save(out / "router")
     write_table(_quantised_table(rows, router.candidates, fitted), out / "quantised.parquet")
     write_table(_held_out_table(rows, router.candidates, fitted), out / "held_out.parquet")
-    write_json(fingerprint(run.threads), out / "environment.json")
+    write_json(fingerprint(run.threads, run.device), out / "environment.json")
     write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN), track.stages / FATES.name)
     return {**_summary(router, outcomes, fitted), "router_sha256": sha256_folder(out / "router")}
 
@@ -125,7 +125,7 @@ def _summary(router: CalibratedRouter, outcomes: Outcomes, fitted: Fitted) -> Su
 
 def _run(track: Track) -> Summary:
     run = read("run", RunParams)
-    pin(run.seed, run.threads)
+    pin(run.seed, run.threads, run.device)
     return train(track.read(NAME, TrainParams), run, track)
 
 

@@ -9,6 +9,7 @@ import typer
 from switchtender.options import (
     AgentsFile,
     Baselines,
+    DeviceOption,
     FoldedTable,
     Folds,
     Json,
@@ -37,6 +38,7 @@ def crossval(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
+    device: DeviceOption = "auto",
     precision: Precision = "fp32",
     baselines: Baselines = True,
     pictures: Pictures = None,
@@ -51,7 +53,7 @@ def crossval(
     from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 
     outcomes = outcomes_of(table, agents)
-    pin(seed, threads)
+    pin(seed, threads, device)
     folded = outer_folds(outcomes, folds, seed)
     made = Crossvalidated(system, len(set(folded.tolist())))
     if outcomes.is_labels:

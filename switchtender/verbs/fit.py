@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, Json, PoolFile, Precision, Seed, System, Threads
+from switchtender.options import AgentsFile, DeviceOption, Json, PoolFile, Precision, Seed, System, Threads
 from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
 from switchtender.show import print_json, say, training_bar
 
@@ -25,6 +25,7 @@ def fit(
     ] = None,
     seed: Seed = 7,
     threads: Threads = 2,
+    device: DeviceOption = "auto",
     pool: PoolFile = None,
     precision: Precision = "fp32",
     as_json: Json = False,
@@ -38,7 +39,7 @@ def fit(
     outcomes = outcomes_of(table, agents)
     prices = read_pool(pool) if pool else ()
     warn_of_names(each.name for each in prices)
-    pin(seed, threads)
+    pin(seed, threads, device)
     finetuning, policy = training_params(params)
     with fast_reading(precision, threads), training_bar(system) as advance:
         router = fit_router(system, outcomes, finetuning, seed, advance, policy, prices)

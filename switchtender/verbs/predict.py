@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import Json, PoolFile, Precision, Threads
+from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
 from switchtender.show import print_json, say, say_aside
 
@@ -34,6 +34,7 @@ def predict(
     table: Annotated[Path, typer.Argument(help="A table with prompt_id and prompt.")],
     out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen: a row a pair.")],
     threads: Threads = 2,
+    device: DeviceOption = "auto",
     pool: PoolFile = None,
     precision: Precision = "fp32",
     as_json: Json = False,
@@ -52,7 +53,7 @@ def predict(
     entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
     if labels is None and any(entry.never_send for entry in entries or ()):
         say_aside(f"warning: {table} has no column 'labels', so that never_send in {pool} bars nobody")
-    pin(0, threads)
+    pin(0, threads, device)
     opened = open_router(router)
     with fast_reading(precision, threads):
         predictions = opened.predict(prompts, entries, labels)

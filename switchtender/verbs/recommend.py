@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, FoldedTable, Folds, Json, Precision, Seed, Threads, finite
+from switchtender.options import AgentsFile, DeviceOption, FoldedTable, Folds, Json, Precision, Seed, Threads, finite
 from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds
 from switchtender.show import print_json, print_table, say
 
@@ -33,6 +33,7 @@ def recommend(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
+    device: DeviceOption = "auto",
     precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def recommend(
     from pipeline.runtime.reproducibility import pin
 
     outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
-    pin(seed, threads)
+    pin(seed, threads, device)
     folded = outer_folds(outcomes, folds, seed)
     parts = recommendation.parts_of(outcomes, folded)
     if budget is not None:

@@ -16,6 +16,7 @@ from pipeline.routers.tags.vocabulary import Embed, Vocabulary
 from pipeline.routers.text.key_phrases import normal
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.byte_cache import ByteCache
+from pipeline.runtime.device import bf16_on_gpu
 from pipeline.runtime.tables import sha256_text
 
 if TYPE_CHECKING:
@@ -87,16 +88,24 @@ class TagGenerator:
         return [parse_tags(written[text]) for text in prompts]
 
     def write(self, prompts: Sequence[str]) -> list[str]:
-        """What the model writes after each prompt, in one batch."""
+        """What the model writes after each prompt, in one batch.
+
+        Raises:
+            InputError: it cannot be loaded, or has no positions for so much.
+        """
         import torch
+
+        from pipeline.encoders.pretrained import require_positions
 
         tokenizer, model = self._model()
         asked = [self._ids(prompt) for prompt in prompts]
         ids, mask = _left_padded(asked, int(tokenizer.pad_token_id or 0))
-        with torch.no_grad():
+        told = f"the language model '{self.name}'"
+        require_positions(model, ids.shape[1] + self.new_tokens, told, f"name another in {_SETTING}")
+        with torch.no_grad(), bf16_on_gpu(model.device):
             written = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
                 max_new_tokens=self.new_tokens,
                 do_sample=False,
                 num_beams=1,

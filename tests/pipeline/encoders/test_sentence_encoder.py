@@ -33,7 +33,7 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["/nowhere/encoder", "./encoder", "~/encoder"])
 def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(name: str) -> None:
-    with pytest.raises(InputError, match=r"does not exist; check params\.yaml: train\.encoder"):
+    with pytest.raises(InputError, match=r"does not exist; name another in train\.encoder"):
         locate(name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ import pytest
 import torch
 from planted_subjects import two_agents
 from sandbox import ROOT
+from tiny_encoders import ARCHITECTURES, save_tiny
 
 from pipeline.data.folds import make_folds
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.onnx_encoder import FP32, OnnxEncoder
+from pipeline.encoders.layers import layer_groups
+from pipeline.encoders.onnx_encoder import FP32, INT8, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
-from pipeline.encoders.sentence_encoder import SentenceEncoder, locate
+from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.routers import finetuning
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
@@ -75,44 +76,31 @@ def test_what_ran_before_in_the_process_does_not_matter(tiny_encoder: Path) -> N
     assert first.quality.tobytes() == second.quality.tobytes()
 
 
-def _architectures() -> dict[str, Callable[[int], Any]]:
-    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
-
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    return {
-        "bert": lambda size: BertModel(BertConfig(vocab_size=size, **small)),
-        "roberta": lambda size: RobertaModel(RobertaConfig(vocab_size=size, pad_token_id=0, **small)),
-        "distilbert": lambda size: DistilBertModel(
-            DistilBertConfig(vocab_size=size, dim=32, n_layers=2, n_heads=2, hidden_dim=64)
-        ),
-    }
-
-
-@pytest.mark.parametrize("name", _architectures())
-def test_an_architecture_is_loaded_fine_tuned_saved_and_loaded_again(name: str, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(locate("minilm")[0])
-    torch.manual_seed(0)
-    _architectures()[name](len(tokenizer)).save_pretrained(tmp_path / name)
-    tokenizer.save_pretrained(tmp_path / name)
-    start = SentenceEncoder.load(str(tmp_path / name), 24).model.state_dict()
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_is_fine_tuned_saved_loaded_exported_and_classifies(name: str, tmp_path: Path) -> None:
+    start = SentenceEncoder.load(str(save_tiny(name, tmp_path / name)), 24).model.state_dict()
     router = fit_tiny(str(tmp_path / name))
     router.save(tmp_path / "router")
     again = open_router(tmp_path / "router")
-    assert (
-        again.predict(two_agents().prompts).quality.tobytes() == router.predict(two_agents().prompts).quality.tobytes()
-    )
+    prompts = [*two_agents().prompts, "a ferry at nine and an invoice " * 9, "naïve façade 東京 😀", ""]
+    assert again.predict(prompts).quality.tobytes() == router.predict(prompts).quality.tobytes()
     assert isinstance(again.scorer, ClassifierScorer)
     assert isinstance(again.scorer.embedding, FrozenEmbedding)
-    trained = again.scorer.embedding.loaded().model.state_dict()
-    changed = {key for key in start if not torch.equal(start[key], trained[key])}
-    assert {number for number in (0, 1) if any(f"layer.{number}." in key for key in changed)} == {0, 1}
-    assert not any("embeddings" in key for key in changed)
-    export(again.scorer.embedding.loaded(), tmp_path / "engine", FP32)
-    exported = OnnxEncoder.load(tmp_path / "engine")
-    prompts = [*two_agents().prompts, "a ferry at nine and an invoice " * 9]
-    assert require_parity(again.scorer.embedding.loaded(), exported, prompts) < 1e-5
+    trained = again.scorer.embedding.loaded()
+    changed = {key for key, part in trained.model.state_dict().items() if not torch.equal(start[key], part)}
+    names = {id(part): key for key, part in trained.model.named_parameters()}
+    assert changed <= {names[id(part)] for group in layer_groups(trained.model) for part in group}
+    assert all({names[id(part)] for part in group} & changed for group in layer_groups(trained.model))
+    for precision in (FP32, INT8):
+        export(trained, tmp_path / precision, precision)
+        exported = OnnxEncoder.load(tmp_path / precision)
+        assert exported.tokenize(prompts) == trained.tokenize(prompts)
+        if precision == FP32:
+            assert require_parity(trained, exported, prompts) < 1e-5
+        else:
+            assert np.abs(exported.embed(prompts) - trained.embed(prompts)).max() < 0.05
+        served = open_router(tmp_path / "router", engine=tmp_path / precision).predict(prompts)
+        assert served.quality == pytest.approx(again.predict(prompts).quality, abs=0.1 if precision == INT8 else 1e-3)
 
 
 def test_dropout_settings_reach_every_architecture(tiny_encoder: Path) -> None:

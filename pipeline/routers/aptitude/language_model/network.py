@@ -9,12 +9,15 @@ from typing import Any
 import torch
 
 from pipeline.encoders.causal_lm import load_causal
+from pipeline.encoders.pretrained import require_positions
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.encoders.windows import ContextWindow, Tokens
 from pipeline.routers.base.settings import AptitudeParams
+from pipeline.runtime.device import bf16_on_gpu
 from pipeline.runtime.errors import InputError
 
 MODEL_SETTING = "aptitude.language_model"
+TOKENS_SETTING = "aptitude.model_tokens"
 ENCODER_SETTING = "aptitude.capability_encoder"
 RANK = 8
 _LINE_TOKENS = 128
@@ -52,6 +55,7 @@ class ReaderNetwork(torch.nn.Module):
         super().__init__()
         tokenizer, model = load_causal(params.language_model, MODEL_SETTING)
         self.tokenizer = tokenizer
+        self.told = f"the language model '{params.language_model}'"
         self.model = model.float()
         self.adapters = torch.nn.ModuleList(adapt(self.model, params.language_model, MODEL_SETTING, RANK))
         self.embeddings = self.model.get_input_embeddings()
@@ -62,11 +66,15 @@ class ReaderNetwork(torch.nn.Module):
         self.question = self._ids(_QUESTION)
         self.answers = [self._answer(word) for word in (" Yes", " No")]
         if self.answers[0] == self.answers[1]:
-            raise InputError(
-                f"the language model '{params.language_model}' has no tokens for Yes and No; "
-                f"name another in {MODEL_SETTING}"
-            )
+            raise InputError(f"{self.told} has no tokens for Yes and No; name another in {MODEL_SETTING}")
+        self.to(self.device)
         self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the language model computes."""
+        found: torch.device = self.embeddings.weight.device
+        return found
 
     def tokenize(self, prompts: Sequence[str]) -> list[Tokens]:
         """Each prompt whole, or its two ends, and the question."""
@@ -77,26 +85,39 @@ class ReaderNetwork(torch.nn.Module):
         bos = self.tokenizer.bos_token_id
         before = [*([] if bos is None else [int(bos)]), *self._ids(_OPENING)]
         parts = [self._embedded(before), self.connector(lines), self._embedded(self._ids(_REQUEST))]
-        read = self.model(inputs_embeds=torch.cat(parts)[None], use_cache=True, logits_to_keep=1).past_key_values
+        with bf16_on_gpu(self.device):
+            read = self.model(inputs_embeds=torch.cat(parts)[None], use_cache=True, logits_to_keep=1).past_key_values
         layers = tuple((layer.keys, layer.values) for layer in read.layers)
         return CachedPrefix(layers, sum(map(len, parts)))
 
     def forward(self, prefix: CachedPrefix, tokens: Sequence[Tokens]) -> torch.Tensor:
-        """The log-odds of Yes against No after each of n prompts, float32 [n]."""
+        """The log-odds of Yes against No after each of n prompts, float32 [n].
+
+        Raises:
+            InputError: the model has no positions for so much; the message names the settings.
+        """
         longest = max(map(len, tokens))
+        remedy = f"lower {TOKENS_SETTING} or aptitude.tasks, or name another in {MODEL_SETTING}"
+        require_positions(self.model, prefix.tokens + longest, self.told, remedy)
         ids = torch.zeros((len(tokens), longest), dtype=torch.int64)
         mask = torch.zeros_like(ids)
         for row, prompt in enumerate(tokens):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = 1
-        logits = self.model(
-            input_ids=ids,
-            attention_mask=torch.cat([torch.ones(len(tokens), prefix.tokens, dtype=torch.int64), mask], dim=1),
-            position_ids=(prefix.tokens + mask.cumsum(dim=1) - 1).clamp(min=0),
-            past_key_values=prefix.cache(len(tokens)),
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        before = torch.ones(len(tokens), prefix.tokens, dtype=torch.int64)
+        with bf16_on_gpu(self.device):
+            logits = (
+                self.model(
+                    input_ids=ids.to(self.device),
+                    attention_mask=torch.cat([before, mask], dim=1).to(self.device),
+                    position_ids=(prefix.tokens + mask.cumsum(dim=1) - 1).clamp(min=0).to(self.device),
+                    past_key_values=prefix.cache(len(tokens)),
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                .logits[:, -1]
+                .float()
+            )
         odds: torch.Tensor = logits[:, self.answers[0]] - logits[:, self.answers[1]]
         return odds
 
@@ -126,7 +147,7 @@ class ReaderNetwork(torch.nn.Module):
             part.copy_(trained[name])
 
     def _embedded(self, ids: Tokens) -> torch.Tensor:
-        found: torch.Tensor = self.embeddings(torch.tensor(ids))
+        found: torch.Tensor = self.embeddings(torch.tensor(ids, device=self.device))
         return found
 
     def _ids(self, text: str) -> Tokens:
@@ -206,7 +227,7 @@ class SoftPromptEncoder(torch.nn.Module):
     def forward(self, lines: Sequence[str]) -> torch.Tensor:
         """Soft tokens float32 [lines, width]."""
         if not lines:
-            return torch.zeros(0, self.layer.out_features)
+            return self.layer.weight.new_zeros(0, self.layer.out_features)
         soft: torch.Tensor = self.layer(self._vectors(lines))
         return soft
 
@@ -226,4 +247,4 @@ class SoftPromptEncoder(torch.nn.Module):
             new = list(dict.fromkeys(lines))
         if new:
             self._known.update(zip(new, torch.from_numpy(self.encoder.embed(new)), strict=True))
-        return torch.stack([self._known[line] for line in lines])
+        return torch.stack([self._known[line] for line in lines]).to(self.layer.weight.device)

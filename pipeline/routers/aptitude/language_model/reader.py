@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import softmax
 
 from pipeline.encoders.causal_lm import causal_identity
-from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.encoder_files import DECISIVE, DECISIVE_BEFORE, encoder_identity
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.training import TrainingSchedule
@@ -111,7 +111,7 @@ class LanguageModelReader:
             if lines not in self._read:
                 self._read[lines] = reading.prefix(lines)
             for batch in by_length(tokens, _BATCH):
-                found[batch] = reading(self._read[lines], [tokens[row] for row in batch]).numpy()
+                found[batch] = reading(self._read[lines], [tokens[row] for row in batch]).cpu().numpy()
         return found
 
     def save(self, folder: Path) -> None:
@@ -140,18 +140,19 @@ class LanguageModelReader:
         self._reading = ReaderNetwork(self.params)
         self._reading.restore(load_file(folder / TENSORS))
 
-    def _identities(self) -> dict[str, str]:
-        """Which models these are, by the setting that names them."""
+    def _identities(self, decisive: Sequence[str] = DECISIVE) -> dict[str, str]:
+        """Which models these are by their `decisive` files, under the setting that names them."""
         from pipeline.routers.aptitude.language_model.network import ENCODER_SETTING, MODEL_SETTING
 
         return {
-            MODEL_SETTING: causal_identity(self.params.language_model, MODEL_SETTING),
-            ENCODER_SETTING: encoder_identity(self.params.capability_encoder),
+            MODEL_SETTING: causal_identity(self.params.language_model, MODEL_SETTING, decisive=decisive),
+            ENCODER_SETTING: encoder_identity(self.params.capability_encoder, ENCODER_SETTING, decisive),
         }
 
     def _verify(self, recorded: dict[str, str], folder: Path) -> None:
+        before = self._identities(DECISIVE_BEFORE)
         for setting, identity in self._identities().items():
-            if identity != recorded[setting]:
+            if recorded[setting] not in (identity, before[setting]):
                 raise VerificationFailed(
                     f"{folder / FACTS}: {setting} is {identity[:19]}..., but the reader was trained with "
                     f"{recorded[setting][:19]}...; bring that model back, or fit again"

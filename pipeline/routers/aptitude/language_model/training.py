@@ -63,7 +63,7 @@ def _step(
     total = 0.0
     for batch in batches:
         scores = reading(reading.prefix(batch.lines), [tokens[row] for row in batch.rows])
-        loss = loss_of(scores, torch.from_numpy(batch.quality), kind) / len(batches)
+        loss = loss_of(scores, torch.from_numpy(batch.quality).to(scores.device), kind) / len(batches)
         torch.autograd.backward(loss)
         total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(reading.parts().values(), schedule.clip)
@@ -78,7 +78,7 @@ def loss_of(scores: torch.Tensor, quality: torch.Tensor, kind: str) -> torch.Ten
     added to all scores, so a candidate's level is not learnt.
     """
     if kind == "group":
-        return cross_entropy(scores[None], torch.zeros(1, dtype=torch.int64))
+        return cross_entropy(scores[None], torch.zeros(1, dtype=torch.int64, device=scores.device))
     return binary_cross_entropy_with_logits(scores, quality)
 
 

@@ -1,0 +1,99 @@
+"""A published tokenizer and model, out of a folder or from the hub: loaded whole, or refused in one line."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.encoders.encoder_files import Place
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import InputError, one_line
+
+_UNREAD = "pooler"
+"""A layer that many checkpoints lack; nothing here reads it."""
+_POSITIONS = ("position_embeddings", "embed_positions", "wpe")
+"""What transformers call a learnt table of positions."""
+
+
+def load_pretrained(kind: str, place: Place, told: str, setting: str, **overrides: Any) -> tuple[Any, Any]:
+    """Tokenizer and model in evaluation mode, on the device in use; a folder is loaded without any network.
+
+    `kind` is the class of transformers that knows the model; `told` is how an error calls it, `the encoder 'x'`, and
+    `setting` where it was named; `overrides` go to the model. Torch's random numbers are left as they
+    were, whatever loading draws.
+
+    Raises:
+        InputError: the files cannot be found, are damaged, or are not those of such a model and its tokenizer.
+    """
+    import transformers
+
+    silence()
+    folder, revision = place
+    source = {"revision": revision, "local_files_only": Path(folder).is_dir()}
+    try:
+        with torch.random.fork_rng(devices=()):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
+            model, found = getattr(transformers, kind).from_pretrained(
+                folder, **source, use_safetensors=True, output_loading_info=True, **overrides
+            )
+        reason = _fault(tokenizer, model, found)
+    except Exception as error:  # transformers, tokenizers and safetensors raise their own, plain and built-in ones
+        raise InputError(f"{told} cannot be loaded ({one_line(error, 160)}); name another in {setting}") from error
+    if reason:
+        raise InputError(f"{told} cannot be used: {reason}; name another in {setting}")
+    model.eval()
+    return tokenizer, model.to(device())
+
+
+def _fault(tokenizer: Any, model: Any, found: dict[str, Any]) -> str:
+    """Why what was loaded is no whole model; transformers fill in at random what is missing, and say nothing."""
+    lacking = sorted(name for name in found["missing_keys"] if _UNREAD not in name.split("."))
+    if lacking:
+        return f"its files lack {len(lacking)} of its weights, such as {lacking[0]}"
+    if model.config.is_encoder_decoder:
+        return "it is an encoder with a decoder"
+    words = tokenizer.get_vocab()
+    for special in tokenizer.all_special_tokens:
+        words.pop(special, None)
+    if len(words) < 2:
+        return "it has no tokenizer that can be read here (best a tokenizer.json)"
+    used = max([*words.values(), *tokenizer("")["input_ids"]])
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    return f"its tokenizer gives ids up to {used}, and the model knows {rows} tokens" if used >= rows else ""
+
+
+def require_positions(model: Any, tokens: int, told: str, remedy: str) -> None:
+    """Refuse to read more at once than a model has positions for.
+
+    Raises:
+        InputError: it has fewer; the message ends with the `remedy`.
+    """
+    limit = positions(model)
+    if limit is not None and tokens > limit:
+        raise InputError(f"{told} has positions for {limit} tokens, and {tokens} are to be read at once; {remedy}")
+
+
+def positions(model: Any) -> int | None:
+    """How many tokens a model can read at once; None where nothing bounds it, as with relative positions.
+
+    Of a learnt table the rows up to its padding index stand for no position (RoBERTa has 514 rows for 512 tokens).
+    """
+    tables = [
+        module.num_embeddings - (module.padding_idx + 1 if module.padding_idx is not None else 0)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Embedding) and name.rpartition(".")[2] in _POSITIONS
+    ]
+    said = getattr(model.config, "max_position_embeddings", None)
+    return min([*tables, *([said] if said else [])]) if tables else None
+
+
+def silence() -> None:
+    """No progress bars and no warnings of transformers; what matters is raised here."""
+    from transformers.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()
+    hub_logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
