@@ -34,11 +34,10 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
     folder, revision = place
     source = {"revision": revision, "local_files_only": Path(folder).is_dir()}
     try:
+        whole = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         with torch.random.fork_rng(devices=()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
-            model, found = getattr(transformers, kind).from_pretrained(
-                folder, **source, use_safetensors=True, output_loading_info=True, **overrides
-            )
+            model, found = getattr(transformers, kind).from_pretrained(folder, **source, **whole, **overrides)
         reason = _fault(tokenizer, model, found)
     except Exception as error:  # transformers, tokenizers and safetensors raise their own, plain and built-in ones
         raise InputError(f"{told} cannot be loaded ({one_line(error, 160)}); name another in {setting}") from error
@@ -50,9 +49,10 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
 
 def _fault(tokenizer: Any, model: Any, found: dict[str, Any]) -> str:
     """Why what was loaded is no whole model; transformers fill in at random what is missing, and say nothing."""
-    lacking = sorted(name for name in found["missing_keys"] if _UNREAD not in name.split("."))
+    unlike = {str(name[0]) if isinstance(name, tuple) else str(name) for name in found["mismatched_keys"]}
+    lacking = sorted(name for name in {*found["missing_keys"], *unlike} if _UNREAD not in name.split("."))
     if lacking:
-        return f"its files lack {len(lacking)} of its weights, such as {lacking[0]}"
+        return f"its files lack {len(lacking)} of the weights that its config.json asks for, such as {lacking[0]}"
     if model.config.is_encoder_decoder:
         return "it is an encoder with a decoder"
     words = tokenizer.get_vocab()

@@ -1,0 +1,123 @@
+"""What is published under a name is loaded whole or refused in one line, and so is more than it has positions for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_encoders import BOUNDED, POSITIONS, UNBOUNDED, save_tiny
+
+from pipeline.encoders.causal_lm import load_causal
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.pretrained import positions
+from pipeline.encoders.sentence_encoder import SentenceEncoder
+from pipeline.runtime.errors import InputError
+
+LONG = "mend the loop " * 100
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_more_tokens_than_a_model_has_positions_for_are_refused(name: str, tmp_path: Path) -> None:
+    folder = str(save_tiny(name, tmp_path / name))
+    most = SentenceEncoder.load(folder, POSITIONS)
+    assert np.isfinite(most.read([LONG]).vectors).all()
+    told = f"has positions for {POSITIONS} tokens, and {POSITIONS + 1} are to be read at once; "
+    with pytest.raises(InputError, match=told + r"lower train\.max_tokens to that, or name another in train\.encoder"):
+        SentenceEncoder.load(folder, POSITIONS + 1)
+    with pytest.raises(InputError, match=told + r"name another in label_noise\.encoder"):
+        FrozenEmbedding(folder, POSITIONS + 1, "label_noise.encoder").loaded()
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_a_model_of_relative_positions_reads_as_much_as_is_asked_for(name: str, tmp_path: Path) -> None:
+    encoder = SentenceEncoder.load(str(save_tiny(name, tmp_path / name)), 3 * POSITIONS)
+    assert np.isfinite(encoder.embed([LONG])).all()
+
+
+def test_positions_of_other_families() -> None:
+    """A table with rows in front (OPT), one longer than what is read of it (Nyströmformer), and none at all (Llama)."""
+    from transformers import LlamaConfig, LlamaModel, NystromformerConfig, NystromformerModel, OPTConfig, OPTModel
+
+    small = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 40,
+    }
+    assert positions(OPTModel(OPTConfig(**small, ffn_dim=16, word_embed_proj_dim=16))) == 40
+    assert positions(NystromformerModel(NystromformerConfig(**small, intermediate_size=16))) == 40
+    assert positions(LlamaModel(LlamaConfig(**small, intermediate_size=16))) is None
+
+
+def _without(*files: str) -> Callable[[Path], None]:
+    return lambda folder: [(folder / name).unlink(missing_ok=True) for name in files] and None
+
+
+def _of_another(file: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        shutil.copy(save_tiny("roberta", folder / "other") / file, folder / file)
+
+    return spoil
+
+
+def _holding(file: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / file).write_bytes(content) and None
+
+
+def _encoder_and_decoder(folder: Path) -> None:
+    from transformers import T5Config, T5Model
+
+    T5Model(T5Config(vocab_size=400, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).save_pretrained(folder)
+
+
+FAULTS = {
+    "no weights": (_without("model.safetensors"), "cannot be loaded"),
+    "damaged weights": (_holding("model.safetensors", b"x" * 40), "cannot be loaded"),
+    "weights of another architecture": (
+        _of_another("model.safetensors"),
+        r"its files lack \d+ of the weights that its config.json asks for, such as",
+    ),
+    "no configuration": (_without("config.json"), "cannot be loaded"),
+    "no tokenizer": (_without("tokenizer.json", "tokenizer_config.json"), "it has no tokenizer that can be read here"),
+    "an empty tokenizer": (_holding("tokenizer.json", b"{}"), "cannot be loaded"),
+    "the tokenizer of another": (_of_another("tokenizer.json"), r"gives ids up to \d+, and the model knows \d+ tokens"),
+    "an encoder with a decoder": (_encoder_and_decoder, "it is an encoder with a decoder"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_no_whole_encoder_is_refused_in_one_line(fault: str, tmp_path: Path) -> None:
+    folder = save_tiny("distilbert", tmp_path / "encoder")
+    spoil, told = FAULTS[fault]
+    spoil(folder)
+    with pytest.raises(
+        InputError, match=f"the encoder '.*' .*{told}.*; name another in aptitude.capability_encoder"
+    ) as caught:
+        SentenceEncoder.load(str(folder), 16, "aptitude.capability_encoder")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layer_that_nothing_reads_may_be_missing(tmp_path: Path) -> None:
+    """Checkpoints of masked language models have no pooler; it is made at random, from nobody's random numbers."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = save_tiny("bert", tmp_path / "bert")
+    BertForMaskedLM(BertConfig.from_pretrained(folder)).save_pretrained(folder)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first = SentenceEncoder.load(str(folder), 16)
+    assert torch.equal(torch.rand(3), expected)
+    assert first.embed(["mend"]).tobytes() == SentenceEncoder.load(str(folder), 16).embed(["mend"]).tobytes()
+
+
+def test_a_language_model_without_its_weights_is_refused(tiny_causal: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_causal, tmp_path / "causal"))
+    _of_another("model.safetensors")(folder)
+    with pytest.raises(InputError, match=r"the language model '.*such as .*name another in tags\.generator"):
+        load_causal(str(folder), "tags.generator")
