@@ -114,13 +114,13 @@ class TextEncoder:
 
     def tokenize(self, prompts: Sequence[str]) -> list[Tokens]:
         """Token ids of each prompt, whole or its two ends."""
-        return [self.room.ends(ids) for ids in self.ids(prompts)]
+        return [self.room.ends(ids) for ids in self._something(prompts)]
 
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
         return self.vectors(self.tokenize(prompts))
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
-        every = self.ids(prompts)
+        every = self._something(prompts)
         views = [list(self.room.views(ids)) for ids in every]
         counts = np.array([len(parts) for parts in views], dtype=np.int64)
         return EncodedPrompts(
@@ -128,3 +128,7 @@ class TextEncoder:
             np.cumsum(counts) - counts,
             np.array([len(ids) for ids in every], dtype=np.int64),
         )
+
+    def _something(self, prompts: Sequence[str]) -> list[Tokens]:
+        """All token ids; where a tokenizer makes none of a prompt its token 0, since of nothing there is no mean."""
+        return [ids or [0] for ids in self.ids(prompts)]

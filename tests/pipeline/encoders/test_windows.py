@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from pipeline.encoders.windows import ContextWindow, EncodedPrompts
+from pipeline.encoders.windows import ContextWindow, EncodedPrompts, TextEncoder
+from pipeline.runtime.arrays import FloatMatrix
 
 ROOM = ContextWindow(tokens=12, before=1, after=1)
 
@@ -55,3 +57,22 @@ def test_ends_and_windows_count_half_each() -> None:
     assert reading.combine(scores, np.maximum).tolist() == [[1, 2], [2.5, 2.5], [7, 8]]
     assert reading.combine(scores, np.add).tolist() == [[1, 2], [1.5, 2.5], [7, 8]]
     assert reading.windows.tolist() == [1, 3, 1]
+
+
+class _Letters(TextEncoder):
+    """A token a letter, none for others; its vectors count tokens."""
+
+    room = ROOM
+
+    def ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        return [[ord(letter) for letter in text if letter.isalpha()] for text in prompts]
+
+    def vectors(self, tokens: Sequence[list[int]]) -> FloatMatrix:
+        return np.array([[len(ids), ids[0]] for ids in tokens], dtype=np.float32)
+
+
+def test_a_prompt_of_which_a_tokenizer_makes_nothing_has_a_vector() -> None:
+    assert _Letters().embed(["ab", "", "!?"]).tolist() == [[2, ord("a")], [1, 0], [1, 0]]
+    reading = _Letters().read(["", "ab"])
+    assert reading.vectors.tolist() == [[1, 0], [2, ord("a")]]
+    assert reading.counts.tolist() == [1, 1]
