@@ -79,3 +79,15 @@ def test_odd_names_are_told_aside(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sorted(line[:30] for line in said.err.splitlines()) == [
         "warning: 'GPT-X' and 'gpt-x' d", "warning: 'a, b' is read as one"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("fit", "prompts.csv", "--out", "made"), ("crossval", "prompts.csv"), ("recommend", "prompts.csv")],
+)
+def test_a_gpu_that_is_not_there_is_one_line(prompts: Path, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments, "--router", "tfidf", "--device", "cuda", cwd=prompts.parent)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("torch finds no GPU here; set run.device (--device) to auto or cpu")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (prompts.parent / "made").exists()
