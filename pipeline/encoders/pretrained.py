@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,19 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
             model, found = getattr(transformers, kind).from_pretrained(folder, **source, **whole, **overrides)
         reason = _fault(tokenizer, model, found)
     except Exception as error:  # transformers, tokenizers and safetensors raise their own, plain and built-in ones
-        raise InputError(f"{told} cannot be loaded ({one_line(error, 160)}); name another in {setting}") from error
+        reason = one_line(error, 160) + _lacking_package(error)
+        raise InputError(f"{told} cannot be loaded ({reason}); name another in {setting}") from error
     if reason:
         raise InputError(f"{told} cannot be used: {reason}; name another in {setting}")
     model.eval()
     return tokenizer, model.to(device())
+
+
+def _lacking_package(error: Exception) -> str:
+    """How a message goes on where what failed is a SentencePiece file without the library that reads it."""
+    if not re.search(r"\.model\b", str(error)) or importlib.util.find_spec("sentencepiece"):
+        return ""
+    return "; without a tokenizer.json its SentencePiece file needs 'pip install sentencepiece'"
 
 
 def _fault(tokenizer: Any, model: Any, found: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,15 @@ def test_what_is_no_whole_encoder_is_refused_in_one_line(fault: str, tmp_path: P
     ) as caught:
         SentenceEncoder.load(str(folder), 16, "aptitude.capability_encoder")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sentencepiece") is not None, reason="it can be read then")
+def test_a_sentencepiece_file_alone_says_what_reads_it(tmp_path: Path) -> None:
+    folder = save_tiny("deberta-v3", tmp_path / "encoder")
+    _without("tokenizer.json", "tokenizer_config.json")(folder)
+    (folder / "spm.model").write_bytes(b"\n\x0e\n\x05[PAD]")
+    with pytest.raises(InputError, match=r"cannot be loaded .*needs 'pip install sentencepiece'\); name another in"):
+        SentenceEncoder.load(str(folder), 16)
 
 
 def test_a_layer_that_nothing_reads_may_be_missing(tmp_path: Path) -> None:
