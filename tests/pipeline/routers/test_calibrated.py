@@ -17,6 +17,7 @@ from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import PoolCandidate
 from pipeline.data.prices import Priced
+from pipeline.encoders.encoder_files import DECISIVE_BEFORE, encoder_identity
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.policies.policy import (
     BestPolicy,
@@ -384,6 +385,12 @@ def test_a_fine_tuned_encoder_is_tied_too(tiny_encoder: Path, tmp_path: Path) ->
     params = FinetuningParams(encoder=str(tiny_encoder), max_tokens=24, epochs=1, folds=2)
     fit_router("classifier", graded(12), params, 1).save(tmp_path / "router")
     open_router(tmp_path / "router")
+    described = tmp_path / "router" / DESCRIPTION
+    made = read_json(described)
+    before = encoder_identity(str(tmp_path / "router" / "encoder"), decisive=DECISIVE_BEFORE)
+    assert before != made["encoder"]
+    write_json(made | {"encoder": before}, described)
+    open_router(tmp_path / "router")  # as the release before recorded it
     config = tmp_path / "router" / "encoder" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_act": "relu"}))
     with pytest.raises(VerificationFailed, match="refit"):

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file
 
 from pipeline.encoders import causal_lm as causal
+from pipeline.encoders.encoder_files import DECISIVE_BEFORE
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.network import ReaderNetwork
@@ -19,6 +20,7 @@ from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, Lang
 from pipeline.routers.aptitude.language_model.training import BatchSampler, CapabilityBatch, TrainingSchedule, loss_of
 from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
+from pipeline.routers.tags.generator import TagGenerator
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 
@@ -277,6 +279,22 @@ def test_a_missing_model_is_one_error_that_names_the_setting(
             LanguageModelReader(_tiny(tiny_causal, tiny_encoder).model_copy(update=told)).fit(training_set, 1)
 
 
+def test_more_than_a_language_model_has_positions_for_is_refused(
+    training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=16, n_embd=32, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    told = r"has positions for 16 tokens, and \d+ are to be read at once; "
+    with pytest.raises(InputError, match=told + r"lower aptitude\.model_tokens .* in aptitude\.language_model"):
+        LanguageModelReader(_tiny(tmp_path, tiny_encoder)).fit(training_set, 1)
+    with pytest.raises(InputError, match=told + r"name another in tags\.generator"):
+        TagGenerator(str(tmp_path)).tags(["mend the loop"])
+
+
 def test_a_reader_that_was_not_fitted_says_so(training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path) -> None:
     with pytest.raises(InputError, match="not fitted"):
         _logits(LanguageModelReader(_tiny(tiny_causal, tiny_encoder)), training_set, training_set.capability)
@@ -285,6 +303,10 @@ def test_a_reader_that_was_not_fitted_says_so(training_set: TrainingSet, tiny_ca
 def test_other_weights_than_those_it_was_trained_with_are_refused(trained: LanguageModelReader, tmp_path: Path) -> None:
     trained.save(tmp_path)
     facts = json.loads((tmp_path / FACTS).read_text(encoding="utf-8"))
+    before = trained._identities(DECISIVE_BEFORE)
+    assert all(before[setting] != facts["identities"][setting] for setting in before)
+    (tmp_path / FACTS).write_text(json.dumps(facts | {"identities": before}), encoding="utf-8")
+    LanguageModelReader(AptitudeParams()).load(tmp_path)  # as the release before recorded them
     facts["identities"]["aptitude.language_model"] = "sha256:" + "0" * 64
     (tmp_path / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(VerificationFailed, match=r"aptitude\.language_model is sha256:.* trained with sha256:0000"):
