@@ -67,6 +67,14 @@ def test_blocks_that_stand_in_several_lists_are_joined() -> None:
     ]
 
 
+def test_the_list_with_the_most_parameters_holds_the_blocks() -> None:
+    model = _Plain(before=_lines(1, 1, 1), layer=_lines(9, 9), after=_lines(1, 1, 1))
+    assert _names(model, layer_groups(model)) == [
+        {"layer.0.weight"},
+        {"layer.1.weight", "after.0.weight", "after.1.weight", "after.2.weight"},
+    ]
+
+
 def test_a_list_inside_a_block_is_no_list_of_blocks() -> None:
     """MobileBERT's blocks hold lists that are longer than the list of blocks."""
     inner = [_Plain(feed=_lines(1, 1, 1)), _Plain(feed=_lines(1, 1, 1))]

@@ -110,10 +110,19 @@ def test_a_language_model_reads_a_capability_where_it_is_put(
     params = AptitudeParams(variant="full", language_model=str(tiny_causal), capability_encoder=str(tiny_encoder))
     reading = network.ReaderNetwork(params).to(META)
     reading.model.set_attn_implementation("eager")
+    given: set[torch.device] = set()
+    for module in (reading.model, reading.embeddings):
+        module.register_forward_pre_hook(
+            lambda _, told, named: given.update(
+                part.device for part in (*told, *named.values()) if isinstance(part, torch.Tensor)
+            ),
+            with_kwargs=True,
+        )
     # Numbers cannot come back from `meta`, so that the lines' vectors are made here.
     monkeypatch.setattr(SentenceEncoder, "embed", lambda self, lines: np.zeros((len(lines), self.width), np.float32))
     scores = reading(reading.prefix(["a line", "another"]), reading.tokenize(["mend the loop", "a"]))
     assert (scores.device, scores.shape) == (META, (2,))
+    assert given == {META}
     for kind in ("pointwise", "group"):
         assert loss_of(scores, torch.zeros(2, device=META), kind).device == META
 
