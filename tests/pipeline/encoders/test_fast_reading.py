@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.encoders import fast_reading
 from pipeline.encoders.fast_reading import FastReading, Precision
 from pipeline.encoders.frozen import FrozenEmbedding, reading_by
 from pipeline.encoders.onnx_encoder import OnnxEncoder
@@ -49,6 +50,22 @@ def test_vectors_and_windows_are_those_of_torch(frozen: FrozenEmbedding) -> None
     np.testing.assert_allclose(found.vectors, whole.vectors, atol=1e-5)
     np.testing.assert_array_equal(found.first, whole.first)
     np.testing.assert_array_equal(found.tokens, whole.tokens)
+
+
+def test_on_a_gpu_torch_reads_fp32_and_what_it_read_is_kept_apart(
+    frozen: FrozenEmbedding, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device is only said to be one: the encoder stays on the CPU."""
+    monkeypatch.setattr(fast_reading, "device", lambda: "cuda")
+    for precision, through_onnx in (("fp32", False), ("int8", True)):
+        with reading_by(Watched(precision).reading.reader):  # type: ignore[arg-type]
+            FrozenEmbedding(frozen.encoder, ROOM).embed(PROMPTS)
+        assert (cache / "engines").exists() == through_onnx
+    monkeypatch.setattr(fast_reading, "device", lambda: "cpu")
+    watched = Watched()
+    with reading_by(watched.reading.reader):
+        frozen.embed(PROMPTS)
+    assert set(watched.read) == set(PROMPTS)
 
 
 def test_one_that_was_loaded_with_a_router_remembers_no_prompt(frozen: FrozenEmbedding, tmp_path: Path) -> None:
