@@ -38,10 +38,10 @@ def crossval(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
-    device: DeviceOption = "auto",
     precision: Precision = "fp32",
     baselines: Baselines = True,
     pictures: Pictures = None,
+    device: DeviceOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Fit and judge once a fold; no row is judged by a router that saw it."""

@@ -25,9 +25,9 @@ def fit(
     ] = None,
     seed: Seed = 7,
     threads: Threads = 2,
-    device: DeviceOption = "auto",
     pool: PoolFile = None,
     precision: Precision = "fp32",
+    device: DeviceOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Fit a router on a table of your own."""

@@ -34,9 +34,9 @@ def predict(
     table: Annotated[Path, typer.Argument(help="A table with prompt_id and prompt.")],
     out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen: a row a pair.")],
     threads: Threads = 2,
-    device: DeviceOption = "auto",
     pool: PoolFile = None,
     precision: Precision = "fp32",
+    device: DeviceOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Score every candidate for every prompt of a table."""

@@ -33,8 +33,8 @@ def recommend(
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
-    device: DeviceOption = "auto",
     precision: Precision = "fp32",
+    device: DeviceOption = "auto",
     as_json: Json = False,
 ) -> None:
     """One model, a mixture of two or a router: what a table speaks for, and how surely."""
