@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.encoders.encoder_files import locate as locate
 from pipeline.encoders.pretrained import load_pretrained, require_positions
 from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
-from pipeline.runtime.device import bf16_on_gpu
+from pipeline.runtime.device import bf16_in_training
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,6 +31,7 @@ class SentenceEncoder(TextEncoder):
         self.tokenizer = tokenizer
         self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self.width = int(model.config.hidden_size)
+        self.trains_in_bf16 = True
 
     @classmethod
     def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> SentenceEncoder:
@@ -61,10 +63,11 @@ class SentenceEncoder(TextEncoder):
     def pooled(self, tokens: Sequence[list[int]]) -> torch.Tensor:
         """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width] on the model's device.
 
-        On a GPU in bf16 while something is trained (see `device.py`).
+        In bf16 while something is trained, where that is native (see `device.py`).
         """
         ids, mask = (part.to(self.device) for part in self.pad(tokens))
-        with bf16_on_gpu(self.device, torch.is_grad_enabled()):
+        in_training = self.trains_in_bf16 and torch.is_grad_enabled()
+        with bf16_in_training(self.device) if in_training else nullcontext():
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)

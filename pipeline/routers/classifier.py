@@ -1,13 +1,15 @@
 """`classifier`: a fine-tuned encoder, one sigmoid a candidate (the article on DistilBERT routing).
 
-Held-out scores come from cross-fitting: the encoder is fine-tuned once a fold; the number of epochs with the
-least pooled held-out loss is kept, and the final fit on all rows follows the same schedule up to it.
+Held-out scores come from cross-fitting: the encoder is fine-tuned once a fold. What serves is the mean of the weights
+of networks fine-tuned on all rows.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,7 +28,7 @@ from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import write_json
 
 if TYPE_CHECKING:
-    from pipeline.routers.finetuning import ClassifierNetwork, FinetuningResult
+    from pipeline.routers.finetuning import ClassifierNetwork, TrainingRows, Weights
 
 HEAD = "head.safetensors"
 SETTINGS = "classifier.json"
@@ -47,73 +49,58 @@ class ClassifierScorer(Scorer):
         self.seed = seed
         self.progress = progress
         self.epochs = params.epochs
-        self.curve: list[float] = []
         self._network: ClassifierNetwork | None = None
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
 
     def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
-        tokens = _tokens(self.params, outcomes)
-        labels = np.nan_to_num(outcomes.quality, nan=0.5)
+        from pipeline.routers.parallel_fits import fit_all
+
         pairs = parts(outcomes, folds)
-        runs = [
-            self._run_fold(outcomes, labels, tokens, pair, f"fold {number}/{len(pairs)}", int8)
-            for number, pair in enumerate(pairs, start=1)
+        fits = [
+            partial(
+                _held_out, _rows(outcomes.rows(train)), [outcomes.prompts[i] for i in part], self.params, self.seed, int8
+            )
+            for train, part in pairs
         ]
-        # One number of epochs for all folds, by their pooled loss: the final fit holds no rows out to stop by, and the
-        # best epoch of a single fold is mostly noise. Only epochs that every fold reached can be compared.
-        shared = min(len(run.losses) for run in runs)
-        weights = [len(held_out) for _, held_out in pairs]
-        self.curve = [float(np.average([run.losses[e] for run in runs], weights=weights)) for e in range(shared)]
-        best = int(np.argmin(self.curve))
-        self.epochs = best + 1
-        scores = np.full(labels.shape, np.nan, dtype=np.float32)
-        for (_, held_out), run in zip(pairs, runs, strict=True):
-            scores[held_out] = run.logits[best]
-        return CrossFitScores(scores, _joined(scores.shape, pairs, runs))
-
-    def _run_fold(
-        self,
-        outcomes: Outcomes,
-        labels: FloatMatrix,
-        tokens: list[list[int]],
-        pair: tuple[Indices, Indices],
-        name: str,
-        int8: MakeInt8 | None,
-    ) -> FinetuningResult:
-        from pipeline.routers.finetuning import HeldOutTokens, finetune
-
-        train, part = pair
-        held_out = HeldOutTokens([tokens[i] for i in part], labels[part])
-        prompts = [outcomes.prompts[i] for i in train]
-        trained = finetune(
-            prompts, labels[train], self.params, self.seed, held_out=held_out, progress=self._progress(name)
-        )
-        return trained.also_in(int8, held_out) if int8 else trained
+        names = [f"fold {number}/{len(pairs)}" for number in range(1, len(pairs) + 1)]
+        steps = sum(self._steps_of(len(train), outcomes) for train, _ in pairs)
+        found = fit_all(fits, names, steps, self.progress)
+        scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
+        coarse = scores.copy()
+        for (_, part), scored in zip(pairs, found, strict=True):
+            scores[part] = scored.fp32
+            coarse[part] = np.nan if scored.int8 is None else scored.int8
+        return CrossFitScores(scores, QuantisedScores(scores, coarse) if int8 else None)
 
     def fit(self, outcomes: Outcomes) -> None:
-        from pipeline.routers.finetuning import finetune
+        from pipeline.routers.finetuning import averaged
+        from pipeline.routers.parallel_fits import fit_all
 
-        labels = np.nan_to_num(outcomes.quality, nan=0.5)
-        trained = finetune(
-            outcomes.prompts,
-            labels,
-            self.params,
-            self.seed,
-            stop_after=self.epochs,
-            progress=self._progress("all rows"),
-        )
-        self._network = trained.network
-        self.embedding = trained.network.encoder
-        self._take_head(*trained.network.head_arrays())
+        rows, count = _rows(outcomes), self.params.networks
+        fits = [partial(_trained, rows, self.params, self.seed, order) for order in range(count)]
+        names = [f"all rows, network {order + 1}/{count}" for order in range(count)]
+        trained = fit_all(fits, names, count * self._steps_of(len(outcomes), outcomes), self.progress)
+        self.epochs = planned_epochs(self._learnt(len(outcomes), outcomes), self.params)
+        self._network = averaged(self.params, rows.labels.shape[1], trained)
+        self.embedding = self._network.encoder
+        self._take_head(*self._network.head_arrays())
 
     def _take_head(self, weights: FloatMatrix, biases: FloatMatrix) -> None:
         self._weights, self._biases = weights * np.float32(self.params.scale), biases
 
     def steps(self, outcomes: Outcomes, folds: Indices) -> int:
-        """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
-        sizes = [len(train) for train, _ in parts(outcomes, folds)] + [len(outcomes)]
-        return sum(-(-size // self.params.batch_size) * planned_epochs(size, self.params) for size in sizes)
+        """The training steps that `cross_fit` and `fit` take together, for a progress bar."""
+        sizes = [len(train) for train, _ in parts(outcomes, folds)] + [len(outcomes)] * self.params.networks
+        return sum(self._steps_of(size, outcomes) for size in sizes)
+
+    def _steps_of(self, size: int, outcomes: Outcomes) -> int:
+        learnt = self._learnt(size, outcomes)
+        return -(-learnt // self.params.batch_size) * planned_epochs(learnt, self.params)
+
+    def _learnt(self, size: int, outcomes: Outcomes) -> int:
+        """The rows of an epoch: the prompts, and the names where they are learnt from."""
+        return size + (len(outcomes.candidates) if outcomes.is_labels and self.params.names else 0)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return apply_heads(vectors, self._weights, self._biases)
@@ -132,7 +119,6 @@ class ClassifierScorer(Scorer):
                 "params": self.params.model_dump(),
                 "seed": self.seed,
                 "epochs": self.epochs,
-                "held_out_loss": self.curve,
                 "outputs": self._network.head.out_features,
             },
             folder / SETTINGS,
@@ -140,32 +126,54 @@ class ClassifierScorer(Scorer):
 
     def load(self, folder: Path) -> None:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        self.params = FinetuningParams.model_validate(settings["params"])
-        self.seed, self.epochs, self.curve = settings["seed"], settings["epochs"], settings["held_out_loss"]
+        # A version of an earlier release may name settings that are none any more; its weights are what they are.
+        known = {name: value for name, value in settings["params"].items() if name in FinetuningParams.model_fields}
+        self.params = FinetuningParams.model_validate(known)
+        self.seed, self.epochs = settings["seed"], settings["epochs"]
         head = load_file(folder / HEAD)
         self._take_head(head["weight"], head["bias"])
         self.embedding = FrozenEmbedding(str((folder / ENCODER).resolve()), self.params.max_tokens)
 
-    def _progress(self, part: str) -> Progress | None:
-        if self.progress is None:
-            return None
-        report = self.progress
-        return lambda where: report(f"{part}, {where}")
+
+@dataclass(frozen=True)
+class _HeldOutScores:
+    """Logits float32 [n, c] of rows that a fold's network did not see; again with the encoder in int8, where asked."""
+
+    fp32: FloatMatrix
+    int8: FloatMatrix | None
 
 
-def _tokens(params: FinetuningParams, outcomes: Outcomes) -> list[list[int]]:
-    from pipeline.encoders.sentence_encoder import SentenceEncoder
+def _rows(outcomes: Outcomes) -> TrainingRows:
+    from pipeline.routers.finetuning import TrainingRows
 
-    return SentenceEncoder.load(params.encoder, params.max_tokens).tokenize(outcomes.prompts)
+    labels = np.nan_to_num(outcomes.quality, nan=0.5).astype(np.float32)
+    return TrainingRows(outcomes.prompts, labels, outcomes.candidates if outcomes.is_labels else ())
 
 
-def _joined(
-    shape: tuple[int, ...], pairs: list[tuple[Indices, Indices]], runs: list[FinetuningResult]
-) -> QuantisedScores | None:
-    """Held-out logits in both precisions, by each fold's network as it stood after its last epoch."""
-    if runs[0].int8 is None:
-        return None
-    joined = QuantisedScores(np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32))
-    for (_, held_out), run in zip(pairs, runs, strict=True):
-        joined.fp32[held_out], joined.int8[held_out] = run.logits[-1], run.int8
-    return joined
+def _held_out(
+    rows: TrainingRows,
+    asked: list[str],
+    params: FinetuningParams,
+    seed: int,
+    int8: MakeInt8 | None,
+    progress: Progress | None,
+) -> _HeldOutScores:
+    from pipeline.routers.finetuning import finetune, infer
+
+    network = finetune(rows, params, seed, progress=progress)
+    tokens = network.encoder.tokenize(asked)
+    exact = infer(network, tokens)
+    if int8 is None:
+        return _HeldOutScores(exact, None)
+    weights, biases = network.head_arrays()
+    with int8(network.encoder) as coarse:
+        vectors = coarse.vectors(tokens)
+    return _HeldOutScores(exact, apply_heads(vectors * np.float32(network.scale), weights, biases))
+
+
+def _trained(
+    rows: TrainingRows, params: FinetuningParams, seed: int, order: int, progress: Progress | None
+) -> Weights:
+    from pipeline.routers.finetuning import finetune
+
+    return finetune(rows, params, seed, order, progress).trained()

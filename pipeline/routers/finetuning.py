@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.encoders.layers import layer_groups
-from pipeline.encoders.quantised import MakeInt8
 from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length
-from pipeline.learning.linear_heads import apply_heads
+from pipeline.learning.augmentation import composed, retyped, spoken
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
-from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.progress import Progress
+
+Weights = Mapping[str, torch.Tensor]
+"""What training changed of a network, by the parameters' names."""
+_MOST_LABELS_TO_COMPOSE = 2
 
 
 class ClassifierNetwork(torch.nn.Module):
@@ -42,33 +45,21 @@ class ClassifierNetwork(torch.nn.Module):
         """Weights float32 [c, width] and biases float32 [c] of the head, on scaled vectors."""
         return self.head.weight.detach().cpu().numpy(), self.head.bias.detach().cpu().numpy()
 
-
-@dataclass(frozen=True)
-class HeldOutTokens:
-    """A held-out part that is scored after every epoch: token ids and labels [n, c]."""
-
-    tokens: Sequence[list[int]]
-    labels: FloatMatrix
+    def trained(self) -> Weights:
+        """The parameters that were trained, on the CPU."""
+        return {name: value.detach().cpu() for name, value in self.named_parameters() if value.requires_grad}
 
 
 @dataclass(frozen=True)
-class FinetuningResult:
-    """A network and, where a part was held out, its loss and logits [n, c] after each epoch.
+class TrainingRows:
+    """What one network learns from: prompts, labels float32 [n, c] in 0..1, and the candidates' names.
 
-    `int8` are the logits [n, c] of the last epoch again, with the encoder in int8, where that was asked for.
+    `names` are empty where they say nothing about the prompts: of graded outcomes they are names of models.
     """
 
-    network: ClassifierNetwork
-    losses: list[float]
-    logits: list[FloatMatrix]
-    int8: FloatMatrix | None = None
-
-    def also_in(self, int8: MakeInt8, held_out: HeldOutTokens) -> FinetuningResult:
-        """The same with the held-out part scored through the quantised encoder too."""
-        weights, biases = self.network.head_arrays()
-        with int8(self.network.encoder) as coarse:
-            vectors = coarse.vectors(held_out.tokens)
-        return replace(self, int8=apply_heads(vectors * np.float32(self.network.scale), weights, biases))
+    prompts: Sequence[str]
+    labels: FloatMatrix
+    names: Sequence[str] = ()
 
 
 def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
@@ -80,6 +71,7 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
     dropout = params.encoder_dropout
     names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
     encoder = SentenceEncoder.load(params.encoder, params.max_tokens)
+    encoder.trains_in_bf16 = params.precision != "fp32"
     for name in names:
         if hasattr(encoder.model.config, name):
             setattr(encoder.model.config, name, dropout)
@@ -90,58 +82,40 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
 
 
 def finetune(
-    prompts: Sequence[str],
-    labels: FloatMatrix,
-    params: FinetuningParams,
-    seed: int,
-    *,
-    held_out: HeldOutTokens | None = None,
-    stop_after: int | None = None,
-    progress: Progress | None = None,
-) -> FinetuningResult:
-    """Train on prompts and labels float32 [n, c].
+    rows: TrainingRows, params: FinetuningParams, seed: int, order: int = 0, progress: Progress | None = None
+) -> ClassifierNetwork:
+    """A network fine-tuned on the rows.
 
-    The loss is binary cross-entropy with positives weighted by max(1, negatives / positives) ** pos_weight_power;
-    learning rates fall by `layer_decay` a layer towards the input (Howard and Ruder, 2018), warm up, then
-    decay linearly over the planned epochs. Word embeddings stay as they are: a few hundred prompts touch a
-    sliver of them. With `held_out`, training stops when its loss has not improved for `patience` epochs;
-    `stop_after` ends after that many epochs of the same schedule.
+    The loss is binary cross-entropy, positives weighted by max(1, negatives / positives) ** pos_weight_power;
+    learning rates fall by `layer_decay` a layer towards the input (Howard and Ruder, 2018), warm up, then decay
+    linearly over the planned epochs. Word embeddings stay as they are: a few hundred prompts touch a sliver of them.
+    Networks of one seed start alike; `order` gives each its own order of rows and dropout, so that their weights can
+    be averaged (Wortsman et al., 2022, model soups).
     """
     torch.manual_seed(seed)
-    network = new_network(params, labels.shape[1])
-    prior = np.clip(labels.mean(axis=0), 1e-3, 1 - 1e-3)
-    network.head.bias.data.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
-    epochs = planned_epochs(len(prompts), params)
-    optimizer, scheduler = _optimizer(network, params, epochs * -(-len(prompts) // params.batch_size))
-    tokens = network.encoder.tokenize(prompts)
-    weight = _pos_weight(labels, params).to(network.encoder.device)
-    generator = torch.Generator().manual_seed(seed)
-    result = FinetuningResult(network, [], [])
-    for epoch in range(min(epochs, stop_after or epochs)):
-        network.train()
+    network = new_network(params, rows.labels.shape[1])
+    _start_head(network, rows, params)
+    torch.manual_seed(seed + 7919 * order)
+    generator = np.random.default_rng([seed, order])
+    material = _Material(rows, params, network.encoder)
+    epochs = planned_epochs(len(material.prompts), params)
+    optimizer, scheduler = _optimizer(network, params, epochs * -(-len(material.prompts) // params.batch_size))
+    weight = _pos_weight(rows.labels, params).to(network.encoder.device)
+    network.train()
+    for epoch in range(epochs):
+        tokens, labels = material.epoch(generator)
         for batch in _batches(tokens, params.batch_size, generator):
             truth = torch.from_numpy(labels[batch]).to(weight.device)
-            loss = binary_cross_entropy_with_logits(
-                network([tokens[i] for i in batch]), truth, pos_weight=weight, reduction="none"
-            )
+            logits = network([tokens[i] for i in batch])
+            loss = binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none")
             optimizer.zero_grad()
             torch.autograd.backward(loss.sum(dim=1).mean())
             optimizer.step()
             scheduler.step()
             if progress:
                 progress(f"epoch {epoch + 1}/{epochs}")
-        if held_out and _no_longer_improves(result, held_out, params.patience):
-            break
     network.eval()
-    return result
-
-
-def _no_longer_improves(result: FinetuningResult, held_out: HeldOutTokens, patience: int) -> bool:
-    logits = infer(result.network, held_out.tokens)
-    result.logits.append(logits)
-    loss = np.logaddexp(0.0, logits) - held_out.labels * logits
-    result.losses.append(float(loss.mean()))
-    return len(result.losses) - 1 - int(np.argmin(result.losses)) >= patience
+    return network
 
 
 @torch.no_grad()
@@ -152,6 +126,62 @@ def infer(network: ClassifierNetwork, tokens: Sequence[list[int]], batch_size: i
     for batch in by_length(tokens, batch_size):
         logits[batch] = network([tokens[i] for i in batch]).cpu().numpy()
     return logits
+
+
+def averaged(params: FinetuningParams, outputs: int, trained: Sequence[Weights]) -> ClassifierNetwork:
+    """The network whose weights are the mean of several that started alike."""
+    network = new_network(params, outputs)
+    state = network.state_dict()
+    with torch.no_grad():
+        for name in trained[0]:
+            state[name].copy_(torch.stack([weights[name].double() for weights in trained]).mean(dim=0))
+    network.eval()
+    return network
+
+
+@torch.no_grad()
+def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: FinetuningParams) -> None:
+    """The head begins at the labels' shares, and, where names speak, at what the encoder makes of them.
+
+    A rare agent's few prompts show little of what it is for; its name says some of the rest.
+    """
+    prior = np.clip(rows.labels.mean(axis=0), 1e-3, 1 - 1e-3)
+    network.head.bias.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
+    if rows.names and params.names:
+        vectors = torch.from_numpy(network.encoder.embed(spoken(rows.names)))
+        apart = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=-1)
+        network.head.weight.add_(params.names * apart.to(network.head.weight.device))
+
+
+class _Material:
+    """The rows as an epoch reads them: each prompt as it is, or in another wording drawn anew; and the names."""
+
+    def __init__(self, rows: TrainingRows, params: FinetuningParams, encoder: SentenceEncoder) -> None:
+        names = spoken(rows.names) if params.names else []
+        self.prompts = [*rows.prompts, *names]
+        self.labels = np.concatenate([rows.labels, np.eye(rows.labels.shape[1], dtype=np.float32)[: len(names)]])
+        self.tokens = encoder.tokenize(self.prompts)
+        self.encoder = encoder
+        shares = (params.compose, params.retype) if rows.names else (0.0, 0.0)
+        self.compose, self.retype = shares
+        few = rows.labels.sum(axis=1) <= _MOST_LABELS_TO_COMPOSE
+        self.joinable: Indices = np.flatnonzero(few)
+        self.fresh = len(rows.prompts)
+
+    def epoch(self, generator: np.random.Generator) -> tuple[list[list[int]], FloatMatrix]:
+        """Token ids and labels float32 [n, c] of one epoch."""
+        tokens, labels = list(self.tokens), self.labels.copy()
+        chance = generator.random(self.fresh)
+        joined = [row for row in self.joinable if chance[row] < self.compose]
+        others = generator.choice(self.joinable, len(joined)) if joined else []
+        mistyped = np.flatnonzero((chance >= self.compose) & (chance < self.compose + self.retype))
+        texts = [composed(self.prompts[a], self.prompts[b], generator) for a, b in zip(joined, others, strict=True)]
+        texts += [retyped(self.prompts[row], generator) for row in mistyped]
+        for row, ids in zip([*joined, *mistyped], self.encoder.tokenize(texts), strict=True):
+            tokens[row] = ids
+        if joined:
+            labels[joined] = np.maximum(self.labels[joined], self.labels[others])
+        return tokens, labels
 
 
 def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
@@ -181,12 +211,12 @@ def _optimizer(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _batches(tokens: Sequence[list[int]], size: int, generator: torch.Generator) -> Iterator[list[int]]:
+def _batches(tokens: Sequence[list[int]], size: int, generator: np.random.Generator) -> Iterator[list[int]]:
     """Shuffled batches of like length: shuffle, sort within windows of eight batches, shuffle the batches."""
-    order = torch.randperm(len(tokens), generator=generator).tolist()
+    order = generator.permutation(len(tokens)).tolist()
     batches: list[list[int]] = []
     for start in range(0, len(order), size * 8):
         window = sorted(order[start : start + size * 8], key=lambda row: len(tokens[row]))
         batches += [window[i : i + size] for i in range(0, len(window), size)]
-    for number in torch.randperm(len(batches), generator=generator).tolist():
+    for number in generator.permutation(len(batches)):
         yield batches[number]

@@ -73,6 +73,16 @@ def bf16_on_gpu(where: torch.device, wanted: bool = True) -> AbstractContextMana
     return torch.autocast("cuda", torch.bfloat16)
 
 
+def bf16_in_training(where: torch.device) -> AbstractContextManager[object]:
+    """While the block runs a model computes in bf16 where the device does so natively: a GPU, AMX, AVX-512 BF16."""
+    import torch
+
+    native = where.type == "cuda" or (
+        where.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    )
+    return torch.autocast(where.type, torch.bfloat16) if native else nullcontext()
+
+
 def _has_gpu() -> bool:
     if platform.system() == "Linux" and not any(Path("/dev").glob("nvidia*")) and not Path("/dev/dxg").exists():
         return False

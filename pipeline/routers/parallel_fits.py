@@ -1,0 +1,101 @@
+"""Several fits at once, each on one thread: the same bytes however many run beside each other.
+
+On batches as small as these a second thread mostly waits for the first, and two threads that share a busy core stall
+each other at every step; two processes do neither.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+
+from pipeline.runtime.device import device
+from pipeline.runtime.progress import Progress
+
+T = TypeVar("T", covariant=True)
+_WORTH_IT_STEPS = 400
+"""A process needs some seconds to import torch; fewer steps than this are done before."""
+_LOOK_SECONDS = 0.5
+
+
+class Fit(Protocol[T]):
+    """One piece of work that can be sent to another process."""
+
+    def __call__(self, progress: Progress | None) -> T: ...
+
+
+def fit_all(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: Progress | None = None) -> list[T]:
+    """The fits' results in order. As many run beside each other as torch has threads, where `steps` are worth it."""
+    workers = min(torch.get_num_threads(), len(fits))
+    if workers < 2 or steps < _WORTH_IT_STEPS or device() != "cpu":
+        with _one_thread():
+            return [fit(_named(name, progress)) for fit, name in zip(fits, names, strict=True)]
+    import joblib
+
+    with tempfile.TemporaryDirectory() as place, _told(Path(place), names, progress):
+        work = (joblib.delayed(_alone)(fit, Path(place) / str(n), os.getpid()) for n, fit in enumerate(fits))
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            return list(joblib.Parallel(n_jobs=workers)(work))
+
+
+def _alone(fit: Fit[T], steps: Path, parent: int) -> T:
+    """In a worker: one thread, a byte a step in a file, and an end when the process that asked is gone."""
+    torch.set_num_threads(1)
+    with steps.open("ab", buffering=0) as file:
+
+        def progress(_: str) -> None:
+            file.write(b".")
+            if os.getppid() == 1 != parent:
+                os._exit(1)
+
+        return fit(progress)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _named(name: str, progress: Progress | None) -> Progress | None:
+    return (lambda where: progress(f"{name}, {where}")) if progress else None
+
+
+@contextmanager
+def _told(place: Path, names: Sequence[str], progress: Progress | None) -> Iterator[None]:
+    """While the block runs, each step of a worker is told to whoever watches this process."""
+    over = threading.Event()
+    seen = [0] * len(names)
+
+    def look() -> None:
+        for number, name in enumerate(names):
+            path = place / str(number)
+            now = path.stat().st_size if path.exists() else 0
+            for _ in range(now - seen[number]):
+                if progress:
+                    progress(name)
+            seen[number] = now
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        look()
