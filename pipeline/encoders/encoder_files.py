@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.encoders.e5.packaged import E5_SMALL, locate_e5
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_file, sha256_text
 
@@ -33,17 +34,19 @@ _DECISIVE = ("config.json", "*.safetensors", "tokenizer.json", "vocab.txt")
 def locate(name: str, setting: str = SETTING) -> tuple[str, str | None]:
     """Where an encoder's files are: (folder or hub name, hub revision or None).
 
-    `minilm` is the encoder that an installed package carries; a path is taken as it is; anything else is a
+    `minilm` and `e5-small` are encoders that installed packages carry; a path is taken as it is; anything else is a
     name on the model hub, best pinned as `name@revision`. `setting` is what an error names.
 
     Raises:
-        InputError: the bundled package is not installed, or a path does not exist.
+        InputError: the package of an encoder is not installed, or a path does not exist.
     """
     if name == BUNDLED:
         spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise InputError("the encoder 'minilm' is not installed; run 'make setup'")
         return str(Path(spec.submodule_search_locations[0]) / "model"), None
+    if name == E5_SMALL:
+        return str(locate_e5(setting)), None
     if Path(name).is_dir():
         return name, None
     if name.startswith((".", "/", "~")):
