@@ -17,7 +17,7 @@ from filelock import FileLock
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.tables import read_json, sha256_file, write_json
 
-PLACE = "SWITCHTENDER_ENCODERS"
+PLACE, ENCODERS = "SWITCHTENDER_ENCODERS", "encoders"
 _OWN = Path("var")
 _MADE = "made.json"
 _KEY = 16
@@ -30,10 +30,10 @@ def encoders_folder() -> Path:
     if named := os.environ.get(PLACE, "").strip():
         return Path(named)
     if _OWN.is_dir():
-        return (_OWN / "encoders").resolve()
+        return (_OWN / ENCODERS).resolve()
     from pipeline.encoders.vector_cache import cache_folder
 
-    return (cache_folder() or Path(tempfile.gettempdir()) / "switchtender") / "encoders"
+    return (cache_folder() or Path(tempfile.gettempdir()) / "switchtender") / ENCODERS
 
 
 def converted(name: str, source: Path, form: int, convert: Callable[[Path, Path], None]) -> Path:

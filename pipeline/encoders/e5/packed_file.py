@@ -93,7 +93,8 @@ class E5File:
         self._at = 8
         sizes, (block,) = self._values("7if"), self._values("i")
         self.shape = shape = E5Shape(*sizes)
-        if min(sizes) <= 0 or block != _BLOCK or any(n % _BLOCK for n in (shape.width, shape.intermediate)):
+        blocks = shape.width % _BLOCK == shape.intermediate % _BLOCK == 0 and block == _BLOCK
+        if not (min(sizes) > 0 and shape.epsilon < 1 and blocks and shape.width % shape.heads == 0):
             raise ValueError(f"sizes {sizes} in blocks of {block}")
         self.tokenizer = self._tokenizer()
         (count,) = self._values("i")
@@ -116,8 +117,13 @@ class E5File:
         offsets = self._array("u4", count + 1)
         scores = self._array("f4", count)
         text = self._array("u1", size).tobytes()
-        if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets.astype(np.int64)) < 0).any():
-            raise ValueError("the places of its pieces")
+        if (
+            not np.isfinite(scores).all()
+            or offsets[0] != 0
+            or offsets[-1] != size
+            or (np.diff(offsets.astype(np.int64)) < 0).any()
+        ):
+            raise ValueError("the places or scores of its pieces")
         pieces = tuple(text[a:b].decode() for a, b in pairwise(offsets))
         return E5Pieces(pieces, tuple(map(float, scores)), start, end, padding, unknown, self._replaced())
 
