@@ -105,7 +105,7 @@ def say_aside(line: str) -> None:
 
 
 def warn_of_language(which_seem: str, language: str) -> None:
-    """Say that prompts, such as `the prompt seems`, are in a language that the encoder was not made for."""
+    """Say that prompts (`the prompt seems`, `2 of 3 prompts seem`) are in what the encoder was not made for."""
     say_aside(
         f"warning: {which_seem} to be in {language}, which the encoder was not made for: the scores say little; "
         "train.encoder: e5-small reads about 100 languages"

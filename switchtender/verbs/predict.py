@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.runtime.errors import listed
 from switchtender.options import Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
 from switchtender.show import print_json, say, say_aside, warn_of_language
@@ -76,8 +77,9 @@ def predict(
 
 def _print(made: PredictedTable) -> None:
     say(f"{made.prompts} prompts, {made.candidates} candidates: {made.out}")
-    for language, count in (made.unsupported_languages or {}).items():
-        warn_of_language(f"{count} of the prompts seem", language)
+    if found := made.unsupported_languages:
+        each = listed(f"{language} ({count})" for language, count in found.items())
+        warn_of_language(f"{sum(found.values())} of {made.prompts} prompts seem", each)
     if made.unanswered:
         say(f"no candidate is chosen for {len(made.unanswered)} of them, such as '{made.unanswered[0]}'")
     if made.prices == "training":

@@ -49,7 +49,7 @@ def test_a_language_that_the_encoder_was_not_made_for_is_told_by_route_and_predi
         pd.DataFrame({"prompt_id": ["a", "b", "c"], "prompt": [GERMAN, ASKED, "明日の天気はどうですか"]}), table
     )
     predict(folder, table, out, 1)
-    assert "warning: 1 of the prompts seem to be in Japanese" in capsys.readouterr().err
+    assert "warning: 2 of 3 prompts seem to be in German (1), Japanese (1), which" in capsys.readouterr().err
     predict(folder, table, out, 1, as_json=True)
     assert json.loads(capsys.readouterr().out)["unsupported_languages"] == {"German": 1, "Japanese": 1}
     words = fit_small(tmp_path / "words")
