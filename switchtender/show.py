@@ -104,6 +104,14 @@ def say_aside(line: str) -> None:
     print(for_terminal(line), file=sys.stderr, flush=True)
 
 
+def warn_of_language(which_seem: str, language: str) -> None:
+    """Say that prompts (`the prompt seems`, `2 of 3 prompts seem`) are in what the encoder was not made for."""
+    say_aside(
+        f"warning: {which_seem} to be in {language}, which the encoder was not made for: the scores say little; "
+        "train.encoder: e5-small reads about 100 languages"
+    )
+
+
 @contextmanager
 def progress_bar(name: str, unit: str, total: int | None = None) -> Iterator[tqdm[Any]]:
     """A bar that ends with the block; it is drawn on a terminal only."""

@@ -42,8 +42,10 @@ _SAID = {
 ASKED = "translate the contract into german and mail it to ana"
 
 
-def fit_small(folder: Path, first: str = AGENTS[0]) -> Path:
-    """Fit a router of words on a dozen prompts and save it; `first` is the candidate that comes first."""
+def fit_small(folder: Path, first: str = AGENTS[0], encoder: Path | None = None) -> Path:
+    """Fit a router of words, or of an encoder's vectors, on a dozen prompts and save it; `first` is the candidate that
+    comes first.
+    """
     agents = (first, *(agent for agent in AGENTS if agent != first))
     rows = [(text, (agent,)) for agent, texts in _SAID.items() for text in texts]
     rows += [("translate this and mail it to tom", ("translation", "email"))] * 3
@@ -56,7 +58,8 @@ def fit_small(folder: Path, first: str = AGENTS[0]) -> Path:
         cost=np.tile(np.array([costs[agent] for agent in agents], dtype=np.float32), (len(rows), 1)),
         is_labels=True,
     )
-    fit_router("tfidf", outcomes, FinetuningParams(), seed=7).save(folder)
+    system, params = ("linear", FinetuningParams(encoder=str(encoder))) if encoder else ("tfidf", FinetuningParams())
+    fit_router(system, outcomes, params, seed=7).save(folder)
     return folder
 
 

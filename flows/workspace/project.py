@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.dataset import DATASET
+from pipeline.encoders.converted import PLACE as ENCODERS_PLACE
 from pipeline.runtime.errors import NIGHT_COMMAND, InputError
 from pipeline.runtime.params import S, read_file
 from pipeline.runtime.tables import write_text
@@ -229,6 +230,7 @@ class Project:
             "DVC_SITE_CACHE_DIR": str(self.var / "dvc" / "site"),
             "DO_NOT_TRACK": "1",
             "ORT_DISABLE_TELEMETRY": "1",
+            ENCODERS_PLACE: str(self.var / "encoders"),  # a night's clone has no var of its own to keep them in
             "TOKENIZERS_PARALLELISM": "false",
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin starve each other on a busy machine
             "GIT_TERMINAL_PROMPT": "0",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.encoders.e5.packaged import E5_SMALL, locate_e5
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_file, sha256_text
 
@@ -29,16 +30,19 @@ DECISIVE_BEFORE = DECISIVE[:4]
 def locate(name: str, setting: str = SETTING) -> Place:
     """Where an encoder's files are.
 
-    `minilm` is the encoder that an installed package carries; else as `place_of`. `setting` is what an error names.
+    `minilm` and `e5-small` are encoders that installed packages carry; else as `place_of`. `setting` is what an error
+    names.
 
     Raises:
-        InputError: the bundled package is not installed, or as `place_of`.
+        InputError: the package of an encoder is not installed, or as `place_of`.
     """
     if name == BUNDLED:
         spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise InputError("the encoder 'minilm' is not installed; run 'make setup'")
         return str(Path(spec.submodule_search_locations[0]) / "model"), None
+    if name == E5_SMALL:
+        return str(locate_e5(setting)), None
     return place_of(name, "encoder", setting)
 
 

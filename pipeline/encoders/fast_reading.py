@@ -159,6 +159,11 @@ class CachedReader:
             np.array([known[text].tokens for text in prompts], dtype=np.int64),
         )
 
+    def reads(self, language: str) -> bool:
+        """Whether the encoder was made for a language, for which it is loaded."""
+        self._encoder = self._encoder or self.load()
+        return self._encoder.reads(language)
+
     def _readings(self, prompts: Sequence[str], whole: bool) -> dict[str, StoredReading]:
         texts = list(dict.fromkeys(prompts))
         known = self.reading.known(self.key, texts)

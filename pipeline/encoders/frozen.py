@@ -76,13 +76,16 @@ class FrozenEmbedding:
         known = self._known if self.keeps else {}
         new = list(dict.fromkeys(text for text in prompts if text not in known))
         if new:
-            known.update(zip(new, self._reads().embed(new), strict=True))
+            known.update(zip(new, self._current().embed(new), strict=True))
         return np.stack([known[text] for text in prompts])
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
-        return self._reads().read(prompts)
+        return self._current().read(prompts)
 
-    def _reads(self) -> Embedding:
+    def reads(self, language: str) -> bool:
+        return self._current().reads(language)
+
+    def _current(self) -> Embedding:
         reader = _reader.get()
         if reader is None:
             return self.loaded()

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.encoders.languages.detection import is_known
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 Tokens = list[int]
@@ -27,6 +28,9 @@ class Embedding(Protocol):
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         """Each prompt whole, or as its two ends and its windows."""
+
+    def reads(self, language: str) -> bool:
+        """Whether it was made for a language or a script that `language_of` tells."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,12 @@ class TextEncoder:
 
     def embed(self, prompts: Sequence[str]) -> FloatMatrix:
         return self.vectors(self.tokenize(prompts))
+
+    def reads(self, language: str) -> bool:
+        return is_known(language, self._pieces)
+
+    def _pieces(self, words: Sequence[str]) -> list[Tokens]:
+        return [ids[self.room.before : len(ids) - self.room.after] for ids in self.ids(words)]
 
     def read(self, prompts: Sequence[str]) -> EncodedPrompts:
         every = self._something(prompts)

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.data.outcomes import Outcomes, from_labels
+from pipeline.evaluation.language_report import UnsupportedLanguage
 from pipeline.metrics.bootstrap import Estimate, bootstrap, paired_differences, resamples, six_decimals
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.metrics.multilabel import HEADLINE, CandidateScores, expected_calibration_error, micro_f1, per_candidate
@@ -54,7 +55,10 @@ class EngineDifference:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """metrics.json of the agents' track. `micro_f1_over` holds the router's paired gain over each baseline."""
+    """metrics.json of the agents' track. `micro_f1_over` holds the router's paired gain over each baseline.
+
+    `unsupported_languages` are of all rows, train and holdout; None where that was not looked at.
+    """
 
     systems: dict[str, dict[str, Estimate]]
     micro_f1_over: dict[str, Estimate]
@@ -63,6 +67,7 @@ class LabelReport:
     prompts: int
     holdout_version: str
     engine: EngineDifference | None = field(default=None, metadata=OMITTED)
+    unsupported_languages: tuple[UnsupportedLanguage, ...] | None = field(default=None, metadata=OMITTED)
 
     @property
     def gains(self) -> dict[str, Estimate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipeline.evaluation.language_report import UnsupportedLanguage
 from pipeline.metrics.bootstrap import UNKNOWN, Estimate
 from pipeline.metrics.reliability import ReliabilityBin
 from pipeline.runtime.plain import OMITTED, Figure, JsonObject, parsed, plain_fields
@@ -203,7 +204,7 @@ class ModelReport:
     """metrics.json of the models' track: the report, and what every track's metrics.json has.
 
     `systems` are the headline figures of each, `quality_over` the router's lead over it. `drift` is None where the
-    router cannot tell.
+    router cannot tell, `unsupported_languages` (of all prompts, train and holdout) where nobody looked.
     """
 
     outcomes: OutcomeReport
@@ -211,6 +212,7 @@ class ModelReport:
     drift: UnmatchedPrompts | None
     systems: dict[str, dict[str, Estimate]]
     quality_over: dict[str, Estimate]
+    unsupported_languages: tuple[UnsupportedLanguage, ...] | None = field(default=None, metadata=OMITTED)
 
     @property
     def prompts(self) -> int:

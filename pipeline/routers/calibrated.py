@@ -14,6 +14,7 @@ from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.encoders.languages.detection import unsupported_languages
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
@@ -182,6 +183,11 @@ class CalibratedRouter:
     def is_new(self, prompts: Sequence[str], reading: EncodedPrompts | None) -> Binary | None:
         """Which prompts match no task that was learnt, bool [n]; None where the system cannot tell."""
         return out_of_distribution(self.scorer, self.followed(prompts), reading)
+
+    def unsupported_languages(self, prompts: Sequence[str]) -> list[str | None] | None:
+        """Of each prompt the language that the encoder was not made for; None without an encoder, which reads any."""
+        found = self.scorer.embedding
+        return unsupported_languages(found, self.followed(prompts)) if found else None
 
     def explain(self, prompt: str) -> dict[str, Any] | None:
         """Why a prompt gets its scores, as plain values; None where the system cannot say more than the scores.

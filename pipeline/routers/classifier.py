@@ -59,7 +59,12 @@ class ClassifierScorer(Scorer):
         pairs = parts(outcomes, folds)
         fits = [
             partial(
-                _held_out, _rows(outcomes.rows(train)), [outcomes.prompts[i] for i in part], self.params, self.seed, int8
+                _held_out,
+                _rows(outcomes.rows(train)),
+                [outcomes.prompts[i] for i in part],
+                self.params,
+                self.seed,
+                int8,
             )
             for train, part in pairs
         ]
@@ -171,9 +176,7 @@ def _held_out(
     return _HeldOutScores(exact, apply_heads(vectors * np.float32(network.scale), weights, biases))
 
 
-def _trained(
-    rows: TrainingRows, params: FinetuningParams, seed: int, order: int, progress: Progress | None
-) -> Weights:
+def _trained(rows: TrainingRows, params: FinetuningParams, seed: int, order: int, progress: Progress | None) -> Weights:
     from pipeline.routers.finetuning import finetune
 
     return finetune(rows, params, seed, order, progress).trained()

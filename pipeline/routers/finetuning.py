@@ -173,7 +173,7 @@ class _Material:
         tokens, labels = list(self.tokens), self.labels.copy()
         chance = generator.random(self.fresh)
         joined = [row for row in self.joinable if chance[row] < self.compose]
-        others = generator.choice(self.joinable, len(joined)) if joined else []
+        others: Indices = generator.choice(self.joinable, len(joined)) if joined else self.joinable[:0]
         mistyped = np.flatnonzero((chance >= self.compose) & (chance < self.compose + self.retype))
         texts = [composed(self.prompts[a], self.prompts[b], generator) for a, b in zip(joined, others, strict=True)]
         texts += [retyped(self.prompts[row], generator) for row in mistyped]

@@ -6,6 +6,10 @@ system, so that differences are paired.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
+
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version, predictions_table
@@ -19,6 +23,7 @@ from pipeline.evaluation.label_report import (
     label_report,
     rare_agents,
 )
+from pipeline.evaluation.language_report import language_report
 from pipeline.evaluation.plots import draw_all
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.systems import open_router
@@ -49,6 +54,9 @@ def evaluate(params: EvaluationParams, run: RunParams) -> Summary:
     rare = rare_agents(train, names, params)
     systems = {ROUTER: predicted, **baselines}
     report = label_report(systems, exact, truth, rare, params, run.seed, holdout_version(holdout))
+    texts = pd.concat([train, holdout])
+    languages = language_report(router, texts["prompt_id"].tolist(), texts["prompt"].tolist())
+    report = replace(report, unsupported_languages=languages)
     write_json(plain(report), STAGES / NAME / "metrics.json")
     table = predictions_table(holdout, names, predicted.quality, predicted.chosen)
     write_table(table, STAGES / NAME / "predictions.parquet")

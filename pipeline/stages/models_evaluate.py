@@ -6,6 +6,7 @@ Baselines are chosen and fitted on the rows that the router learnt from. Nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pipeline.data.holdout import holdout_version, predictions_table
 from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.encoders.engine_files import ENGINE
 from pipeline.evaluation.cost_quality_plots import draw_outcomes
+from pipeline.evaluation.language_report import language_report
 from pipeline.evaluation.outcome_facts import ModelReport, OutcomeReport, UnmatchedPrompts
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
@@ -59,6 +61,8 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     outcomes = outcome_report(predictions, truth, learnt, parts)
     drift = drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading))
     report = models_report(outcomes, holdout_version(holdout.prompts, holdout.graded), drift)
+    ids, texts = (*part.prompt_ids, *truth.prompt_ids), (*part.prompts, *truth.prompts)
+    report = replace(report, unsupported_languages=language_report(router, ids, texts))
     write_json(report.to_json(), track.stages / NAME / "metrics.json")
     rows = holdout.labelled()
     table = predictions_table(rows, predictions.candidates, predictions.quality, predictions.chosen)

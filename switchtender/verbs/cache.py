@@ -21,6 +21,7 @@ def cache(
     as_json: Json = False,
 ) -> None:
     """What `fit`, `predict`, `crossval` and `recommend` keep of prompts that they read: vectors, and no text."""
+    from pipeline.encoders.converted import ENCODERS
     from pipeline.encoders.vector_cache import OFF, PLACE, VectorCache, cache_folder, most_bytes
 
     folder, most = cache_folder(), most_bytes()
@@ -32,6 +33,7 @@ def cache(
         if clear:
             store.path.unlink(missing_ok=True)
             shutil.rmtree(store.engines, ignore_errors=True)
+            shutil.rmtree(folder / ENCODERS, ignore_errors=True)
         readings, size = store.size()
     except (OSError, sqlite3.Error) as error:
         raise SwitchtenderError(f"{store.path} cannot be used ({error}); remove it") from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.runtime.errors import listed
 from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
-from switchtender.show import print_json, say, say_aside
+from switchtender.show import print_json, say, say_aside, warn_of_language
 
 app = typer.Typer()
 
@@ -18,7 +20,8 @@ app = typer.Typer()
 @dataclass(frozen=True)
 class PredictedTable:
     """What was predicted. `unanswered` are prompts for which no candidate is chosen, None where that tells nothing;
-    `prices` says whose were counted, None without a pool.
+    `prices` says whose were counted, None without a pool. `unsupported_languages` counts the prompts in each language
+    that the encoder was not made for; None where there are none.
     """
 
     prompts: int
@@ -26,6 +29,7 @@ class PredictedTable:
     out: str
     unanswered: list[str] | None
     prices: str | None
+    unsupported_languages: dict[str, int] | None
 
 
 @app.command(epilog="Example: switchtender predict my-router prompts.csv --out predictions.csv")
@@ -57,6 +61,7 @@ def predict(
     opened = open_router(router)
     with fast_reading(precision, threads):
         predictions = opened.predict(prompts, entries, labels)
+        languages = Counter(name for name in opened.unsupported_languages(prompts) or () if name)
     if known := learnt_prompts(router):
         learnt = np.array([learnt_digest(prompt) in known for prompt in prompts], dtype=np.bool_)
         predictions = replace(predictions, learnt=learnt)
@@ -64,7 +69,7 @@ def predict(
     unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
     told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too
     prices = ("pool" if opened.can_reprice else "training") if pool else None
-    made = PredictedTable(len(ids), len(predictions.candidates), str(out), told, prices)
+    made = PredictedTable(len(ids), len(predictions.candidates), str(out), told, prices, dict(languages) or None)
     if as_json:
         print_json({name: held for name, held in vars(made).items() if held is not None})
     else:
@@ -73,6 +78,9 @@ def predict(
 
 def _print(made: PredictedTable) -> None:
     say(f"{made.prompts} prompts, {made.candidates} candidates: {made.out}")
+    if found := made.unsupported_languages:
+        each = listed(f"{language} ({count})" for language, count in found.items())
+        warn_of_language(f"{sum(found.values())} of {made.prompts} prompts seem", each)
     if made.unanswered:
         say(f"no candidate is chosen for {len(made.unanswered)} of them, such as '{made.unanswered[0]}'")
     if made.prices == "training":

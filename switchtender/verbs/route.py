@@ -11,7 +11,7 @@ from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.runtime.errors import InputError
 from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
 from switchtender.router_source import name_of, router_source
-from switchtender.show import print_json, print_table, say
+from switchtender.show import print_json, print_table, say, warn_of_language
 
 if TYPE_CHECKING:
     from flows.status import RouterSource
@@ -56,12 +56,14 @@ def _print_choice(
     predictions = router.predict([text])
     below = bool(below_threshold(router.policy, predictions.quality, predictions.chosen)[0])
     evidence = router.explain(text) if why else None
+    (language,) = router.unsupported_languages([text]) or [None]
     ranked = sorted(
         zip(predictions.candidates, predictions.quality[0], predictions.chosen[0], strict=True), key=lambda r: -r[1]
     )
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
-        said = {"why": evidence} if why else {}
+        said: dict[str, Any] = {"unsupported_language": language} if language else {}
+        said |= {"why": evidence} if why else {}
         agents = [name for name, _, hit in ranked if hit]
         print_json({"agents": agents, "below_threshold": below, "scores": scores, **said, **vars(source)})
         return
@@ -69,6 +71,8 @@ def _print_choice(
     print_table(title, ["", "agent", "score"], rows)
     if below:
         say("No agent reaches its threshold; the likeliest is chosen, since each prompt needs one.")
+    if language:
+        warn_of_language("the prompt seems", language)
     if why:
         _print_evidence(evidence, [name for name, _, _ in ranked])
 

@@ -67,9 +67,9 @@ class FinetuningParams(Section):
     """How an encoder is fine-tuned; `tags` and `aptitude` are for the systems of these names.
 
     `networks` are fine-tuned on all rows and their weights averaged. Of labels, `names` is how strongly the head starts
-    at the candidates' names, which are learnt from as prompts too (0: not at all); `compose` and `retype` are the shares
-    of rows that an epoch reads joined to another, or with slips of the keys. `precision` `auto` trains in bf16 where the
-    processor computes it natively.
+    at the candidates' names, which are learnt from as prompts too (0: not at all); `compose` and `retype` are the
+    shares of rows that an epoch reads joined to another, or with slips of the keys. `precision` `auto` trains in bf16
+    where the processor computes it natively.
     """
 
     encoder: str = "minilm"

@@ -133,6 +133,8 @@ class Engine:
             found = [replace(one, error=error.copy()) for one, error in zip(found, judged.error, strict=True)]
         if (new := self.router.is_new(prompts, reading)) is not None:
             found = [replace(one, is_new=is_new) for one, is_new in zip(found, new.tolist(), strict=True)]
+        if languages := self.router.unsupported_languages(prompts):
+            found = [replace(one, unsupported_language=name) for one, name in zip(found, languages, strict=True)]
         return found
 
 

@@ -17,6 +17,7 @@ class ScoredText:
     longer than the encoder reads is read in overlapping windows; `windows` says in how many. `allowed` bool [c] says
     whom a pool lets answer; None where there is none. `error` float64 [c] is the standard error of each quality, for a
     policy that doubts. `is_new` says whether the prompt matches no task of the router; None where it cannot tell.
+    `unsupported_language` is that of the prompt where the encoder was not made for it.
     """
 
     quality: FloatMatrix
@@ -27,6 +28,7 @@ class ScoredText:
     allowed: Binary | None = None
     error: Values | None = None
     is_new: bool | None = None
+    unsupported_language: str | None = None
 
 
 def usd(cost: float) -> float | None:

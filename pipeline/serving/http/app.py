@@ -160,6 +160,7 @@ def _result(routed: RoutedTexts, index: int) -> RouteResult:
         below_threshold=decision.below_threshold,
         tokens=scored.tokens,
         windows=scored.windows,
+        unsupported_language=scored.unsupported_language,
     )
 
 

@@ -54,6 +54,7 @@ _ANSWER = {
         "agents": ["email"], "scores": {"email": 0.070328, "speech": 0.031799}, "ranking": ["email", "speech"],
         "why": [{"prompt_id": "p0478", "agents": ["email", "translation"], "cosine": 0.2024}], "cost_usd": 0.004,
         "choice_probability": 1.0, "below_threshold": True, "tokens": 3, "windows": 1,
+        "unsupported_language": None,
     }],
 }  # fmt: skip
 """Of a prompt, `hi`, for which no agent reaches its threshold."""

@@ -34,6 +34,10 @@ class Metrics:
             f"{name}new_prompts", "Prompts that match no task of a version that can tell", ["version"],
             registry=self.registry,
         )  # fmt: skip
+        self.unsupported = Counter(
+            f"{name}unsupported_language", "Prompts in a language that the encoder was not made for", ["version"],
+            registry=self.registry,
+        )  # fmt: skip
         self.decisions = Counter(f"{name}decisions", "Times chosen", ["candidate", "version"], registry=self.registry)
         self.decided_prompts = Counter(
             f"{name}decided_prompts", "Prompts decided on", ["version"], registry=self.registry

@@ -217,6 +217,7 @@ class RequestRouter:
             "below_threshold": decision.below_threshold,
             **({"barred": barred} if (barred := barred_of(served, scored)) else {}),
             **({} if scored.is_new is None else {"new": scored.is_new}),
+            **({"unsupported_language": scored.unsupported_language} if scored.unsupported_language else {}),
             "margin": decision.margin,
             "milliseconds": round(asked.seconds * 1000, 2),
             "probability": decision.probability,
@@ -229,6 +230,9 @@ class RequestRouter:
         served = routed.served
         if known := [scored.is_new for scored in routed.scored if scored.is_new is not None]:
             self.metrics.new_prompts.labels(served.version).inc(sum(known))
+        self.metrics.unsupported.labels(served.version).inc(
+            sum(bool(one.unsupported_language) for one in routed.scored)
+        )
         self.metrics.decided(served.version, routed.decisions, asked.seconds)
         remembered = RememberedAnswer(len(asked.texts), served.version, served.engine.candidates)
         self._remembered.put(asked.request_id, remembered, _REMEMBERED_BYTES)

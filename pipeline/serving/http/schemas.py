@@ -138,6 +138,10 @@ class RouteResult(ResponseBody):
     )
     tokens: int
     windows: int
+    unsupported_language: str | None = Field(
+        None,
+        description="The prompt's language or script, where the encoder was not made for it: the scores say little.",
+    )
     evidence: dict[str, Any] | None = None
 
 

@@ -58,6 +58,11 @@ def test_a_known_store_is_taken(address: str, folder: Path, monkeypatch: pytest.
     assert project.owns_store == (not address.strip())
 
 
+def test_a_nights_clone_finds_the_encoders_of_its_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWITCHTENDER_ENCODERS", raising=False)
+    assert find_project(folder).night_environment()["SWITCHTENDER_ENCODERS"] == str(folder / "var" / "encoders")
+
+
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 def test_this_machine_is_never_asked_through_a_proxy(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -116,6 +116,7 @@ def _metrics() -> dict[str, Any]:
         "slices": [{"slice": "one agent", "prompts": 60, "labels": 60, **_interval(0.9)}],
         "prompts": 112,
         "holdout_version": "ab" * 32,
+        "unsupported_languages": [{"language": "Cyrillic letters", "prompts": 3, "prompt_ids": ["p9", "p12"]}],
     }
 
 
@@ -273,7 +274,7 @@ def test_every_section_shows_its_facts() -> None:
     for words in (
         "TF-IDF + logistic regression", "+0.179", "not asked for in the holdout", "one agent", "version 11, champion",
         "p503", "data/agents.yaml", "sql 0.08", "email 0.91", "2 min 05 s", "unchanged", "taught 414",
-        "packages.torch", "1, 2", "cd" * 32, "seed: 7",
+        "packages.torch", "1, 2", "Cyrillic letters", "p9, p12", "cd" * 32, "seed: 7",
     ):  # fmt: skip
         assert words in text, words
 

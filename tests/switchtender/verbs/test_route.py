@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from small_service import ASKED, fit_small
 
+from pipeline.runtime.tables import write_table
+from switchtender.verbs.predict import predict
 from switchtender.verbs.route import route
+
+GERMAN = "Schick den Bericht bitte an Jana und mach mir eine Zusammenfassung"
 
 
 def test_a_choice_below_every_threshold_is_the_likeliest_and_is_said(
@@ -27,3 +32,26 @@ def test_a_choice_below_every_threshold_is_the_likeliest_and_is_said(
     said = json.loads(capsys.readouterr().out)
     assert said["below_threshold"] is True
     assert said["agents"] == [max(said["scores"], key=said["scores"].get)] != ["sql"]
+
+
+def test_a_language_that_the_encoder_was_not_made_for_is_told_by_route_and_predict(
+    tmp_path: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fit_small(tmp_path / "router", encoder=tiny_encoder)
+    route(GERMAN, folder=folder)
+    assert "warning: the prompt seems to be in German, which the encoder was not made for" in capsys.readouterr().err
+    route(GERMAN, as_json=True, folder=folder)
+    assert json.loads(capsys.readouterr().out)["unsupported_language"] == "German"
+    route(ASKED, as_json=True, folder=folder)
+    assert "unsupported_language" not in json.loads(capsys.readouterr().out)
+    table, out = tmp_path / "t.csv", tmp_path / "out.csv"
+    write_table(
+        pd.DataFrame({"prompt_id": ["a", "b", "c"], "prompt": [GERMAN, ASKED, "明日の天気はどうですか"]}), table
+    )
+    predict(folder, table, out, 1)
+    assert "warning: 2 of 3 prompts seem to be in German (1), Japanese (1), which" in capsys.readouterr().err
+    predict(folder, table, out, 1, as_json=True)
+    assert json.loads(capsys.readouterr().out)["unsupported_languages"] == {"German": 1, "Japanese": 1}
+    words = fit_small(tmp_path / "words")
+    route(GERMAN, folder=words)
+    assert "warning" not in capsys.readouterr().err, "a router of words has no encoder, and learns any"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,16 @@ def test_an_answer_of_which_none_reaches_its_threshold_says_so() -> None:
     html = room.choose(ana, "send it", ONE_THRESHOLD, 0.99, 0.1)
     assert "none reaches its threshold" in html
     assert chosen(html) == ["email"], "the likeliest"
+
+
+def test_a_language_that_the_encoder_was_not_made_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, engine, ana = desk()
+    assert "was not made for" not in room.ask(ana, "send it", STORED, 0.5, 0.1)
+    score = engine.score
+    monkeypatch.setattr(
+        engine, "score", lambda asked: [replace(one, unsupported_language="German") for one in score(asked)]
+    )
+    assert "in German, which the encoder was not made for" in room.ask(ana, "schick es", STORED, 0.5, 0.1)
 
 
 def test_costs_are_shown_where_they_are_known() -> None:

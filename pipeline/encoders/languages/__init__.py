@@ -1,0 +1,1 @@
+"""Which language a prompt is in, and whether an encoder was made for it."""
