@@ -144,7 +144,8 @@ def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
         label_noise__trigger_grip=1.0,
         augment__encoder=str(encoder), augment__holdout_cosine=1.0, augment__min_consistency=0.0,
         evaluate__encoder=str(encoder), evaluate__resamples=100, gate__resamples=100, gate__micro_f1=0.0,
-        gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0, gate__margin=1.0,
+        gate__macro_f1=0.0, gate__rare_recall=0.0, gate__calibration_error=1.0,
+        gate__label_count_error=100.0, gate__margin=1.0,
         gate__agent_margin=1.0, gate__rare_margin=1.0, nightly__tracks=["agents"],
     )  # fmt: skip
     sandbox.git("add", "-A")

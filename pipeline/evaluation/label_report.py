@@ -13,7 +13,14 @@ from pipeline.data.outcomes import Outcomes, from_labels
 from pipeline.evaluation.language_report import UnsupportedLanguage
 from pipeline.metrics.bootstrap import Estimate, bootstrap, paired_differences, resamples, six_decimals
 from pipeline.metrics.holdout_figures import ROUTER
-from pipeline.metrics.multilabel import HEADLINE, CandidateScores, expected_calibration_error, micro_f1, per_candidate
+from pipeline.metrics.multilabel import (
+    HEADLINE,
+    CandidateScores,
+    expected_calibration_error,
+    label_count_error,
+    micro_f1,
+    per_candidate,
+)
 from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
@@ -127,11 +134,13 @@ def headline_estimates(predictions: Predictions, labels: Binary, draws: Indices)
 
 
 def _figures(predictions: Predictions, labels: Binary, draws: Indices) -> dict[str, Estimate]:
-    """Headline metrics and the calibration error, each with its interval."""
-    error = expected_calibration_error
-    resampled = np.array([error(labels[rows], predictions.quality[rows]) for rows in draws])
-    calibration = Estimate.of(error(labels, predictions.quality), resampled, six_decimals)
-    return {**headline_estimates(predictions, labels, draws), "calibration_error": calibration}
+    """Headline metrics and what the probabilities are worth, each with its interval."""
+    errors = {"calibration_error": expected_calibration_error, "label_count_error": label_count_error}
+    found = headline_estimates(predictions, labels, draws)
+    for name, error in errors.items():
+        resampled = np.array([error(labels[rows], predictions.quality[rows]) for rows in draws])
+        found[name] = Estimate.of(error(labels, predictions.quality), resampled, six_decimals)
+    return found
 
 
 def _gain(router: Predictions, other: Predictions, labels: Binary, draws: Indices) -> Estimate:

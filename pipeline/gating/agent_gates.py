@@ -28,6 +28,7 @@ class GateParams(Section):
     rare_below: int = Field(ge=1)
     rare_minimum: int = Field(ge=1)
     calibration_error: float = Field(ge=0, le=1)
+    label_count_error: float = Field(ge=0)
     row_drop: float = Field(ge=0, le=1)
     margin: float = Field(ge=0, le=1)
     confidence: float = Field(gt=0.5, lt=1)
@@ -79,6 +80,7 @@ def judge(inputs: GateInputs, params: GateParams, seed: int) -> list[GateResult]
         floor("macro_f1", metrics["macro_f1"], params.macro_f1),
         _rare_recall(inputs, params),
         ceiling("calibration_error", metrics["calibration_error"], params.calibration_error),
+        ceiling("label_count_error", metrics["label_count_error"], params.label_count_error),
         row_count(inputs.train_rows, inputs.champion, params.row_drop),
         *against_champion(inputs, params, seed),
     ]

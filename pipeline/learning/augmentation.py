@@ -1,11 +1,17 @@
-"""Other wordings of labelled prompts, made from the prompts alone: two in one, one typed in haste, a label's name."""
+"""Other wordings of labelled prompts, made from the prompts alone: two in one, one that refuses a second, slips.
+
+And whether they help: a fit with them beside one without, on prompts that neither saw.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from pipeline.runtime.arrays import FloatMatrix
 
 _JOINTS = (
     "{a} and {b}",
@@ -18,6 +24,22 @@ _JOINTS = (
     "{a}. And one more thing: {b}",
     "{a} - and besides, {b}",
 )
+_REFUSALS = (
+    "{a}. No need to {b}.",
+    "{a}. Please do not {b}.",
+    "{a}, but don't {b}",
+    "{a}. You don't have to {b}",
+    "don't {b}, just {a}",
+    "{a}. I do not want you to {b}",
+)
+_REFUSED_NAMES = (
+    "{a}. No {b} needed.",
+    "{a}. No need for {b}.",
+    "{a}, without {b}",
+    "{a}. Leave out the {b}, please.",
+    "no {b} this time: {a}",
+)
+_REFUSED_WORDS = 9
 _NEIGHBOURING_KEYS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuiopqsdfghjklaxcvbnmz", strict=True))
 _WORD = re.compile(r"\b[a-z]{5,}\b")
 
@@ -27,6 +49,14 @@ def composed(one: str, other: str, generator: np.random.Generator) -> str:
     first, second = (one, other) if generator.random() < 0.5 else (other, one)
     joint = _JOINTS[int(generator.integers(len(_JOINTS)))]
     return joint.format(a=first.rstrip(" .?!"), b=second)
+
+
+def refusing(text: str, unwanted: str, is_name: bool, generator: np.random.Generator) -> str:
+    """The text, and that something else is not wanted: what another prompt asks for first, or a label's name."""
+    joints = _REFUSED_NAMES if is_name else _REFUSALS
+    first = " ".join(re.split(r"[.?!\n]", unwanted.strip(), maxsplit=1)[0].split()[:_REFUSED_WORDS])
+    joint = joints[int(generator.integers(len(joints)))]
+    return joint.format(a=text.rstrip(" .?!"), b=first[:1].lower() + first[1:])
 
 
 def retyped(text: str, generator: np.random.Generator) -> str:
@@ -48,3 +78,27 @@ def retyped(text: str, generator: np.random.Generator) -> str:
 def spoken(names: Sequence[str]) -> list[str]:
     """Names of labels as words: `trip_booking` as `trip booking`."""
     return [re.sub(r"[\W_]+", " ", name).strip() or name for name in names]
+
+
+@dataclass(frozen=True)
+class AugmentationTrial:
+    """What other wordings and augmented rows did to the loss on held-out prompts that two fits did not see.
+
+    Losses are means over `prompts` of the cross-entropy summed over labels. `used` is False only where the fit with
+    them is worse by more than the standard error of the difference: on some hundred prompts a smaller one is chance.
+    """
+
+    used: bool
+    prompts: int
+    loss_with: float
+    loss_without: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, with_them: FloatMatrix, without: FloatMatrix, labels: FloatMatrix) -> AugmentationTrial:
+        """From two fits' logits [n, c] of the same prompts and their labels [n, c]."""
+        losses = [(np.logaddexp(0.0, z) - labels * z).sum(axis=1) for z in (with_them, without)]
+        worse = losses[0] - losses[1]
+        error = float(worse.std(ddof=1) / np.sqrt(len(worse))) if len(worse) > 1 else abs(float(worse.sum()))
+        loss_with, loss_without = (round(float(loss.mean()), 6) for loss in losses)
+        return cls(bool(worse.mean() <= error), len(worse), loss_with, loss_without, round(error, 6))

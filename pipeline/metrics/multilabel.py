@@ -60,6 +60,12 @@ def recall(truth: Binary, chosen: Binary) -> float:
     return float((truth & chosen).sum() / truth.sum()) if truth.any() else 0.0
 
 
+def label_count_error(truth: Binary, probability: FloatMatrix) -> float:
+    """By what share the sum of probabilities [n, c] is off the number of labels; nan where nothing is asked for."""
+    labels = int(truth.sum())
+    return abs(float(probability.sum()) / labels - 1) if labels else float("nan")
+
+
 def expected_calibration_error(truth: Binary, probability: FloatMatrix, bins: int = 10) -> float:
     """Gap between probability and frequency over all cells, in equally filled bins (Nixon et al., 2019).
 

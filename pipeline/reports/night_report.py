@@ -45,9 +45,10 @@ SYSTEMS = {
 METRICS = {
     "micro_f1": "micro-F1", "macro_f1": "macro-F1", "subset_accuracy": "subset accuracy",
     "hamming_loss": "Hamming loss", "calibration_error": "calibration error",
+    "label_count_error": "labels expected against given",
     "quality": "quality", "cost_usd": "USD a prompt", "gap_closed": "gap to the oracle closed",
 }  # fmt: skip
-LOWER_IS_BETTER = {"hamming_loss", "calibration_error", "cost_usd"}
+LOWER_IS_BETTER = {"hamming_loss", "calibration_error", "label_count_error", "cost_usd"}
 CAPTIONS = {
     "per_agent": (
         "Agent by agent",

@@ -2,13 +2,15 @@
 
 Held-out scores come from cross-fitting: the encoder is fine-tuned once a fold. What serves is the mean of the weights
 of networks fine-tuned on all rows.
+
+Whether added wordings and rows are learnt from is decided on the first fold: a network without them scores it too.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +22,7 @@ from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
@@ -49,6 +52,7 @@ class ClassifierScorer(Scorer):
         self.seed = seed
         self.progress = progress
         self.epochs = params.epochs
+        self.augmentation: AugmentationTrial | None = None
         self._network: ClassifierNetwork | None = None
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
@@ -57,23 +61,19 @@ class ClassifierScorer(Scorer):
         from pipeline.routers.parallel_fits import fit_all
 
         pairs = parts(outcomes, folds)
-        fits = [
-            partial(
-                _held_out,
-                _rows(outcomes.rows(train)),
-                [outcomes.prompts[i] for i in part],
-                self.params,
-                self.seed,
-                int8,
-            )
-            for train, part in pairs
-        ]
+        fits = [partial(_held_out, self._job(outcomes, *pair), int8) for pair in pairs]
         names = [f"fold {number}/{len(pairs)}" for number in range(1, len(pairs) + 1)]
-        steps = sum(self._steps_of(len(train), outcomes) for train, _ in pairs)
-        found = fit_all(fits, names, steps, self.progress)
+        if self._augments(outcomes):
+            plain = self._job(outcomes, *pairs[0], augmented=False)
+            fits, names = [*fits, partial(_held_out, plain, int8)], [*names, "fold 1 without augmentation"]
+        found = fit_all(fits, names, self._fold_steps(outcomes, folds), self.progress)
+        if self._augments(outcomes):
+            judged = outcomes.quality[pairs[0][1]]
+            self.augmentation = AugmentationTrial.of(found[0].fp32, found[-1].fp32, judged)
+            found[0] = found[0 if self.augmentation.used else -1]
         scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
         coarse = scores.copy()
-        for (_, part), scored in zip(pairs, found, strict=True):
+        for (_, part), scored in zip(pairs, found, strict=False):
             scores[part] = scored.fp32
             coarse[part] = np.nan if scored.int8 is None else scored.int8
         return CrossFitScores(scores, QuantisedScores(scores, coarse) if int8 else None)
@@ -82,22 +82,40 @@ class ClassifierScorer(Scorer):
         from pipeline.routers.finetuning import averaged
         from pipeline.routers.parallel_fits import fit_all
 
-        rows, count = _rows(outcomes), self.params.networks
-        fits = [partial(_trained, rows, self.params, self.seed, order) for order in range(count)]
+        every, none = np.arange(len(outcomes)), np.zeros(0, dtype=np.int64)
+        job = self._job(outcomes, every, none, augmented=self.augmentation is None or self.augmentation.used)
+        count = self.params.networks
+        fits = [partial(_trained, job, order) for order in range(count)]
         names = [f"all rows, network {order + 1}/{count}" for order in range(count)]
         trained = fit_all(fits, names, count * self._steps_of(len(outcomes), outcomes), self.progress)
         self.epochs = planned_epochs(self._learnt(len(outcomes), outcomes), self.params)
-        self._network = averaged(self.params, rows.labels.shape[1], trained)
+        self._network = averaged(self.params, outcomes.quality.shape[1], trained)
         self.embedding = self._network.encoder
         self._take_head(*self._network.head_arrays())
+
+    def _job(self, outcomes: Outcomes, train: Indices, asked: Indices, *, augmented: bool = True) -> _Job:
+        """Rows to learn from and prompts to score; where not `augmented`, nothing made is among them."""
+        params = self.params
+        if not augmented:
+            params = params.model_copy(update={"compose": 0.0, "refuse": 0.0, "retype": 0.0})
+            train = train if outcomes.augmented is None else train[~outcomes.augmented[train]]
+        return _Job(_rows(outcomes.rows(train)), [outcomes.prompts[i] for i in asked], params, self.seed)
+
+    def _augments(self, outcomes: Outcomes) -> bool:
+        shares = self.params.compose + self.params.refuse + self.params.retype
+        made = outcomes.augmented is not None and bool(outcomes.augmented.any())
+        return made or (outcomes.is_labels and shares > 0)
 
     def _take_head(self, weights: FloatMatrix, biases: FloatMatrix) -> None:
         self._weights, self._biases = weights * np.float32(self.params.scale), biases
 
     def steps(self, outcomes: Outcomes, folds: Indices) -> int:
-        """The training steps that `cross_fit` and `fit` take together, for a progress bar."""
-        sizes = [len(train) for train, _ in parts(outcomes, folds)] + [len(outcomes)] * self.params.networks
-        return sum(self._steps_of(size, outcomes) for size in sizes)
+        """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
+        return self._fold_steps(outcomes, folds) + self.params.networks * self._steps_of(len(outcomes), outcomes)
+
+    def _fold_steps(self, outcomes: Outcomes, folds: Indices) -> int:
+        sizes = [len(train) for train, _ in parts(outcomes, folds)]
+        return sum(self._steps_of(size, outcomes) for size in sizes + sizes[:1] * self._augments(outcomes))
 
     def _steps_of(self, size: int, outcomes: Outcomes) -> int:
         learnt = self._learnt(size, outcomes)
@@ -124,6 +142,7 @@ class ClassifierScorer(Scorer):
                 "params": self.params.model_dump(),
                 "seed": self.seed,
                 "epochs": self.epochs,
+                "augmentation": asdict(self.augmentation) if self.augmentation else None,
                 "outputs": self._network.head.out_features,
             },
             folder / SETTINGS,
@@ -135,9 +154,21 @@ class ClassifierScorer(Scorer):
         known = {name: value for name, value in settings["params"].items() if name in FinetuningParams.model_fields}
         self.params = FinetuningParams.model_validate(known)
         self.seed, self.epochs = settings["seed"], settings["epochs"]
+        tried = settings.get("augmentation")
+        self.augmentation = AugmentationTrial(**tried) if tried else None
         head = load_file(folder / HEAD)
         self._take_head(head["weight"], head["bias"])
         self.embedding = FrozenEmbedding(str((folder / ENCODER).resolve()), self.params.max_tokens)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one fit learns from, and which prompts it is asked then."""
+
+    rows: TrainingRows
+    asked: list[str]
+    params: FinetuningParams
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -155,18 +186,11 @@ def _rows(outcomes: Outcomes) -> TrainingRows:
     return TrainingRows(outcomes.prompts, labels, outcomes.candidates if outcomes.is_labels else ())
 
 
-def _held_out(
-    rows: TrainingRows,
-    asked: list[str],
-    params: FinetuningParams,
-    seed: int,
-    int8: MakeInt8 | None,
-    progress: Progress | None,
-) -> _HeldOutScores:
+def _held_out(job: _Job, int8: MakeInt8 | None, progress: Progress | None) -> _HeldOutScores:
     from pipeline.routers.finetuning import finetune, infer
 
-    network = finetune(rows, params, seed, progress=progress)
-    tokens = network.encoder.tokenize(asked)
+    network = finetune(job.rows, job.params, job.seed, progress=progress)
+    tokens = network.encoder.tokenize(job.asked)
     exact = infer(network, tokens)
     if int8 is None:
         return _HeldOutScores(exact, None)
@@ -176,7 +200,7 @@ def _held_out(
     return _HeldOutScores(exact, apply_heads(vectors * np.float32(network.scale), weights, biases))
 
 
-def _trained(rows: TrainingRows, params: FinetuningParams, seed: int, order: int, progress: Progress | None) -> Weights:
+def _trained(job: _Job, order: int, progress: Progress | None) -> Weights:
     from pipeline.routers.finetuning import finetune
 
-    return finetune(rows, params, seed, order, progress).trained()
+    return finetune(job.rows, job.params, job.seed, order, progress).trained()

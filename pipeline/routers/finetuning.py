@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length
-from pipeline.learning.augmentation import composed, retyped, spoken
+from pipeline.learning.augmentation import composed, refusing, retyped, spoken
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.progress import Progress
@@ -71,7 +72,7 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
     dropout = params.encoder_dropout
     names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
     encoder = SentenceEncoder.load(params.encoder, params.max_tokens)
-    encoder.trains_in_bf16 = params.precision != "fp32"
+    encoder.trains_in_bf16 = params.precision != "fp32" and _bears_bf16(encoder)
     for name in names:
         if hasattr(encoder.model.config, name):
             setattr(encoder.model.config, name, dropout)
@@ -79,6 +80,15 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     return ClassifierNetwork(encoder, outputs, params.dropout, params.scale)
+
+
+def _bears_bf16(encoder: SentenceEncoder) -> bool:
+    """Some architectures mask their attention with numbers that bf16 does not hold."""
+    try:
+        encoder.pooled(encoder.tokenize(["a"]))
+    except RuntimeError:
+        return False
+    return True
 
 
 def finetune(
@@ -102,20 +112,35 @@ def finetune(
     optimizer, scheduler = _optimizer(network, params, epochs * -(-len(material.prompts) // params.batch_size))
     weight = _pos_weight(rows.labels, params).to(network.encoder.device)
     network.train()
-    for epoch in range(epochs):
-        tokens, labels = material.epoch(generator)
-        for batch in _batches(tokens, params.batch_size, generator):
-            truth = torch.from_numpy(labels[batch]).to(weight.device)
-            logits = network([tokens[i] for i in batch])
-            loss = binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none")
-            optimizer.zero_grad()
-            torch.autograd.backward(loss.sum(dim=1).mean())
-            optimizer.step()
-            scheduler.step()
-            if progress:
-                progress(f"epoch {epoch + 1}/{epochs}")
+    with _plain_attention(network.encoder):
+        for epoch in range(epochs):
+            tokens, labels = material.epoch(generator)
+            for batch in _batches(tokens, params.batch_size, generator):
+                truth = torch.from_numpy(labels[batch]).to(weight.device)
+                logits = network([tokens[i] for i in batch])
+                loss = binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none")
+                optimizer.zero_grad()
+                torch.autograd.backward(loss.sum(dim=1).mean())
+                optimizer.step()
+                scheduler.step()
+                if progress:
+                    progress(f"epoch {epoch + 1}/{epochs}")
     network.eval()
     return network
+
+
+@contextmanager
+def _plain_attention(encoder: SentenceEncoder) -> Iterator[None]:
+    """On a CPU torch's fused attention takes a third of the time of training on prompts as short as these."""
+    model = encoder.model
+    if encoder.device.type != "cpu" or model.config._attn_implementation != "sdpa":
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation("sdpa")
 
 
 @torch.no_grad()
@@ -157,31 +182,50 @@ class _Material:
     """The rows as an epoch reads them: each prompt as it is, or in another wording drawn anew; and the names."""
 
     def __init__(self, rows: TrainingRows, params: FinetuningParams, encoder: SentenceEncoder) -> None:
-        names = spoken(rows.names) if params.names else []
-        self.prompts = [*rows.prompts, *names]
-        self.labels = np.concatenate([rows.labels, np.eye(rows.labels.shape[1], dtype=np.float32)[: len(names)]])
+        self.rows, self.params, self.encoder = rows, params, encoder
+        self.names = spoken(rows.names)
+        learnt = self.names if params.names else []
+        self.prompts = [*rows.prompts, *learnt]
+        self.labels = np.concatenate([rows.labels, np.eye(rows.labels.shape[1], dtype=np.float32)[: len(learnt)]])
         self.tokens = encoder.tokenize(self.prompts)
-        self.encoder = encoder
-        shares = (params.compose, params.retype) if rows.names else (0.0, 0.0)
-        self.compose, self.retype = shares
-        few = rows.labels.sum(axis=1) <= _MOST_LABELS_TO_COMPOSE
-        self.joinable: Indices = np.flatnonzero(few)
-        self.fresh = len(rows.prompts)
+        self.joinable: Indices = np.flatnonzero(rows.labels.sum(axis=1) <= _MOST_LABELS_TO_COMPOSE)
 
     def epoch(self, generator: np.random.Generator) -> tuple[list[list[int]], FloatMatrix]:
         """Token ids and labels float32 [n, c] of one epoch."""
         tokens, labels = list(self.tokens), self.labels.copy()
-        chance = generator.random(self.fresh)
-        joined = [row for row in self.joinable if chance[row] < self.compose]
-        others: Indices = generator.choice(self.joinable, len(joined)) if joined else self.joinable[:0]
-        mistyped = np.flatnonzero((chance >= self.compose) & (chance < self.compose + self.retype))
-        texts = [composed(self.prompts[a], self.prompts[b], generator) for a, b in zip(joined, others, strict=True)]
-        texts += [retyped(self.prompts[row], generator) for row in mistyped]
-        for row, ids in zip([*joined, *mistyped], self.encoder.tokenize(texts), strict=True):
+        changed: dict[int, str] = {}
+        if self.rows.names:  # only where labels are what people asked for does a wording have some
+            for row, chance in enumerate(generator.random(len(self.rows.prompts))):
+                if (text := self._reworded(row, float(chance), labels, generator)) is not None:
+                    changed[row] = text
+        for row, ids in zip(changed, self.encoder.tokenize(list(changed.values())), strict=True):
             tokens[row] = ids
-        if joined:
-            labels[joined] = np.maximum(self.labels[joined], self.labels[others])
         return tokens, labels
+
+    def _reworded(self, row: int, chance: float, labels: FloatMatrix, generator: np.random.Generator) -> str | None:
+        """Another wording of a row, or None; where it asks for more than the row does, `labels` say so."""
+        text, params = self.rows.prompts[row], self.params
+        if chance < params.retype:
+            return retyped(text, generator)
+        chance -= params.retype
+        if chance < params.refuse:
+            return self._refusing(row, generator)
+        if chance - params.refuse >= params.compose or self.labels[row].sum() > _MOST_LABELS_TO_COMPOSE:
+            return None
+        other = int(generator.choice(self.joinable))
+        labels[row] = np.maximum(self.labels[row], self.labels[other])
+        return composed(text, self.rows.prompts[other], generator)
+
+    def _refusing(self, row: int, generator: np.random.Generator) -> str | None:
+        other = int(generator.integers(len(self.rows.prompts)))
+        if (self.labels[row] * self.labels[other]).any():
+            return None
+        if is_name := bool(generator.random() < 0.5):
+            agents = np.flatnonzero(self.labels[other])
+            unwanted = self.names[int(generator.choice(agents))] if len(agents) else ""
+        else:
+            unwanted = self.rows.prompts[other]
+        return refusing(self.rows.prompts[row], unwanted, is_name, generator) if unwanted else None
 
 
 def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:

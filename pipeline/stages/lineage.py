@@ -55,7 +55,7 @@ def _joined(group: pd.DataFrame) -> dict[str, object]:
         "parents": group["parents"].max(),
         "method": group["method"].max(),
         "line": int(group["line"].max()),
-        "taught": "train" in set(group["stage"]),
+        "taught": bool(((group["stage"] == "train") & (group["fate"] == KEPT)).any()),
     }
 
 

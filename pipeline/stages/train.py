@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
+from pipeline.data.fates import FATES, KEPT, REFUSED, TRAIN, Fate, fates_of_rows, write_fates
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
 from pipeline.data.stage_rows import read_rows
 from pipeline.metrics.multilabel import headline, macro_f1
-from pipeline.routers.base.protocol import CountsEpochs, Fitted
+from pipeline.routers.base.protocol import CountsEpochs, Fitted, TriesAugmentation
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import new_router
@@ -61,8 +61,21 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     write_table(_quantised_table(rows, router.candidates, fitted), out / "quantised.parquet")
     write_table(_held_out_table(rows, router.candidates, fitted), out / "held_out.parquet")
     write_json(fingerprint(run.threads, run.device), out / "environment.json")
-    write_fates(NAME, fates_of_rows(rows, KEPT, TRAIN), track.stages / FATES.name)
+    write_fates(NAME, _fates(rows, router), track.stages / FATES.name)
     return {**_summary(router, outcomes, fitted), "router_sha256": sha256_folder(out / "router")}
+
+
+def _fates(rows: pd.DataFrame, router: CalibratedRouter) -> list[Fate]:
+    """Every row was learnt from, but for augmented ones where the router found no help in them."""
+    trial = router.scorer.augmentation if isinstance(router.scorer, TriesAugmentation) else None
+    if trial is None or trial.used or "parents" not in rows.columns:
+        return fates_of_rows(rows, KEPT, TRAIN)
+    reason = f"augmentation raised the loss on {trial.prompts} held-out prompts from {trial.loss_without:.3f}"
+    refused = [
+        replace(fate, reason=f"{reason} to {trial.loss_with:.3f}")
+        for fate in fates_of_rows(rows[rows["parents"] != ""], REFUSED, TRAIN)
+    ]
+    return fates_of_rows(rows[rows["parents"] == ""], KEPT, TRAIN) + refused
 
 
 class _Advance:
@@ -117,6 +130,8 @@ def _summary(router: CalibratedRouter, outcomes: Outcomes, fitted: Fitted) -> Su
         "epochs": scorer.epochs if isinstance(scorer, CountsEpochs) else 0,
         f"cross_validated_{first.name}": first.statistic(first.truth, chosen),
     }
+    if isinstance(scorer, TriesAugmentation) and (trial := scorer.augmentation):
+        facts |= {"augmentation_used": trial.used, "loss_with": trial.loss_with, "loss_without": trial.loss_without}
     if outcomes.is_labels:
         facts["cross_validated_macro_f1"] = macro_f1(first.truth, chosen)
         facts["cooccurrence_strength"] = router.calibration.strength if router.calibration else 0.0

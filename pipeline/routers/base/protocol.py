@@ -13,6 +13,7 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.encoders.windows import Embedding
+from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 if TYPE_CHECKING:
@@ -164,12 +165,20 @@ class CanJoin(Protocol):
 
 @runtime_checkable
 class CountsEpochs(Protocol):
-    """It trains by steps, in epochs whose number `cross_fit` chooses."""
+    """It trains by steps, in epochs."""
 
     epochs: int
 
     def steps(self, outcomes: Outcomes, folds: Indices) -> int:
         """The most training steps that `cross_fit` and `fit` take together, for a progress bar."""
+
+
+@runtime_checkable
+class TriesAugmentation(Protocol):
+    """`cross_fit` finds out whether other wordings and augmented rows help; `fit` heeds it."""
+
+    augmentation: AugmentationTrial | None
+    """None where nothing was added, or nothing is fitted yet."""
 
 
 @runtime_checkable

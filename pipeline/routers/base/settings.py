@@ -67,9 +67,9 @@ class FinetuningParams(Section):
     """How an encoder is fine-tuned; `tags` and `aptitude` are for the systems of these names.
 
     `networks` are fine-tuned on all rows and their weights averaged. Of labels, `names` is how strongly the head starts
-    at the candidates' names, which are learnt from as prompts too (0: not at all); `compose` and `retype` are the
-    shares of rows that an epoch reads joined to another, or with slips of the keys. `precision` `auto` trains in bf16
-    where the processor computes it natively.
+    at the candidates' names, which are learnt from as prompts too (0: not at all); `compose`, `refuse` and `retype` are
+    the shares of rows that an epoch reads joined to another, with a refusal of one, or with slips of the keys.
+    `precision` `auto` trains in bf16 where the processor computes it natively.
     """
 
     encoder: str = "minilm"
@@ -90,6 +90,7 @@ class FinetuningParams(Section):
     scale: float = Field(default=10.0, gt=0)
     names: float = Field(default=0.3, ge=0)
     compose: float = Field(default=0.2, ge=0, le=1)
+    refuse: float = Field(default=0.05, ge=0, le=1)
     retype: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["auto", "fp32"] = "auto"
     tags: TagsParams = TagsParams()

@@ -22,10 +22,11 @@ from pipeline.runtime.tables import sha256_text, write_json, write_table
 from pipeline.stages.gate import gate, gather
 
 PARAMS = GateParams(
-    micro_f1=0.80, macro_f1=0.70, rare_recall=0.50, rare_below=20, rare_minimum=2, calibration_error=0.06,
+    micro_f1=0.80, macro_f1=0.70, rare_recall=0.50, rare_below=20, rare_minimum=2,
+    calibration_error=0.06, label_count_error=0.15,
     row_drop=0.10, margin=0.03, confidence=0.8, agent_margin=0.2, agent_minimum=8, rare_margin=0.3, resamples=200,
 )  # fmt: skip
-METRICS = {"micro_f1": 0.86, "macro_f1": 0.80, "calibration_error": 0.03}
+METRICS = {"micro_f1": 0.86, "macro_f1": 0.80, "calibration_error": 0.03, "label_count_error": 0.04}
 NAMES = ("coding", "email", "travel", "legal", "speech")
 LEGAL, SPEECH = 3, 4
 FORMER = Champion(version="4", run_key="nightly-2026-01-01-1", router_sha256="f" * 64, train_rows=400)
@@ -63,7 +64,7 @@ def _judge(inputs: GateInputs, params: GateParams = PARAMS) -> Judgement:
 def test_a_sound_challenger_passes_every_gate() -> None:
     results = _judge(_inputs(champion=_truth()))
     assert list(results) == [
-        "micro_f1", "macro_f1", "rare_recall", "calibration_error", "row_count",
+        "micro_f1", "macro_f1", "rare_recall", "calibration_error", "label_count_error", "row_count",
         "champion_micro_f1", "champion_f1_coding", "champion_f1_email", "champion_f1_travel", "champion_rare_recall",
     ]  # fmt: skip
     assert {result.verdict for result in results.values()} == {PASSED}
@@ -72,7 +73,12 @@ def test_a_sound_challenger_passes_every_gate() -> None:
 
 @pytest.mark.parametrize(
     ("name", "just_enough", "too_little"),
-    [("micro_f1", 0.80, 0.7999), ("macro_f1", 0.70, 0.6999), ("calibration_error", 0.06, 0.0601)],
+    [
+        ("micro_f1", 0.80, 0.7999),
+        ("macro_f1", 0.70, 0.6999),
+        ("calibration_error", 0.06, 0.0601),
+        ("label_count_error", 0.15, 0.1501),
+    ],
 )
 def test_a_floor_or_ceiling_is_met_at_its_limit_and_failed_beyond(
     name: str, just_enough: float, too_little: float
@@ -83,7 +89,7 @@ def test_a_floor_or_ceiling_is_met_at_its_limit_and_failed_beyond(
     assert failed[name].value == too_little
 
 
-@pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "calibration_error"])
+@pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "calibration_error", "label_count_error"])
 def test_a_metric_that_is_not_a_number_does_not_pass(name: str) -> None:
     assert _judge(_inputs(**{name: float("nan")}))[name].verdict == FAILED
 
@@ -220,7 +226,7 @@ def test_the_stage_writes_a_verdict_that_passes_when_the_folder_says_there_is_no
     night(None, None)
     summary = gate(PARAMS, seed=1)
     assert summary["verdict"] == _written()[""]["verdict"] == PASSED
-    assert summary["gates_passed"] == summary["gates"] == 6
+    assert summary["gates_passed"] == summary["gates"] == 7
 
 
 def test_one_gate_that_is_undecidable_closes_the_door(night: Callable[..., None]) -> None:

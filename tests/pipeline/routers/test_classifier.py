@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from planted_subjects import two_agents
 from sandbox import ROOT
 from tiny_encoders import ARCHITECTURES, save_tiny
 
-from pipeline.data.folds import make_folds
+from pipeline.data.folds import make_folds, parts
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.onnx_encoder import FP32, INT8, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
 from pipeline.encoders.sentence_encoder import SentenceEncoder
-from pipeline.routers import finetuning
+from pipeline.routers import finetuning, parallel_fits
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
-from pipeline.routers.finetuning import HeldOutTokens, finetune, new_network
+from pipeline.routers.finetuning import TrainingRows, averaged, finetune, infer, new_network
 from pipeline.routers.systems import open_router
 from pipeline.runtime.tables import sha256_folder
 
@@ -118,45 +119,102 @@ def test_upper_layers_learn_faster_than_lower_ones(tiny_encoder: Path) -> None:
     assert (head, upper, lower) == (5e-3, 4e-4, 2e-4)
 
 
-def _held_out(encoder: Path, labels: np.ndarray) -> HeldOutTokens:
-    return HeldOutTokens(SentenceEncoder.load(str(encoder), 24).tokenize(two_agents().prompts), labels)
+def test_every_fold_and_every_network_takes_its_steps_and_says_so(tiny_encoder: Path) -> None:
+    outcomes, seen = two_agents(24), []
+    folds = make_folds(outcomes, 2, seed=7)
+    scorer = ClassifierScorer(_params(tiny_encoder, epochs=2), seed=7, progress=seen.append)
+    CalibratedRouter(scorer).fit(outcomes, folds)
+    assert len(seen) == scorer.steps(outcomes, folds)
+    told = [text.partition(",")[0] for text in seen]
+    assert list(dict.fromkeys(told)) == ["fold 1/2", "fold 2/2", "fold 1 without augmentation", "all rows"]
+    assert seen[-1] == "all rows, network 2/2, epoch 2/2"
 
 
-def test_training_stops_when_the_held_out_loss_no_longer_falls(tiny_encoder: Path) -> None:
-    outcomes, params = two_agents(), _params(tiny_encoder, epochs=8, patience=2)
-    opposite = _held_out(tiny_encoder, 1 - outcomes.quality)
-    stopped = finetune(outcomes.prompts, outcomes.quality, params, 7, held_out=opposite)
-    assert len(stopped.losses) == len(stopped.logits) < 8
-    assert len(stopped.losses) - 1 - int(np.argmin(stopped.losses)) == 2
-    helped = finetune(outcomes.prompts, outcomes.quality, params, 7, held_out=_held_out(tiny_encoder, outcomes.quality))
-    assert len(helped.losses) > len(stopped.losses)
-
-
-def test_the_epoch_of_least_pooled_held_out_loss_is_kept(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes, folds = two_agents(25), np.array([0] * 10 + [1] * 15)
-    curves = {15: [0.5, 0.1, 0.6, 0.9], 10: [0.5, 0.6, 0.2]}
-
-    def planted(prompts: Any, labels: Any, *_: Any, held_out: HeldOutTokens | None = None, **__: Any) -> Any:
-        """Stands in for the training, since a curve with two minima cannot be had on demand."""
-        assert held_out is not None
-        losses = curves[len(prompts)]
-        logits = [np.full(held_out.labels.shape, e, dtype=np.float32) for e in range(len(losses))]
-        return finetuning.FinetuningResult(None, losses, logits)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(finetuning, "finetune", planted)
-    scorer = ClassifierScorer(_params(tiny_encoder), seed=7)
-    scores = scorer.cross_fit(outcomes, folds).scores
-    assert scorer.curve == pytest.approx([0.5, (10 * 0.1 + 15 * 0.6) / 25, (10 * 0.6 + 15 * 0.2) / 25])
-    assert scorer.epochs == 3
-    assert (scores == 2.0).all()
-
-
-def test_the_final_fit_ends_with_the_epoch_that_was_chosen(tiny_encoder: Path) -> None:
+def test_fits_side_by_side_give_the_bytes_of_fits_one_after_another(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_tiny(str(tiny_encoder)).save(tmp_path / "alone")
+    monkeypatch.setattr(parallel_fits, "_WORTH_IT_STEPS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     seen: list[str] = []
-    scorer = ClassifierScorer(_params(tiny_encoder, epochs=4), seed=7, progress=seen.append)
-    scorer.epochs = 2
-    scorer.fit(two_agents(24))
-    assert seen == ["all rows, epoch 1/4"] * 3 + ["all rows, epoch 2/4"] * 3
+    outcomes = two_agents()
+    scorer = ClassifierScorer(_params(tiny_encoder), seed=7, progress=seen.append)
+    router = CalibratedRouter(scorer)
+    router.fit(outcomes, make_folds(outcomes, 2, seed=7))
+    router.save(tmp_path / "beside")
+    assert sha256_folder(tmp_path / "beside") == sha256_folder(tmp_path / "alone")
+    assert len(seen) == scorer.steps(outcomes, make_folds(outcomes, 2, seed=7))
+
+
+def test_what_serves_is_the_mean_of_the_networks(tiny_encoder: Path) -> None:
+    outcomes, params = two_agents(), _params(tiny_encoder)
+    rows = TrainingRows(outcomes.prompts, outcomes.quality, outcomes.candidates)
+    one, other = (finetune(rows, params, 7, order).trained() for order in (0, 1))
+    mean = averaged(params, 2, [one, other]).state_dict()
+    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    assert "head.weight" in differing
+    assert len(differing) > 10
+    for name in differing:
+        assert torch.allclose(mean[name], (one[name] + other[name]) / 2, atol=1e-7)
+
+
+def test_a_head_that_starts_at_the_names_knows_something_before_it_learns(minilm: FrozenEmbedding) -> None:
+    names = ("travel_booking", "cooking")
+    prompts = ["a train to Lyon and a hotel room there", "how long does rice have to boil"] * 4
+    labels = np.tile(np.eye(2, dtype=np.float32), (4, 1))
+    found = {}
+    for strength in (0.0, 1.0):
+        params = FinetuningParams(encoder=minilm.encoder, max_tokens=24, epochs=1, learning_rate=1e-12, names=strength,
+                                  head_learning_rate=1e-12, compose=0, refuse=0, retype=0)  # fmt: skip
+        network = finetune(TrainingRows(prompts, labels, names), params, 7)
+        logits = infer(network, network.encoder.tokenize(prompts[:2]))
+        found[strength] = float(np.diag(logits).sum() - np.diag(logits[:, ::-1]).sum())
+    assert found[1.0] > abs(found[0.0]) + 1
+
+
+def _trial_on(encoder: Path, monkeypatch: pytest.MonkeyPatch, spoils: bool) -> tuple[ClassifierScorer, list[int]]:
+    """A fit whose augmented rows carry the opposite labels, or the right ones; and how many rows each fit had."""
+    outcomes = two_agents(32)
+    wrong = 1 - outcomes.quality if spoils else outcomes.quality
+    every = replace(outcomes, prompts=outcomes.prompts * 2, prompt_ids=outcomes.prompt_ids * 2,
+                    quality=np.vstack([outcomes.quality, wrong]), cost=np.vstack([outcomes.cost] * 2),
+                    augmented=np.repeat([False, True], len(outcomes)))  # fmt: skip
+    sizes: list[int] = []
+    real = finetuning.finetune
+    monkeypatch.setattr(
+        finetuning,
+        "finetune",
+        lambda rows, *rest, **named: (sizes.append(len(rows.prompts)), real(rows, *rest, **named))[1],
+    )
+    scorer = ClassifierScorer(_params(encoder, epochs=8, compose=0, refuse=0, retype=0), seed=7)
+    folds = np.tile(make_folds(outcomes, 2, seed=7), 2)
+    scorer.cross_fit(every, folds)
+    scorer.fit(every)
+    return scorer, sizes
+
+
+def test_augmentation_that_harms_is_switched_off(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer, sizes = _trial_on(tiny_encoder, monkeypatch, spoils=True)
+    assert scorer.augmentation is not None
+    assert not scorer.augmentation.used
+    assert scorer.augmentation.loss_with > scorer.augmentation.loss_without
+    assert sizes == [32, 32, 16, 32, 32]
+
+
+def test_augmentation_that_does_no_harm_stays(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer, sizes = _trial_on(tiny_encoder, monkeypatch, spoils=False)
+    assert scorer.augmentation is not None
+    assert scorer.augmentation.used
+    assert sizes == [32, 32, 16, 64, 64]
+
+
+def test_graded_outcomes_are_learnt_without_names_and_wordings(tiny_encoder: Path) -> None:
+    outcomes = two_agents()
+    graded = replace(outcomes, quality=outcomes.quality * np.float32(0.5) + np.float32(0.2), is_labels=False)
+    scorer = ClassifierScorer(_params(tiny_encoder, epochs=1), seed=7)
+    scorer.cross_fit(graded, make_folds(outcomes, 2, seed=7))
+    assert scorer.augmentation is None
+    assert scorer._job(graded, *parts(graded, make_folds(outcomes, 2, seed=7))[0]).rows.names == ()
 
 
 @pytest.mark.parametrize(
@@ -164,17 +222,6 @@ def test_the_final_fit_ends_with_the_epoch_that_was_chosen(tiny_encoder: Path) -
 )
 def test_the_step_budget_bounds_the_epochs(rows: int, max_steps: int, expected: int) -> None:
     assert planned_epochs(rows, _params("minilm", epochs=5, max_steps=max_steps)) == expected
-
-
-def test_the_progress_bar_is_told_of_no_more_steps_than_announced(tiny_encoder: Path) -> None:
-    seen: list[str] = []
-    outcomes = two_agents()
-    folds = make_folds(outcomes, 2, seed=7)
-    scorer = ClassifierScorer(_params(tiny_encoder), seed=7, progress=seen.append)
-    scorer.cross_fit(outcomes, folds)
-    scorer.fit(outcomes)
-    assert len(seen) <= scorer.steps(outcomes, folds) == 2 * 2 * 3 + 3 * 3
-    assert {line.split(",")[0] for line in seen} == {"fold 1/2", "fold 2/2", "all rows"}
 
 
 def test_rare_positives_weigh_more_and_common_ones_never_less_than_one() -> None:
