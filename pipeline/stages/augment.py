@@ -7,7 +7,6 @@ label to heads that have seen none of its parents, and must keep its distance fr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.similarity import nearest
+from pipeline.learning.augmentation import composed, retyped
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.params import Section, read
@@ -31,8 +31,6 @@ from pipeline.runtime.tables import read_table, write_table
 NAME = "augment"
 COMPOSE, SURFACE = "compose", "surface"
 _MAX_TOKENS = 256
-_JOINTS = ("{a}\n\n{b}", "{a} Also: {b}", "{b} And one more thing: {a}", "{b}\n{a}", "{a} - and besides, {b}")
-_NEIGHBOURING_KEYS = dict(zip("qwertyuiopasdfghjklzxcvbnm", "wertyuiopqsdfghjklaxcvbnmz", strict=True))
 
 
 class AugmentationParams(Section):
@@ -111,29 +109,11 @@ def propose(
             )
             if attempt % 2 == 0 and len(partners) and single[parent]:
                 partner = int(generator.choice(partners))
-                joint = _JOINTS[int(generator.integers(len(_JOINTS)))]
                 both = sorted({*labels[parent], *labels[partner]}, key=names.index)
-                yield Draft(
-                    agent, COMPOSE, (parent, partner), joint.format(a=texts[parent], b=texts[partner]), tuple(both)
-                )
+                text = composed(texts[parent], texts[partner], generator)
+                yield Draft(agent, COMPOSE, (parent, partner), text, tuple(both))
             else:
                 yield Draft(agent, SURFACE, (parent,), retyped(texts[parent], generator), labels[parent])
-
-
-def retyped(text: str, generator: np.random.Generator) -> str:
-    """The text as typed in haste: lower case, no closing mark, a slip in about one long word of eight."""
-
-    def slip(match: re.Match[str]) -> str:
-        word = match.group()
-        if generator.random() > 0.125:
-            return word
-        at = int(generator.integers(1, len(word) - 1))
-        kinds = (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:],
-                 word[: at - 1] + word[at] + word[at - 1] + word[at + 1 :],
-                 word[:at] + _NEIGHBOURING_KEYS.get(word[at], word[at]) + word[at + 1 :])  # fmt: skip
-        return kinds[int(generator.integers(len(kinds)))]
-
-    return re.sub(r"\b[a-z]{5,}\b", slip, text.lower().rstrip(" .!?"))
 
 
 class _Checks:

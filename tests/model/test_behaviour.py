@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
+from refusals import REFUSALS
 from sandbox import ROOT
 
 from pipeline.data.agents import read_agents
@@ -81,27 +82,20 @@ ADDED = (
     ("Nginx answers 502 since the last deployment.", "And mail the on-call team what happened.", "email"),
 )
 
-REFUSED = (
-    ("Translate this paragraph from English into Portuguese.", "No need to email it.", "email"),
-    ("Give me the key points of these meeting minutes.", "No need to translate them.", "translation"),
-    ("Write a SQL query that counts last month's orders.", "No need to explain the trend.", "data_analysis"),
-    ("Fix the bug in the Python function below.", "No need to search the web for it.", "web_research"),
-    ("Reply to Mrs Okafor's email about the parcel.", "No need to put anything in my calendar.", "calendar"),
-)
-
 
 @dataclass(frozen=True)
 class Bar:
-    """What is asked of a router: choices that a change may move, and second requests that have to be heard."""
+    """What is asked of a router: choices that a change may move; second requests and refusals that have to be heard."""
 
     moved: dict[str, float]
     added: float
+    refused: float
 
 
-# Typos are a known weakness: 4 of 20 choices moved when this was written (docs/results/agents.md).
-TRAINED = Bar({"typos": 0.25, "upper case": 0.15, "politeness": 0.15, "space at the end": 0.15}, added=0.8)
+# docs/results/quality.md has what was measured.
+TRAINED = Bar({"typos": 0.1, "upper case": 0.1, "politeness": 0.1, "space at the end": 0.1}, added=0.9, refused=0.75)
 # With frozen vectors 11 of 20 moved by typos and 3 by politeness, and 10 of 15 second requests were heard.
-LINEAR = Bar({"typos": 0.6, "upper case": 0.15, "politeness": 0.2, "space at the end": 0.15}, added=0.6)
+LINEAR = Bar({"typos": 0.6, "upper case": 0.15, "politeness": 0.2, "space at the end": 0.15}, added=0.6, refused=0.25)
 
 
 @pytest.fixture(
@@ -178,10 +172,13 @@ def test_a_second_request_adds_its_agent(choose: Choose, bar: Bar) -> None:
     assert sum(before) <= 0.2 * len(ADDED)
 
 
+def test_a_refused_agent_is_left_alone(choose: Choose, bar: Bar) -> None:
+    ignored = [f"{prompt} {refusal}" for prompt, refusal, agent in REFUSALS if agent in choose(f"{prompt} {refusal}")]
+    assert len(REFUSALS) - len(ignored) >= bar.refused * len(REFUSALS), ignored
+
+
 def test_known_weaknesses_are_reported(choose: Choose, record_property: Callable[[str, object], None]) -> None:
-    """Only their size is written down: what is refused is often chosen all the same, and small talk distracts."""
-    refused = sum(agent not in choose(f"{prompt} {refusal}") for prompt, refusal, agent in REFUSED)
+    """Only its size is written down: small talk distracts."""
     greeted = sum(choose(f"Hello, could you please help me? {p} Thank you!") == choose(p) for p in ORDINARY)
-    for name, count, total in (("refusals", refused, len(REFUSED)), ("greetings", greeted, len(ORDINARY))):
-        record_property(name, f"{count} of {total}")
-        print(f"{name} understood: {count} of {total}")
+    record_property("greetings", f"{greeted} of {len(ORDINARY)}")
+    print(f"greetings understood: {greeted} of {len(ORDINARY)}")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -21,7 +20,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.similarity import nearest
 from pipeline.runtime.tables import read_table, write_table
 from pipeline.stages import augment as augmentation
-from pipeline.stages.augment import COMPOSE, SURFACE, AugmentationParams, augment, retyped
+from pipeline.stages.augment import COMPOSE, SURFACE, AugmentationParams, augment
 from pipeline.stages.split import read_holdout
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -87,7 +86,7 @@ def test_each_new_row_names_its_parents_and_its_method(shipped: tuple[pd.DataFra
         assert len(parents) == (2 if row["method"] == COMPOSE else 1)
         assert set(split_agents(row["agents"])) == {name for text in parents["agents"] for name in split_agents(text)}
         if row["method"] == COMPOSE:
-            assert all(text in row["prompt"] for text in parents["prompt"])
+            assert all(text.rstrip(" .?!") in row["prompt"] for text in parents["prompt"])
     assert new["prompt_id"].is_unique
     assert not set(new["prompt_id"]) & set(train["prompt_id"])
     assert (new["source"] == "augment").all()
@@ -187,15 +186,3 @@ def test_the_same_seed_gives_the_same_bytes(shipped: tuple[pd.DataFrame, pd.Data
 def test_switched_off_it_adds_nothing(shipped: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     new, fates = run(*shipped, enabled=False)
     assert len(new) == len(fates) == 0
-
-
-def test_retyping_slips_in_few_words_and_keeps_numbers_and_short_words() -> None:
-    text = "Please summarise the Attached meeting Minutes from 14 March, and list every Decision with its owner!"
-    versions = [retyped(text, np.random.default_rng(seed)) for seed in range(200)]
-    changed = [
-        sum(a != b for a, b in zip(version.split(), text.lower().rstrip("!").split(), strict=True))
-        for version in versions
-    ]
-    assert 0.5 < np.mean(changed) < 2.0
-    assert all("14" in version and version.islower() and not version.endswith("!") for version in versions)
-    assert len(set(versions)) > 50

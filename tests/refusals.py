@@ -1,0 +1,62 @@
+"""Thirty requests that refuse a second agent in words that no training row has: prompt, refusal, who is not wanted."""
+
+REFUSALS = (
+    ("Turn this voicemail transcript into Danish.", "Nobody has to be mailed about it.", "email"),
+    ("Condense the attached tender notice to half a page.", "You needn't translate anything.", "translation"),
+    ("Write the regex that catches Dutch postcodes.", "Skip the deployment, I'll do that.", "devops"),
+    ("Which clause of the uploaded lease covers the boiler?", "I am not asking for legal advice on it.", "legal"),
+    ("Draft a reply to the caterer saying we'll be forty guests.", "Leave my diary alone.", "calendar"),
+    ("Find out online when the salt museum reopens.", "I don't need a trip planned.", "travel"),
+    ("Compute the determinant of this 4 by 4 matrix by hand.", "No code, please.", "coding"),
+    ("Write a limerick about a jealous lighthouse.", "No picture to go with it.", "image_generation"),
+    ("Book the rehearsal room for Thursday at six in my calendar.", "Don't write to the others, I will.", "email"),
+    ("Plot rainfall against umbrella sales from the sheet below.", "Don't boil it down into a summary.", "summarizing"),
+    ("Which flights get me from Porto to Graz before noon?", "Do not put them in my calendar yet.", "calendar"),
+    (
+        "List all customers without an order since May, as a query on our tables.",
+        "Spare me the analysis of why.",
+        "data_analysis",
+    ),
+    (
+        "Transcribe the board recording board_03.wav word for word.",
+        "It does not have to be put into English.",
+        "translation",
+    ),
+    (
+        "My parcel 55120 never came and I want my money back.",
+        "I'm not asking you to look anything up on the web.",
+        "web_research",
+    ),
+    ("What could a rash behind the knee after hiking be?", "Don't search the internet, just tell me.", "web_research"),
+    ("Make an illustration of a fox reading a tram timetable.", "No story with it.", "creative_writing"),
+    ("Should I overpay my mortgage or fill up the savings account?", "No spreadsheet formulas, thanks.", "coding"),
+    ("The staging cluster's certificate expired, renew it.", "There's no need to tell the team by mail.", "email"),
+    (
+        "What is on the photo of the meter cupboard I just sent?",
+        "Please don't draw anything yourself.",
+        "image_generation",
+    ),
+    ("Give me the gist of this forty-page sustainability report.", "Charts are not wanted.", "data_analysis"),
+    ("Translate our cancellation terms into Czech.", "Whether they hold up in court is not the question.", "legal"),
+    ("Read the poem below aloud and save it as an mp3.", "Don't change or rewrite a line of it.", "creative_writing"),
+    ("Fix the off-by-one in my pagination function.", "The database query is fine, leave it.", "sql"),
+    ("Reply to Mr Abara that the quote stands until Friday.", "No reminder for me.", "calendar"),
+    (
+        "How many ways can nine people sit round a table with two refusing to be neighbours?",
+        "I don't want a program for it.",
+        "coding",
+    ),
+    ("Who won the regional rowing final yesterday?", "One line, not a summary of the whole regatta.", "summarizing"),
+    ("According to the uploaded manual, how often is the filter changed?", "Nothing from the web.", "web_research"),
+    (
+        "Come up with a name for a shop that mends kites.",
+        "You don't have to check online whether it's taken.",
+        "web_research",
+    ),
+    (
+        "Work out the monthly instalment for 18,000 euro over five years at 4.1 percent.",
+        "I don't need advice on whether to borrow.",
+        "finance",
+    ),
+    ("Move Friday's stand-up to nine.", "The invitation mail is done already.", "email"),
+)
