@@ -139,7 +139,8 @@ def _set_up() -> Sandbox:
 def make_tiny(sandbox: Sandbox, encoder: Path) -> None:
     """The same code on a small random encoder, one epoch, with gates wide open: a night in under a minute."""
     sandbox.set_params(
-        run__threads=1, train__encoder=str(encoder), train__epochs=1, train__folds=2, train__max_tokens=32,
+        run__threads=1, train__encoder=str(encoder), train__epochs=1, train__folds=2,
+        train__networks=1, train__max_tokens=32,
         validate__encoder=str(encoder), validate__near_duplicate_cosine=1.0, label_noise__encoder=str(encoder),
         label_noise__trigger_grip=1.0,
         augment__encoder=str(encoder), augment__holdout_cosine=1.0, augment__min_consistency=0.0,
