@@ -16,6 +16,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run a verb; a user's error is one line on stderr and its documented exit code."""
+    # Before torch is imported: threads that spin while they wait starve each other on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         _require_text(sys.argv[1:])
         app()

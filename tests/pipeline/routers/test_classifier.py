@@ -27,7 +27,9 @@ from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.routers.finetuning import TrainingRows, averaged, finetune, infer, new_network
+from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import open_router
+from pipeline.runtime.params import read
 from pipeline.runtime.tables import sha256_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -222,6 +224,10 @@ def test_graded_outcomes_are_learnt_without_names_and_wordings(tiny_encoder: Pat
 )
 def test_the_step_budget_bounds_the_epochs(rows: int, max_steps: int, expected: int) -> None:
     assert planned_epochs(rows, _params("minilm", epochs=5, max_steps=max_steps)) == expected
+
+
+def test_a_fit_of_ones_own_table_trains_as_the_night_does() -> None:
+    assert read("train", TrainParams, ROOT / "params.yaml").finetuning() == FinetuningParams()
 
 
 def test_rare_positives_weigh_more_and_common_ones_never_less_than_one() -> None:
