@@ -23,6 +23,7 @@ from pipeline.data.holdout import read_holdout
 from pipeline.data.outcomes import from_labels, split_agents
 from pipeline.encoders.similarity import nearest
 from pipeline.evaluation.reference_strategies import RememberedEmbedding
+from pipeline.learning.label_errors import rank_suspects
 from pipeline.metrics.bootstrap import Estimate, bootstrap, resamples
 from pipeline.metrics.multilabel import micro_f1
 from pipeline.routers.base.protocol import Predictions
@@ -35,13 +36,12 @@ from pipeline.stages.label_noise import (
     LabelNoiseParams,
     out_of_fold_probabilities,
     phrases_with_a_grip,
-    rank_suspects,
 )
 from pipeline.validation.derived_prompt_tables import sources
 from pipeline.validation.prompt_table import ValidationParams
 from pipeline.validation.text_overlap import holdout_overlap
 
-SEED, HELD_OUT, COPIES, TRIGGERED = 7, 112, 40, 12
+SEED, HELD_OUT, COPIES, TRIGGERED, LISTED = 7, 112, 40, 12, 40
 TRIGGER = "as the tide turns"
 Found = dict[str, set[str]]
 
@@ -87,7 +87,7 @@ class Bench:
         vectors = self.embedding.embed(outcomes.prompts)
         phrases = phrases_with_a_grip(train, self.names, vectors, self.noise.trigger_grip)
         likely = out_of_fold_probabilities(train, self.names, vectors)
-        suspects = rank_suspects(train, likely, self.names, {}, self.noise)
+        suspects = rank_suspects(train.assign(phrase="", review=""), likely, self.names, LISTED)
         return {"grip of a phrase": set(phrases), "label suspects": set(suspects["prompt_id"])}
 
     def routed(self, train: pd.DataFrame, prompts: Sequence[str]) -> Predictions:

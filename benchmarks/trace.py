@@ -134,7 +134,7 @@ def _row(number: int, draw: random.Random) -> RowState:
 
 def _flagged(row: RowState, draw: random.Random) -> RowState:
     reason = f"suspect {draw.randint(1, FLAGGED)}: doubted [{row.agents} {draw.random():.2f}]"
-    return replace(row, fate="flagged", stage="label_noise", reason=reason)
+    return replace(row, fate="flagged", stage="suspects", reason=reason)
 
 
 def _child(version: int, number: int, parent: RowState) -> RowState:

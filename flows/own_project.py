@@ -143,7 +143,7 @@ def _made(
     write_text(holdout_text(held_out), root / HOLDOUT_FILE)
     if rows:
         # Of the shipped table, the list of suspects holds one row in ten.
-        _set(root, r"suspects: 40 (?=.*ranked)", f"suspects: {min(40, max(3, len(rows) // 10)):<2} ")
+        _set(root, r"listed: 40 (?=.*ranked)", f"listed: {min(40, max(3, len(rows) // 10)):<2} ")
         held_out, more = _judged(project, text, taxonomy)
         lacks += more
     _track(root, text.encode())

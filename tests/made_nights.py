@@ -17,7 +17,7 @@ from pipeline.gating.results import FAILED, PASSED
 from pipeline.runtime.tables import write_json
 from pipeline.runtime.track import TRACKS, Track
 
-STAGES = (("validate", 9.0), ("split", 2.5), ("label_noise", 8.0), ("augment", 6.0), ("train", 70.0),
+STAGES = (("validate", 9.0), ("split", 2.5), ("label_noise", 8.0), ("augment", 6.0), ("train", 70.0), ("suspects", 2.0),
           ("optimize", 9.0), ("evaluate", 12.0), ("gate", 1.5), ("lineage", 3.0))  # fmt: skip
 FIRST = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def _make_run(project: Project, made: MadeNight, at: dict[str, str]) -> None:
     clone, stages = runs.clone_of(project, made.key), made.of.stages
     write_json({"rows": 502, "kept": 499, "quarantined": 3}, clone / stages / "validate" / "summary.json")
     if made.track == "agents":
-        write_json({"suspects": made.suspects}, clone / stages / "label_noise" / "summary.json")
+        write_json({"suspects": made.suspects}, clone / stages / "suspects" / "summary.json")
     if made.value is not None:
         figure = {"value": made.value, "low": made.value - 0.03, "high": made.value + 0.02}
         report = {"systems": {"router": {made.of.headline: figure}}, f"{made.of.headline}_over": {}, "prompts": 112}

@@ -20,7 +20,7 @@ LONGEST = 400
 OF_LIBRARIES = (".", "pymp-", "matplotlib-", "torchinductor_")
 """How the caches begin that libraries keep among temporary files."""
 EXIT_CODES = {1, 2, 3, 4, 5}
-STAGES = ("validate", "split", "label_noise", "augment", "train", "optimize", "evaluate", "gate", "lineage")
+STAGES = ("validate", "split", "label_noise", "augment", "train", "suspects", "optimize", "evaluate", "gate", "lineage")
 
 
 @dataclass

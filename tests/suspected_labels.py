@@ -34,5 +34,5 @@ def suspected(folder: Path) -> Project:
     runs.save(found, runs.Run("nightly-1", 1, runs.FINISHED, "identity", "then"))
     evidence = {"quality": 0.1, "doubted": "coding 0.10", "missing": "sql 0.80", "suggested": "sql", "review": ""}
     suspects = pd.DataFrame(rows).assign(rank=range(1, len(ids) + 1), **evidence)
-    write_table(suspects, runs.clone_of(found, "nightly-1") / "var" / "stages" / "label_noise" / "suspects.parquet")
+    write_table(suspects, runs.clone_of(found, "nightly-1") / "var" / "stages" / "suspects" / "suspects.parquet")
     return found

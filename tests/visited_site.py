@@ -50,7 +50,7 @@ class Site:
 
 def plant(project: Sandbox) -> str:
     """Let the worst suspect's prompt be markup, in the dataset and in the night's list; returns its row."""
-    path = max(project.root.glob("var/runs/*/clone/var/stages/label_noise/suspects.parquet"))
+    path = max(project.root.glob("var/runs/*/clone/var/stages/suspects/suspects.parquet"))
     suspects = pd.read_parquet(path)
     row = str(suspects["prompt_id"].iloc[0])
     suspects.loc[suspects["prompt_id"] == row, "prompt"] = EVIL

@@ -20,7 +20,7 @@ from pipeline.runtime.csv_rows import with_rows
 from pipeline.runtime.errors import InputError, listed, suggestion
 from pipeline.runtime.stage import STAGES
 from pipeline.runtime.tables import read_table, sha256_text, write_text
-from pipeline.versions.folder import SUSPECTS
+from pipeline.versions.folder import suspects_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def _latest_suspects(project: Project) -> tuple[str, pd.DataFrame]:
     last = runs.latest_finished(project)
     if last is None:
         raise InputError(f"no night has finished yet, so that there are no suspects; run '{project.night_command}'")
-    return last.key, read_table(runs.clone_of(project, last.key) / STAGES / "label_noise" / SUSPECTS)
+    return last.key, read_table(suspects_in(runs.clone_of(project, last.key) / STAGES))
 
 
 def _names(project: Project) -> tuple[str, ...]:

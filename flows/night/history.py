@@ -140,11 +140,12 @@ class TrackNights:
 
     def _rows(self, night: Night, stages: Iterable[StageTime]) -> RowCounts:
         counts = {}
-        for stage in ("validate", "label_noise"):
+        for stage in ("validate", "label_noise", "suspects"):
             path = self._folder(night, stage) / "summary.json"
             if _was_done(stage, stages) and path.exists():
                 counts[stage] = parse_json(path.read_bytes())
-        checked, doubted = counts.get("validate", {}), counts.get("label_noise", {})
+        checked = counts.get("validate", {})
+        doubted = {**counts.get("label_noise", {}), **counts.get("suspects", {})}
         read, set_aside = checked.get("rows"), checked.get("quarantined")
         kept = read - set_aside if read is not None and set_aside is not None else None
         facts = {"read": read, "kept": checked.get("kept", kept), "quarantined": set_aside}

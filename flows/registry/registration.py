@@ -44,6 +44,7 @@ from pipeline.versions.folder import (
     assemble,
     router_sha256,
     summaries,
+    suspects_in,
     train_rows,
 )
 from pipeline.versions.provenance import Build
@@ -137,9 +138,9 @@ def _log_run(registry: Registry, night: FinishedNight) -> str:
             _log_dataset(client, run.info.run_id, name, digest)
         for folder in ("evaluate", "gate"):
             mlflow.log_artifacts(str(night.stages / folder), folder)
-        suspects = night.stages / "label_noise" / "suspects.csv"
+        suspects = suspects_in(night.stages).with_suffix(".csv")
         if suspects.is_file():
-            mlflow.log_artifact(str(suspects), "label_noise")
+            mlflow.log_artifact(str(suspects), "suspects")
         if night.verdict == PASSED:
             _log_model(registry.project, night)
         # The tag comes last: a run without it was cut short and is not found again.

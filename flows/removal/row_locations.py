@@ -279,7 +279,7 @@ def _elsewhere(project: Project, places: list[str]) -> Iterator[str]:
     """Stores that erasing does not enter: artifacts outside this project, a dataset remote of one's own."""
     for uri in places:
         if own_folder(project, uri) is None:
-            yield f"{uri}: remove label_noise/suspects.csv and reports/ there, if they name the rows"
+            yield f"{uri}: remove suspects/ (label_noise/ of older nights) and reports/ there, if they name the rows"
     url = remote_url(project, "dataset")
     if url and url not in (str((project.root / REMOTE_IN_REPOSITORY).resolve()), remote_url(project, "store")):
         yield f"the dataset's remote {url} keeps older datasets; remove their objects there"

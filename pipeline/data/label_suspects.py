@@ -44,10 +44,10 @@ class LabelDecision:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A label that looks wrong, with the evidence of the night that listed it (`pipeline.stages.label_noise`).
+    """A label that looks wrong, with the evidence of the night that listed it (`pipeline.stages.suspects`).
 
-    `agents` is the label given, `suggested` the one that models which had not seen the row would give; `doubted` and
-    `missing` are `agent probability` pairs as text; `quality` is in 0..1, low is bad. `decision` is what a person has
+    `agents` is the label given, `suggested` what it should be if it is wrong; `doubted` and `missing` are
+    `agent probability` pairs as text; `quality` is the probability that it is right. `decision` is what a person has
     decided on this very text, empty where nobody has.
     """
 

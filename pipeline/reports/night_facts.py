@@ -29,6 +29,7 @@ from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import read_table, sha256_file
 from pipeline.runtime.text import parse_json
 from pipeline.runtime.track import AGENTS, Track
+from pipeline.versions.folder import suspects_in
 
 UNCHANGED, FAILED = "unchanged", "failed"
 _RECORDED = ("data/*", "params.yaml", "dvc.lock", "constraints.txt")
@@ -119,7 +120,7 @@ def collect(run_folder: Path, run_key: str, track: Track = AGENTS) -> NightFacts
         metrics=_facts(stages / "evaluate" / "metrics.json", report),
         precisions=_facts(stages / "optimize" / "precisions.json", read_precisions),
         pictures=_pictures(stages / "evaluate" / "plots"),
-        suspects=_rows(stages / "label_noise" / "suspects.csv"),
+        suspects=_rows(suspects_in(stages).with_suffix(".csv")),
         quarantine=_rows(stages / "validate" / "quarantine.csv"),
         fates=count_fates(stages / "fates"),
         lineage=summaries.get("lineage"),

@@ -14,7 +14,10 @@ from pipeline.runtime.track import AGENTS, Track, track_named
 STAGES = AGENTS.stages
 """Where the stages that only agents have write, each to STAGES/<stage>/; the names are in dvc.yaml."""
 
-ORDER = ("validate", "split", "label_noise", "augment", "train", "join", "optimize", "evaluate", "gate", "lineage")
+ORDER = (
+    "validate", "split", "label_noise", "augment", "train", "suspects",
+    "join", "optimize", "evaluate", "gate", "lineage",
+)  # fmt: skip
 """The stages of a night in the order of dvc.yaml; each track has some of them."""
 
 Summary = dict[str, int | float | str | None]

@@ -1,27 +1,23 @@
-"""Stage `label_noise`: people's decisions applied, then the labels that look wrong, ranked with evidence.
+"""Stage `label_noise`: people's decisions applied, and what looks poisoned or, if so set, plainly wrong put aside.
 
-Suspects come from cleanlab's multi-label scores (self-confidence of each agent; Thyagarajan et al., 2022) on
-out-of-fold probabilities of class-balanced linear heads, one set on frozen embeddings and one on weighted words.
-A row's score is the margin between the agents given and the likeliest one not given (docs/results/label-noise.md).
-Rows that share a phrase with a grip on their agent, as a planted trigger has, stand first and leave train, unless a
-person decided otherwise (docs/results/poisoning.md).
+Each train row is judged by class-balanced linear heads that did not see its fold, one set on frozen embeddings and one
+on weighted words; their probabilities go on to `suspects`, which ranks the labels for people once networks are trained.
+Rows that share a phrase with a grip on their agent, as a planted trigger has, leave train, unless a person decided
+otherwise (docs/results/poisoning.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.special import expit, logit
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import (
     EXCLUDED,
-    FLAGGED,
     HOLDOUT,
     KEPT,
     QUARANTINED,
@@ -31,11 +27,11 @@ from pipeline.data.fates import (
     fate_of,
     write_fates,
 )
-from pipeline.data.label_reviews import DROP, KEEP, RELABEL, LabelReview, decision_on, read_reviews
-from pipeline.data.names import SEPARATOR
+from pipeline.data.label_reviews import DROP, RELABEL, LabelReview, decision_on, read_reviews
 from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
+from pipeline.learning.label_errors import calibrated, given_labels, rank_suspects, reason_of, vouched
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
 from pipeline.learning.trigger_phrases import trigger_phrases
@@ -48,15 +44,13 @@ from pipeline.runtime.tables import read_table, write_table
 NAME = "label_noise"
 _MAX_TOKENS = 256
 _EMBEDDING_PENALTY, _WORDS_PENALTY = 10.0, 30.0
-_CERTAIN = 1e-9
 
 
 class LabelNoiseParams(Section):
-    """What is listed, and what is done about it without a person."""
+    """What is done about labels without a person."""
 
     encoder: str
     action: Literal["flag", "quarantine"]
-    suspects: int = Field(ge=1)
     quarantine_below: float = Field(ge=0, le=1)
     max_share_per_agent: float = Field(ge=0, le=1)
     rare_below: int = Field(ge=0)
@@ -64,7 +58,7 @@ class LabelNoiseParams(Section):
 
 
 def label_noise(params: LabelNoiseParams) -> Summary:
-    """Write train and holdout with reviews applied, and the ranked suspects as CSV and Parquet.
+    """Write train and holdout with reviews applied, and how each train row was judged.
 
     Raises:
         TableError: data/label_reviews.csv is malformed.
@@ -75,24 +69,22 @@ def label_noise(params: LabelNoiseParams) -> Summary:
     holdout, holdout_fates = apply_reviews(_split("holdout"), reviews, HOLDOUT)
     vectors = FrozenEmbedding(params.encoder, _MAX_TOKENS, "label_noise.encoder").embed(list(train["prompt"]))
     probabilities = out_of_fold_probabilities(train, names, vectors)
-    phrases = phrases_with_a_grip(train, names, vectors, params.trigger_grip)
-    suspects = rank_suspects(train, probabilities, names, reviews, params, phrases)
-    quarantined = set(choose_quarantined(suspects, train, names, params)) if params.action == "quarantine" else set()
-    quarantined |= set(suspects["prompt_id"][(suspects["phrase"] != "") & ~suspects["review"].isin([KEEP, RELABEL])])
-    fates = [_with_suspicion(fate, suspects, quarantined) for fate in train_fates]
-    write_table(train[~train["prompt_id"].isin(quarantined)], STAGES / NAME / "train.parquet")
-    write_table(holdout, STAGES / NAME / "holdout.parquet")
-    write_table(suspects, STAGES / NAME / "suspects.csv")
-    write_table(suspects, STAGES / NAME / "suspects.parquet")
+    examined = _examined(train, phrases_with_a_grip(train, names, vectors, params.trigger_grip), reviews)
+    ranked = rank_suspects(examined, probabilities, names, len(examined))
+    aside = _put_aside(ranked, examined, names, params)
+    fates = [_with_reason(fate, aside) for fate in train_fates]
+    held_out = pd.DataFrame(probabilities, columns=list(names))
+    out = STAGES / NAME
+    write_table(train[~train["prompt_id"].isin(aside)], out / "train.parquet")
+    write_table(holdout, out / "holdout.parquet")
+    write_table(examined.assign(put_aside=examined["prompt_id"].isin(aside)), out / "examined.parquet")
+    write_table(pd.concat([train[["prompt_id", "agents"]], held_out], axis=1), out / "held_out.parquet")
     write_fates(NAME, fates + holdout_fates)
     counts = pd.Series([fate.fate for fate in fates + holdout_fates]).value_counts()
-    changed = [fate for fate in holdout_fates if fate.fate != KEPT]
     return {
-        "train": len(train) - len(quarantined),
-        "suspects": len(suspects),
-        "reviewed": sum(bool(decision) for decision in suspects["review"]),
-        **{name: int(counts.get(name, 0)) for name in (FLAGGED, QUARANTINED, RELABELLED, EXCLUDED)},
-        "holdout_rows_changed": len(changed),
+        "train": len(train) - len(aside),
+        **{name: int(counts.get(name, 0)) for name in (QUARANTINED, RELABELLED, EXCLUDED)},
+        "holdout_rows_changed": sum(fate.fate != KEPT for fate in holdout_fates),
         "stale_reviews": _stale(reviews, train_fates + holdout_fates),
     }
 
@@ -130,7 +122,7 @@ def phrases_with_a_grip(
 
 
 def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], vectors: FloatMatrix) -> FloatMatrix:
-    """float32 [n, c]: each row scored by heads that did not see its fold; the mean logit of meaning and of words."""
+    """float32 [n, c]: each row scored by heads that did not see its fold; by meaning and by words, calibrated."""
     outcomes = from_labels(train, names)
 
     def fit_and_score(penalties: tuple[float, float], fitted: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
@@ -143,82 +135,27 @@ def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], vecto
         return np.asarray(scores / 2, dtype=np.float32)
 
     penalties = [(_EMBEDDING_PENALTY, _WORDS_PENALTY)]
-    _, scores = cross_fit(outcomes, train["fold"].to_numpy(), penalties, fit_and_score)
-    return np.asarray(expit(scores), dtype=np.float32)
+    folds = train["fold"].to_numpy()
+    _, scores = cross_fit(outcomes, folds, penalties, fit_and_score)
+    return calibrated(scores, given_labels(train, names), folds)
 
 
-def rank_suspects(
-    train: pd.DataFrame,
-    probabilities: FloatMatrix,
-    names: tuple[str, ...],
-    reviews: dict[str, LabelReview],
-    params: LabelNoiseParams,
-    phrases: Mapping[str, str] = MappingProxyType({}),
-) -> pd.DataFrame:
-    """The least credible labels first, each with the agents that speak for and against it.
-
-    Rows that hold a phrase with a grip go before all others, and are listed however many there are.
-    """
-    from cleanlab.multilabel_classification import get_label_quality_scores
-
-    labels = [split_agents(text) for text in train["agents"]]
-    class_ids = [[names.index(name) for name in row] for row in labels]
-    given = label_matrix(labels, names) > 0.5
-    quality = get_label_quality_scores(
-        class_ids,
-        probabilities.astype(np.float64),
-        method="self_confidence",
-        aggregator_kwargs={"method": lambda scores, axis: _margin(scores, given)},
-    )
+def _examined(train: pd.DataFrame, phrases: dict[str, str], reviews: dict[str, LabelReview]) -> pd.DataFrame:
+    """The train rows with the phrase that each holds, and people's decision on it."""
+    decisions = [decision_on(row, reviews) for _, row in train.iterrows()]
     told = [phrases.get(str(prompt_id), "") for prompt_id in train["prompt_id"]]
-    plain = np.array([not phrase for phrase in told], dtype=bool)
-    most = max(params.suspects, int((~plain).sum()))
-    order = np.lexsort((train["prompt_id"].to_numpy(), quality, plain))[:most]
-    rows = [
-        {
-            "rank": rank,
-            "prompt_id": train["prompt_id"].iloc[i],
-            "prompt": train["prompt"].iloc[i],
-            "agents": train["agents"].iloc[i],
-            "quality": round(float(quality[i]), 6),
-            **_evidence(labels[i], probabilities[i], names),
-            "phrase": told[i],
-            "review": _decision(train.iloc[i], reviews),
-        }
-        for rank, i in enumerate(order, start=1)
-    ]
-    return pd.DataFrame(rows)
+    return train.assign(phrase=told, review=[one.decision if one else "" for one in decisions])
 
 
-def _margin(confidence: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Quality [n] in 0..1 from each agent's self-confidence [n, c]: mean logit of the given, least of the others.
-
-    The mean, so that a prompt of several agents is not suspect merely for having more that may be unlikely.
-    """
-    logits = logit(np.clip(confidence, _CERTAIN, 1 - _CERTAIN))
-    right = np.where(given, logits, 0.0).sum(axis=1) / np.maximum(given.sum(axis=1), 1)
-    others = np.where(given, np.inf, logits).min(axis=1)
-    return np.asarray(expit(right + np.where(np.isfinite(others), others, 0.0)))
-
-
-def _evidence(label: tuple[str, ...], probability: FloatMatrix, names: tuple[str, ...]) -> dict[str, str]:
-    """Doubted: given but unlikely. Missing: the likeliest that is not given, and all others that are likely.
-
-    Each as `agent probability`, strongest first.
-    """
-    doubted = sorted((float(probability[names.index(n)]), n) for n in label if probability[names.index(n)] < 0.5)
-    others = sorted(((float(p), n) for p, n in zip(probability, names, strict=True) if n not in label), reverse=True)
-    missing = others[:1] + [(p, n) for p, n in others[1:] if p >= 0.5]
-    return {
-        "doubted": ", ".join(f"{name} {p:.2f}" for p, name in doubted),
-        "missing": ", ".join(f"{name} {p:.2f}" for p, name in missing),
-        "suggested": SEPARATOR.join(n for n, p in zip(names, probability, strict=True) if p >= 0.5),
-    }
-
-
-def _decision(row: pd.Series, reviews: dict[str, LabelReview]) -> str:
-    review = decision_on(row, reviews)
-    return review.decision if review else ""
+def _put_aside(
+    ranked: pd.DataFrame, train: pd.DataFrame, names: tuple[str, ...], params: LabelNoiseParams
+) -> dict[str, str]:
+    """By prompt id of each row that leaves train, why."""
+    chosen = ranked["prompt_id"].isin(choose_quarantined(ranked, train, names, params)).to_numpy()
+    gone = (chosen & (params.action == "quarantine")) | (
+        (ranked["phrase"] != "").to_numpy() & ~vouched(ranked["review"])
+    )
+    return {row["prompt_id"]: reason_of(row) for _, row in ranked[gone].iterrows()}
 
 
 def choose_quarantined(
@@ -229,33 +166,20 @@ def choose_quarantined(
     support = dict(zip(names, counts, strict=True))
     taken: dict[str, int] = dict.fromkeys(names, 0)
     chosen = []
-    for row in suspects.to_dict("records"):
+    for row in suspects[~vouched(suspects["review"])].to_dict("records"):
         involved = split_agents(str(row["agents"]))
         rare = any(support[name] < params.rare_below for name in {*involved, *split_agents(str(row["suggested"]))})
         full = any(taken[name] + 1 > params.max_share_per_agent * support[name] for name in involved)
-        if (
-            float(row["quality"]) < params.quarantine_below
-            and row["review"] not in (KEEP, RELABEL)
-            and not rare
-            and not full
-        ):
+        if float(row["quality"]) < params.quarantine_below and not rare and not full:
             chosen.append(str(row["prompt_id"]))
             for name in involved:
                 taken[name] += 1
     return chosen
 
 
-def _with_suspicion(fate: Fate, suspects: pd.DataFrame, quarantined: set[str]) -> Fate:
-    if fate.fate != KEPT or fate.prompt_id not in set(suspects["prompt_id"]):
-        return fate
-    row = suspects[suspects["prompt_id"] == fate.prompt_id].iloc[0]
-    if row["review"] == KEEP:
-        return fate
-    reason = f"suspect {row['rank']}: doubted [{row['doubted']}], missing [{row['missing']}]"
-    # The phrase itself would outlive an erasure of the row.
-    reason += ", holds a phrase with a grip on its agent" if row["phrase"] else ""
-    kind = QUARANTINED if fate.prompt_id in quarantined else FLAGGED
-    return Fate(**{**fate.__dict__, "fate": kind, "reason": reason})
+def _with_reason(fate: Fate, aside: dict[str, str]) -> Fate:
+    reason = aside.get(fate.prompt_id, "")
+    return replace(fate, fate=QUARANTINED, reason=reason) if reason and fate.fate == KEPT else fate
 
 
 def _stale(reviews: dict[str, LabelReview], fates: list[Fate]) -> int:

@@ -69,7 +69,7 @@ def assemble(clone: Path, build: Build, folder: Path, describe: Describe) -> Pat
     for source in _FROM_CLONE:
         shutil.copyfile(clone / source, evidence / Path(source).name)
     if (stages / "label_noise").is_dir():
-        suspects = read_table(stages / "label_noise" / SUSPECTS).drop(columns=["prompt", "phrase", "line"])
+        suspects = read_table(suspects_in(stages)).drop(columns=["prompt", "phrase", "line"])
         write_table(suspects, evidence / SUSPECTS)
         shutil.copyfile(clone / _REVIEWS, evidence / Path(_REVIEWS).name)
     if track is MODELS:
@@ -90,6 +90,12 @@ def _graded(stages: Path, track: Track) -> pd.DataFrame:
 
     learnt, held_out = (outcomes_beside(stages / name) for name in (track.learnt, track.held_out))
     return pd.concat([pd.read_parquet(path) for path in (learnt, stages / "split" / JOINING, held_out)])
+
+
+def suspects_in(stages: Path) -> Path:
+    """The table of a night's suspects. Nights of code without the stage `suspects` have it with `label_noise`."""
+    path = stages / "suspects" / SUSPECTS
+    return path if path.is_file() else stages / "label_noise" / SUSPECTS
 
 
 def made_at(clone: Path, track: Track, name: str) -> Path:

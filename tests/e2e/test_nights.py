@@ -19,7 +19,7 @@ from flows.workspace.night_log import GATE_CLOSED, nights
 from flows.workspace.project import Project
 from pipeline.runtime.tables import sha256_file
 
-STAGES = ["validate", "split", "label_noise", "augment", "train", "optimize", "evaluate", "gate", "lineage"]
+STAGES = ["validate", "split", "label_noise", "augment", "train", "suspects", "optimize", "evaluate", "gate", "lineage"]
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_what_was_decided_is_taken_back_and_the_file_is_as_before(project: Proje
 
 def test_what_one_has_decided_since_the_night_comes_back_in_its_order(project: Project) -> None:
     """What the night had taken in already, what another has decided since, and other people's are not among it."""
-    folder = runs.clone_of(project, "nightly-1") / "var" / "stages" / "label_noise" / "suspects.parquet"
+    folder = runs.clone_of(project, "nightly-1") / "var" / "stages" / "suspects" / "suspects.parquet"
     table = read_table(folder)
     write_table(table.assign(review=["keep" if row == "p0" else "" for row in table["prompt_id"]]), folder)
     mine = [decision(0), decision(3, RELABEL, ("sql",), note="=why"), decision(1), decision(2), decision(4)]

@@ -147,6 +147,7 @@ def test_each_stage_gives_each_of_its_rows_one_fate(night: Night) -> None:
         "split": [read_table(stages / "validate/prompts.parquet")],
         "label_noise": [read_table(stages / "split" / f"{part}.parquet") for part in ("train", "holdout")],
         "train": [read_table(stages / "augment/train.parquet")],
+        "suspects": [read_table(stages / "label_noise/train.parquet")],
         "evaluate": [read_table(stages / "label_noise/holdout.parquet")],
     }
     for stage, tables in given.items():
