@@ -152,6 +152,13 @@ def test_what_was_decided_is_taken_back_and_the_file_is_as_before(project: Proje
         take_back(project, first)
 
 
+def test_a_night_of_before_the_stage_has_its_suspects_beside_the_reviews(project: Project) -> None:
+    stages = runs.clone_of(project, "nightly-1") / "var" / "stages"
+    before = left(project)
+    (stages / "suspects").rename(stages / "label_noise")
+    assert left(project) == before != []
+
+
 def test_what_one_has_decided_since_the_night_comes_back_in_its_order(project: Project) -> None:
     """What the night had taken in already, what another has decided since, and other people's are not among it."""
     folder = runs.clone_of(project, "nightly-1") / "var" / "stages" / "suspects" / "suspects.parquet"
