@@ -40,19 +40,20 @@ def fit_all(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: 
     import joblib
 
     with tempfile.TemporaryDirectory() as place, _told(Path(place), names, progress):
-        work = (joblib.delayed(_alone)(fit, Path(place) / str(n), os.getpid()) for n, fit in enumerate(fits))
+        work = (joblib.delayed(_alone)(fit, Path(place) / str(n)) for n, fit in enumerate(fits))
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             return list(joblib.Parallel(n_jobs=workers)(work))
 
 
-def _alone(fit: Fit[T], steps: Path, parent: int) -> T:
+def _alone(fit: Fit[T], steps: Path) -> T:
     """In a worker: one thread, a byte a step in a file, and an end when the process that asked is gone."""
     torch.set_num_threads(1)
+    parent = os.getppid()
     with steps.open("ab", buffering=0) as file:
 
         def progress(_: str) -> None:
             file.write(b".")
-            if os.getppid() == 1 != parent:
+            if os.getppid() != parent:
                 os._exit(1)
 
         return fit(progress)
