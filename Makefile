@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly mlflow test test-nights test-rest test-schedule test-all faults check format bench bench-serving repro clean distclean
+.PHONY: help setup browser nightly mlflow test test-nights test-rest test-schedule test-all faults check format bench bench-serving bench-quality bench-training repro clean distclean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,12 @@ bench-serving: setup ## the engine beside torch, setfit and semantic-router; the
 	@mkdir -p var/bench
 	@"$(BIN)/python" -m benchmarks.serving --markdown var/bench/serving.md
 	@"$(BIN)/python" -m benchmarks.serving.load --markdown var/bench/load.md
+
+bench-quality: setup ## all systems and peers on every table of SWITCHTENDER_TABLES; hours, goes on where it stopped
+	@"$(BIN)/python" -m benchmarks.quality
+
+bench-training: setup ## seconds of training beside setfit and transformers.Trainer, idle and with busy cores
+	@"$(BIN)/python" -m benchmarks.training
 
 repro: setup ## the stages alone, without Prefect or MLflow
 	@"$(BIN)/python" -m dvc repro

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 
 from pipeline.metrics.bootstrap import Estimate, Resampled
@@ -24,3 +26,11 @@ def correlation(expected: Values, got: Values) -> float:
     if np.std(expected[known]) == 0 or np.std(got[known]) == 0:
         return float("nan")
     return float(np.corrcoef(expected[known], got[known])[0, 1])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table, line by line."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

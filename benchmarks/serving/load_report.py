@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.figures import table
 from benchmarks.serving.client import Asked, Order
-from benchmarks.serving.report import table
 
 GROWTH = 0.05
 """Memory counts as flat if the last quarter's median is at most this much over that of the quarter before."""

@@ -10,14 +10,19 @@ _TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16"
 
 
 def described() -> str:
-    """One sentence."""
+    """One sentence, and whether other work ran when it was asked for."""
     load = os.getloadavg()[0]
     busy = f"; not idle: when it began, {load:.1f} other processes ran on average" if load > 0.5 else ""
+    return f"{hardware()}{busy}."
+
+
+def hardware() -> str:
+    """The processor and what runs on it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     sets = ", ".join(_instruction_sets()) or "unknown"
     return (
         f"{platform.machine()}, {cores} cores, instruction sets {sets}; {platform.system()}, "
-        f"Python {platform.python_version()}{busy}."
+        f"Python {platform.python_version()}"
     )
 
 

@@ -18,6 +18,15 @@ def load(setup: Setup) -> Contender:
     return SetFit(setup) if setup.contender == SETFIT else SemanticRouter(setup)
 
 
+def sentence_transformer(encoder: str, width: int, max_tokens: int) -> Any:
+    """The encoder in a folder as sentence-transformers reads it: mean of the tokens, unit vectors."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    transformer = Transformer(encoder, max_seq_length=max_tokens)
+    return SentenceTransformer(modules=[transformer, Pooling(width, pooling_mode="mean"), Normalize()], device="cpu")
+
+
 class SetFit:
     """`SetFitModel.predict`: the encoder as its body, the router's own linear layer as its differentiable head.
 
@@ -27,17 +36,12 @@ class SetFit:
     def __init__(self, setup: Setup) -> None:
         import torch
         from safetensors.torch import load_file
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
         from setfit import SetFitModel  # type: ignore[import-not-found]
         from setfit.modeling import SetFitHead  # type: ignore[import-not-found]
 
         weights = load_file(setup.head)
         outputs, width = weights["weight"].shape
-        transformer = Transformer(setup.encoder, max_seq_length=setup.max_tokens)
-        body = SentenceTransformer(
-            modules=[transformer, Pooling(width, pooling_mode="mean"), Normalize()], device="cpu"
-        )
+        body = sentence_transformer(setup.encoder, width, setup.max_tokens)
         head = SetFitHead(width, outputs, multitarget=True, device="cpu")
         with torch.no_grad():
             head.linear.weight.copy_(weights["weight"])

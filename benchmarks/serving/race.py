@@ -73,7 +73,7 @@ class Worker:
         self._file = log.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
             [str(python), "-m", "benchmarks.serving.worker", setup.to_json()],
-            cwd=log.parent, env=_environment(setup.threads), text=True,
+            cwd=log.parent, env=worker_environment(setup.threads), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._file,
         )  # fmt: skip
 
@@ -179,7 +179,7 @@ def _started(
             worker.close()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """Every library is held to so many threads, on the CPU, with no hub."""
     return {
         **{name: value for name, value in os.environ.items() if name != "PYTHONHOME"},

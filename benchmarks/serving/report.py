@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.figures import table
 from benchmarks.serving.contender import ENGINE_INT8, TORCH
 from benchmarks.serving.figures import (
     Aim,
@@ -55,14 +56,6 @@ def spread(value: Spread | None, digits: int = 2) -> str:
     if value is None:
         return "–"
     return f"{value.median:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table, line by line."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def _setting(results: Results) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""How well prompts reach their agents: several tables, several systems, the same splits."""

