@@ -35,6 +35,7 @@ from pipeline.runtime.errors import SwitchtenderError
 
 TRAINER, PASSIVE, SETFIT, OURS = "transformers.Trainer", "transformers.Trainer, passive", "SetFit", "this project's"
 PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(1_000_000))"
 MOST_TIMES_PLAIN, MOST_TIMES_IDLE = 2.2, 2.5
 
 
@@ -59,9 +60,9 @@ def contenders(epochs: int | None) -> dict[str, tuple[Contender, dict[str, str]]
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    """While the block runs, one process a core that never waits."""
+    """While the block runs, one process a core that never waits; each ends with this process, however that ends."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    running = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(cores)]
     try:
         yield
     finally:
@@ -155,7 +156,8 @@ def main() -> None:
         found, missing = tables([options.only], options.tables, options.rows)
         if missing:
             raise SystemExit(f"benchmarks.training: no folder with {options.only}; name one with --tables or ${FOLDER}")
-        prompts, machine = found[0], described()
+        everything, machine = found[0].everything, described()
+        prompts = Table(found[0].name, ((everything, found[0].splits[0][1]),))
         times = timed(prompts, options.rounds, options.threads, options.epochs, options.work.resolve())
         train = (
             f"{prompts.name}: {len(prompts.splits[0][0])} prompts, {options.threads} threads, {options.rounds} rounds."

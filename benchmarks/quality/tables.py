@@ -6,7 +6,7 @@ The shipped prompts without the holdout, which is never read here; of others, th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,6 +55,20 @@ class Table:
     def rare(self) -> Indices:
         """The columns of the agents with few prompts."""
         return np.flatnonzero(self.learnt < RARE_BELOW)
+
+    @property
+    def everything(self) -> Outcomes:
+        """All that can be learnt from: of a cross-validated table every row."""
+        train, test = self.splits[0]
+        if len(self.splits) == 1:
+            return train
+        return replace(
+            train,
+            prompt_ids=train.prompt_ids + test.prompt_ids,
+            prompts=train.prompts + test.prompts,
+            quality=np.concatenate([train.quality, test.quality]),
+            cost=np.concatenate([train.cost, test.cost]),
+        )
 
     @property
     def described(self) -> str:

@@ -49,6 +49,7 @@ def table() -> Table:
 def test_figures_are_those_of_the_metrics_also_on_each_resample() -> None:
     random = np.random.default_rng(3)
     truth, chosen, rare = random.random((40, 5)) < 0.4, random.random((40, 5)) < 0.4, np.array([1, 4])
+    truth[:, 2] = False
     found, draws = drawn(truth, [chosen], figures(rare)), resamples(40, RESAMPLES, 0)
     expected = {MICRO: micro_f1, MACRO: macro_f1, SUBSET: subset_accuracy}
     for name, statistic in expected.items():
@@ -74,11 +75,11 @@ def test_a_table_that_is_not_there_is_named_and_an_unknown_one_refused(tmp_path:
 
 
 def test_other_words_are_other_words() -> None:
-    prompts = ["Translate this letter, please tell Hana.", "Go!"]
+    prompts = ["Go!", *["Translate this letter, please tell Hana."] * 20]
     found = reworded(prompts)
     assert found == reworded(prompts)
-    assert found["slips of the keys"][0] != prompts[0].lower().rstrip(".")
-    assert found["please"][1] == "Go, please!"
+    assert prompts[1].lower().rstrip(".") not in found["slips of the keys"]
+    assert found["please"][0] == "Go, please!"
 
 
 def test_a_peers_threshold_is_that_of_the_highest_f1() -> None:

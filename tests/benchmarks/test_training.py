@@ -5,11 +5,11 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from benchmarks.training import OURS, PASSIVE, SETFIT, TRAINER, Times, busy_cores, lines
+from benchmarks.training import _BUSY, OURS, PASSIVE, SETFIT, TRAINER, Times, busy_cores, lines
 
 
 def spinning() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "while True: pass" in child.cmdline()]
+    return [child for child in psutil.Process().children() if _BUSY in child.cmdline()]
 
 
 def test_busy_processes_end_also_after_a_failure() -> None:
