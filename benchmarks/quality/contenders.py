@@ -78,6 +78,7 @@ class Plan:
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),
+    ("refuse", 0.0),
     ("retype", 0.0),
     ("networks", 1),
     ("epochs", 6),

@@ -25,6 +25,9 @@ from pipeline.runtime.tables import sha256_file, sha256_text, write_text
 
 _CODE = tuple(ROOT / "pipeline" / room for room in ("encoders", "learning", "policies", "routers"))
 
+PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""As the command line and a night set it before torch is imported."""
+
 
 class Gone(Exception):
     """A worker ended without a reply; says why in one line."""
@@ -129,7 +132,8 @@ def measured(fit: Fit, python: Path, threads: int, more: Mapping[str, str] | Non
         fit.job(threads, FinetuningParams().folds).write(folder)
         command = [str(python), "-m", "benchmarks.quality.worker", place]
         where = folder if fit.contender.is_peer else ROOT
-        environment = {**worker_environment(threads), **(more or {})}
+        own = {} if fit.contender.is_peer else PASSIVE_WAIT
+        environment = {**worker_environment(threads), **own, **(more or {})}
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:]
