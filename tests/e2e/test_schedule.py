@@ -140,7 +140,8 @@ def test_the_killed_night_went_on_under_its_key(story: Story) -> None:
     (run,) = all_runs(story.project)
     assert (run.key, run.state, run.version) == (registered.run_key, FINISHED, "1")
     killed = [night for night in nights(story.project) if night.result in ("", CUT_SHORT)]
-    assert {night.run_key for night in killed} == {run.key}
+    # On a busy machine one may be cut short before it has said its key.
+    assert {night.run_key for night in killed} - {""} == {run.key}
     assert any(how == "unchanged" for _, _, how in run.timings)
     assert len(story.sandbox.versions()) == 1
 
