@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,9 @@ def fit_all(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: 
 
     with tempfile.TemporaryDirectory() as place, _told(Path(place), names, progress):
         work = (joblib.delayed(_alone)(fit, Path(place) / str(n)) for n, fit in enumerate(fits))
-        with joblib.parallel_config("loky", inner_max_num_threads=1):
+        with joblib.parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
+            # Said where joblib renews a worker that has grown; the work goes on.
+            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
             return list(joblib.Parallel(n_jobs=workers)(work))
 
 
