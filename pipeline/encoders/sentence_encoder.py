@@ -31,7 +31,7 @@ class SentenceEncoder(TextEncoder):
         self.tokenizer = tokenizer
         self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self.width = int(model.config.hidden_size)
-        self.trains_in_bf16 = True
+        self.trains_in_bf16 = False
 
     @classmethod
     def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> SentenceEncoder:

@@ -72,7 +72,8 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
     dropout = params.encoder_dropout
     names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
     encoder = SentenceEncoder.load(params.encoder, params.max_tokens)
-    encoder.trains_in_bf16 = params.precision != "fp32" and _bears_bf16(encoder)
+    if params.precision != "fp32":
+        _train_in_bf16(encoder)
     for name in names:
         if hasattr(encoder.model.config, name):
             setattr(encoder.model.config, name, dropout)
@@ -82,13 +83,13 @@ def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
     return ClassifierNetwork(encoder, outputs, params.dropout, params.scale)
 
 
-def _bears_bf16(encoder: SentenceEncoder) -> bool:
-    """Some architectures mask their attention with numbers that bf16 does not hold."""
+def _train_in_bf16(encoder: SentenceEncoder) -> None:
+    """Where the architecture bears it: some mask their attention with numbers that bf16 does not hold."""
+    encoder.trains_in_bf16 = True
     try:
         encoder.pooled(encoder.tokenize(["a"]))
     except RuntimeError:
-        return False
-    return True
+        encoder.trains_in_bf16 = False
 
 
 def finetune(

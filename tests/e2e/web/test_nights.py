@@ -42,7 +42,7 @@ def test_every_night_is_there_with_what_it_measured(site: Site) -> None:
     real = page.locator("table.nightly tbody tr", has_text="in service").first
     expect(real).to_contain_text("registered version 1")
     expect(real).to_contain_text("suspects")
-    expect(real.locator("svg.stages rect")).to_have_count(9)
+    expect(real.locator("svg.stages rect")).to_have_count(10)
     expect(page.locator("svg.chart").first.locator("circle, rect")).not_to_have_count(0)
 
 

@@ -35,7 +35,7 @@ def test_nights_are_told_with_what_to_do_next(project: Project) -> None:
     make_night(project, MadeNight(2, GATE_CLOSED, "gate not passed: micro_f1"))
     told = printed()
     assert "0.712" in told
-    assert "registered: version 1, 2 min 01 s, 499 of 502 rows, 40 suspects" in told
+    assert "registered: version 1, 2 min 03 s, 499 of 502 rows, 40 suspects" in told
     assert "gate closed: gate not passed: micro_f1" in told
     assert "2026-03-03 03:00 agents: its report (var/runs/nightly-" in told
     assert "says which gate and why" in told
