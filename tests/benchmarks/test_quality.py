@@ -126,7 +126,8 @@ def test_what_was_not_measured_says_why(table: Table, tmp_path: Path) -> None:
     known = Measurements(tmp_path / "found.jsonl")
     page = Page(known, [table], Plan(), 1, absent)
     assert f"Not measured yet: `{table.name}`." in page.sections()["systems"]
-    known.add(fits_of(table, TFIDF, 0)[0], Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])}), 0.0)
+    ours = next(iter(page.plan.own()))
+    known.add(fits_of(table, ours, 0)[0], Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])}), 0.0)
     lines = page.sections()["systems"]
     assert any("SetFit, 300 steps | not installed: no index" in line for line in lines)
     assert "### nlupp: not measured, no folder has it" in lines
