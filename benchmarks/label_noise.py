@@ -20,11 +20,11 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.data.agents import read_agents
 from pipeline.data.folds import make_folds
-from pipeline.data.holdout import read_holdout
+from pipeline.data.holdout import named_matrix, read_holdout
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import from_labels, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.learning.label_errors import LabelErrors, calibrated, find_label_errors, given_labels, pooled
+from pipeline.learning.label_errors import LabelErrors, calibrated, find_label_errors, pooled
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
@@ -74,7 +74,7 @@ def network_probabilities(train: pd.DataFrame, names: tuple[str, ...], seed: int
     outcomes, params = from_labels(train, names), FinetuningParams()
     folds = make_folds(outcomes, params.folds, seed)
     scores = ClassifierScorer(params, seed).cross_fit(outcomes, folds).scores
-    return calibrated(scores, given_labels(train, names), folds)
+    return calibrated(scores, named_matrix(train["agents"], names), folds)
 
 
 def margin(probabilities: FloatMatrix, given: Binary) -> LabelErrors:
@@ -127,7 +127,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for table, rows, names in tables(arguments.tables):
         vectors = FrozenEmbedding("minilm", 256).embed(list(rows["prompt"]))
-        truth = given_labels(rows, names)
+        truth = named_matrix(rows["agents"], names)
         for kind in arguments.kinds:
             measured: dict[str, list[list[float]]] = {}
             for seed in range(1, arguments.seeds + 1):

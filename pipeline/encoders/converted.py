@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
 
 from pipeline.runtime.errors import InputError, SwitchtenderError
-from pipeline.runtime.tables import read_json, sha256_file, write_json
+from pipeline.runtime.tables import read_json, sha256_file, sha256_file_once, write_json
 
 PLACE, ENCODERS = "SWITCHTENDER_ENCODERS", "encoders"
 _OWN = Path("var")
@@ -44,7 +43,7 @@ def converted(name: str, source: Path, form: int, convert: Callable[[Path, Path]
     Raises:
         InputError: the source is not what it should be, or there is no room for the result.
     """
-    place = encoders_folder() / f"{name}-{form}-{_digest(source)[:_KEY]}"
+    place = encoders_folder() / f"{name}-{form}-{sha256_file_once(source)[:_KEY]}"
     if _is_whole(place):
         return place
     try:
@@ -72,17 +71,6 @@ def _make(source: Path, place: Path, convert: Callable[[Path, Path], None]) -> N
 def _is_whole(place: Path) -> bool:
     try:
         made = read_json(place / _MADE)
-        return bool(made) and all(_digest(place / name) == digest for name, digest in made.items())
+        return bool(made) and all(sha256_file_once(place / name) == digest for name, digest in made.items())
     except (OSError, SwitchtenderError, AttributeError):
         return False
-
-
-def _digest(path: Path) -> str:
-    """A file's sha256, computed once a process while size and time stay."""
-    known = path.resolve().stat()
-    return _digest_of(path.resolve(), known.st_mtime_ns, known.st_size)
-
-
-@lru_cache(maxsize=64)
-def _digest_of(path: Path, _changed: int, _size: int) -> str:
-    return sha256_file(path)

