@@ -98,15 +98,27 @@ def _counted(
     return (effective * mean + prior * towards) / (effective + prior), effective
 
 
-def in_words(test: AptitudeTest, capability: Capability, order: Indices | None = None) -> list[list[str]]:
-    """For each candidate its lines: facts first, where there are any, then a line a task: keywords and accuracy.
+@dataclass(frozen=True)
+class CapabilityInWords:
+    """One candidate: free text about it, and a line a task with keywords and accuracy, "" where it was not tried."""
 
-    `order` int64 [tasks] is that of the tasks; a task that was not tried has no line.
-    """
-    found = accuracy(test, capability.answers)
-    tasks = np.arange(len(test.share)) if order is None else order
+    facts: str
+    lines: tuple[str, ...]
+
+    def in_order(self, tasks: Indices) -> list[str]:
+        """Facts, where there are any, then the lines of tasks in this order."""
+        return [*([self.facts] if self.facts else []), *self.of(tasks)]
+
+    def of(self, tasks: Indices) -> list[str]:
+        """The lines of these tasks, of those that were tried."""
+        return [self.lines[task] for task in tasks if self.lines[task]]
+
+
+def in_words(test: AptitudeTest, capability: Capability) -> list[CapabilityInWords]:
+    """Each candidate in words."""
+    found, tasks = accuracy(test, capability.answers), range(len(test.share))
     return [
-        [*([facts] if facts else []), *(_line(test, found, t, c) for t in tasks if found.answered[t, c])]
+        CapabilityInWords(facts, tuple(_line(test, found, t, c) if found.answered[t, c] else "" for t in tasks))
         for c, facts in enumerate(capability.facts)
     ]
 

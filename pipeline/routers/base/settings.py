@@ -44,8 +44,10 @@ class AptitudeParams(Section):
 
     The test has at most `tasks` x `shots` items and at most `share` of the train prompts; fewer tasks before fewer
     shots. `lean` reads it with a small cross-attention scorer; `full` with a causal language model and a capability
-    encoder, each by name or path, for at most `steps` steps of training. `facts` are free text about candidates, by
-    their names, which `full` reads besides the test. `loss` is `pointwise` (yes or no), or `group`: one handled and k-1
+    encoder, each by name or path. It is trained for `steps` steps, each of `step_candidates` capabilities with
+    `step_prompts` prompts: by the share `distil` on what the lean reader says, else on outcomes. After a prompt it
+    reads, in words, what a candidate got on the `nearest` tasks. `facts` are free text about candidates, by their
+    names, which `full` reads besides the test. `loss` is `pointwise` (yes or no), or `group`: one handled and k-1
     mishandled prompts for one capability, after which candidates' scores are comparable only by calibration.
     """
 
@@ -59,7 +61,11 @@ class AptitudeParams(Section):
     capability_encoder: str = "minilm"
     language_model: str = "smollm2"
     model_tokens: int = Field(default=128, ge=16, le=4096)
-    steps: int = Field(default=300, ge=1)
+    nearest: int = Field(default=3, ge=0)
+    steps: int = Field(default=100, ge=1)
+    step_candidates: int = Field(default=8, ge=1)
+    step_prompts: int = Field(default=8, ge=1)
+    distil: float = Field(default=0.7, ge=0, le=1)
     facts: dict[str, str] = Field(default_factory=dict)
 
 

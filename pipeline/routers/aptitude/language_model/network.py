@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,10 @@ from pipeline.encoders.causal_lm import load_causal
 from pipeline.encoders.pretrained import require_positions
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.encoders.windows import ContextWindow, Tokens
+from pipeline.routers.aptitude.language_model.lora import adapt
+from pipeline.routers.aptitude.language_model.soft_prompts import SoftPromptEncoder
 from pipeline.routers.base.settings import AptitudeParams
-from pipeline.runtime.device import bf16_on_gpu
+from pipeline.runtime.device import bf16_in_training, bf16_on_gpu
 from pipeline.runtime.errors import InputError
 
 MODEL_SETTING = "aptitude.language_model"
@@ -23,7 +26,10 @@ RANK = 8
 _LINE_TOKENS = 128
 _OPENING = "What a language model gets right:"
 _REQUEST = "\nA request:\n"
-_QUESTION = "\nCan this language model handle the request? Answer Yes or No.\nAnswer:"
+_NEAREST = "\nOn the tasks most like it this language model is:"
+_QUESTION = "\nCan this language model handle the request? Answer Yes or No."
+_PLACE = "\0"
+"""Where a chat template is to put what is said."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,10 @@ class ReaderNetwork(torch.nn.Module):
         size = float(self.embeddings.weight.norm(dim=1).mean())
         self.connector = SoftPromptEncoder(encoder, self.embeddings.weight.shape[1], size)
         self.room = ContextWindow(params.model_tokens, 0, 0)
-        self.question = self._ids(_QUESTION)
-        self.answers = [self._answer(word) for word in (" Yes", " No")]
+        self.opening, closing, space = _form(tokenizer)
+        self.question = self._ids(_QUESTION + closing)
+        self.answers = [self._answer(closing, space + word) for word in ("Yes", "No")]
+        self._lines: dict[str, Tokens] = {}
         if self.answers[0] == self.answers[1]:
             raise InputError(f"{self.told} has no tokens for Yes and No; name another in {MODEL_SETTING}")
         self.to(self.device)
@@ -77,15 +85,24 @@ class ReaderNetwork(torch.nn.Module):
         return found
 
     def tokenize(self, prompts: Sequence[str]) -> list[Tokens]:
-        """Each prompt whole, or its two ends, and the question."""
-        return [self.room.ends(self._ids(prompt)) + self.question for prompt in prompts]
+        """Each prompt whole, or its two ends."""
+        return [self.room.ends(self._ids(prompt)) for prompt in prompts]
+
+    def asked(self, prompt: Tokens, nearest: Sequence[str]) -> Tokens:
+        """What is read after a capability: the prompt, the candidate's lines of the tasks most like it, the question.
+
+        These lines are words, so that what a candidate gets right on such prompts is what the model reads best.
+        """
+        if not nearest:
+            return [*prompt, *self.question]
+        lines = (token for line in (_NEAREST, *nearest) for token in self._line(line))
+        return [*prompt, *lines, *self.question]
 
     def prefix(self, lines: Sequence[str]) -> CachedPrefix:
         """What is read before a prompt: a candidate's lines, one soft token each."""
-        bos = self.tokenizer.bos_token_id
-        before = [*([] if bos is None else [int(bos)]), *self._ids(_OPENING)]
+        before = self._ids(self.opening + _OPENING)
         parts = [self._embedded(before), self.connector(lines), self._embedded(self._ids(_REQUEST))]
-        with bf16_on_gpu(self.device):
+        with self._precision():
             read = self.model(inputs_embeds=torch.cat(parts)[None], use_cache=True, logits_to_keep=1).past_key_values
         layers = tuple((layer.keys, layer.values) for layer in read.layers)
         return CachedPrefix(layers, sum(map(len, parts)))
@@ -105,7 +122,7 @@ class ReaderNetwork(torch.nn.Module):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = 1
         before = torch.ones(len(tokens), prefix.tokens, dtype=torch.int64)
-        with bf16_on_gpu(self.device):
+        with self._precision():
             logits = (
                 self.model(
                     input_ids=ids.to(self.device),
@@ -146,6 +163,15 @@ class ReaderNetwork(torch.nn.Module):
         for name, part in self.parts().items():
             part.copy_(trained[name])
 
+    def _precision(self) -> AbstractContextManager[object]:
+        """bf16 on a GPU, and in training where the processor computes it natively."""
+        return (bf16_in_training if torch.is_grad_enabled() else bf16_on_gpu)(self.device)
+
+    def _line(self, line: str) -> Tokens:
+        if line not in self._lines:
+            self._lines[line] = self._ids("\n" + line.lstrip("\n"))
+        return self._lines[line]
+
     def _embedded(self, ids: Tokens) -> torch.Tensor:
         found: torch.Tensor = self.embeddings(torch.tensor(ids, device=self.device))
         return found
@@ -154,97 +180,20 @@ class ReaderNetwork(torch.nn.Module):
         ids: Tokens = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
-    def _answer(self, word: str) -> int:
+    def _answer(self, closing: str, word: str) -> int:
         """The first token that tells the question with this answer from the question alone."""
-        answered = self._ids(_QUESTION + word)
+        answered = self._ids(_QUESTION + closing + word)
         asked = [*self.question, -1]
         return next((token for token, known in zip(answered, asked, strict=False) if token != known), -1)
 
 
-class LoraProjection(torch.nn.Module):
-    """A frozen projection plus a product of two thin matrices, which starts at zero."""
+def _form(tokenizer: Any) -> tuple[str, str, str]:
+    """What stands before and after all that is said, by the model's own chat template, and between that and an answer.
 
-    def __init__(self, frozen: torch.nn.Module, inputs: int, outputs: int, rank: int) -> None:
-        super().__init__()
-        self.frozen = frozen
-        self.down = torch.nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
-        self.up = torch.nn.Parameter(torch.zeros(outputs, rank))
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.frozen(hidden)
-        return found + hidden @ self.down.T @ self.up.T
-
-
-def adapt(model: torch.nn.Module, name: str, setting: str, rank: int) -> list[LoraProjection]:
-    """Freeze a model and put adapters on every projection of its attention blocks.
-
-    Raises:
-        InputError: it has none that could be found; the message names the model and the `setting` that gave it.
+    A model without one is asked to go on with a text.
     """
-    model.requires_grad_(False)
-    adapters = []
-    for path, parent in list(model.named_modules()):
-        if "attn" not in path.lower() and "attention" not in path.lower():
-            continue
-        for child, module in list(parent.named_children()):
-            if (shape := _shape(module)) is not None:
-                adapters.append(LoraProjection(module, *shape, rank))
-                setattr(parent, child, adapters[-1])
-    if not adapters:
-        raise InputError(f"the language model '{name}' has no attention to adapt; name another in {setting}")
-    return adapters
-
-
-def _shape(module: Any) -> tuple[int, int] | None:
-    """Inputs and outputs of a projection; None where a module is none. `Conv1D` is GPT-2's, stored transposed."""
-    if isinstance(module, torch.nn.Linear):
-        return module.in_features, module.out_features
-    if type(module).__name__ == "Conv1D":
-        return int(module.weight.shape[0]), int(module.weight.shape[1])
-    return None
-
-
-_KNOWN = 20_000
-"""So many lines' vectors are kept while the encoder is not trained; 50 tasks x 101 percentages fit."""
-
-
-class SoftPromptEncoder(torch.nn.Module):
-    """An encoder of lines and one linear layer to a language model's width.
-
-    `size` is the mean length of that model's own token embeddings, which soft tokens start with.
-    """
-
-    def __init__(self, encoder: SentenceEncoder, width: int, size: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.body = encoder.model
-        self.layer = torch.nn.Linear(encoder.width, width)
-        torch.nn.init.normal_(self.layer.weight, std=size / width**0.5)
-        torch.nn.init.zeros_(self.layer.bias)
-        self._known: dict[str, torch.Tensor] = {}
-        self.learn_lines(False)
-
-    def forward(self, lines: Sequence[str]) -> torch.Tensor:
-        """Soft tokens float32 [lines, width]."""
-        if not lines:
-            return self.layer.weight.new_zeros(0, self.layer.out_features)
-        soft: torch.Tensor = self.layer(self._vectors(lines))
-        return soft
-
-    def learn_lines(self, learn: bool) -> None:
-        """Whether the encoder is trained too; its word embeddings stay, of which a few lines touch a sliver."""
-        self._known.clear()
-        self.body.requires_grad_(learn)
-        self.body.get_input_embeddings().requires_grad_(False)
-
-    def _vectors(self, lines: Sequence[str]) -> torch.Tensor:
-        """Unit vectors float32 [lines, encoder's width]."""
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.body.parameters()):
-            return self.encoder.pooled(self.encoder.tokenize(lines))
-        new = list(dict.fromkeys(line for line in lines if line not in self._known))
-        if len(self._known) + len(new) > _KNOWN:
-            self._known.clear()
-            new = list(dict.fromkeys(lines))
-        if new:
-            self._known.update(zip(new, torch.from_numpy(self.encoder.embed(new)), strict=True))
-        return torch.stack([self._known[line] for line in lines]).to(self.layer.weight.device)
+    if tokenizer.chat_template is None:
+        return tokenizer.bos_token or "", "\nAnswer:", " "
+    said = [{"role": "user", "content": _PLACE}]
+    before, _, after = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True).partition(_PLACE)
+    return before, after, ""

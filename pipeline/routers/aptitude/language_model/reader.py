@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import softmax
 
 from pipeline.encoders.causal_lm import causal_identity
 from pipeline.encoders.encoder_files import DECISIVE, DECISIVE_BEFORE, encoder_identity
 from pipeline.routers.aptitude.capability import Capability, accuracy, in_words
 from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.training import TrainingSchedule
+from pipeline.routers.aptitude.nearest_tasks import likeness, likeness_by_task, nearest_tasks
 from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 TENSORS = "full.safetensors"
 FACTS = "full.json"
 _BATCH = 16
-_SHARPNESS = 20.0
 _CLIP = 0.02
-_TOLD = ("capability_encoder", "language_model", "model_tokens")
+_TOLD = ("capability_encoder", "language_model", "model_tokens", "nearest")
 """Settings that a saved reader keeps: with others its weights mean nothing."""
 Lines = tuple[str, ...]
 
@@ -74,15 +73,19 @@ class LanguageModelReader:
     def logits(
         self, test: AptitudeTest, capability: Capability, prompts: Sequence[str], features: FloatMatrix
     ) -> FloatMatrix:
-        """float32 [n, c]; `features` are not read."""
+        """float32 [n, c]; `features` tell which tasks a prompt is like."""
         reading = self._fitted()
         tokens = reading.tokenize(prompts)
-        orders = [in_words(test, capability, order) for order in two_orders(len(test.share), self.seed)]
-        wanted = [tuple(lines) for order in orders for lines in order]
-        self._read = {lines: known for lines, known in self._read.items() if lines in set(wanted)}
-        found = np.zeros((len(orders), len(capability.candidates), len(prompts)), dtype=np.float32)
-        for place, lines in zip(np.ndindex(found.shape[:2]), wanted, strict=True):
-            found[place] = self._judged(reading, lines, tokens)
+        nearest = nearest_tasks(test, features, self.params.nearest)
+        orders = two_orders(len(test.share), self.seed)
+        words = in_words(test, capability)
+        wanted = {tuple(each.in_order(order)) for order in orders for each in words}
+        self._read = {lines: known for lines, known in self._read.items() if lines in wanted}
+        found = np.zeros((len(orders), len(words), len(prompts)), dtype=np.float32)
+        for c, each in enumerate(words):
+            asked = [reading.asked(prompt, each.of(near)) for prompt, near in zip(tokens, nearest, strict=True)]
+            for place, order in enumerate(orders):
+                found[place, c] = self._judged(reading, tuple(each.in_order(order)), asked)
         return np.ascontiguousarray(found.mean(axis=0).T)
 
     def uncertainty(self, test: AptitudeTest, capability: Capability, features: FloatMatrix) -> Values:
@@ -91,14 +94,13 @@ class LanguageModelReader:
         The language model does not tell; this is of what it was told.
         """
         found = accuracy(test, capability.answers)
-        member = self.attention(test, features) @ (test.task[:, None] == np.arange(len(test.share))).astype(np.float64)
+        member = likeness_by_task(test, features).astype(np.float64)
         mean = (member @ found.mean).clip(_CLIP, 1 - _CLIP)
         return np.asarray(member @ found.error / (mean * (1 - mean)))
 
     def attention(self, test: AptitudeTest, features: FloatMatrix) -> FloatMatrix:
         """float32 [n, items]: by likeness alone; to which items the language model attends is not told."""
-        near = _SHARPNESS * features @ test.features.T + np.log(test.weight).astype(np.float32)
-        return np.asarray(softmax(near, axis=1), dtype=np.float32)
+        return likeness(test, features)
 
     def _judged(self, reading: ReaderNetwork, lines: Lines, tokens: Sequence[list[int]]) -> FloatMatrix:
         """Log-odds float32 [n] that the candidate of these lines handles each prompt."""
@@ -126,13 +128,17 @@ class LanguageModelReader:
         """
         Raises:
             InputError: a model cannot be loaded.
-            VerificationFailed: a model is not the one that this reader was trained with.
+            VerificationFailed: a model is not the one that this reader was trained with, or the reader is older.
         """
         from safetensors.torch import load_file
 
         from pipeline.routers.aptitude.language_model.network import ReaderNetwork
 
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        if lacking := [name for name in _TOLD if name not in facts]:
+            raise VerificationFailed(
+                f"{folder / FACTS} tells no {lacking[0]}: a release that asked otherwise trained it; fit again"
+            )
         self.params = self.params.model_copy(update={name: facts[name] for name in _TOLD})
         self.seed = int(facts["seed"])
         self._read = {}

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from pipeline.encoders.windows import Tokens
-from pipeline.routers.aptitude.capability import Capability, in_words
+from pipeline.routers.aptitude.attention_reader import AttentionReader
+from pipeline.routers.aptitude.language_model.batches import BatchSampler, CapabilityBatch
 from pipeline.routers.aptitude.language_model.network import ReaderNetwork
-from pipeline.routers.aptitude.training_set import TrainingSet, VirtualCandidates
+from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
-from pipeline.runtime.arrays import FloatMatrix, Indices
-from pipeline.runtime.errors import InputError
 from pipeline.runtime.progress import Progress
 
 
@@ -29,14 +26,13 @@ def train_reader(
 ) -> list[float]:
     """Train on a training set for `params.steps` steps; the loss of each.
 
+    The lean reader is fitted first, and its scores are learnt from too: outcomes of single prompts are mostly noise.
     `progress` is called once a step. The memory needed is that of one batch, not of a step.
 
     Raises:
         InputError: there is nothing to learn from in the training set.
     """
-    tokens = reading.tokenize(training_set.prompts)
-    lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
-    sampler = BatchSampler(training_set, lengths, params, schedule.prompts, seed)
+    sampler = BatchSampler(training_set, params, seed, _teacher(training_set, params, seed))
     losses: list[float] = []
     for stage in schedule.stages(params.steps):
         reading.learn(stage.everything)
@@ -44,29 +40,38 @@ def train_reader(
         for rate in schedule.rates(stage.steps):
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["full"]
-            drawn = [sampler.draw() for _ in range(schedule.batches)]
-            losses.append(_step(reading, optimizer, drawn, tokens, params.loss, schedule))
+            drawn = [sampler.draw() for _ in range(params.step_candidates)]
+            losses.append(_step(reading, optimizer, drawn, params.loss, schedule.clip))
             if progress:
-                progress(f"step {len(losses)}/{params.steps}")
+                progress(f"step {len(losses)}/{params.steps}, loss {sum(losses[-10:]) / len(losses[-10:]):.3f}")
     return losses
+
+
+def _teacher(training_set: TrainingSet, params: AptitudeParams, seed: int) -> AttentionReader | None:
+    if not params.distil:
+        return None
+    teacher = AttentionReader(params)
+    teacher.fit(training_set, seed)
+    return teacher
 
 
 def _step(
     reading: ReaderNetwork,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[CapabilityBatch],
-    tokens: Sequence[Tokens],
     kind: str,
-    schedule: TrainingSchedule,
+    clip: float,
 ) -> float:
     optimizer.zero_grad()
     total = 0.0
     for batch in batches:
-        scores = reading(reading.prefix(batch.lines), [tokens[row] for row in batch.rows])
-        loss = loss_of(scores, torch.from_numpy(batch.quality).to(scores.device), kind) / len(batches)
+        prompts = reading.tokenize(batch.prompts)
+        asked = [reading.asked(prompt, near) for prompt, near in zip(prompts, batch.nearest, strict=True)]
+        scores = reading(reading.prefix(batch.lines), asked)
+        loss = loss_of(scores, torch.from_numpy(batch.target).to(scores.device), kind) / len(batches)
         torch.autograd.backward(loss)
         total += float(loss.detach())
-    torch.nn.utils.clip_grad_norm_(reading.parts().values(), schedule.clip)
+    torch.nn.utils.clip_grad_norm_(reading.parts().values(), clip)
     optimizer.step()
     return total
 
@@ -102,17 +107,15 @@ class TrainingStage:
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """Each step is one update on `batches` batches of `prompts` prompts each.
+    """How training goes on from step to step.
 
     `first` is the share of the steps in which the connector alone is trained. Learning rates rise over `warmup` of a
     stage's steps, then fall to nothing; they are larger on the connector and the encoder than on the language model.
     """
 
-    batches: int = 1
-    prompts: int = 6
     first: float = 1 / 3
     warmup: float = 0.1
-    connector: float = 5e-3
+    connector: float = 1e-3
     encoder: float = 4e-4
     adapters: float = 3e-4
     clip: float = 1.0
@@ -127,86 +130,3 @@ class TrainingSchedule:
         warmup = max(1, int(self.warmup * steps))
         for step in range(steps):
             yield min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
-
-
-_NEIGHBOURHOOD = 16
-"""Prompts of a batch are drawn among this many times as many of like length, so that little is padded."""
-
-
-_TRIES = 100
-
-
-HANDLED = 0.5
-"""From this quality on a prompt counts as handled where it can only be so or not so."""
-
-
-@dataclass(frozen=True)
-class CapabilityBatch:
-    """A candidate's lines, rows of the training set's prompts int64 [k], and its quality there, float32 [k]."""
-
-    lines: list[str]
-    rows: Indices
-    quality: FloatMatrix
-
-
-class BatchSampler:
-    """Drawn from a training set without end: real and virtual candidates alike, lines in a new order each time.
-
-    Under the loss `group` the first prompt of a batch was handled, and `group` - 1 others were not; else there are
-    `prompts`, as they come.
-    """
-
-    def __init__(
-        self, training_set: TrainingSet, lengths: Indices, params: AptitudeParams, prompts: int, seed: int
-    ) -> None:
-        self.training_set = training_set
-        self.by_length = np.argsort(lengths, kind="stable")
-        self.params = params
-        self.prompts = prompts
-        self.random = np.random.default_rng(seed)
-
-    def draw(self) -> CapabilityBatch:
-        """
-        Raises:
-            InputError: there is nothing to learn from in the training set.
-        """
-        for _ in range(_TRIES):
-            lines, quality = self._candidate()
-            rows = self._group(quality) if self.params.loss == "group" else self._some(~np.isnan(quality), self.prompts)
-            if rows is not None:
-                return CapabilityBatch(lines, rows, quality[rows])
-        raise InputError("no candidate has both handled and mishandled prompts to learn from; add outcomes")
-
-    def _candidate(self) -> tuple[list[str], FloatMatrix]:
-        """A candidate's lines, and what it got on every prompt of the training set, float32 [n]."""
-        training_set, real = self.training_set, len(self.training_set.capability.candidates)
-        who = int(self.random.integers(real + (self.params.virtual + 2 if self.params.virtual else 0)))
-        if who < real:
-            capability, quality = training_set.capability.of(np.array([who])), training_set.quality[:, who]
-        else:
-            virtual = VirtualCandidates.drawn(training_set, self.params.virtual, self.random)
-            answers = virtual.answers[:, [who - real]]
-            capability = Capability(("",), answers, ("",))
-            quality = virtual.quality(training_set, np.arange(len(training_set.prompts)))[:, who - real]
-        order = self.random.permutation(len(training_set.test.share))
-        return in_words(training_set.test, capability, order)[0], quality
-
-    def _group(self, quality: FloatMatrix) -> Indices | None:
-        """Rows of one handled prompt and of mishandled ones near its length; None where there are too few."""
-        handled = self._some(quality >= HANDLED, 1)
-        if handled is None:
-            return None
-        place = int(np.flatnonzero(self.by_length == handled[0])[0])
-        mishandled = self._some(quality < HANDLED, self.params.group - 1, place)
-        return None if mishandled is None else np.append(handled, mishandled)
-
-    def _some(self, wanted: np.ndarray, count: int, near: int | None = None) -> Indices | None:
-        """`count` random rows of those `wanted`, of like length; around the place `near` in the order of lengths."""
-        places = np.flatnonzero(wanted[self.by_length])
-        if len(places) < count:
-            return None
-        middle = self.random.integers(len(places)) if near is None else int(np.searchsorted(places, near))
-        width = min(len(places), _NEIGHBOURHOOD * count)
-        start = int(np.clip(middle - width // 2, 0, len(places) - width))
-        chosen = self.random.choice(places[start : start + width], count, replace=False)
-        return np.asarray(self.by_length[chosen], dtype=np.int64)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from planted_aptitude import ITEMS, OTHERS, TASKS, levels_alone, other_specialists, prompts, specialists
 from safetensors.numpy import load_file
 
 from pipeline.encoders import causal_lm as causal
 from pipeline.encoders.encoder_files import DECISIVE_BEFORE
 from pipeline.routers.aptitude.capability import Capability
-from pipeline.routers.aptitude.items import AptitudeTest
 from pipeline.routers.aptitude.language_model.network import ReaderNetwork
 from pipeline.routers.aptitude.language_model.reader import FACTS, TENSORS, LanguageModelReader, two_orders
-from pipeline.routers.aptitude.language_model.training import BatchSampler, CapabilityBatch, TrainingSchedule, loss_of
+from pipeline.routers.aptitude.language_model.training import TrainingSchedule, loss_of
 from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.routers.tags.generator import TagGenerator
@@ -25,33 +25,15 @@ from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ITEMS, PROMPTS, TASKS = 40, 60, 4
-LEVELS = (1.0, 1.0, 0.0, 0.0)
-TEXTS = ("add {} and seven", "a poem on {} swans", "cook {} eggs", "the law of {} states")
-KEYWORDS = (("add", "sum"), ("poem", "swan"), ("cook", "egg"), ("law", "state"))
+SMALL = {"step_candidates": 4, "step_prompts": 4}
 UNSEEN = ("add 91 and seven", "a poem on 92 swans", "cook 93 eggs")
 SEEN = np.eye(TASKS, dtype=np.float32)[:3]
-FAST = TrainingSchedule(batches=4, prompts=4, first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
-
-
-def _answers(rows: int, levels: tuple[float, ...], seed: int) -> FloatMatrix:
-    """Right as often as a level says, on whatever prompt."""
-    return (np.random.default_rng(seed).random((rows, len(levels))) < levels).astype(np.float32)
+FAST = TrainingSchedule(first=0.2, connector=3e-2, encoder=1e-3, adapters=1e-2)
 
 
 @pytest.fixture(scope="module")
 def training_set() -> TrainingSet:
-    """Four tasks; a candidate's level alone decides how often it is right."""
-    task = np.arange(ITEMS) % TASKS
-    ids = tuple(f"p{i}" for i in range(ITEMS))
-    features = np.eye(TASKS, dtype=np.float32)[task]
-    test = AptitudeTest(ids, ids, features, task, np.ones(ITEMS), np.full(TASKS, 1 / TASKS), KEYWORDS)
-    capability = Capability(tuple("abcd"), _answers(ITEMS, LEVELS, 1), ("a large one", "", "", ""))
-    place = np.arange(PROMPTS) % TASKS
-    prompts = tuple(TEXTS[place[i]].format(i) for i in range(PROMPTS))
-    quality = _answers(PROMPTS, LEVELS, 2)
-    quality[::7, 0] = np.nan
-    return TrainingSet(test, capability, prompts, np.eye(TASKS, dtype=np.float32)[place], place, quality)
+    return levels_alone()
 
 
 def _unseen(training_set: TrainingSet) -> Capability:
@@ -65,59 +47,14 @@ def _logits(reader: LanguageModelReader, training_set: TrainingSet, capability: 
 
 
 def _tiny(tiny_causal: Path, tiny_encoder: Path | str, **more: object) -> AptitudeParams:
-    told = {"capability_encoder": str(tiny_encoder), "language_model": str(tiny_causal), "model_tokens": 16, **more}
+    told = {
+        "capability_encoder": str(tiny_encoder),
+        "language_model": str(tiny_causal),
+        "model_tokens": 16,
+        **SMALL,
+        **more,
+    }
     return AptitudeParams(variant="full", **told)
-
-
-# --- batches ----------------------------------------------------------------------------------------------------
-
-
-def _drawn(training_set: TrainingSet, count: int, **told: object) -> list[CapabilityBatch]:
-    sampler = BatchSampler(training_set, np.array([len(p) for p in training_set.prompts]), AptitudeParams(**told), 4, 5)
-    return [sampler.draw() for _ in range(count)]
-
-
-def test_an_exercise_has_tried_prompts_and_lines_in_changing_order(training_set: TrainingSet) -> None:
-    drawn = _drawn(training_set, 80, virtual=0)
-    assert not any(np.isnan(each.quality).any() for each in drawn)
-    assert len({tuple("poem" in line for line in each.lines[-TASKS:]) for each in drawn}) == TASKS
-    assert all(len(set(each.rows.tolist())) == 4 for each in drawn)
-    facts = [each for each in drawn if each.lines[0] == "a large one"]
-    assert 5 < len(facts) < 40
-    assert all(np.array_equal(each.quality, training_set.quality[each.rows, 0]) for each in facts)
-
-
-def test_virtual_candidates_are_exercised_too(training_set: TrainingSet) -> None:
-    every = [each for each in _drawn(training_set, 80, virtual=4) if all("excellent" in line for line in each.lines)]
-    assert any((each.quality == 1).all() for each in every)
-    mixed = [each for each in _drawn(training_set, 80, virtual=4) if _is_mixed(each)]
-    assert len(mixed) > 5
-    assert not [each for each in _drawn(training_set, 80, virtual=0) if _is_mixed(each)]
-
-
-def _is_mixed(batch: CapabilityBatch) -> bool:
-    """Good at some tasks and bad at others, as no real candidate here."""
-    grades = {line.split(" at ")[0] for line in batch.lines}
-    return bool(grades & {"excellent", "very good"} and grades & {"hopeless", "very bad"})
-
-
-def test_a_group_is_one_handled_prompt_and_others_mishandled(training_set: TrainingSet) -> None:
-    for each in _drawn(training_set, 40, loss="group", group=3, virtual=4):
-        assert each.quality.tolist() == [1, 0, 0]
-
-
-def test_a_lesson_that_nobody_tried_is_refused(training_set: TrainingSet) -> None:
-    untried = np.full_like(training_set.quality, np.nan)
-    nothing = TrainingSet(
-        training_set.test,
-        training_set.capability,
-        training_set.prompts,
-        training_set.features,
-        training_set.task,
-        untried,
-    )
-    with pytest.raises(InputError, match="add outcomes"):
-        _drawn(nothing, 1, virtual=0)
 
 
 # --- losses and pace --------------------------------------------------------------------------------------------
@@ -170,6 +107,29 @@ def test_training_lowers_the_loss_and_places_unseen_candidates(
     found = _logits(trained, training_set, _unseen(training_set))
     assert (found[:, 0] > 1).all()
     assert (found[:, 1] < -1).all()
+
+
+def test_who_is_good_at_what_is_learnt(tiny_causal: Path, tiny_encoder: Path) -> None:
+    """All are of one level: only a candidate's result on the task of a prompt tells, also of kinds never seen."""
+    fast = TrainingSchedule(first=0.0, connector=1e-2, encoder=1e-3, adapters=1e-2)
+    reader = LanguageModelReader(_tiny(tiny_causal, tiny_encoder, steps=60, step_prompts=8, nearest=2), fast)
+    assert _told_apart(reader, 7) > 0.7
+
+
+@pytest.mark.heavy  # its fast twin: the test above
+def test_who_is_good_at_what_is_learnt_by_the_bundled_model() -> None:
+    reader = LanguageModelReader(AptitudeParams(variant="full", model_tokens=16, nearest=1, steps=60), BRISK)
+    assert _told_apart(reader, 7) > 0.5
+
+
+def _told_apart(reader: LanguageModelReader, seed: int) -> float:
+    """Correlation of what a reader says of specialists that it never saw with what they are good at."""
+    learnt = specialists()
+    reader.fit(learnt, seed)
+    texts, task, features = prompts(12, 900)
+    found = reader.logits(learnt.test, other_specialists(), texts, features)
+    truth = np.array([[t in tasks for tasks in OTHERS] for t in task])
+    return float(np.corrcoef(found.ravel(), truth.ravel())[0, 1])
 
 
 def test_shuffled_lines_change_a_probability_by_less_than_a_twentieth(
@@ -245,7 +205,7 @@ def test_a_score_does_not_depend_on_what_else_is_asked(trained: LanguageModelRea
     for row, prompt in enumerate(UNSEEN):
         for column in range(4):
             alone = trained.logits(
-                training_set.test, training_set.capability.of(np.array([column])), [prompt], SEEN[:1]
+                training_set.test, training_set.capability.of(np.array([column])), [prompt], SEEN[row : row + 1]
             )
             assert alone[0, 0] == pytest.approx(together[row, column], abs=1e-4)
 
@@ -322,12 +282,13 @@ def test_other_weights_than_those_it_was_trained_with_are_refused(trained: Langu
 )
 def brief(request: pytest.FixtureRequest, training_set: TrainingSet, tiny_causal: Path) -> LanguageModelReader:
     """Three steps, on random weights and on those that are shipped."""
-    shipped = AptitudeParams(variant="full", steps=3, model_tokens=16)
-    params = shipped if request.param == "SmolLM2" else _tiny(tiny_causal, "minilm", steps=3)
-    reader = LanguageModelReader(params, TrainingSchedule(batches=1, prompts=2))
+    few = {"steps": 3, "step_candidates": 1, "step_prompts": 2}
+    shipped = AptitudeParams(variant="full", model_tokens=16, **few)
+    params = shipped if request.param == "SmolLM2" else _tiny(tiny_causal, "minilm", **few)
+    reader = LanguageModelReader(params, TrainingSchedule())
     told: list[str] = []
     reader.fit(training_set, 11, told.append)
-    assert told == ["step 1/3", "step 2/3", "step 3/3"]
+    assert [line.split(",")[0] for line in told] == ["step 1/3", "step 2/3", "step 3/3"]
     return reader
 
 

@@ -141,12 +141,14 @@ def test_accuracy_is_told_by_task_and_in_words() -> None:
     assert found.mean[0, 0] > 0.7 > 0.2 > found.mean[1:, 0].max()
     assert found.answered[:, 1].tolist() == [0, *[10], *[0] * (len(test.share) - 2)]
     assert (found.error[1, 1] < np.delete(found.error[:, 1], 1)).all()
-    lines = in_words(test, Capability(("one", "two"), right, ("open weights", "")))
+    words = in_words(test, Capability(("one", "two"), right, ("open weights", "")))
+    lines = [each.in_order(np.arange(len(test.share))) for each in words]
     assert lines[0][0] == "open weights"
     assert len(lines[0]) == 1 + len(test.share)
     assert len(lines[1]) == 1
     assert all(word in lines[0][1] for word in test.keywords[0])
     assert lines[0][1].endswith(f"{100 * found.mean[0, 0]:.0f} % right")
+    assert words[1].of(np.array([0, 1])) == lines[1], "a task that was not tried has no line"
 
 
 def test_it_sends_each_subject_to_the_candidate_that_masters_it(router: CalibratedRouter) -> None:
