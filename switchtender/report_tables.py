@@ -145,6 +145,11 @@ def _facts(report: OutcomeReport) -> list[str]:
             f"wins or ties against {report.accept.reference}: {spread(router.accept_rate)}; "
             f"area {_number(report.accept.area.get(ROUTER, np.nan))}; mean rank {_value(router.mean_rank)}"
         )
+    if found := report.accept.against.get(ROUTER):
+        lines.append(
+            f"against {report.accept.reference}: {found.wins} wins, {found.ties} ties, {found.losses} losses, at "
+            f"{_number(found.relative_cost)} of its cost"
+        )
     if pair and ROUTER in pair.rows:
         row = pair.rows[ROUTER]
         lines.append(

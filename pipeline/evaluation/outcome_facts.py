@@ -136,13 +136,29 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """How a strategy's answers stand against the reference candidate's, on so many prompts where both are known.
+
+    `relative_cost` is the mean cost as a multiple of the reference's, where both costs are known.
+    """
+
+    wins: int
+    ties: int
+    losses: int
+    relative_cost: Figure
+
+
+@dataclass(frozen=True)
 class AcceptRates:
-    """By router the accept rate's area over the share of prompts that go to the reference candidate."""
+    """By router the accept rate's area over the share of prompts that go to the reference candidate; by strategy the
+    counts behind the accept rate. Reports of the release before have no counts.
+    """
 
     reference: str
     tie: float
     label: str
     area: dict[str, Figure]
+    against: dict[str, Verdicts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipeline.evaluation.outcome_facts import (
     Point,
     Swept,
     SweptFigures,
+    Verdicts,
 )
 from pipeline.evaluation.reference_strategies import BEST_SINGLE, CHEAPEST, ORACLE, Strategies, Strategy
 from pipeline.metrics import cost_quality as m
@@ -139,13 +140,26 @@ def _routers(strategies: Strategies) -> Strategies:
 
 
 def accept_rates(strategies: Strategies, outcomes: Outcomes, reference: int) -> AcceptRates:
-    """The accept rate's area over the share of prompts that go to the reference candidate."""
+    """The accept rate's area over the share of prompts that go to the reference candidate, and the counts behind it."""
+    against = {name: verdicts(s.quality, s.cost, outcomes, reference) for name, s in strategies.items()}
     if len(outcomes.candidates) < 2:
-        return AcceptRates(outcomes.candidates[reference], m.TIE, SWEPT, {})
+        return AcceptRates(outcomes.candidates[reference], m.TIE, SWEPT, {}, against)
     quality = outcomes.quality.astype(np.float64)
     areas = {
         name: six_digits(m.accept_curve(s.expected.quality, quality, reference).area)
         for name, s in _routers(strategies).items()
         if s.expected is not None
     }
-    return AcceptRates(outcomes.candidates[reference], m.TIE, SWEPT, areas)
+    return AcceptRates(outcomes.candidates[reference], m.TIE, SWEPT, areas, against)
+
+
+def verdicts(quality: Values, cost: Values, outcomes: Outcomes, reference: int) -> Verdicts:
+    """Of what was chosen on each prompt, quality and cost float64 [n], against the reference candidate's there."""
+    other = outcomes.quality[:, reference].astype(np.float64)
+    known = np.isfinite(quality) & np.isfinite(other)
+    wins = int((quality - other > m.TIE + 1e-6)[known].sum())
+    losses = int((m.accepted(quality, other) == 0).sum())
+    paid = np.isfinite(cost) & np.isfinite(outcomes.cost[:, reference])
+    usual = float(known_mean(outcomes.cost[paid, reference].astype(np.float64)))
+    relative = float(known_mean(cost[paid])) / usual if usual > 0 else float("nan")
+    return Verdicts(wins, int(known.sum()) - wins - losses, losses, six_digits(relative))

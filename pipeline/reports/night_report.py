@@ -47,8 +47,9 @@ METRICS = {
     "hamming_loss": "Hamming loss", "calibration_error": "calibration error",
     "label_count_error": "labels expected against given",
     "quality": "quality", "cost_usd": "USD a prompt", "gap_closed": "gap to the oracle closed",
+    "accept_rate": "accept rate", "mean_rank": "rank",
 }  # fmt: skip
-LOWER_IS_BETTER = {"hamming_loss", "calibration_error", "label_count_error", "cost_usd"}
+LOWER_IS_BETTER = {"hamming_loss", "calibration_error", "label_count_error", "cost_usd", "mean_rank"}
 CAPTIONS = {
     "per_agent": (
         "Agent by agent",

@@ -35,7 +35,7 @@ from pipeline.runtime.track import MODELS, Track
 
 NAME = "evaluate"
 MOST_NEW = 20
-_SHOWN = ("quality", "cost_usd", "gap_closed")
+_SHOWN = ("quality", "cost_usd", "gap_closed", "accept_rate", "mean_rank")
 
 
 class ModelEvaluationParams(Section):

@@ -72,6 +72,11 @@ def test_every_baseline_by_hand() -> None:
     assert value(report, "router", "accept_rate") == 1.0
     assert value(report, "cheapest", "accept_rate") == 0.5
     assert value(report, "router", "mean_rank") == pytest.approx((1 + 1.5 + 2 + 1) / 4)
+    found = report.accept.against["router"]
+    assert (found.wins, found.ties, found.losses) == (1, 3, 0)
+    assert found.relative_cost == pytest.approx(value(report, "router", "cost_usd") / 8)
+    single = report.accept.against["best_single"]
+    assert (single.ties, single.relative_cost) == (4, 1.0)
     json.dumps(plain(report), allow_nan=False)
 
 
