@@ -51,7 +51,12 @@ def causal_identity(name: str, setting: str, decisive: Sequence[str] = DECISIVE)
     Raises:
         InputError: as `locate_causal`.
     """
-    return identity_of(locate_causal(name, setting), (_WEIGHTS,) if name == BUNDLED else decisive)
+    return identity_of(locate_causal(name, setting), causal_patterns(name, decisive))
+
+
+def causal_patterns(name: str, decisive: Sequence[str] = DECISIVE) -> Sequence[str]:
+    """Which files in a model's folder say which model it is."""
+    return (_WEIGHTS,) if name == BUNDLED else decisive
 
 
 def _bundled(setting: str) -> str:
