@@ -241,7 +241,7 @@ def _print_gates(facts: VersionFacts) -> None:
     """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
     print_gates("Gates of its night", facts.gates_against(champion=False))
     rows = [
-        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.limit, gate.verdict]
+        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.told_limit, gate.verdict]
         for gate in facts.gates_against(champion=True)
     ]
     print_table("Gates against the champion of that night", ["of", "found", "at least", "limit", "verdict"], rows)
