@@ -36,7 +36,7 @@ _ALL = ("**/*",)
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class NamedModel:
     """One of them: what it does, its name, and the setting that names it. A prompt template's name is its file's, which
     lies in the project at `root`.
     """
@@ -94,7 +94,7 @@ class BaseModel:
         ]
 
 
-def base_models(params: Path, track: Track) -> list[BaseModel]:
+def base_models(params: Path, track: Track) -> list[NamedModel]:
     """Those that the sections of a params.yaml name for a track, each once for what it does.
 
     Raises:
@@ -106,7 +106,7 @@ def base_models(params: Path, track: Track) -> list[BaseModel]:
     if "train" in sections:
         sections["train"] = {"encoder": FinetuningParams().encoder, **sections["train"]}
     found = [
-        BaseModel(ENCODER, str(values["encoder"]), f"{track.section}{name}.encoder", params.parent)
+        NamedModel(ENCODER, str(values["encoder"]), f"{track.section}{name}.encoder", params.parent)
         for name, values in sections.items()
         if "encoder" in values
     ]
@@ -115,21 +115,21 @@ def base_models(params: Path, track: Track) -> list[BaseModel]:
     return sorted(once.values(), key=lambda one: (one.role, one.name))
 
 
-def _of_router(train: dict[str, Any], section: str, params: Path) -> Iterator[BaseModel]:
+def _of_router(train: dict[str, Any], section: str, params: Path) -> Iterator[NamedModel]:
     """Those beside the encoder that the router reads prompts by."""
     root = params.parent
     if train.get("router") == "tags":
         tags = parse(f"{section}.tags", TagsParams, train.get("tags") or {}, params)
         if tags.generator:
-            yield BaseModel(TAG_GENERATOR, tags.generator, f"{section}.tags.generator", root)
+            yield NamedModel(TAG_GENERATOR, tags.generator, f"{section}.tags.generator", root)
         if tags.prompt != OWN_PROMPT:
-            yield BaseModel(PROMPT_TEMPLATE, tags.prompt, f"{section}.tags.prompt", root)
+            yield NamedModel(PROMPT_TEMPLATE, tags.prompt, f"{section}.tags.prompt", root)
     elif train.get("router") == "aptitude":
         aptitude = parse(f"{section}.aptitude", AptitudeParams, train.get("aptitude") or {}, params)
         if aptitude.variant == "full":
             section += ".aptitude"
-            yield BaseModel(LANGUAGE_MODEL, aptitude.language_model, f"{section}.language_model", root)
-            yield BaseModel(CAPABILITY_ENCODER, aptitude.capability_encoder, f"{section}.capability_encoder", root)
+            yield NamedModel(LANGUAGE_MODEL, aptitude.language_model, f"{section}.language_model", root)
+            yield NamedModel(CAPABILITY_ENCODER, aptitude.capability_encoder, f"{section}.capability_encoder", root)
 
 
 def identities(params: Path, track: Track) -> str:

@@ -28,6 +28,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source.parent.mkdir(parents=True)
     source.write_text("weights")
     (source.parent / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "site" / "gguf").mkdir()
+    (tmp_path / "site" / "gguf" / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setattr(causal_lm, "_convert", copies)  # the real one takes half a gigabyte
     monkeypatch.setenv("SWITCHTENDER_ENCODERS", str(tmp_path / "var" / "encoders"))
