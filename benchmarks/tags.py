@@ -42,6 +42,7 @@ from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tags.generator import TagGenerator
+from pipeline.routers.tags.generator_prompt import read_template
 from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tags.tagging import Tagged
 from pipeline.runtime.arrays import FloatMatrix
@@ -176,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("tables", type=Path, nargs="+", help="outcome tables with a column fold")
     parser.add_argument("--vectors", type=Path, help="a folder that keeps embeddings between runs")
     parser.add_argument("--generator", default="", help="compare with this causal language model instead")
-    parser.add_argument("--cache", type=Path, help="where the bundled generator is converted to")
+    parser.add_argument("--prompt", type=Path, help="with --generator: the template that belongs to it")
     parser.add_argument("--prompts", type=int, default=500, help="with --generator: so many prompts, drawn at random")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
@@ -286,7 +287,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _generators(shop: Workshop, options: argparse.Namespace) -> str:
     """Mined and written tags on the same prompts; what a model writes for a prompt does not depend on the fold."""
-    shop.generator = TagGenerator(options.generator, options.cache)
+    shop.generator = TagGenerator(options.generator, options.prompt and read_template(options.prompt))
     prefixes = shared_prefixes(shop.outcomes.prompts)
     texts = [without_prefix(text, prefixes) for text in shop.outcomes.prompts]
     with tqdm(total=-(-len(texts) // 8), desc="writing tags", unit="batch") as bar:

@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.terminal import for_terminal
+from pipeline.runtime.text import to_digits
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -77,13 +78,13 @@ def _cell(value: object) -> str:
     if value is None or value != value:
         return "-"
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) >= _COUNT else f"{value:.3f}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= _COUNT else to_digits(value)
     return str(value)
 
 
 def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] = GATE_COLUMNS) -> None:
     """Gates as a table, with the facts of each that `columns` names; a gate without a limit says so."""
-    rows = [{**vars(gate), "limit": "none" if gate.limit is None else gate.limit} for gate in gates]
+    rows = [{**vars(gate), "limit": gate.told_limit} for gate in gates]
     print_table(title, columns, [[row[column] for column in columns] for row in rows])
 
 

@@ -152,8 +152,12 @@ class MadeProject:
             store.execute("insert into experiments values ('nightly', ?)", (place,))
             store.commit()
 
-    def add(self, number: int, prompts: str = "the prompts", **changes: Any) -> VersionFolder:
-        """Register a version; its prompts.csv goes into cache and remote, its agents.yaml into git."""
+    def add(
+        self, number: int, prompts: str = "the prompts", models: Sequence[Material] = (), **changes: Any
+    ) -> VersionFolder:
+        """Register a version; its prompts.csv goes into cache and remote, its agents.yaml into git. `models` are the
+        published ones that it was made with.
+        """
         (self.project.root / "data" / "agents.yaml").write_text(agents_yaml())
         commit = self.commit(f"version {number}")
         key = f"nightly-{number}"
@@ -163,6 +167,7 @@ class MadeProject:
             Material("data/agents.yaml", agents, DATA),
             self.store("data/prompts.csv", prompts, DATA),
             self.store("var/stages/split/train.parquet", f"train of {prompts}", STAGE_OUTPUT),
+            *models,
         )
         model = self.project.artifacts / str(number)
         recipe = Recipe(run_key=key, commit=commit, materials=materials, **changes)

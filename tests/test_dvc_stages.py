@@ -108,6 +108,16 @@ def test_a_stage_writes_its_summary_and_its_fates(name: str) -> None:
         assert f"{folder.parent}/fates/{folder.name}.parquet" in DVC[name]["outs"]
 
 
+@pytest.mark.parametrize("name", DVC)
+def test_a_stage_that_reads_prompts_by_a_published_model_sees_another_as_another(name: str) -> None:
+    """A night writes down which they are; without it DVC would take from its cache what the former one made."""
+    track = TRACKS["models" if name.startswith("models_") else "agents"]
+    section: Any = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for part in f"{track.section}{name.removeprefix(track.prefix)}".split("."):
+        section = section.get(part) or {}
+    assert (track.base_models.as_posix() in DVC[name]["deps"]) == ("encoder" in section)
+
+
 def test_no_two_stages_write_one_file() -> None:
     written = [out for stage in DVC.values() for out in stage["outs"] + stage["metrics"]]
     assert len(written) == len(set(written))

@@ -1,4 +1,4 @@
-"""Small random encoders of the architectures that people name, each with a small tokenizer of its own kind."""
+"""Small random encoders of the architectures that people name, each with a small tokenizer of its own kind; a Qwen2."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ def save_tiny(name: str, folder: Path) -> Path:
     torch.manual_seed(0)
     getattr(transformers, f"{kind}Model")(made).save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return folder
+
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""The chat form of Qwen2, without the system message that it has of its own."""
+
+
+def save_tiny_qwen2(folder: Path, chat_template: str | None = CHAT) -> Path:
+    """Write a random Qwen2 of two thin layers in bf16, as the family is published, with a tokenizer of bytes."""
+    import torch
+    import transformers
+
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=_byte_pairs(), pad_token="<pad>", eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"], chat_template=chat_template,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = transformers.Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, initializer_range=0.3, eos_token_id=None, bos_token_id=None,
+    )  # fmt: skip
+    transformers.Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from flows.promotion.in_service import version_named
 from flows.records.removal_log import ERASED, PRUNED, RemovalLog
-from flows.registry.provenance_inputs import encoder_files, encoders
 from flows.registry.verification import require_sound
 from flows.registry.versions import Version, opened, versions_of
 from flows.workspace import runs
@@ -27,8 +26,9 @@ from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint
 from pipeline.runtime.tables import sha256_file, write_json
 from pipeline.runtime.track import Track
+from pipeline.versions.base_models import base_models
 from pipeline.versions.folder import VersionFolder
-from pipeline.versions.provenance import ENCODER, Provenance
+from pipeline.versions.provenance import BASE_MODELS, Provenance
 from pipeline.versions.replay_comparison import (
     FileComparison,
     PredictionDrift,
@@ -100,7 +100,7 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
     """The recorded commit in a clone with an empty DVC cache, and the dataset fetched from the remote.
 
     Raises:
-        VerificationFailed: the commit, the dataset or an encoder is not the recorded one.
+        VerificationFailed: the commit, the dataset or a published model is not the recorded one.
         InputError: the installed package is not the one that trained it.
     """
     clone = scratch / "clone"
@@ -120,16 +120,18 @@ def prepare(project: Project, version: Version, provenance: Provenance, scratch:
     recorded = {material.name: material.digest.get("sha256") for material in provenance.materials}
     if sha256_file(clone / table) != recorded[table.as_posix()]:
         raise VerificationFailed(f"{table} in the remote is not the recorded one; see 'switchtender verify'")
-    _require_encoders(provenance, clone, project.track)
+    _require_models(provenance, clone, project.track)
     return clone
 
 
-def _require_encoders(provenance: Provenance, clone: Path, track: Track) -> None:
-    recorded = {material.name: material.digest for material in provenance.of(ENCODER)}
-    here = {m.name: m.digest for name in encoders(clone / "params.yaml", track) for m in encoder_files(name)}
-    for name, digest in recorded.items():
-        if here.get(name) != digest:
-            raise VerificationFailed(f"the encoder's file {name} is not the recorded one; install that encoder again")
+def _require_models(provenance: Provenance, clone: Path, track: Track) -> None:
+    models = base_models(clone / "params.yaml", track)
+    here = {(m.role, m.name): m.digest for model in models for m in model.materials()}
+    for recorded in provenance.of(*BASE_MODELS):
+        if here.get((recorded.role, recorded.name)) != recorded.digest:
+            raise VerificationFailed(
+                f"{recorded.name} of the {recorded.role} is not the recorded one; install that {recorded.role} again"
+            )
 
 
 def rebuild(project: Project, clone: Path, tell: Tell, echo: bool) -> None:

@@ -36,8 +36,9 @@ from flows.workspace.runs import ABANDONED, FINISHED, Run, clone_of
 from pipeline.gating.champion import write_champion
 from pipeline.gating.results import parse_verdict
 from pipeline.runtime.errors import SwitchtenderError, one_line
-from pipeline.runtime.tables import read_json
+from pipeline.runtime.tables import read_json, write_text
 from pipeline.runtime.tracing import span, trouble
+from pipeline.versions.base_models import identities
 from pipeline.versions.champion_comparison import Contender, answer, choices_of, unanswered
 
 Tell = Callable[[str], None]
@@ -139,7 +140,7 @@ def nothing_new(project: Project, identity: str) -> Run | None:
 
 
 def _prepare(project: Project, run: Run, resumed: bool) -> Run:
-    """A clone with the champion written into it; a resumed run keeps its clone."""
+    """A clone with the champion and the published models written into it; a resumed run keeps its clone."""
     clone = clone_of(project, run.key)
     if not (resumed and run.commit and (clone / "dvc.yaml").is_file()):
         commit = snapshot.make_clone(project, run.key, clone)
@@ -153,6 +154,7 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
     else:
         snapshot.clear_leftovers(clone)
         snapshot.share_dvc(project, clone, project.dvc_cache)
+    write_text(identities(clone / "params.yaml", project.track), clone / project.track.base_models)
     _registry(project)
     versions = versions_of(project)
     found = champion_of(project, versions)

@@ -13,16 +13,15 @@ from flows.workspace.project import Project
 from flows.workspace.recorded_outputs import DATASET_OF_THE_LOCK, require_recorded
 from flows.workspace.snapshot import pointer_of
 from pipeline.runtime.errors import SwitchtenderError
-from pipeline.runtime.params import read_file
 from pipeline.runtime.tables import sha256_file
-from pipeline.runtime.track import MODELS, Track
-from pipeline.versions.provenance import CODE, DATA, ENCODER, STAGE_OUTPUT, Material
+from pipeline.versions.base_models import base_models
+from pipeline.versions.provenance import CODE, DATA, STAGE_OUTPUT, Material
 
 _CODE = ("constraints.txt", "dvc.lock", "dvc.yaml", "params.yaml", str(MODEL_FILE))
 
 
 def materials_of(project: Project, clone: Path, data: dict[str, str]) -> tuple[Material, ...]:
-    """Data files, stage outputs (with DVC's md5), code files and the encoders' files of a finished night.
+    """Data files, stage outputs (with DVC's md5), code files and the published models of a finished night.
 
     Raises:
         VerificationFailed: one of them is not what DVC recorded.
@@ -43,8 +42,8 @@ def materials_of(project: Project, clone: Path, data: dict[str, str]) -> tuple[M
                               {"md5": file.md5, "stage": file.stage}))  # fmt: skip
     for name, digest in data.items():
         found.append(Material(name, {"sha256": digest}, DATA, {"md5": kept[name]} if name in kept else {}))
-    for encoder in encoders(clone / "params.yaml", project.track):
-        found.extend(encoder_files(encoder))
+    for model in base_models(clone / "params.yaml", project.track):
+        found.extend(model.materials())
     return tuple(found)
 
 
@@ -55,23 +54,3 @@ def _sha256(project: Project, clone: Path, path: str, md5: str) -> str:
     if found is None:
         raise SwitchtenderError(f"DVC's cache lacks the listing of {path} ({md5}); run the night again")
     return found.sha256
-
-
-def encoders(params: Path, track: Track) -> list[str]:
-    """Every encoder that a section of params.yaml names for a track."""
-    content = read_file(params)
-    chosen = content.get("models", {}) if track is MODELS else {k: v for k, v in content.items() if k != "models"}
-    sections = [values for values in chosen.values() if isinstance(values, dict)]
-    return sorted({str(values["encoder"]) for values in sections if "encoder" in values})
-
-
-def encoder_files(name: str) -> list[Material]:
-    """An encoder's files with their sha256, or the pinned revision of one on a hub."""
-    from pipeline.encoders.sentence_encoder import locate
-
-    place, revision = locate(name)
-    folder = Path(place)
-    if not folder.is_dir():
-        return [Material(place, {"gitCommit": revision} if revision else {}, ENCODER)]
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [Material(f"{name}/{p.relative_to(folder).as_posix()}", {"sha256": sha256_file(p)}, ENCODER) for p in files]

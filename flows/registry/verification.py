@@ -31,7 +31,7 @@ from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.tables import sha256_file
 from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder
-from pipeline.versions.provenance import CODE, DATA, Material, Provenance
+from pipeline.versions.provenance import BASE_MODELS, CODE, DATA, Material, Provenance
 from pipeline.versions.signing import signed_files
 
 OWN_FILES = {
@@ -138,7 +138,7 @@ def check_version(project: Project, version: Version, removed: RemovalLog) -> Ve
         except VerificationFailed:
             return Verified(version.version, checked, tuple(findings))
         findings.extend(_forgotten(project, version, folder))
-    materials = [m for m in provenance.materials if m.role != "encoder"]
+    materials = [m for m in provenance.materials if m.role not in BASE_MODELS]
     findings.extend(_check_commit(project, version, provenance))
     places = (cache_of(project), remote_of(project))
     for material in materials:

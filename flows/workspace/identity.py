@@ -1,4 +1,5 @@
-"""What decides whether a night would give anything new: data, settings, code and environment, as the stages read them.
+"""What decides whether a night would give anything new: data, settings, code, environment and the published models that
+the settings name, as the stages read them.
 
 A change that no stage of the track reads (a page, an importer, a template, a document, a setting of the service) makes
 no night worth running.
@@ -23,6 +24,7 @@ from pipeline.runtime.params import read, read_file
 from pipeline.runtime.reproducibility import RunParams, fingerprint
 from pipeline.runtime.tables import sha256_file, sha256_text
 from pipeline.runtime.track import MODELS
+from pipeline.versions.base_models import identities
 
 CANDIDATES = Path("data/candidates")
 EXPECTATIONS = Path("data/expectations")
@@ -36,17 +38,19 @@ class Identity:
     params: str
     code: str
     environment: str
+    models: str
 
     @property
     def digest(self) -> str:
-        return sha256_text(repr((sorted(self.data.items()), self.params, self.code, self.environment)))
+        return sha256_text(repr((sorted(self.data.items()), self.params, self.code, self.environment, self.models)))
 
 
 def identify(project: Project) -> Identity:
     """The identity of what lies in the project's folder now.
 
     Raises:
-        InputError: code is changed and not committed, or the dataset is not there.
+        InputError: code is changed and not committed, or the dataset is not there; a published model is not there, or
+            not pinned to a commit of its hub.
         ParamsError: params.yaml cannot be read.
     """
     refuse_uncommitted_code(project)
@@ -57,6 +61,7 @@ def identify(project: Project) -> Identity:
         params=sha256_text(repr(_training_params(project, stages))),
         code=sha256_text(_training_code(project, stages)),
         environment=sha256_text(repr(sorted(fingerprint(run.threads, run.device).items()))),
+        models=sha256_text(identities(project.root / "params.yaml", project.track)),
     )
 
 

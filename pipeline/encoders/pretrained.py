@@ -16,6 +16,7 @@ from pipeline.runtime.errors import InputError, one_line
 
 _UNREAD = "pooler"
 """A layer that many checkpoints lack; nothing here reads it."""
+_FOREIGN_CODE = "it asks for code of its own, by trust_remote_code, and such code is never run"
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 """What transformers call a learnt table of positions."""
 
@@ -24,8 +25,8 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
     """Tokenizer and model in evaluation mode, on the device in use; a folder is loaded without any network.
 
     `kind` is the class of transformers that knows the model; `told` is how an error calls it, `the encoder 'x'`, and
-    `setting` where it was named; `overrides` go to the model. Torch's random numbers are left as they
-    were, whatever loading draws.
+    `setting` where it was named; `overrides` go to the model. Weights are in fp32 whatever they are stored in,
+    and code that comes with them is never run. Torch's random numbers are left as they were, whatever loading draws.
 
     Raises:
         InputError: the files cannot be found, are damaged, or are not those of such a model and its tokenizer.
@@ -34,15 +35,16 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
 
     silence()
     folder, revision = place
-    source = {"revision": revision, "local_files_only": Path(folder).is_dir()}
+    source = {"revision": revision, "local_files_only": Path(folder).is_dir(), "trust_remote_code": False}
     try:
         whole = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         with torch.random.fork_rng(devices=()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
-            model, found = getattr(transformers, kind).from_pretrained(folder, **source, **whole, **overrides)
+            loads = getattr(transformers, kind).from_pretrained
+            model, found = loads(folder, dtype=torch.float32, **source, **whole, **overrides)
         reason = _fault(tokenizer, model, found)
     except Exception as error:  # transformers, tokenizers and safetensors raise their own, plain and built-in ones
-        reason = one_line(error, 160) + _lacking_package(error)
+        reason = _FOREIGN_CODE if "trust_remote_code" in str(error) else one_line(error, 160) + _lacking_package(error)
         raise InputError(f"{told} cannot be loaded ({reason}); name another in {setting}") from error
     if reason:
         raise InputError(f"{told} cannot be used: {reason}; name another in {setting}")

@@ -43,9 +43,7 @@ class SentenceEncoder(TextEncoder):
             InputError: the files cannot be found or are not an encoder's, or it cannot read so many tokens at once.
         """
         told = f"the encoder '{name}'"
-        tokenizer, model = load_pretrained(
-            "AutoModel", locate(name, setting), told, setting, dtype=torch.float32, **overrides
-        )
+        tokenizer, model = load_pretrained("AutoModel", locate(name, setting), told, setting, **overrides)
         lower = f"lower {TOKENS_SETTING} to that, or " if setting == SETTING else ""
         require_positions(model, max_tokens, told, f"{lower}name another in {setting}")
         return cls(model, tokenizer, max_tokens)

@@ -46,8 +46,11 @@ def cache_folder() -> Path | None:
     named = os.environ.get(PLACE, "").strip()
     if named.lower() == OFF:
         return None
-    if named:
-        return Path(named)
+    return Path(named) if named else users_folder()
+
+
+def users_folder() -> Path:
+    """The user's own folder for what can be made again."""
     from platformdirs import user_cache_path
 
     return user_cache_path("switchtender")

@@ -37,6 +37,11 @@ class GateResult:
     def passed(self) -> bool:
         return self.verdict == PASSED
 
+    @property
+    def told_limit(self) -> float | str:
+        """The limit as people read it: `none` where there is none to keep."""
+        return "none" if self.limit is None else self.limit
+
     def to_json(self) -> dict[str, str | float | None]:
         """As verdict.json has it."""
         return dict(sorted(plain_fields(self).items()))

@@ -17,7 +17,7 @@ from pipeline.runtime.tables import write_text
 from pipeline.versions.audit import IN_SERVICE, NEVER, Audit, clock
 from pipeline.versions.audit_facts import plain_rows
 from pipeline.versions.diff import dotted
-from pipeline.versions.provenance import CODE, DATA, ENCODER, STAGE_OUTPUT
+from pipeline.versions.provenance import BASE_MODELS, CODE, DATA, STAGE_OUTPUT
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +54,7 @@ def render(audit: Audit) -> str:
             audit=audit,
             facts=facts,
             banner=banner(audit),
-            files=[(title, audit.of(role)) for title, role in _OTHERS.items()],
+            files=[(title, found) for title, role in _OTHERS.items() if (found := audit.of(role))],
             data=audit.of(DATA),
             fates=facts.seen_fates if facts else [],
             rows=plain_rows(facts.rows) if facts else [],
@@ -66,7 +66,11 @@ def render(audit: Audit) -> str:
     )
 
 
-_OTHERS = {"What the stages made of them": STAGE_OUTPUT, "Code and settings": CODE, "Language model files": ENCODER}
+_OTHERS = {
+    "What the stages made of them": STAGE_OUTPUT,
+    "Code and settings": CODE,
+    **{f"Published models: {role}": role for role in BASE_MODELS},
+}
 
 
 def banner(audit: Audit) -> Banner:

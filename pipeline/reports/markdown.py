@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.runtime.text import to_digits
 
 
 def markdown_table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -19,9 +20,9 @@ def figures_table(name: str, figures: Iterable[tuple[str, Estimate]]) -> str:
     return markdown_table((name, "value", "95 % interval"), rows)
 
 
-def figure(value: float | None) -> str:
+def figure(value: float | str | None) -> str:
     """A gate's value or limit."""
-    return "none" if value is None else f"{value:.3f}"
+    return "none" if value is None else value if isinstance(value, str) else to_digits(value)
 
 
 def _cell(text: str) -> str:

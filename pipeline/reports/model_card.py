@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
-from pipeline.reports.markdown import figures_table, markdown_table
+from pipeline.reports.markdown import figure, figures_table, markdown_table
 from pipeline.runtime.stage import Summary
 from pipeline.runtime.track import MODELS, Track
 from pipeline.versions.provenance import DATA, Build
@@ -47,7 +47,7 @@ def model_card(
         "model-index": [{"name": build.run_key, "results": [_result(track, figures)]}],
     }
     chosen = "one language model of a pool" if track is MODELS else "a subset of agents"
-    judged = [(gate.gate, _shown(gate.value), _shown(gate.limit), gate.verdict) for gate in gates]
+    judged = [(gate.gate, figure(gate.value), figure(gate.told_limit), gate.verdict) for gate in gates]
     parts = (
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# Router {build.run_key}",
@@ -75,7 +75,3 @@ def _data(build: Build, stages: dict[str, Summary]) -> list[str]:
     taught = f"{counts['taught']} rows taught it" if "taught" in counts else "its rows stand in its lineage"
     files = [f"- `{m.name}`, sha256 `{m.digest.get('sha256', '')}`" for m in build.materials if m.role == DATA]
     return [f"{taught}; the fate of each row stands in `evidence/lineage.parquet`.", "", *files]
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

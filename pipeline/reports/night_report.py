@@ -21,6 +21,7 @@ from pipeline.reports.night_facts import UNCHANGED, NightFacts
 from pipeline.reports.night_history import StageTime
 from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import write_text
+from pipeline.runtime.text import to_digits
 from pipeline.runtime.track import AGENTS
 from pipeline.versions.diff import dotted
 
@@ -242,7 +243,7 @@ def figure(value: object, digits: int = 3) -> str:
     if isinstance(value, int) or (isinstance(value, float) and abs(value) >= 10 and value.is_integer()):
         return f"{int(value):,}"
     if isinstance(value, float):
-        return f"{value:.{digits}g}" if 0 < abs(value) < 10**-digits else f"{value:,.{digits}f}"
+        return to_digits(value, digits)
     return str(value)
 
 

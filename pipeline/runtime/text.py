@@ -35,6 +35,11 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def to_digits(value: float, digits: int = 3) -> str:
+    """A figure to so many digits after the point; one that would read as nothing, such as a cost, by its first ones."""
+    return f"{value:.{digits}g}" if 0 < abs(value) < 10**-digits else f"{value:,.{digits}f}"
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 

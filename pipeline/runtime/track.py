@@ -37,6 +37,11 @@ class Track:
     data_docs: Path
     journal: Path
 
+    @property
+    def base_models(self) -> Path:
+        """Where a night writes down which published models its params name, so that DVC sees another as another."""
+        return Path("base-models") / f"{self.name}.txt"
+
     def read(self, section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
         """A section of params.yaml as this track has it.
 

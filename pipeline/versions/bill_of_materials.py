@@ -13,7 +13,7 @@ from importlib import metadata
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.track import MODELS, track_of
-from pipeline.versions.provenance import DATA, ENCODER, Build, Material
+from pipeline.versions.provenance import BASE_MODELS, DATA, PROMPT_TEMPLATE, Build, Material
 
 _SPACE = uuid.UUID("6f0c1d4e-3f0f-5d53-9d0b-0a8f6d1a7d10")
 """Serial numbers are made from run keys in it, so that the same night gives the same document."""
@@ -22,7 +22,11 @@ _SPACE = uuid.UUID("6f0c1d4e-3f0f-5d53-9d0b-0a8f6d1a7d10")
 def bill_of_materials(build: Build, subjects: Mapping[str, str], figures: Mapping[str, Estimate]) -> JsonObject:
     """The document; `subjects` are the sha256 of the version's files by path, `figures` those of the holdout."""
     data = [_file(m, "data") for m in build.materials if m.role == DATA]
-    base = [_file(m, "machine-learning-model") for m in build.materials if m.role == ENCODER]
+    base = [
+        _file(m, "file" if m.role == PROMPT_TEMPLATE else "machine-learning-model")
+        for m in build.materials
+        if m.role in BASE_MODELS
+    ]
     packages = list(_packages())
     model = _model(build, subjects, figures, [str(component["bom-ref"]) for component in data])
     parts: list[JsonObject] = [*data, *base, *packages]

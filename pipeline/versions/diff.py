@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.data.fates import AUGMENTED, QUARANTINED, REFUSED, RELABELLED
 from pipeline.data.outcomes import split_agents
-from pipeline.versions.provenance import DATA, ENCODER, Material
+from pipeline.versions.provenance import BASE_MODELS, DATA, Material
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,9 +175,9 @@ def dotted(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def diff_files(before: Iterable[Material], after: Iterable[Material]) -> tuple[Change, ...]:
-    """Data files and encoders whose digests differ."""
+    """Data files and published models whose digests differ."""
     old, new = (
-        {m.name: next(iter(m.digest.values()), "") for m in materials if m.role in (DATA, ENCODER)}
+        {m.name: next(iter(m.digest.values()), "") for m in materials if m.role in (DATA, *BASE_MODELS)}
         for materials in (before, after)
     )
     return diff_values(old, new)

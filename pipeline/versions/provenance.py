@@ -21,6 +21,10 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:switchtender:nightly:1"
 DATA, STAGE_OUTPUT, CODE, ENCODER = "data", "stage output", "code", "encoder"
+CAPABILITY_ENCODER, LANGUAGE_MODEL, TAG_GENERATOR = "capability encoder", "language model", "tag generator"
+PROMPT_TEMPLATE = "prompt template"
+BASE_MODELS = (ENCODER, CAPABILITY_ENCODER, LANGUAGE_MODEL, TAG_GENERATOR, PROMPT_TEMPLATE)
+"""The roles of published models that a version was made with, and of what belongs to them."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +139,9 @@ class Provenance:
     tree_sha256: str
     records: str
 
-    def of(self, role: str) -> list[Material]:
-        """The materials of one role."""
-        return [material for material in self.materials if material.role == role]
+    def of(self, *roles: str) -> list[Material]:
+        """The materials of these roles."""
+        return [material for material in self.materials if material.role in roles]
 
 
 def read_provenance(path: Path) -> Provenance:

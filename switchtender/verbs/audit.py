@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.runtime.errors import InputError, VerificationFailed
+from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, say_fact, short
 
@@ -188,7 +188,7 @@ def _act(term: Term) -> str:
 
 def _print_files(found: Audit) -> None:
     from pipeline.versions.audit import CACHE, GIT, REMOTE
-    from pipeline.versions.provenance import DATA, STAGE_OUTPUT
+    from pipeline.versions.provenance import BASE_MODELS, DATA, STAGE_OUTPUT
 
     rows = [[file.name, file.sha256[:SHORT_SHA256], _where(file.places)] for file in found.of(DATA)]
     print_table("Data files, and where their bytes lie now", ["file", "sha256", "bytes"], rows)
@@ -197,6 +197,9 @@ def _print_files(found: Audit) -> None:
         counts = ", ".join(f"{sum(f.at(p) == 'there' for f in outputs)} in the {p}" for p in (CACHE, REMOTE))
         say(f"  and {len(outputs)} outputs of stages: {counts}")
         say(f"  --json lists each; {GIT} holds the code")
+    for role, models in ((role, found.of(role)) for role in BASE_MODELS):
+        if models:
+            say(f"  {role}: {listed((f'{file.name} {file.sha256[:SHORT_SHA256]}' for file in models), 1)}")
 
 
 def _where(places: Any) -> str:
@@ -238,7 +241,7 @@ def _print_gates(facts: VersionFacts) -> None:
     """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
     print_gates("Gates of its night", facts.gates_against(champion=False))
     rows = [
-        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.limit, gate.verdict]
+        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.told_limit, gate.verdict]
         for gate in facts.gates_against(champion=True)
     ]
     print_table("Gates against the champion of that night", ["of", "found", "at least", "limit", "verdict"], rows)

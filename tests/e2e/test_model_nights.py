@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from planted_models import COST, FIRST, KINDS, SECOND, ask, chosen, night_with_newcomer, planted, planted_project
 from removing import holding
 from sandbox import Sandbox
 
 from flows.registry.versions import Versions, opened
 from flows.workspace.project import Project
+from flows.workspace.runs import clone_of
 from pipeline.runtime.track import MODELS
 
 
@@ -48,6 +51,18 @@ def test_a_night_registers_a_router_that_sends_each_kind_to_its_candidate(
     cells = [cell for tag in said["why"]["tags"] for cell in tag["candidates"]]
     coder, poet = (sum(c["contribution"] for c in cells if c["candidate"] == name) for name in ("coder", "poet"))
     assert coder > poet
+
+
+def test_the_night_wrote_down_which_published_models_it_was_made_with(
+    project: Sandbox, first: dict[str, Any], tiny_encoder: Path
+) -> None:
+    written = clone_of(Project(project.root), first["run_key"]) / MODELS.base_models
+    assert f"  encoder  {tiny_encoder}\n" in written.read_text(encoding="utf-8")
+    lock = yaml.safe_load((written.parent.parent / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    (read,) = (dep for dep in lock["models_train"]["deps"] if dep["path"] == MODELS.base_models.as_posix())
+    assert read["md5"] == hashlib.md5(written.read_bytes(), usedforsecurity=False).hexdigest()
+    files = ask(project, "audit", "champion", "--track", "models")["other_files"]
+    assert f"{tiny_encoder}/model.safetensors" in {file["path"] for file in files if file["role"] == "encoder"}
 
 
 def test_a_night_with_nothing_new_does_nothing(project: Sandbox, first: dict[str, Any]) -> None:

@@ -85,3 +85,9 @@ def test_a_gate_without_a_limit_says_none_and_a_count_is_whole(capsys: pytest.Ca
     print_gates("Gates", [GateResult("row_count", 390.0, None, "passed", "there is no champion")])
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "row_count" in line)
     assert line.split()[:4] == ["row_count", "390", "none", "passed"]
+
+
+def test_a_cost_and_its_ceiling_do_not_read_as_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_gates("Gates", [GateResult("cost_usd", 0.00012, 0.0005, "passed", "at most the ceiling")])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "cost_usd" in line)
+    assert line.split()[:4] == ["cost_usd", "0.00012", "0.0005", "passed"]

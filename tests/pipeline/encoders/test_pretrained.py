@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_encoders import BOUNDED, POSITIONS, UNBOUNDED, save_tiny
+from tiny_encoders import BOUNDED, POSITIONS, UNBOUNDED, save_tiny, save_tiny_qwen2
 
 from pipeline.encoders.causal_lm import load_causal
 from pipeline.encoders.frozen import FrozenEmbedding
@@ -131,3 +132,22 @@ def test_a_language_model_without_its_weights_is_refused(tiny_causal: Path, tmp_
     _of_another("model.safetensors")(folder)
     with pytest.raises(InputError, match=r"the language model '.*such as .*name another in tags\.generator"):
         load_causal(str(folder), "tags.generator")
+
+
+@pytest.mark.parametrize("kind", ["encoder", "language model"])
+def test_code_that_comes_with_a_model_is_not_run(tiny_causal: Path, tmp_path: Path, kind: str) -> None:
+    folder = Path(shutil.copytree(tiny_causal, tmp_path / "copy"))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "own", "auto_map": {f"Auto{part}": "own.Own" for part in ("Config", "Model")}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    told = (
+        f"the {kind} '.*' cannot be loaded .it asks for code of its own, by trust_remote_code, and such code is never"
+    )
+    with pytest.raises(InputError, match=told):
+        SentenceEncoder.load(str(folder), 16) if kind == "encoder" else load_causal(str(folder), "tags.generator")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_are_in_fp32_whatever_they_are_stored_in(tmp_path: Path) -> None:
+    assert str(load_causal(str(save_tiny_qwen2(tmp_path / "tiny")), "tags.generator")[1].dtype) == "torch.float32"

@@ -24,6 +24,12 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert [gate["against"] for gate in content["gates"]] == ["limit", "champion"]
 
 
+def test_people_are_told_none_where_there_is_no_limit_to_keep() -> None:
+    gate = GateResult("cost_usd", 0.002, None, "passed", "no ceiling is set")
+    assert (gate.told_limit, gate.to_json()["limit"]) == ("none", None)
+    assert GateResult("cost_usd", 0.002, 0.0, "failed", "above the ceiling").told_limit == 0.0
+
+
 def test_a_verdict_of_release_0_1_0_is_told_by_the_names_of_its_gates() -> None:
     gates = parse_verdict(json.loads(OLD.read_text(encoding="utf-8"))).gates
     assert {gate.gate: gate.against for gate in gates if gate.against != "limit"} == {"champion_micro_f1": "champion"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.audit import Answered, Audit, FileLocation, KeptFile, Removal, Term, as_json
 from pipeline.versions.audit_facts import read_version
+from pipeline.versions.provenance import BASE_MODELS
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)> https://example.org/a.png"
 SECTIONS = ["service", "decisions", "data", "rows", "labels", "gates", "metrics", "params", "chain", "check"]
@@ -58,7 +60,8 @@ def audit(tmp_path: Path) -> Audit:
     rows = (row("p1", "coding", "flagged", reason="suspect 1"), row("p2", "sql", split="holdout"))
     reviews = (f"p1,{sha256_text('p1')},keep,,bo,2026-01-01,checked",)
     weak = {**GATE, "gate": "champion_micro_f1", "verdict": "undecidable", "reason": "too few prompts"}
-    facts = read_version(write_folder(tmp_path / "router", Recipe(rows=rows, reviews=reviews, gates=(GATE, weak))))
+    gates = (GATE, weak, {**GATE, "gate": "cost_usd", "value": 0.002, "limit": None, "reason": "no ceiling is set"})
+    facts = read_version(write_folder(tmp_path / "router", Recipe(rows=rows, reviews=reviews, gates=gates)))
     places = (FileLocation("cache", "/c", "there"), FileLocation("remote", "/r", "erased", "bo: request 17"))
     return Audit(
         asked="2026-02-03T09:00:00+00:00",
@@ -94,6 +97,18 @@ def test_it_answers_in_the_order_in_which_one_asks(audit: Audit) -> None:
              "suspect 1", "checked", "too few prompts", "the first", "switchtender verify 2"]  # fmt: skip
     places = [page.words.index(words) for words in order]
     assert places == sorted(places)
+
+
+def test_a_gate_without_a_ceiling_says_none(audit: Audit) -> None:
+    row = render(audit).split(">cost_usd</td>")[1].split("</tr>")[0]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row)[:2] == ["0.002", "none"]
+
+
+@pytest.mark.parametrize("role", BASE_MODELS)
+def test_published_models_stand_in_it_by_what_they_did(audit: Audit, role: str) -> None:
+    page = Page(render(replace(audit, files=(KeptFile("someone/model", role, "4" * 40, ()),))))
+    assert f"Published models: {role} (1)" in page.words
+    assert page.words.count("Published models: ") == 1
 
 
 def test_all_rows_stand_in_it_folded_away(audit: Audit) -> None:

@@ -15,7 +15,10 @@ BUILD = Build("nightly-1", "d" * 40, {}, {}, MATERIALS, "2026-01-01T00:00:00+00:
 
 
 def test_a_card_has_metadata_for_machines_and_figures_with_intervals_for_people() -> None:
-    gates = (GateResult("micro_f1", 0.87, 0.8, "passed", "at least the floor"),)
+    gates = (
+        GateResult("micro_f1", 0.87, 0.8, "passed", "at least the floor"),
+        GateResult("cost_usd", 0.00012, None, "passed", "no ceiling is set"),
+    )
     figures = {"micro_f1": Estimate(0.87, 0.8, 0.9), "unknown": Estimate(float("nan"), float("nan"), float("nan"))}
     card = model_card(BUILD, AGENTS, figures, gates, {"lineage": {"taught": 414}})
     _, head, body = card.split("---\n", 2)
@@ -23,7 +26,8 @@ def test_a_card_has_metadata_for_machines_and_figures_with_intervals_for_people(
     assert result["metrics"] == [{"type": "micro_f1", "value": 0.87}]
     for line in (
         "| micro_f1 | 0.8700 | 0.8000 to 0.9000 |",
-        "| micro_f1 | 0.87 | 0.8 | passed |",
+        "| micro_f1 | 0.870 | 0.800 | passed |",
+        "| cost_usd | 0.00012 | none | passed |",
         "414 rows taught it",
     ):
         assert line in body

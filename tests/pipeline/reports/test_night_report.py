@@ -194,6 +194,12 @@ def test_a_gate_that_did_not_open_is_named_with_its_reason_in_the_banner(
     assert rows.index("rare_recall") < rows.index("micro_f1")
 
 
+def test_a_gate_without_a_ceiling_says_none() -> None:
+    free = GateResult("cost_usd", 0.002, None, "passed", "no ceiling is set")
+    rows = render(replace(_facts(), gates=(_gate("micro_f1"), free))).split('id="gates"')[1]
+    assert re.search(r"cost_usd</td>.*0\.002</td><td[^>]*>none</td>", rows)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sandbox import ROOT
+from reference_tables import reference_table
 
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
@@ -22,7 +20,6 @@ from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")
 TOPICS = ("bread oven dough flour", "sail anchor harbour tide", "violin chord melody rhythm", "planet orbit comet star")
 LEVELS = np.array([[0.7, 0.5, 0.4, 0.5], [0.4, 0.7, 0.5, 0.5], [0.5, 0.4, 0.7, 0.5], [0.4, 0.5, 0.5, 0.65]])
 """What each of four candidates gets on each topic, on a prompt of average difficulty."""
@@ -109,10 +106,7 @@ def test_the_nearest_prompts_on_which_a_candidate_was_tried_decide_for_it() -> N
 
 
 def read(name: str) -> Outcomes:
-    path = TABLES / f"{name}.parquet"
-    if not path.is_file():
-        pytest.skip(f"{name}.parquet is not in {TABLES}; name its folder in SWITCHTENDER_TABLES")
-    return read_outcomes(path)
+    return read_outcomes(reference_table(name))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from reference_tables import reference_table
 from sandbox import ROOT
 
 from pipeline.data.fates import KEPT, QUARANTINED, read_fates
@@ -28,7 +28,6 @@ from pipeline.validation.expectations import CRITICAL, ROW, WARNING, SuiteRunner
 from pipeline.validation.quarantine import TableCheck
 
 DATA = ROOT / "data"
-TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")
 TABLE, STAGES = Path("data/outcomes.csv"), Path("var/models")
 PARAMS = ModelValidationParams(table=str(TABLE), max_quarantined_share=0.02)
 NAMES = ("big", "middle", "small", "tiny")
@@ -554,9 +553,7 @@ def test_a_hundred_thousand_outcomes_pass() -> None:
     ("name", "prompts", "candidates"), [("routerdc_train", 5935, 7), ("routerbench_train", 2205, 11)]
 )
 def test_a_real_table_passes_without_a_warning(name: str, prompts: int, candidates: int) -> None:
-    path = TABLES / f"{name}.parquet"
-    if not path.is_file():
-        pytest.skip(f"{name}.parquet is not in {TABLES}; name its folder in SWITCHTENDER_TABLES")
+    path = reference_table(name)
     summary = validate(PARAMS.model_copy(update={"table": str(path)}), STAGES)
     assert (summary["prompts"], summary["candidates"]) == (prompts, candidates)
     assert (summary["quarantined"], summary["failed"]) == (0, 0)

@@ -1,24 +1,18 @@
-"""The harness on real tables, against figures that were worked out for them elsewhere.
-
-The tables are not part of the project: they are looked for in SWITCHTENDER_TABLES, or in ../shared/data beside it.
-"""
+"""The harness on real tables, against figures that were worked out for them elsewhere."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sandbox import ROOT
+from reference_tables import reference_table
 
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import TRAIN, baseline_rows
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.cost_quality import Curve, frontier, quality_at, sweep
-
-TABLES = Path(os.environ.get("SWITCHTENDER_TABLES") or ROOT.parent / "shared" / "data")
 
 REFERENCE = {
     "routerdc_train": {"best_single": (0.567, 0.539), "best_per_dataset": (0.612, 0.609), "oracle": (0.822, 0.799)},
@@ -29,10 +23,7 @@ RANDOM = {"routerdc_train": (0.526, 0.510), "routerbench_train": (0.669, 0.626)}
 
 
 def read(name: str) -> Outcomes:
-    path = TABLES / f"{name}.parquet"
-    if not path.is_file():
-        pytest.skip(f"{name}.parquet is not in {TABLES}; name its folder in SWITCHTENDER_TABLES")
-    return read_outcomes(path)
+    return read_outcomes(reference_table(name))
 
 
 def means(outcomes: Outcomes, values: np.ndarray) -> tuple[float, float]:
@@ -64,3 +55,13 @@ def test_quality_at_half_of_the_dearest_models_cost_is_that_of_the_reference() -
         assert known is not None
         front = frontier(sweep(known.quality, known.cost, quality, cost))
         assert quality_at(front, half) == pytest.approx(expected, abs=0.001), name
+
+
+def test_a_table_that_is_not_here_is_named_with_where_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWITCHTENDER_TABLES", str(tmp_path))
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        read("routerdc_train")
+    told = f"routerdc_train.parquet is not in {tmp_path}; name the folder that holds it in SWITCHTENDER_TABLES"
+    assert str(skipped.value) == told
