@@ -1,8 +1,8 @@
 """The full variant of `aptitude` beside the lean one: one fold, few prompts, one candidate unseen.
 
-    python -m benchmarks.aptitude_full TABLE --unseen NAME [--steps 200] [--prompts 200]
+    python -m benchmarks.aptitude_full TABLE --unseen NAME [--steps 100] [--prompts 200]
 
-Both read the same test and learn from the same prompts, without the candidate that is left out, which then joins by its
+`--candidates` with `--a-step` prompts each make a step. Both read the same test and learn from the same prompts, without the candidate that is left out, which then joins by its
 answers. Scores are the readers' own, not calibrated: a language model takes too long to be fitted twice.
 """
 
@@ -23,6 +23,7 @@ from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.metrics import cost_quality as m
+from pipeline.routers.aptitude.language_model.reader import LanguageModelReader
 from pipeline.routers.aptitude.router import AptitudeScorer
 from pipeline.routers.base.settings import AptitudeParams, FinetuningParams
 from pipeline.runtime.arrays import FloatMatrix
@@ -34,8 +35,8 @@ def followed(outcomes: Outcomes, prefixes: tuple[str, ...]) -> Outcomes:
     return replace(outcomes, prompts=tuple(without_prefix(text, prefixes) for text in outcomes.prompts))
 
 
-def lines(train: Outcomes, test: Outcomes, params: AptitudeParams, steps: int) -> Iterator[str]:
-    """A row a variant."""
+def lines(train: Outcomes, test: Outcomes, params: AptitudeParams) -> Iterator[str]:
+    """A row a variant, how they compare, and how the full one learnt."""
     known = FinetuningParams()
     embedding = FrozenEmbedding(known.encoder, known.max_tokens)
     embedding.embed(train.prompts)
@@ -54,7 +55,7 @@ def lines(train: Outcomes, test: Outcomes, params: AptitudeParams, steps: int) -
     yield "|---|---|---|---|---|---|---|---|"
     made: dict[str, FloatMatrix] = {}
     for variant in ("lean", "full"):
-        own = params.model_copy(update={"variant": variant, "steps": steps})
+        own = params.model_copy(update={"variant": variant})
         scorer = AptitudeScorer(embedding, 0, own, lambda said: print(said, flush=True))
         start = time.perf_counter()
         scorer.fit(columns(train, range(len(train.candidates) - 1)))
@@ -63,9 +64,21 @@ def lines(train: Outcomes, test: Outcomes, params: AptitudeParams, steps: int) -
         start = time.perf_counter()
         made[variant] = scorer.scores(test.prompts, vectors)
         yield _row(variant, fitted, time.perf_counter() - start, made[variant], test)
+    yield from _learnt(scorer, made)
     routed = {name: m.taken(test.quality, scores.argmax(axis=1)) for name, scores in made.items()}
     yield ""
     yield f"Routed, full minus lean: {difference(routed['full'] - routed['lean'])}."
+
+
+def _learnt(scorer: AptitudeScorer, made: dict[str, FloatMatrix]) -> Iterator[str]:
+    """The loss by tenths of the steps, and how near the full reader came to the lean one, its teacher."""
+    reader = scorer._reader
+    assert isinstance(reader, LanguageModelReader)
+    parts = np.array_split(np.array(reader.losses), min(10, len(reader.losses)))
+    near = correlation(made["full"].ravel(), made["lean"].ravel())
+    yield ""
+    yield f"Loss by tenths of the steps: {', '.join(f'{part.mean():.3f}' for part in parts)}."
+    yield f"Correlation of the two readers over all prompts and candidates: {near:.3f}."
 
 
 def _row(variant: str, fitted: float, scored: float, scores: FloatMatrix, test: Outcomes) -> str:
@@ -85,7 +98,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The full variant of aptitude beside the lean one")
     parser.add_argument("table", type=Path)
     parser.add_argument("--unseen", required=True)
-    parser.add_argument("--steps", type=int, default=200)
+    usual = AptitudeParams()
+    parser.add_argument("--steps", type=int, default=usual.steps)
+    parser.add_argument("--candidates", type=int, default=usual.step_candidates, help="of a step")
+    parser.add_argument("--a-step", type=int, default=usual.step_prompts, help="prompts of each candidate in a step")
+    parser.add_argument("--tokens", type=int, default=usual.model_tokens, help="that are read of a prompt")
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--markdown", type=Path)
     asked = parser.parse_args()
@@ -96,7 +113,10 @@ def main() -> None:
     train, test = (outcomes.rows(np.flatnonzero(rows)) for rows in (outcomes.folds != first, outcomes.folds == first))
     some = np.sort(np.random.default_rng(0).permutation(len(test))[: asked.prompts])
     prefixes = shared_prefixes(train.prompts)
-    made = list(lines(followed(train, prefixes), followed(test.rows(some), prefixes), AptitudeParams(), asked.steps))
+    params = AptitudeParams(
+        steps=asked.steps, step_candidates=asked.candidates, step_prompts=asked.a_step, model_tokens=asked.tokens
+    )
+    made = list(lines(followed(train, prefixes), followed(test.rows(some), prefixes), params))
     if asked.markdown:
         asked.markdown.write_text("\n".join(made) + "\n", encoding="utf-8")
     print("\n".join(made))

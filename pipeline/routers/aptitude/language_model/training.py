@@ -110,14 +110,14 @@ class TrainingSchedule:
     """How training goes on from step to step.
 
     `first` is the share of the steps in which the connector alone is trained. Learning rates rise over `warmup` of a
-    stage's steps, then fall to nothing; they are larger on the connector and the encoder than on the language model.
+    stage's steps, then fall to nothing; `adapters` is that of the language model's.
     """
 
-    first: float = 1 / 3
+    first: float = 0.1
     warmup: float = 0.1
     connector: float = 1e-3
     encoder: float = 4e-4
-    adapters: float = 3e-4
+    adapters: float = 2e-3
     clip: float = 1.0
 
     def stages(self, steps: int) -> tuple[TrainingStage, TrainingStage]:

@@ -75,7 +75,10 @@ def test_the_group_loss_knows_no_level_and_wants_the_handled_prompt_first() -> N
 
 
 def test_the_stages_share_the_steps_and_rates_rise_and_fall() -> None:
-    assert [(stage.everything, stage.steps) for stage in TrainingSchedule().stages(10)] == [(False, 3), (True, 7)]
+    assert [(stage.everything, stage.steps) for stage in TrainingSchedule(first=0.3).stages(10)] == [
+        (False, 3),
+        (True, 7),
+    ]
     assert [stage.steps for stage in TrainingSchedule().stages(1)] == [0, 1]
     rates = list(TrainingSchedule(warmup=0.2).rates(10))
     assert rates[0] == 0.5
@@ -118,7 +121,10 @@ def test_who_is_good_at_what_is_learnt(tiny_causal: Path, tiny_encoder: Path) ->
 
 @pytest.mark.heavy  # its fast twin: the test above
 def test_who_is_good_at_what_is_learnt_by_the_bundled_model() -> None:
-    reader = LanguageModelReader(AptitudeParams(variant="full", model_tokens=16, nearest=1, steps=60), BRISK)
+    brisk = TrainingSchedule(first=0.0)
+    reader = LanguageModelReader(
+        AptitudeParams(variant="full", model_tokens=16, nearest=1, steps=30, step_candidates=2), brisk
+    )
     assert _told_apart(reader, 7) > 0.5
 
 
