@@ -2,9 +2,9 @@
 
     python -m benchmarks.aptitude_full TABLE --unseen NAME [--steps 100] [--prompts 200]
 
-`--candidates` with `--a-step` prompts each make a step. Both read the same test and learn from the same prompts, without
-the candidate that is left out, which then joins by its answers. Scores are the readers' own, not calibrated: a language
-model takes too long to be fitted twice.
+`--candidates` with `--a-step` prompts each make a step. Both read the same test and learn from the same prompts,
+without the candidate that is left out, which then joins by its answers. Scores are the readers' own, not calibrated: a
+language model takes too long to be fitted twice.
 """
 
 from __future__ import annotations
