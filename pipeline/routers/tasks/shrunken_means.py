@@ -117,14 +117,15 @@ def errors(expected: Values, quality: FloatMatrix) -> QualityErrors:
     return QualityErrors(float(contrast.sum() / cells), float(level.sum() / cells))
 
 
-def shortlists(quality: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> Binary:
+def shortlists(worth: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> Binary:
     """bool [tasks, c]: the most preferred, until they have a share `covered` of what a task's prompts prefer.
 
-    Candidates that are tied for the best answer share the prompt. Where all are tied, none is preferred, and the prompt
-    does not count. The candidate with the highest mean is always in.
+    `worth` float32 [n, c] is what candidates are ranked by, NaN where untried. Those that are tied for the best share
+    the prompt. Where all are tied, none is preferred, and the prompt does not count. The candidate with the highest
+    mean is always in.
     """
-    known = ~np.isnan(quality)
-    filled = np.where(known, quality, -1).astype(np.float64)
+    known = ~np.isnan(worth)
+    filled = np.where(known, worth, -np.inf).astype(np.float64)
     best = known & (filled >= filled.max(axis=1, keepdims=True) - _TIE)
     prefers = best.sum(axis=1) < known.sum(axis=1)
     shared = best * (prefers / np.maximum(best.sum(axis=1), 1))[:, None]

@@ -1,0 +1,174 @@
+"""How what both stages say of a prompt is mixed. The weights are chosen on held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+
+from pipeline.data.outcomes import Outcomes
+from pipeline.learning.linear_heads import held_out_loss, level_scores
+from pipeline.metrics.candidate_means import best_single
+from pipeline.metrics.cost_quality import taken
+from pipeline.routers.tasks.shrunken_means import QualityErrors, errors
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
+
+_ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
+_TASK_HEADS = (0.0, 0.5, 1.0)
+_FLOORS = (0.0, 0.3, 0.5)
+_ALWAYS = 1.0
+_MARGINS = (0.0, 0.01, 0.02, 0.05, 0.1, _ALWAYS)
+_LEAD = 1e-5
+"""What the best single candidate is ahead by where no other is ahead by the margin: more than policies take for equal.
+"""
+LEAST = 1e-3
+"""A probability nearer to 0 or 1 than this counts as that: a mixture of estimates may even lie outside 0..1."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MixingWeights:
+    """How a prompt's estimate (by the heads) and its tasks' means are mixed: alpha x prompt + (1 - alpha) x task.
+
+    `alpha` counts for the differences between candidates, `level` for their mean. `task_heads` is the part of what
+    task heads add. Below a probability of `floor` for the likeliest task the general heads alone decide. Where nobody
+    is ahead of the candidate `single` (a column) by `margin`, it is the best; a margin of 0 favours nobody.
+    """
+
+    alpha: float = 0.5
+    level: float = 0.5
+    task_heads: float = 1.0
+    floor: float = 0.0
+    single: int = 0
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskEstimates:
+    """What is known of n prompts: means of their tasks float64 [n, c] and their standard error [n, c]; by the heads,
+    for the f candidates of training: general, headed, spread float32 [n, f]; the probability of the likeliest task
+    float32 [n], and whether the prompt is like no known task, bool [n].
+    """
+
+    task: Values
+    error: Values
+    general: FloatMatrix
+    headed: FloatMatrix
+    spread: FloatMatrix
+    confidence: FloatMatrix
+    is_new: Binary
+
+    def mixed(self, how: MixingWeights) -> Values:
+        """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
+        heads = self.general.shape[1]
+        prompt = self.general + how.task_heads * (self.headed - self.general)
+        off = prompt - self.task[:, :heads]
+        level = off.mean(axis=1, keepdims=True)
+        found: Values = self.task + how.level * level
+        found[:, :heads] += how.alpha * (off - level)
+        abstains = self.abstains(how)
+        found[abstains, :heads] = self.general[abstains]
+        return _favoured(found, heads, how) if how.margin else found
+
+    def abstains(self, how: MixingWeights) -> Binary:
+        """For which prompts no task is trusted, bool [n]."""
+        return np.asarray(self.is_new | (self.confidence < how.floor))
+
+    def uncertainty(self, how: MixingWeights) -> Values:
+        """The standard error of `mixed`, float64 [n, c]: that of the task's mean, and the members' spread."""
+        alpha = np.where(self.abstains(how), 1.0, how.alpha)[:, None]
+        heads = self.spread.shape[1]
+        found = np.square((1 - alpha) * self.error)
+        found[:, :heads] += np.square(alpha * self.spread)
+        found[:, heads:] = np.square(self.error[:, heads:])
+        return np.sqrt(found)
+
+
+def _favoured(quality: Values, known: int, how: MixingWeights) -> Values:
+    """The same, but that `single` leads all others of the `known` first candidates that are not ahead by the margin.
+
+    Its expected quality is raised by no more than that takes; what is expected of the others stays.
+    """
+    if known < 2:
+        return quality
+    quality = np.minimum(quality, 1 - _LEAD)
+    rival = np.delete(quality[:, :known], how.single, axis=1).max(axis=1)
+    own = quality[:, how.single]
+    close = (rival > own - _LEAD) & ((rival - own <= how.margin) | (how.margin >= _ALWAYS))
+    quality[close, how.single] = rival[close] + _LEAD
+    return quality
+
+
+HeldOutEstimates = Sequence[tuple[Indices, TaskEstimates]]
+"""Rows, and estimates of them by a fit that did not see them."""
+
+
+def gathered_estimates(held_out: HeldOutEstimates, how: MixingWeights, shape: tuple[int, ...]) -> Values:
+    """The mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.mixed(how)
+    return found
+
+
+def gathered_errors(held_out: HeldOutEstimates, how: MixingWeights, shape: tuple[int, ...]) -> Values:
+    """The standard error of the mixture for each row [n, c]; NaN for rows that no fold holds out."""
+    found = np.full(shape, np.nan)
+    for rows, estimates in held_out:
+        found[rows] = estimates.uncertainty(how)
+    return found
+
+
+def chosen_mixing(held_out: HeldOutEstimates, outcomes: Outcomes) -> MixingWeights:
+    """Of labels by log loss; of graded outcomes alpha by the differences between candidates, the level by their mean.
+
+    Of equally good settings the first: that with the least said by the heads.
+    """
+    rows = np.concatenate([rows for rows, _ in held_out])
+    judged = outcomes.rows(rows)
+
+    def mixed(how: MixingWeights) -> Values:
+        found: Values = gathered_estimates(held_out, how, outcomes.quality.shape)[rows]
+        return found
+
+    def error(how: MixingWeights) -> QualityErrors:
+        return errors(mixed(how), judged.quality)
+
+    every = [
+        MixingWeights(alpha, alpha, share, floor) for share, floor, alpha in product(_TASK_HEADS, _FLOORS, _ALPHAS)
+    ]
+    if outcomes.is_labels:
+        return _least(every, lambda how: held_out_loss(level_scores(mixed(how), LEAST), judged))
+    best = _least(every, lambda how: error(how).contrast)
+    best = _least([replace(best, level=level) for level in _ALPHAS], lambda how: error(how).level)
+    return _with_margin(best, mixed(best), judged)
+
+
+def _with_margin(how: MixingWeights, expected: Values, judged: Outcomes) -> MixingWeights:
+    """The margin of the surest gain on always asking the best single candidate: the mean less its standard error.
+
+    Who is dearest and best on nearly every prompt is left only for what held-out prompts prove, and for always asking
+    it nothing has to be proven.
+    """
+    quality, single = judged.quality.astype(np.float64), best_single(judged)
+
+    def surest(margin: float) -> float:
+        chosen = _favoured(expected, expected.shape[1], replace(how, single=single, margin=margin))
+        gained = taken(quality, chosen.argmax(axis=1)) - quality[:, single]
+        gained = gained[~np.isnan(gained)]
+        return float(gained.mean() - gained.std() / np.sqrt(len(gained))) if len(gained) else -np.inf
+
+    margin = _MARGINS[_last_best([surest(margin) for margin in _MARGINS])]
+    return replace(how, single=single, margin=margin)
+
+
+def _last_best(values: Sequence[float]) -> int:
+    """The place of the highest; of equals the last."""
+    return len(values) - 1 - int(np.argmax(values[::-1]))
+
+
+def _least(settings: Sequence[T], loss: Callable[[T], float]) -> T:
+    return settings[int(np.argmin([loss(each) for each in settings]))]
