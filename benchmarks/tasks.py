@@ -4,8 +4,8 @@
         [--prompts N] [--markdown FILE]
 
 Each table needs a column `fold`. For each fold a router is fitted, tuned and mixed on the other folds alone. The sweep
-over alpha is judged on the rows that it would be chosen on, and says so. With `--unseen-data-sets` the folds are made of
-whole data sets: each prompt is judged by a router that never saw another of its own. `--descriptions` and `--assignment`
+over alpha is judged on the rows that it would be chosen on, and says so. With `--unseen-data-sets` folds are made of
+whole data sets: a prompt is judged by a router that never saw another of its own. `--descriptions` and `--assignment`
 are settings of the router; `--prompts` draws as many of each table.
 """
 

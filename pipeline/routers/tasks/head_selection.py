@@ -52,7 +52,7 @@ def chosen_heads(
     belongs = model.assignment.of(features)
 
     def loss(heads: TaskHeads, with_tasks: bool) -> Values:
-        contrast, level = row_errors(heads.of(features, belongs, with_tasks).headed, asked.quality)
+        contrast, level = row_errors(heads.of(features, belongs, with_tasks).headed.astype(np.float64), asked.quality)
         return contrast + level if outcomes.is_labels else contrast
 
     members = _simplest(sorted(set(params.members)), lambda count: loss(model.heads.first(count), False))

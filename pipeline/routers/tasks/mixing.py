@@ -21,6 +21,7 @@ _TASK_HEADS = (0.0, 0.5, 1.0)
 _FLOORS = (0.0, 0.3, 0.5)
 _ALWAYS = 1.0
 _MARGINS = (0.0, 0.01, 0.02, 0.05, 0.1, _ALWAYS)
+_DOUBTFUL = 10.0
 _LEAD = 1e-5
 """What the best single candidate is ahead by where no other is ahead by the margin: more than policies take for equal.
 """
@@ -50,7 +51,9 @@ class MixingWeights:
 class TaskEstimates:
     """What is known of n prompts: means of their tasks float64 [n, c] and their standard error [n, c]; by the heads,
     for the f candidates of training: general, headed, spread float32 [n, f]; the probability of the likeliest task
-    float32 [n], and whether the prompt is like no known task, bool [n].
+    float32 [n], whether the prompt is like no known task, bool [n], and each candidate's mean over all train prompts,
+    float64 [c], which is all that is known of such a prompt (None: of labels, and in an earlier release, the general
+    heads judge it).
     """
 
     task: Values
@@ -60,6 +63,7 @@ class TaskEstimates:
     spread: FloatMatrix
     confidence: FloatMatrix
     is_new: Binary
+    overall: Values | None = None
 
     def mixed(self, how: MixingWeights) -> Values:
         """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
@@ -71,6 +75,8 @@ class TaskEstimates:
         found[:, :heads] += how.alpha * (off - level)
         abstains = self.abstains(how)
         found[abstains, :heads] = self.general[abstains]
+        if self.overall is not None:
+            found[self.is_new] = self.overall
         return _favoured(found, heads, how) if how.margin else found
 
     def abstains(self, how: MixingWeights) -> Binary:
@@ -148,21 +154,22 @@ def chosen_mixing(held_out: HeldOutEstimates, outcomes: Outcomes) -> MixingWeigh
 
 
 def _with_margin(how: MixingWeights, expected: Values, judged: Outcomes) -> MixingWeights:
-    """The margin of the surest gain on always asking the best single candidate: the mean less its standard error.
+    """The margin of the surest gain on always asking the best single candidate: what is gained less its standard error.
 
-    Who is dearest and best on nearly every prompt is left only for what held-out prompts prove, and for always asking
-    it nothing has to be proven.
+    Always asking it gains nothing, for certain; it is left only for what held-out prompts prove. A few lucky ones prove
+    little: ten more that gained or lost everything are thought beside them.
     """
     quality, single = judged.quality.astype(np.float64), best_single(judged)
 
     def surest(margin: float) -> float:
+        if margin >= _ALWAYS:
+            return 0.0
         chosen = _favoured(expected, expected.shape[1], replace(how, single=single, margin=margin))
-        gained = taken(quality, chosen.argmax(axis=1)) - quality[:, single]
-        gained = gained[~np.isnan(gained)]
-        return float(gained.mean() - gained.std() / np.sqrt(len(gained))) if len(gained) else -np.inf
+        gained = np.nan_to_num(taken(quality, chosen.argmax(axis=1)) - quality[:, single])
+        return float(gained.sum() - np.sqrt(np.square(gained).sum() + _DOUBTFUL))
 
-    margin = _MARGINS[_last_best([surest(margin) for margin in _MARGINS])]
-    return replace(how, single=single, margin=margin)
+    gains = [surest(margin) for margin in _MARGINS]
+    return replace(how, single=single, margin=_MARGINS[_last_best(gains)])
 
 
 def _last_best(values: Sequence[float]) -> int:

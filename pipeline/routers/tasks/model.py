@@ -15,7 +15,7 @@ from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, d
 from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
 from pipeline.routers.tasks.graph import nearest
 from pipeline.routers.tasks.mixing import TaskEstimates
-from pipeline.routers.tasks.shrunken_means import joined_means, shortlists, standard_error, task_means
+from pipeline.routers.tasks.shrunken_means import fallback, joined_means, shortlists, standard_error, task_means
 from pipeline.routers.tasks.task_heads import HeadSettings, TaskHeads
 from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
@@ -38,7 +38,8 @@ class ModelSettings:
 class TaskModel:
     """Features, the tasks' classifier, means float64 [tasks, c] with standard errors, shortlists and heads.
 
-    `encoder` assigns prompts to tasks where one was fine-tuned to; the classifier still knows what is new.
+    `encoder` assigns prompts to tasks where one was fine-tuned to; the classifier still knows what is new, and of
+    graded outcomes gets `overall`, each candidate's mean over all prompts, float64 [c].
     """
 
     features: PromptFeatures
@@ -48,6 +49,7 @@ class TaskModel:
     means: Values
     error: Values
     shortlist: Binary
+    overall: Values | None = None
     encoder: EncoderAssignment | None = None
 
     @classmethod
@@ -75,7 +77,8 @@ class TaskModel:
         short = shortlists(worth, tasks.task, means, how.discovery.coverage)
         heads = TaskHeads.fit(known, outcomes.quality, belongs, short, seed, how.heads)
         error = standard_error(outcomes.quality, tasks.task, means, prior)
-        return cls(features, assignment, heads, tasks.group, means, error, short, encoder), tasks
+        overall = None if outcomes.is_labels else fallback(outcomes.quality)
+        return cls(features, assignment, heads, tasks.group, means, error, short, overall, encoder), tasks
 
     def belongs(self, texts: Sequence[str], features: FloatMatrix) -> FloatMatrix:
         """The probability of each task, float32 [n, tasks], for texts and their features [n, width]."""
@@ -94,6 +97,7 @@ class TaskModel:
             heads.spread,
             belongs.max(axis=1),
             self.assignment.is_new(features),
+            self.overall,
         )
 
     def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: DiscoverySettings) -> TaskModel:
@@ -105,10 +109,13 @@ class TaskModel:
         error = standard_error(quality, belongs.argmax(axis=1), known, how.prior)
         short = np.hstack([self.shortlist, np.zeros(known.shape, dtype=np.bool_)])
         means, errors = np.hstack([self.means, known]), np.hstack([self.error, error])
-        return replace(self, means=means, error=errors, shortlist=short)
+        overall = None if self.overall is None else np.append(self.overall, fallback(quality))
+        return replace(self, means=means, error=errors, shortlist=short, overall=overall)
 
     def tensors(self) -> Tensors:
         own = {"group": self.group, "means": self.means, "error": self.error, "shortlist": self.shortlist}
+        if self.overall is not None:
+            own["overall"] = self.overall
         return {**self.features.tensors(), **self.assignment.tensors(), **self.heads.tensors(), **own}
 
     def save_encoder(self, folder: Path) -> None:
@@ -118,6 +125,7 @@ class TaskModel:
 
     @classmethod
     def load(cls, tensors: Tensors, folder: Path) -> TaskModel:
-        own = (tensors[name] for name in ("group", "means", "error", "shortlist"))
+        group, means, error, shortlist = (tensors[name] for name in ("group", "means", "error", "shortlist"))
         parts = PromptFeatures.load(tensors), TaskClassifier.load(tensors), TaskHeads.load(tensors)
-        return cls(*parts, *own, EncoderAssignment.load(folder) if EncoderAssignment.is_in(folder) else None)
+        encoder = EncoderAssignment.load(folder) if EncoderAssignment.is_in(folder) else None
+        return cls(*parts, group, means, error, shortlist, tensors.get("overall"), encoder)

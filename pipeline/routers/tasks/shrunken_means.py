@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.metrics.candidate_means import shrunk_quality
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 COVERED = 0.8
@@ -53,6 +54,13 @@ def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: Shrin
     levels = pulled(level[:, None], some, task, tasks, _LEVEL_PRIOR, np.zeros(1))
     contrasts = pulled(contrast, known, task, tasks, prior.task, np.zeros(quality.shape[1]))
     return np.asarray(np.where(tried > 0, of_group + levels + contrasts, 0.5))
+
+
+def fallback(quality: FloatMatrix) -> Values:
+    """What is expected of each candidate, float64 [c], where nothing is known of a prompt: by it the best is
+    `best_single`. 0.5 for one that was never tried.
+    """
+    return np.nan_to_num(shrunk_quality(quality.astype(np.float64)), neginf=0.5)
 
 
 def pulled(values: Values, known: Binary, place: Indices, places: int, prior: float, towards: Values) -> Values:
