@@ -19,21 +19,23 @@ class GreedyWriter:
     """A causal language model by name or path, loaded when first asked.
 
     It reads a role, examples (asked, answered) and a prompt put into `query`, in its own chat form if it has one: small
-    models answer a prompt unless they were shown what is wanted of it. `setting` is what errors name; a prompt of more
-    than `max_tokens` is read by its two ends; what is written ends after `new_tokens`, or with the line.
+    models answer a prompt unless they were shown what is wanted of it, and its answer was begun by an `opening`.
+    `setting` is what errors name; a prompt of more than `max_tokens` is read by its two ends; what is written ends
+    after `new_tokens`, or with the line.
     """
 
     def __init__(
-        self, name: str, setting: str, role: str, query: str, examples: Sequence[tuple[str, str]],
+        self, name: str, setting: str, role: str, query: str, opening: str, examples: Sequence[tuple[str, str]],
         max_tokens: int = 256, new_tokens: int = 24,
     ) -> None:  # fmt: skip
         self.name, self.setting = name, setting
-        self.role, self.query, self.examples = role, query, examples
+        self.role, self.query, self.opening = role, query, opening
+        self.examples = [(asked, f"{opening} {answer}") for asked, answer in examples]
         self.max_tokens, self.new_tokens = max_tokens, new_tokens
         self._loaded: tuple[Any, Any] | None = None
 
     def write(self, prompts: Sequence[str], told: Told | None = None) -> list[str]:
-        """What is written of each prompt, one line, maybe empty; `told` is called once a batch.
+        """What is written of each prompt after the opening, one line, maybe empty; `told` is called once a batch.
 
         Raises:
             InputError: the model cannot be loaded, or has no positions for so much.
@@ -86,13 +88,15 @@ class GreedyWriter:
         asked[0] = self.role + asked[0]
         answers = [answer for _, answer in self.examples]
         if tokenizer.chat_template is None:
-            return "\n".join([*(f"{text} {said}" for text, said in zip(asked, answers, strict=False)), asked[-1]])
+            return "\n".join(
+                [*(f"{text} {said}" for text, said in zip(asked, answers, strict=False)), f"{asked[-1]} {self.opening}"]
+            )
         chat = []
         for text, said in zip(asked, answers, strict=False):
             chat += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
         chat.append({"role": "user", "content": asked[-1]})
         shown: str = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return shown
+        return shown + self.opening
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:

@@ -11,17 +11,18 @@ from pipeline.runtime.progress import Progress
 
 SETTING = "tasks.descriptions"
 _ROLE = (
-    "[Role] You describe requests. Do not answer them. Say in one short sentence what kind of task each is, and what "
-    "has to be known or done for it, without its names and numbers.\n"
+    "[Role] You describe requests. Do not answer them. Say in one short sentence what kind of task each is, and which "
+    "subject has to be known for it.\n"
 )
 _QUERY = "[Request] {}\n[Task]"
+_OPENING = "The task is to"
 _EXAMPLES = (
     ("Translate 'good morning' into Italian and say when people use it.",
-     "Translating a greeting and explaining its use."),
-    ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?",
-     "Solving an arithmetic word problem about a rate."),
+     "translate a greeting into Italian and explain its use."),
     ("Which vitamin does the skin make in sunlight? A. A B. C C. D",
-     "Answering a multiple-choice question on human biology."),
+     "choose the right option on a fact of human biology."),
+    ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?",
+     "solve a word problem of arithmetic about a rate."),
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ class TaskDescriptions:
 
     def __init__(self, model: str, progress: Progress | None = None) -> None:
         self.identity = ""
-        self._writer = GreedyWriter(model, SETTING, _ROLE, _QUERY, _EXAMPLES) if model else None
+        self._writer = GreedyWriter(model, SETTING, _ROLE, _QUERY, _OPENING, _EXAMPLES) if model else None
         self._progress = progress
         self._known: dict[str, str] = {}
 
