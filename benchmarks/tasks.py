@@ -49,7 +49,7 @@ from pipeline.runtime.reproducibility import pin
 SEED, FOLDS = 0, 3
 CHOSEN = (
     "tasks", "groups", "neighbours", "agreement", "coarse", "fine", "prior", "members", "penalty", "alpha", "level",
-    "task heads", "floor", "margin",
+    "task heads", "floor", "single leads",
 )  # fmt: skip
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 STAGE_1, STAGE_2, GENERAL = "tasks, stage 1 only", "tasks, stage 2 only", "tasks, general heads only"
@@ -136,7 +136,7 @@ def _of_fold(
         STAGE_2: replace(chosen, alpha=1.0, level=1.0),
     }
     variants[GENERAL] = replace(variants[STAGE_2], task_heads=0.0)
-    variants[FREE] = replace(chosen, margin=0.0)
+    variants[FREE] = replace(chosen, leads=-1)
     if not asked.unseen:
         variants |= {f"alpha {alpha:g}": replace(chosen, alpha=alpha) for alpha in ALPHAS}
         variants |= {f"task heads {share:g}": replace(chosen, task_heads=share) for share in (0.0, 0.5, 1.0)}
@@ -174,7 +174,7 @@ def _choice(scorer: TasksScorer) -> str:
     tasks = scorer.tasks()
     cells = (
         len(tasks), len({task.group for task in tasks}), how.neighbours, how.of_agreement, how.coarse, how.fine,
-        how.prior.task, heads.members, heads.penalty, mix.alpha, mix.level, mix.task_heads, mix.floor, mix.margin,
+        how.prior.task, heads.members, heads.penalty, mix.alpha, mix.level, mix.task_heads, mix.floor, mix.leads >= 0,
     )  # fmt: skip
     return " | ".join(f"{cell:g}" for cell in cells)
 

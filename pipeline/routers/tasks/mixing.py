@@ -19,11 +19,9 @@ from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 _ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
 _TASK_HEADS = (0.0, 0.5, 1.0)
 _FLOORS = (0.0, 0.3, 0.5)
-_ALWAYS = 1.0
-_MARGINS = (0.0, 0.01, 0.02, 0.05, 0.1, _ALWAYS)
 _DOUBTFUL = 10.0
 _LEAD = 1e-5
-"""What the best single candidate is ahead by where no other is ahead by the margin: more than policies take for equal.
+"""What a candidate that is to lead is ahead by: more than policies take for equal.
 """
 LEAST = 1e-3
 """A probability nearer to 0 or 1 than this counts as that: a mixture of estimates may even lie outside 0..1."""
@@ -35,16 +33,15 @@ class MixingWeights:
     """How a prompt's estimate (by the heads) and its tasks' means are mixed: alpha x prompt + (1 - alpha) x task.
 
     `alpha` counts for the differences between candidates, `level` for their mean. `task_heads` is the part of what
-    task heads add. Below a probability of `floor` for the likeliest task the general heads alone decide. Where nobody
-    is ahead of the candidate `single` (a column) by `margin`, it is the best; a margin of 0 favours nobody.
+    task heads add. Below a probability of `floor` for the likeliest task the general heads alone decide. The candidate
+    `leads` (a column) is best on every prompt, whatever is expected of others; -1: nobody is favoured.
     """
 
     alpha: float = 0.5
     level: float = 0.5
     task_heads: float = 1.0
     floor: float = 0.0
-    single: int = 0
-    margin: float = 0.0
+    leads: int = -1
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class TaskEstimates:
         found[abstains, :heads] = self.general[abstains]
         if self.overall is not None:
             found[self.is_new] = self.overall
-        return _favoured(found, heads, how) if how.margin else found
+        return _led(found, heads, how.leads) if how.leads >= 0 else found
 
     def abstains(self, how: MixingWeights) -> Binary:
         """For which prompts no task is trusted, bool [n]."""
@@ -93,18 +90,17 @@ class TaskEstimates:
         return np.sqrt(found)
 
 
-def _favoured(quality: Values, known: int, how: MixingWeights) -> Values:
-    """The same, but that `single` leads all others of the `known` first candidates that are not ahead by the margin.
+def _led(quality: Values, known: int, leader: int) -> Values:
+    """The same, but that one candidate is ahead of all others of the `known` first.
 
-    Its expected quality is raised by no more than that takes; what is expected of the others stays.
+    Its expected quality is raised by no more than that takes; what is expected of the others stays. So it is asked
+    where quality alone counts, and as before where cost counts too.
     """
     if known < 2:
         return quality
     quality = np.minimum(quality, 1 - _LEAD)
-    rival = np.delete(quality[:, :known], how.single, axis=1).max(axis=1)
-    own = quality[:, how.single]
-    close = (rival > own - _LEAD) & ((rival - own <= how.margin) | (how.margin >= _ALWAYS))
-    quality[close, how.single] = rival[close] + _LEAD
+    rival = np.delete(quality[:, :known], leader, axis=1).max(axis=1)
+    quality[:, leader] = np.maximum(quality[:, leader], rival + _LEAD)
     return quality
 
 
@@ -150,31 +146,17 @@ def chosen_mixing(held_out: HeldOutEstimates, outcomes: Outcomes) -> MixingWeigh
         return _least(every, lambda how: held_out_loss(level_scores(mixed(how), LEAST), judged))
     best = _least(every, lambda how: error(how).contrast)
     best = _least([replace(best, level=level) for level in _ALPHAS], lambda how: error(how).level)
-    return _with_margin(best, mixed(best), judged)
+    return replace(best, leads=-1 if _gains(mixed(best), judged) else best_single(judged))
 
 
-def _with_margin(how: MixingWeights, expected: Values, judged: Outcomes) -> MixingWeights:
-    """The margin of the surest gain on always asking the best single candidate: what is gained less its standard error.
+def _gains(expected: Values, judged: Outcomes) -> bool:
+    """Whether choosing by prompt gains more on the best single candidate than one standard error.
 
-    Always asking it gains nothing, for certain; it is left only for what held-out prompts prove. A few lucky ones prove
-    little: ten more that gained or lost everything are thought beside them.
+    A few lucky prompts prove little: ten more that gained or lost everything are thought beside them.
     """
-    quality, single = judged.quality.astype(np.float64), best_single(judged)
-
-    def surest(margin: float) -> float:
-        if margin >= _ALWAYS:
-            return 0.0
-        chosen = _favoured(expected, expected.shape[1], replace(how, single=single, margin=margin))
-        gained = np.nan_to_num(taken(quality, chosen.argmax(axis=1)) - quality[:, single])
-        return float(gained.sum() - np.sqrt(np.square(gained).sum() + _DOUBTFUL))
-
-    gains = [surest(margin) for margin in _MARGINS]
-    return replace(how, single=single, margin=_MARGINS[_last_best(gains)])
-
-
-def _last_best(values: Sequence[float]) -> int:
-    """The place of the highest; of equals the last."""
-    return len(values) - 1 - int(np.argmax(values[::-1]))
+    quality = judged.quality.astype(np.float64)
+    gained = np.nan_to_num(taken(quality, expected.argmax(axis=1)) - quality[:, best_single(judged)])
+    return bool(gained.sum() > np.sqrt(np.square(gained).sum() + _DOUBTFUL))
 
 
 def _least(settings: Sequence[T], loss: Callable[[T], float]) -> T:

@@ -132,10 +132,10 @@ def test_a_prompt_like_no_task_is_marked(router: CalibratedRouter) -> None:
     assert scorer.is_new(known, vectors_of(router, known)).mean() < 0.05
     assert scorer.is_new(strange, vectors_of(router, strange)).all()
     estimates = scorer.estimates(strange, vectors_of(router, strange))
-    found = estimates.mixed(replace(scorer.mixing, margin=0.0))
+    found = estimates.mixed(replace(scorer.mixing, leads=-1))
     np.testing.assert_allclose(found[0], fallback(table().quality), atol=1e-6)
     before = replace(estimates, overall=None)  # as a version of an earlier release has it
-    np.testing.assert_allclose(before.mixed(replace(scorer.mixing, margin=0.0)), estimates.general)
+    np.testing.assert_allclose(before.mixed(replace(scorer.mixing, leads=-1)), estimates.general)
 
 
 def test_every_estimate_has_an_uncertainty(router: CalibratedRouter) -> None:

@@ -1,4 +1,4 @@
-"""What `tasks` chooses inside train: whether there are tasks, members, penalty, and whom a margin favours."""
+"""What `tasks` chooses inside train: whether there are tasks, members, penalty, and whether one candidate leads."""
 
 from __future__ import annotations
 
@@ -166,29 +166,39 @@ def test_the_best_single_candidate_is_left_only_for_a_proven_gain() -> None:
     expected = np.stack([np.full(600, 0.85), 0.8 + 0.06 * random.normal(size=600)], axis=1)
     estimates, outcomes = _held_out(expected, quality, (0.02, 0.001))
     how = chosen_mixing([(np.arange(600), estimates)], outcomes)
-    assert (how.single, how.margin) == (0, 1.0)
+    assert how.leads == 0
     # The cheaper one would win a tie, and so the favoured one has to lead.
     assert (_routed(how, estimates, np.array([0.02, 0.001])) == 0).all()
-    plain = estimates.mixed(replace(how, margin=0.0))
+    plain = estimates.mixed(replace(how, leads=-1))
     assert (plain.argmax(axis=1) == 1).any()
     np.testing.assert_allclose(estimates.mixed(how)[:, 1], plain[:, 1], atol=2e-5)
 
 
-def test_where_routing_gains_nobody_is_favoured_for_long() -> None:
+def test_where_routing_gains_nobody_leads() -> None:
     random = np.random.default_rng(3)
     kind = np.arange(600) % 2
     right = np.where(np.arange(2) == kind[:, None], 0.9, 0.3)
     quality = (random.random((600, 2)) < right).astype(np.float64)
     estimates, outcomes = _held_out(right, quality, (0.02, 0.001))
     how = chosen_mixing([(np.arange(600), estimates)], outcomes)
+    assert how.leads == -1
     assert (_routed(how, estimates, np.array([0.02, 0.001])) == kind).all()
 
 
-def test_a_newcomer_is_not_held_back_by_a_margin() -> None:
+def test_three_lucky_prompts_prove_nothing() -> None:
+    """Of two that are alike the second is asked three times, and each time it is the better one."""
+    quality, expected = np.ones((400, 2)), np.tile([0.9, 0.8], (400, 1))
+    quality[:3, 0], expected[:3, 1] = 0.0, 0.95
+    quality[3:8, 1] = 0.0
+    estimates, outcomes = _held_out(expected, quality, (0.02, 0.001))
+    assert chosen_mixing([(np.arange(400), estimates)], outcomes).leads == 0
+
+
+def test_a_newcomer_is_not_held_back_by_who_leads() -> None:
     """It joined later, so that no held-out prompt says that it is no better."""
     known = np.array([[0.6, 0.7]])
     estimates, _ = _held_out(known, known, (1.0, 1.0))
     wider = replace(estimates, task=np.array([[0.6, 0.7, 0.95]]), error=np.full((1, 3), 0.1))
-    found = wider.mixed(MixingWeights(single=0, margin=1.0))[0]
+    found = wider.mixed(MixingWeights(leads=0))[0]
     assert found.argmax() == 2
     assert found[0] > found[1]
