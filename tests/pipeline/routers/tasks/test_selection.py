@@ -20,7 +20,7 @@ from pipeline.routers.tasks.assignment import utility
 from pipeline.routers.tasks.discovery import DiscoverySettings, _best, _SettingLoss
 from pipeline.routers.tasks.head_selection import _simplest, chosen_heads
 from pipeline.routers.tasks.mixing import MixingWeights, TaskEstimates, chosen_mixing
-from pipeline.routers.tasks.model import ModelSettings
+from pipeline.routers.tasks.model import ModelSettings, TaskModel
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.routers.tasks.shrunken_means import shortlists
 from pipeline.routers.tasks.task_heads import HeadSettings, TaskHeads
@@ -202,3 +202,15 @@ def test_a_newcomer_is_not_held_back_by_who_leads() -> None:
     found = wider.mixed(MixingWeights(leads=0))[0]
     assert found.argmax() == 2
     assert found[0] > found[1]
+
+
+def test_a_fit_ranks_by_price_where_that_is_asked_for() -> None:
+    """Both candidates answer everything, and the second is cheaper."""
+    known = subject_table(40, 2, False)
+    cost = np.tile(np.array([0.1, 0.01], np.float32), (40, 1))
+    outcomes = replace(known, quality=np.ones((40, 2), np.float32), cost=cost)
+    vectors = np.eye(4, dtype=np.float32)[np.arange(40) % 4]
+    for rate, preferred in ((0.0, False), (1.0, True)):
+        how = DiscoverySettings(coarse=0.0, fine=0.0, quality_per_usd=rate)
+        model, _ = TaskModel.fit(outcomes, vectors, ModelSettings(how, HeadSettings(1)), 0)
+        assert bool(model.shortlist[0, 1]) is preferred
