@@ -1,9 +1,12 @@
 """The two-stage router `tasks` on outcome tables, beside its parts and what every report shows.
 
-    python -m benchmarks.tasks TABLE... [--markdown FILE]
+    python -m benchmarks.tasks TABLE... [--unseen-data-sets] [--assignment finetuned] [--descriptions MODEL]
+        [--prompts N] [--markdown FILE]
 
 Each table needs a column `fold`. For each fold a router is fitted, tuned and mixed on the other folds alone. The sweep
-over alpha is judged on the rows that it would be chosen on, and says so.
+over alpha is judged on the rows that it would be chosen on, and says so. With `--unseen-data-sets` folds are made of
+whole data sets: a prompt is judged by a router that never saw another of its own. `--descriptions` and `--assignment`
+are settings of the router; `--prompts` draws as many of each table.
 """
 
 from __future__ import annotations
@@ -37,16 +40,32 @@ from pipeline.metrics.bootstrap import Resampled
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
-from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.base.settings import FinetuningParams, TasksParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import SYSTEMS
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS = 0, 3
+CHOSEN = (
+    "tasks", "groups", "neighbours", "agreement", "coarse", "fine", "prior", "members", "penalty", "alpha", "level",
+    "task heads", "floor", "single leads",
+)  # fmt: skip
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 STAGE_1, STAGE_2, GENERAL = "tasks, stage 1 only", "tasks, stage 2 only", "tasks, general heads only"
+FREE = "tasks, nobody favoured"
 ASKED = 10_000
+DATA_SET_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured: a table, or so many prompts of it (0: all), and whether its data sets are to be new."""
+
+    table: Path
+    params: FinetuningParams
+    unseen: bool = False
+    prompts: int = 0
 
 
 @dataclass
@@ -64,49 +83,72 @@ class Measured:
         return {name: gathered(parts) for name, parts in self.made.items()}
 
 
-def measured(table: Path, params: FinetuningParams) -> Measured:
-    """Cross-validate every row of the page on the table's own folds."""
+def measured(asked: Asked) -> Measured:
+    """Cross-validate every row of the page on the table's own folds, or on folds of whole data sets."""
+    table, params = asked.table, asked.params
     outcomes = read_outcomes(table)
     if outcomes.folds is None or outcomes.is_labels:
         raise SystemExit(f"{table} needs the columns candidate, quality and fold; give an outcome table with folds")
+    if asked.prompts:
+        some = np.random.default_rng(SEED).permutation(len(outcomes))[: asked.prompts]
+        outcomes = outcomes.rows(np.sort(some))
+    folds = data_set_folds(outcomes, DATA_SET_FOLDS) if asked.unseen else outcomes.folds
     embedding = RememberedEmbedding(params.encoder, params.max_tokens)
     found = Measured(outcomes)
-    for fold in np.unique(outcomes.folds):
-        rows, train = np.flatnonzero(outcomes.folds == fold), outcomes.rows(np.flatnonzero(outcomes.folds != fold))
+    for fold in np.unique(folds):
+        rows, train = np.flatnonzero(folds == fold), outcomes.rows(np.flatnonzero(folds != fold))
         found.parts.append((train, rows))
-        for name, predictions in _of_fold(found, embedding, train, rows):
+        for name, predictions in _of_fold(found, asked, embedding, train, rows):
             found.made.setdefault(name, []).append((rows, predictions))
             print(f"{table.name}: fold {fold}, {name}", flush=True)
     return found
 
 
+def data_set_folds(outcomes: Outcomes, count: int) -> np.ndarray:
+    """int64 [n]: each data set wholly in one of at most `count` folds of like size, the largest dealt out first."""
+    if outcomes.datasets is None:
+        raise SystemExit("the table names no data sets; add a column 'dataset'")
+    names, place, sizes = np.unique(outcomes.datasets, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        raise SystemExit("the table has one data set; give one with several")
+    filled, fold = np.zeros(min(count, len(names)), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+    for name in np.argsort(-sizes, kind="stable"):
+        fold[name] = filled.argmin()
+        filled[fold[name]] += sizes[name]
+    return fold[place]
+
+
 def _of_fold(
-    found: Measured, embedding: FrozenEmbedding, train: Outcomes, rows: np.ndarray
+    found: Measured, asked: Asked, embedding: FrozenEmbedding, train: Outcomes, rows: np.ndarray
 ) -> Iterator[tuple[str, Predictions]]:
-    asked = [found.outcomes.prompts[i] for i in rows]
-    scorer = TasksScorer(embedding, SEED)
+    prompts = [found.outcomes.prompts[i] for i in rows]
+    scorer = SYSTEMS["tasks"](asked.params, SEED, None)
+    assert isinstance(scorer, TasksScorer)
+    scorer.embedding = scorer.frozen = embedding
     router = _fitted(scorer, train, found.fit_seconds)
-    reading = router.read(asked)
+    reading = router.read(prompts)
     chosen = scorer.mixing
     found.chosen.append(_choice(scorer))
-    found.predict_seconds.append(_seconds(scorer, asked))
+    found.predict_seconds.append(_seconds(scorer, prompts))
     variants = {
         ROUTER: chosen,
         STAGE_1: replace(chosen, alpha=0.0, level=0.0),
         STAGE_2: replace(chosen, alpha=1.0, level=1.0),
     }
     variants[GENERAL] = replace(variants[STAGE_2], task_heads=0.0)
-    variants |= {f"alpha {alpha:g}": replace(chosen, alpha=alpha) for alpha in ALPHAS}
-    variants |= {f"task heads {share:g}": replace(chosen, task_heads=share) for share in (0.0, 0.5, 1.0)}
+    variants[FREE] = replace(chosen, leads=-1)
+    if not asked.unseen:
+        variants |= {f"alpha {alpha:g}": replace(chosen, alpha=alpha) for alpha in ALPHAS}
+        variants |= {f"task heads {share:g}": replace(chosen, task_heads=share) for share in (0.0, 0.5, 1.0)}
     for name, mixing in variants.items():
         scorer.mixing = mixing
-        yield name, router.judge(asked, reading)
+        yield name, router.judge(prompts, reading)
     for name, make in LEARNT.items():
-        yield name, _fitted(make(embedding, SEED), train).predict(asked)
+        yield name, _fitted(make(embedding, SEED), train).predict(prompts)
     if "tags" in SYSTEMS:
         tags = SYSTEMS["tags"](FinetuningParams(), SEED, None)
         tags.embedding = tags.frozen = embedding  # type: ignore[attr-defined]
-        yield "tags", _fitted(tags, train).predict(asked)
+        yield "tags", _fitted(tags, train).predict(prompts)
 
 
 def _fitted(scorer: Scorer, train: Outcomes, seconds: list[float] | None = None) -> CalibratedRouter:
@@ -128,36 +170,43 @@ def _seconds(scorer: TasksScorer, prompts: list[str]) -> float:
 
 
 def _choice(scorer: TasksScorer) -> str:
-    how, mix = scorer.discovery, scorer.mixing
+    how, heads, mix = scorer.settings.discovery, scorer.settings.heads, scorer.mixing
     tasks = scorer.tasks()
     cells = (
         len(tasks), len({task.group for task in tasks}), how.neighbours, how.of_agreement, how.coarse, how.fine,
-        how.prior.task, mix.alpha, mix.level, mix.task_heads, mix.floor,
+        how.prior.task, heads.members, heads.penalty, mix.alpha, mix.level, mix.task_heads, mix.floor, mix.leads >= 0,
     )  # fmt: skip
     return " | ".join(f"{cell:g}" for cell in cells)
 
 
-def markdown(table: Path, found: Measured) -> str:
+def markdown(asked: Asked, found: Measured) -> str:
     """The page's part for one table."""
+    table = asked.table
+    told = ", data sets that were not learnt from" if asked.unseen else ""
     predictions = found.predictions()
     sweep = {name: predictions.pop(name) for name in list(predictions) if name.startswith(("alpha", "task heads"))}
     learnt = {name: value for name, value in predictions.items() if name != ROUTER}
     strategies = strategies_of(predictions[ROUTER], found.outcomes, learnt, found.parts, TRAIN)
-    swept = strategies_of(predictions[ROUTER], found.outcomes, sweep, found.parts, TRAIN)
     lines = [
-        f"## {table.stem}: {len(found.outcomes):,} prompts, {len(found.outcomes.candidates)} candidates", "",
+        f"## {table.stem}: {len(found.outcomes):,} prompts, {len(found.outcomes.candidates)} candidates{told}", "",
         *table_rows(found.outcomes, strategies), "",
-        "Swept on the prompts that are judged (optimistic): alpha, then the part of what task heads add, all else as"
-        " chosen in train.", "",
-        *table_rows(found.outcomes, swept, set(sweep)), "",
+        *(_swept(found, predictions[ROUTER], sweep) if sweep else ()),
         "Chosen in train, a line a fold:", "",
-        "| tasks | groups | neighbours | agreement | coarse | fine | prior | alpha | level | task heads | floor |",
-        "|" + "---|" * 11,
+        f"| {' | '.join(CHOSEN)} |", "|" + "---|" * len(CHOSEN),
         *(f"| {line} |" for line in found.chosen), "",
         f"Fitting one fold took {min(found.fit_seconds):.0f} to {max(found.fit_seconds):.0f} s, scoring {ASKED:,}"
         f" prompts {min(found.predict_seconds):.1f} to {max(found.predict_seconds):.1f} s, embeddings given.", "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _swept(found: Measured, router: Predictions, sweep: dict[str, Predictions]) -> Iterator[str]:
+    strategies = strategies_of(router, found.outcomes, sweep, found.parts, TRAIN)
+    yield (
+        "Swept on the prompts that are judged (optimistic): alpha, then the part of what task heads add, all else as"
+        " chosen in train."
+    )
+    yield from ("", *table_rows(found.outcomes, strategies, set(sweep)), "")
 
 
 def table_rows(
@@ -205,13 +254,20 @@ def _at_half_of_dearest(outcomes: Outcomes, strategies: dict[str, Strategy]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The router tasks beside its parts and the baselines, cross-validated")
     parser.add_argument("tables", type=Path, nargs="+")
+    parser.add_argument("--unseen-data-sets", action="store_true", help="folds of whole data sets")
+    parser.add_argument("--descriptions", default="", help="a causal language model that describes the tasks")
+    parser.add_argument("--assignment", choices=("linear", "finetuned", "auto"), default="linear")
+    parser.add_argument("--prompts", type=int, default=0, help="so many of each table, drawn once; 0: all")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    pin(SEED, asked.threads)
-    page = "\n".join(markdown(table, measured(table, FinetuningParams())) for table in asked.tables)
-    if asked.markdown:
-        asked.markdown.write_text(page, encoding="utf-8")
+    told = parser.parse_args()
+    pin(SEED, told.threads)
+    tasks = TasksParams(descriptions=told.descriptions, assignment=told.assignment)
+    params = FinetuningParams(tasks=tasks)
+    every = [Asked(table, params, told.unseen_data_sets, told.prompts) for table in told.tables]
+    page = "\n".join(markdown(asked, measured(asked)) for asked in every)
+    if told.markdown:
+        told.markdown.write_text(page, encoding="utf-8")
     print(page)
 
 

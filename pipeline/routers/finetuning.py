@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length
@@ -55,12 +55,14 @@ class ClassifierNetwork(torch.nn.Module):
 class TrainingRows:
     """What one network learns from: prompts, labels float32 [n, c] in 0..1, and the candidates' names.
 
-    `names` are empty where they say nothing about the prompts: of graded outcomes they are names of models.
+    `names` are empty where they say nothing about the prompts: of graded outcomes they are names of models. Where
+    labels are `exclusive` each prompt has exactly one.
     """
 
     prompts: Sequence[str]
     labels: FloatMatrix
     names: Sequence[str] = ()
+    exclusive: bool = False
 
 
 def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
@@ -97,7 +99,8 @@ def finetune(
 ) -> ClassifierNetwork:
     """A network fine-tuned on the rows.
 
-    The loss is binary cross-entropy, positives weighted by max(1, negatives / positives) ** pos_weight_power;
+    The loss is binary cross-entropy, positives weighted by max(1, negatives / positives) ** pos_weight_power, or, of
+    exclusive labels, cross-entropy;
     learning rates fall by `layer_decay` a layer towards the input (Howard and Ruder, 2018), warm up, then decay
     linearly over the planned epochs. Word embeddings stay as they are: a few hundred prompts touch a sliver of them.
     Networks of one seed start alike; `order` gives each its own order of rows and dropout, so that their weights can
@@ -119,15 +122,20 @@ def finetune(
             for batch in _batches(tokens, params.batch_size, generator):
                 truth = torch.from_numpy(labels[batch]).to(weight.device)
                 logits = network([tokens[i] for i in batch])
-                loss = binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none")
                 optimizer.zero_grad()
-                torch.autograd.backward(loss.sum(dim=1).mean())
+                torch.autograd.backward(_loss(logits, truth, weight, rows.exclusive))
                 optimizer.step()
                 scheduler.step()
                 if progress:
                     progress(f"epoch {epoch + 1}/{epochs}")
     network.eval()
     return network
+
+
+def _loss(logits: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor, exclusive: bool) -> torch.Tensor:
+    if exclusive:
+        return cross_entropy(logits, truth)
+    return binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none").sum(dim=1).mean()
 
 
 @contextmanager

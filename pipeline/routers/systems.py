@@ -25,11 +25,24 @@ from pipeline.routers.baselines.linear import LinearScorer
 from pipeline.routers.baselines.tfidf import TfidfScorer
 from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
 from pipeline.routers.tags.router import TagsScorer
+from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
 from pipeline.routers.tasks.router import TasksScorer
+from pipeline.runtime.arrays import Indices
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.progress import Progress
 
 Maker = Callable[[FinetuningParams, int, Progress | None], Scorer]
+
+
+def _tasks(params: FinetuningParams, seed: int, progress: Progress | None) -> Scorer:
+    """The scorer of two stages, with what fine-tunes its assignment where that is asked for."""
+
+    def finetune(texts: Sequence[str], task: Indices, count: int) -> EncoderAssignment:
+        from pipeline.routers.finetuned_assignment import finetuned_assignment
+
+        return finetuned_assignment(texts, task, count, params, seed)
+
+    return TasksScorer(FrozenEmbedding(params.encoder, params.max_tokens), seed, params.tasks, progress, finetune)
 
 
 def _classifier(params: FinetuningParams, seed: int, progress: Progress | None) -> Scorer:
@@ -48,9 +61,7 @@ SYSTEMS: dict[str, Maker] = {
     "tags": lambda params, seed, progress: TagsScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, params.tags, progress
     ),
-    "tasks": lambda params, seed, progress: TasksScorer(
-        FrozenEmbedding(params.encoder, params.max_tokens), seed, progress
-    ),
+    "tasks": _tasks,
     "aptitude": lambda params, seed, progress: AptitudeScorer(
         FrozenEmbedding(params.encoder, params.max_tokens), seed, params.aptitude, progress
     ),

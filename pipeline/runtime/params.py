@@ -6,6 +6,7 @@ makes no other stage stale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,9 +77,19 @@ def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PA
         first = error.errors()[0]
         key = ".".join([section, *map(str, first["loc"])])
         if first["type"] == "extra_forbidden":
-            known = list(model.model_fields)
+            known = _known_keys(model, first["loc"][:-1])
             raise ParamsError(f"{where}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}") from error
         raise ParamsError(f"{where}: {key}: {as_piece(first['msg'])} (found {first['input']!r})") from error
+
+
+def _known_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """The keys of a section inside another, `place` being the way to it."""
+    for name in place:
+        inner = model.model_fields[str(name)].annotation if str(name) in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -1,8 +1,8 @@
 """The published models that params.yaml names for a track, and what they are made of.
 
-Encoders of every section, the generator of tags with its prompt template, and the language model and capability encoder
-of the full variant of `aptitude`: whatever has a part in the track's router is part of a night's identity and of its
-version's provenance.
+Encoders of every section, the generator of tags with its prompt template, the language model that describes tasks, and
+that of the full variant of `aptitude` with its capability encoder: whatever has a part in the track's router is part of
+a night's identity and of its version's provenance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.encoders.causal_lm import causal_identity, causal_patterns, locate_causal
 from pipeline.encoders.encoder_files import REVISION_MARK, Place, encoder_identity, locate
-from pipeline.routers.base.settings import OWN_PROMPT, AptitudeParams, FinetuningParams, TagsParams
+from pipeline.routers.base.settings import OWN_PROMPT, AptitudeParams, FinetuningParams, TagsParams, TasksParams
 from pipeline.routers.tags.generator_prompt import read_template
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import parse, read_file
@@ -124,6 +124,10 @@ def _of_router(train: dict[str, Any], section: str, params: Path) -> Iterator[Na
             yield NamedModel(TAG_GENERATOR, tags.generator, f"{section}.tags.generator", root)
         if tags.prompt != OWN_PROMPT:
             yield NamedModel(PROMPT_TEMPLATE, tags.prompt, f"{section}.tags.prompt", root)
+    elif train.get("router") == "tasks":
+        tasks = parse(f"{section}.tasks", TasksParams, train.get("tasks") or {}, params)
+        if tasks.descriptions:
+            yield NamedModel(LANGUAGE_MODEL, tasks.descriptions, f"{section}.tasks.descriptions", root)
     elif train.get("router") == "aptitude":
         aptitude = parse(f"{section}.aptitude", AptitudeParams, train.get("aptitude") or {}, params)
         if aptitude.variant == "full":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,42 @@ class TagsParams(Section):
         return self
 
 
+Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, strict=False)]
+Shares = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1, strict=False)]
+Resolutions = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+Sizes = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1, strict=False)]
+
+
+class TasksParams(Section):
+    """How tasks are found and used. Of each list held-out prompts of train choose; a list of one value fixes it.
+
+    `neighbours` of a prompt in the graph; `agreement` is how much the agreement of rankings counts in an edge (0 to
+    1); with the first of both the resolutions of groups (`coarse`) and of tasks in them (`fine`; 0 splits nothing) are
+    chosen. `group_prior` and `task_prior` are by how many prompts a group's mean is pulled to the overall one, and a
+    task's differences between candidates to its group's. A shortlist holds `coverage` of what a task's prompts prefer.
+    Preferred, in edges and shortlists, is by quality minus `quality_per_usd` times cost. `members` are the small
+    networks whose mean the heads are, `penalty` is that on what task heads add.
+
+    `descriptions` is empty, or a causal language model by name or path: it describes the task of each train prompt, and
+    edges are between descriptions that are alike, as in the paper, in place of prompts. `assignment` of a prompt to its
+    tasks is by a `linear` head on its features, by an encoder `finetuned` as `classifier` fine-tunes one, or by the
+    better of both on held-out prompts (`auto`).
+    """
+
+    neighbours: Counts = (10, 20)
+    agreement: Shares = (0.0, 0.5, 1.0)
+    coarse: Sizes = (0.25, 0.5, 1.0)
+    fine: Resolutions = (0.0, 2.0, 4.0, 8.0, 16.0)
+    group_prior: Sizes = (10.0, 30.0, 100.0)
+    task_prior: Sizes = (30.0, 100.0, 300.0)
+    coverage: float = Field(default=0.8, gt=0, le=1)
+    quality_per_usd: float = Field(default=0.0, ge=0)
+    members: Counts = (4, 8)
+    penalty: Resolutions = (1e-3, 3e-3, 1e-2)
+    descriptions: str = ""
+    assignment: Literal["linear", "finetuned", "auto"] = "linear"
+
+
 class AptitudeParams(Section):
     """The size of the test, and who reads it.
 
@@ -77,7 +113,7 @@ class AptitudeParams(Section):
 
 
 class FinetuningParams(Section):
-    """How an encoder is fine-tuned; `tags` and `aptitude` are for the systems of these names.
+    """How an encoder is fine-tuned; `tags`, `tasks` and `aptitude` are for the systems of these names.
 
     `networks` are fine-tuned on all rows and their weights averaged. Of labels, `names` is how strongly the head starts
     at the candidates' names, which are learnt from as prompts too (0: not at all); `compose`, `refuse` and `retype` are
@@ -107,6 +143,7 @@ class FinetuningParams(Section):
     retype: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["auto", "fp32"] = "auto"
     tags: TagsParams = TagsParams()
+    tasks: TasksParams = TasksParams()
     aptitude: AptitudeParams = AptitudeParams()
 
 

@@ -47,6 +47,11 @@ class TaskClassifier:
         """The probability of each task, float32 [n, tasks]."""
         return np.asarray(softmax(features @ self.weights.T + self.biases, axis=1), dtype=np.float32)
 
+    def loss(self, features: FloatMatrix, task: Indices) -> float:
+        """Log loss on features [n, width] whose tasks int64 [n] are known."""
+        logits = features @ self.weights.T + self.biases
+        return float(-log_softmax(logits, axis=1)[np.arange(len(task)), task].mean())
+
     def is_new(self, features: FloatMatrix) -> np.ndarray:
         """Which prompts are like no known task, bool [n]."""
         return np.asarray((features @ self.centres.T).max(axis=1) < self.least_cosine)
@@ -68,6 +73,11 @@ def _temperature(features: FloatMatrix, task: Indices, tasks: int, seed: int) ->
         return 1.0
     weights, biases = _heads(features[~held_out], task[~held_out], tasks, seed)
     logits, right = features[held_out] @ weights.T + biases, task[held_out]
+    return best_temperature(logits, right)
+
+
+def best_temperature(logits: FloatMatrix, right: Indices) -> float:
+    """The divisor of logits [n, tasks] of least log loss, where `right` int64 [n] are the tasks."""
     losses = [-log_softmax(logits / t, axis=1)[np.arange(len(right)), right].mean() for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(np.argmin(losses))])
 

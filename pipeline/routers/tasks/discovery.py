@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
+from pipeline.routers.base.settings import TasksParams
 from pipeline.routers.tasks.assignment import ranks, utility
 from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, by_size, communities, gathered_small, nearest
-from pipeline.routers.tasks.shrunken_means import ShrinkagePrior, row_errors, task_means
-from pipeline.runtime.arrays import FloatMatrix, Indices, Values
+from pipeline.routers.tasks.shrunken_means import COVERED, ShrinkagePrior, row_errors, task_means
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 LEAST = 10
 """Prompts that a task has at least."""
-_COARSE = (0.25, 0.5, 1.0)
-_FINE = (0.0, 2.0, 4.0, 8.0, 16.0)
-_AGREEMENT = (0.5, 1.0)
-_NEIGHBOURS = (20,)
-_PRIORS = tuple(ShrinkagePrior(group, task) for group in (10.0, 30.0, 100.0) for task in (30.0, 100.0, 300.0))
 _VOTERS = 10
 _MOST = 6000
 """Settings are chosen on at most so many prompts."""
-_CERTAIN = 2.0
-"""Standard errors by which tasks must gain on none."""
-
-
+BY_DEFAULT = TasksParams()
 DEFAULT_PRIOR = ShrinkagePrior(30.0, 100.0)
 
 
@@ -35,7 +29,7 @@ DEFAULT_PRIOR = ShrinkagePrior(30.0, 100.0)
 class DiscoverySettings:
     """How tasks are found: neighbours in the graph, how much agreement of rankings counts in its edges (0 to 1), and
     the resolutions of groups and of tasks within them. A resolution of 0 splits nothing. Candidates are ranked by
-    quality minus `quality_per_usd` times cost.
+    quality minus `quality_per_usd` times cost; shortlists cover a share `coverage` of what prompts prefer.
     """
 
     neighbours: int = 10
@@ -44,6 +38,7 @@ class DiscoverySettings:
     fine: float = 4.0
     prior: ShrinkagePrior = DEFAULT_PRIOR
     quality_per_usd: float = 0.0
+    coverage: float = COVERED
 
 
 @dataclass(frozen=True)
@@ -91,82 +86,124 @@ class _Fold:
     voters: Indices
 
 
+@dataclass(frozen=True)
+class _SettingLoss:
+    """How a setting did: of each fold its held-out prompts' squared errors float64 [n], and how many tasks it made on
+    average.
+    """
+
+    folds: tuple[Values, ...]
+    tasks: float
+
+    def mean(self, without: int | None = None) -> float:
+        """Over all held-out prompts, or those of the folds but one."""
+        return float(np.concatenate([loss for i, loss in enumerate(self.folds) if i != without]).mean())
+
+
+Tried = dict[DiscoverySettings, _SettingLoss]
+
+
 def chosen_discovery(
-    features: FloatMatrix, outcomes: Outcomes, count: int, seed: int, quality_per_usd: float = 0.0
-) -> DiscoverySettings:
+    features: FloatMatrix, outcomes: Outcomes, count: int, seed: int, params: TasksParams = BY_DEFAULT,
+    likeness: FloatMatrix | None = None,
+) -> DiscoverySettings:  # fmt: skip
     """The settings whose shrunk task means predict held-out folds best; of equal ones that of fewest tasks.
 
     For graded outcomes that is the squared error of the differences between candidates, for labels that of all.
-    First the resolutions are chosen without agreement, then whether agreement counts, then the neighbours.
+    First the resolutions are chosen without agreement, then whether agreement counts, then the neighbours. Edges are
+    between prompts whose `likeness`, unit vectors float32 [n, any], is high; by default their features are.
     """
     some = np.sort(np.random.default_rng(seed).permutation(len(outcomes))[:_MOST])
     quality = outcomes.quality[some]
-    ranked = ranks(utility(quality, outcomes.cost[some], quality_per_usd))
-    base = DiscoverySettings(quality_per_usd=quality_per_usd)
+    ranked = ranks(utility(quality, outcomes.cost[some], params.quality_per_usd))
+    base = _first_settings(params)
     folds = make_folds(outcomes.rows(some), count, seed)
     if not len(quality) > 2 * LEAST or folds.max() == 0:
-        return replace(base, coarse=0.0, fine=0.0)
-    parts = [_fold(features[some], quality, ranked, folds == fold) for fold in np.unique(folds)]
-    tried = _setting_losses(parts, [replace(base, coarse=0.0, fine=0.0)], outcomes.is_labels, seed)
-    tried |= _setting_losses(
-        parts, [replace(base, coarse=c, fine=f) for c in _COARSE for f in _FINE], outcomes.is_labels, seed
+        return base
+    alike = features if likeness is None else likeness
+    search = _Search(
+        [
+            _fold(features[some], alike[some], quality, ranked, folds == fold, max(params.neighbours))
+            for fold in np.unique(folds)
+        ],
+        _priors(params),
+        outcomes.is_labels,
+        seed,
     )
+    tried = search.losses([base])
+    start = replace(base, of_agreement=params.agreement[0])
+    tried |= search.losses([replace(start, coarse=c, fine=f) for c in params.coarse for f in params.fine])
     best = _best(tried)
     if best.coarse == 0:
         return best
-    tried |= _setting_losses(
-        parts, [replace(best, of_agreement=share) for share in _AGREEMENT], outcomes.is_labels, seed
-    )
+    tried |= search.losses([replace(best, of_agreement=share) for share in params.agreement[1:]])
     best = _best(tried)
-    tried |= _setting_losses(parts, [replace(best, neighbours=k) for k in _NEIGHBOURS], outcomes.is_labels, seed)
+    tried |= search.losses([replace(best, neighbours=k) for k in params.neighbours[1:]])
     return _best(tried)
 
 
-@dataclass(frozen=True)
-class _SettingLoss:
-    """How a setting did: each held-out prompt's squared error float64 [n], and how many tasks it made on average."""
+def _first_settings(params: TasksParams) -> DiscoverySettings:
+    """No tasks, and the prior in the middle of those that may be chosen."""
+    priors = _priors(params)
+    return DiscoverySettings(
+        params.neighbours[0], 0.0, 0.0, 0.0, priors[len(priors) // 2], params.quality_per_usd, params.coverage
+    )
 
-    loss: Values
-    tasks: float
+
+def _priors(params: TasksParams) -> list[ShrinkagePrior]:
+    return [ShrinkagePrior(group, task) for group, task in product(params.group_prior, params.task_prior)]
 
 
-def _best(tried: dict[DiscoverySettings, _SettingLoss]) -> DiscoverySettings:
-    """The setting of least mean loss, of equal ones that of fewest tasks.
+def _best(tried: Tried) -> DiscoverySettings:
+    """The setting of least mean loss, of equal ones that of fewest tasks; the best without tasks, unless tasks gain.
 
-    The best without tasks, unless the other gains more than two standard errors on it.
+    The best of many looks better than it is. So what tasks gain is what the setting that is best on all folds but one
+    gains on that one: no fold judges a setting that it had a part in choosing.
     """
-    alone = min((how for how in tried if how.coarse == 0), key=lambda how: tried[how].loss.mean())
-    best = min(tried, key=lambda how: (tried[how].loss.mean(), tried[how].tasks))
-    gained = tried[alone].loss - tried[best].loss
-    return best if gained.mean() > _CERTAIN * gained.std() / np.sqrt(len(gained)) else alone
+
+    def least(among: Tried, without: int | None = None) -> DiscoverySettings:
+        return min(among, key=lambda how: (among[how].mean(without), among[how].tasks))
+
+    none = {how: loss for how, loss in tried.items() if how.coarse == 0}
+    gained = 0.0
+    for fold in range(len(next(iter(tried.values())).folds)):
+        losses = [among[least(among, fold)].folds[fold] for among in (none, tried)]
+        gained += float((losses[0] - losses[1]).sum())
+    return least(tried if gained > 0 else none)
 
 
-def _fold(features: FloatMatrix, quality: FloatMatrix, ranked: Indices, held_out: np.ndarray) -> _Fold:
-    known = features[~held_out]
-    most = max(DiscoverySettings.neighbours, *_NEIGHBOURS)
-    voters = nearest(features[held_out], known, _VOTERS).places
-    neighbours = nearest(known, known, most, itself=True)
+def _fold(
+    features: FloatMatrix, alike: FloatMatrix, quality: FloatMatrix, ranked: Indices, held_out: Binary, most: int
+) -> _Fold:
+    voters = nearest(features[held_out], features[~held_out], _VOTERS).places
+    neighbours = nearest(alike[~held_out], alike[~held_out], most, itself=True)
     return _Fold(neighbours, ranked[~held_out], quality[~held_out], quality[held_out], voters)
 
 
-def _setting_losses(
-    parts: Sequence[_Fold], settings: Sequence[DiscoverySettings], is_labels: bool, seed: int
-) -> dict[DiscoverySettings, _SettingLoss]:
-    """The held-out losses of each setting combined with each prior."""
-    losses: dict[DiscoverySettings, list[Values]] = {}
-    tasks: dict[DiscoverySettings, list[int]] = {}
-    for part in parts:
-        groups: dict[tuple[int, float, float], tuple[PromptGraph, Indices]] = {}
-        for how in settings:
-            key = (how.neighbours, how.of_agreement, how.coarse)
-            if key not in groups:
-                edges = PromptGraph.of(part.neighbours.first(how.neighbours), part.ranked)
-                groups[key] = (edges, _grouped(edges, how, len(part.learnt), seed))
-            found = _split(*groups[key], how, seed)
-            for each in (replace(how, prior=prior) for prior in _PRIORS):
-                losses.setdefault(each, []).append(_loss(part, found, each.prior, is_labels))
-                tasks.setdefault(each, []).append(len(found.group))
-    return {how: _SettingLoss(np.concatenate(losses[how]), float(np.mean(tasks[how]))) for how in losses}
+@dataclass(frozen=True)
+class _Search:
+    """What settings are tried on, each combined with each prior."""
+
+    folds: Sequence[_Fold]
+    priors: Sequence[ShrinkagePrior]
+    is_labels: bool
+    seed: int
+
+    def losses(self, settings: Sequence[DiscoverySettings]) -> Tried:
+        losses: dict[DiscoverySettings, list[Values]] = {}
+        tasks: dict[DiscoverySettings, list[int]] = {}
+        for part in self.folds:
+            groups: dict[tuple[int, float, float], tuple[PromptGraph, Indices]] = {}
+            for how in settings:
+                key = (how.neighbours, how.of_agreement, how.coarse)
+                if key not in groups:
+                    edges = PromptGraph.of(part.neighbours.first(how.neighbours), part.ranked)
+                    groups[key] = (edges, _grouped(edges, how, len(part.learnt), self.seed))
+                found = _split(*groups[key], how, self.seed)
+                for each in (replace(how, prior=prior) for prior in self.priors):
+                    losses.setdefault(each, []).append(_loss(part, found, each.prior, self.is_labels))
+                    tasks.setdefault(each, []).append(len(found.group))
+        return {how: _SettingLoss(tuple(losses[how]), float(np.mean(tasks[how]))) for how in losses}
 
 
 def _loss(part: _Fold, found: TaskPartition, prior: ShrinkagePrior, is_labels: bool) -> Values:

@@ -18,20 +18,25 @@ from pipeline.encoders.quantised import MakeInt8, QuantisedScores
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.joining import joining_quality
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
+from pipeline.routers.base.settings import TasksParams
+from pipeline.routers.tasks.assignment_selection import chosen_assignment
+from pipeline.routers.tasks.descriptions import TaskDescriptions
 from pipeline.routers.tasks.discovery import DiscoverySettings, chosen_discovery
 from pipeline.routers.tasks.drift import TaskDrift, drift_of
 from pipeline.routers.tasks.explanation import TasksExplanation, explanation
-from pipeline.routers.tasks.model import (
+from pipeline.routers.tasks.head_selection import chosen_heads
+from pipeline.routers.tasks.mixing import (
     LEAST,
     HeldOutEstimates,
     MixingWeights,
     TaskEstimates,
-    TaskModel,
     chosen_mixing,
     gathered_errors,
     gathered_estimates,
 )
+from pipeline.routers.tasks.model import FitAssignment, ModelSettings, TaskModel
 from pipeline.routers.tasks.shrunken_means import ShrinkagePrior
+from pipeline.routers.tasks.task_heads import HeadSettings
 from pipeline.routers.tasks.task_summary import PromptMap, TaskSummaries, TaskSummary
 from pipeline.routers.text.prompt_features import PromptFeatures
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
@@ -50,8 +55,8 @@ class TasksScorer(Scorer):
     """Tasks discovered in a graph of the training prompts, and heads that estimate quality within them.
 
     Two stages after arXiv 2603.19415: a prompt's tasks give means that are shrunk, a trunk with general and task heads
-    gives an estimate of the prompt itself. How fine tasks are, and how both are mixed, is chosen on held-out folds.
-    In the graph candidates are ranked by quality minus `quality_per_usd` times cost.
+    gives an estimate of the prompt itself. How fine tasks are, the heads, and how both are mixed, is chosen on held-out
+    prompts. `finetune` makes the encoder that assigns prompts, where `params.assignment` asks for one.
     """
 
     name: ClassVar[str] = "tasks"
@@ -61,14 +66,22 @@ class TasksScorer(Scorer):
     )
 
     def __init__(
-        self, embedding: FrozenEmbedding, seed: int, progress: Progress | None = None, quality_per_usd: float = 0.0
+        self,
+        embedding: FrozenEmbedding,
+        seed: int,
+        params: TasksParams | None = None,
+        progress: Progress | None = None,
+        finetune: FitAssignment | None = None,
     ) -> None:
         self.embedding = self.frozen = embedding
         self.seed = seed
+        self.params = params or TasksParams()
         self.progress = progress
         self.candidates: tuple[str, ...] = ()
-        self.discovery = DiscoverySettings(quality_per_usd=quality_per_usd)
+        self.settings = ModelSettings()
         self.mixing = MixingWeights()
+        self.descriptions = TaskDescriptions(self.params.descriptions, progress)
+        self._finetune = finetune
         self._is_labels = True
         self._model: TaskModel | None = None
         self._evidence: TaskSummaries | None = None
@@ -77,18 +90,14 @@ class TasksScorer(Scorer):
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented
-        sample = np.flatnonzero(real)
-        features = PromptFeatures.fit([outcomes.prompts[i] for i in sample], self.seed)
-        known = features.of([outcomes.prompts[i] for i in sample], vectors[sample])
-        price = self.discovery.quality_per_usd
-        self.discovery = chosen_discovery(known, outcomes.rows(sample), _FOLDS, self.seed, price)
-        self._say(f"tasks at resolutions {self.discovery.coarse:g} and {self.discovery.fine:g}")
+        sample = outcomes.rows(np.flatnonzero(real))
+        self.settings = self._chosen(sample, vectors[real])
         models = self._models(outcomes, vectors, folds)
         held_out = _estimates(models, outcomes.prompts, vectors)
         if (folds[real] >= 0).all():
             self.mixing = chosen_mixing(held_out, outcomes)
         else:
-            self._choose_mixing(outcomes.rows(sample), vectors[sample])
+            self._choose_mixing(sample, vectors[real])
         scores = self._of(gathered_estimates(held_out, self.mixing, outcomes.quality.shape))
         error = gathered_errors(held_out, self.mixing, outcomes.quality.shape)
         if int8 is None:
@@ -98,10 +107,25 @@ class TasksScorer(Scorer):
         values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
         return CrossFitScores(scores, QuantisedScores(scores, self._of(values)), error)
 
+    def _chosen(self, outcomes: Outcomes, vectors: FloatMatrix) -> ModelSettings:
+        """What train rows choose of both stages, but for how they are mixed."""
+        features = PromptFeatures.fit(outcomes.prompts, self.seed)
+        known, likeness = features.of(outcomes.prompts, vectors), self._likeness(outcomes)
+        discovery = chosen_discovery(known, outcomes, _FOLDS, self.seed, self.params, likeness)
+        self._say(f"tasks at resolutions {discovery.coarse:g} and {discovery.fine:g}")
+        heads = chosen_heads(outcomes, vectors, likeness, ModelSettings(discovery), self.params, self.seed)
+        self._say(f"{heads.members} members, task heads held back by {heads.penalty:g}")
+        finetune = chosen_assignment(self.params, self._finetune, outcomes, known, likeness, discovery, self.seed)
+        return ModelSettings(discovery, heads, finetune)
+
+    def _likeness(self, outcomes: Outcomes) -> FloatMatrix | None:
+        """What edges are between: embeddings of the prompts' descriptions, where a model writes some."""
+        return self.descriptions.embedded(outcomes.prompts, self.frozen.embed)
+
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates
         vectors = self.frozen.embed(outcomes.prompts)
-        self._model, tasks = TaskModel.fit(outcomes, vectors, self.discovery, self.seed)
+        self._model, tasks = TaskModel.fit(outcomes, vectors, self.settings, self.seed, self._likeness(outcomes))
         self._say(f"{len(tasks.group)} tasks from {len(outcomes)} prompts")
         features = self._model.features.of(outcomes.prompts, vectors)
         self._evidence = TaskSummaries.of(outcomes, tasks, features, self._model.assignment.centres)
@@ -121,7 +145,7 @@ class TasksScorer(Scorer):
     def explain(self, prompt: str, vector: FloatMatrix) -> TasksExplanation:
         """Which tasks a prompt is taken for, and what each candidate gets there."""
         model, evidence = self._fitted()
-        shares = model.assignment.of(model.features.of([prompt], vector[None]))[0]
+        shares = model.belongs([prompt], model.features.of([prompt], vector[None]))[0]
         scores = self.scores([prompt], vector[None])[0]
         return explanation(shares, evidence.phrases, model.means, self.candidates, scores)
 
@@ -156,8 +180,8 @@ class TasksScorer(Scorer):
         model, evidence = self._fitted()
         quality = joining_quality(outcomes, self.candidates)
         vectors = self._embed(outcomes.prompts)
-        belongs = model.assignment.of(model.features.of(outcomes.prompts, vectors))
-        self._model = model.joined(quality, belongs, self.discovery)
+        belongs = model.belongs(outcomes.prompts, model.features.of(outcomes.prompts, vectors))
+        self._model = model.joined(quality, belongs, self.settings.discovery)
         self._evidence = evidence.joined(quality, belongs.argmax(axis=1))
         self.candidates = outcomes.candidates
 
@@ -167,11 +191,14 @@ class TasksScorer(Scorer):
         facts = {
             "candidates": self.candidates,
             "is_labels": self._is_labels,
-            "discovery": asdict(self.discovery),
+            "discovery": asdict(self.settings.discovery),
+            "heads": asdict(self.settings.heads),
             "mixing": asdict(self.mixing),
+            "descriptions": self.descriptions.identity,
             "evidence": evidence.facts(),
         }
         write_json(facts, folder / FACTS)
+        model.save_encoder(folder)
         self.frozen.save(folder)
 
     def load(self, folder: Path) -> None:
@@ -179,16 +206,18 @@ class TasksScorer(Scorer):
         tensors = load_file(folder / TENSORS)
         self.embedding = self.frozen = FrozenEmbedding.load(folder)
         self.candidates, self._is_labels = tuple(facts["candidates"]), bool(facts["is_labels"])
-        discovery = facts["discovery"]
-        self.discovery = DiscoverySettings(**{**discovery, "prior": ShrinkagePrior(**discovery["prior"])})
+        discovery = {**facts["discovery"], "prior": ShrinkagePrior(**facts["discovery"]["prior"])}
+        self.settings = ModelSettings(DiscoverySettings(**discovery), HeadSettings(**facts.get("heads", {})))
         self.mixing = MixingWeights(**facts["mixing"])
-        self._model, self._evidence = TaskModel.load(tensors), TaskSummaries.load(facts["evidence"], tensors)
+        self.descriptions = TaskDescriptions.told(facts.get("descriptions", ""))
+        self._model, self._evidence = TaskModel.load(tensors, folder), TaskSummaries.load(facts["evidence"], tensors)
 
     def _models(self, outcomes: Outcomes, vectors: FloatMatrix, folds: Indices) -> list[tuple[np.ndarray, TaskModel]]:
         """For each fold the rows that it holds out, and a model that did not see them."""
         found = []
         for learnt, held_out in parts(outcomes, folds):
-            model, _ = TaskModel.fit(outcomes.rows(learnt), vectors[learnt], self.discovery, self.seed)
+            part = outcomes.rows(learnt)
+            model, _ = TaskModel.fit(part, vectors[learnt], self.settings, self.seed, self._likeness(part))
             found.append((held_out, model))
             self._say(f"fold {len(found)}: {len(model.group)} tasks")
         return found

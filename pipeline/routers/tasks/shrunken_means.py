@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.metrics.candidate_means import shrunk_quality
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 COVERED = 0.8
@@ -53,6 +54,13 @@ def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: Shrin
     levels = pulled(level[:, None], some, task, tasks, _LEVEL_PRIOR, np.zeros(1))
     contrasts = pulled(contrast, known, task, tasks, prior.task, np.zeros(quality.shape[1]))
     return np.asarray(np.where(tried > 0, of_group + levels + contrasts, 0.5))
+
+
+def fallback(quality: FloatMatrix) -> Values:
+    """What is expected of each candidate, float64 [c], where nothing is known of a prompt: by it the best is
+    `best_single`. 0.5 for one that was never tried.
+    """
+    return np.nan_to_num(shrunk_quality(quality.astype(np.float64)), neginf=0.5)
 
 
 def pulled(values: Values, known: Binary, place: Indices, places: int, prior: float, towards: Values) -> Values:
@@ -117,14 +125,15 @@ def errors(expected: Values, quality: FloatMatrix) -> QualityErrors:
     return QualityErrors(float(contrast.sum() / cells), float(level.sum() / cells))
 
 
-def shortlists(quality: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> Binary:
+def shortlists(worth: FloatMatrix, task: Indices, means: Values, covered: float = COVERED) -> Binary:
     """bool [tasks, c]: the most preferred, until they have a share `covered` of what a task's prompts prefer.
 
-    Candidates that are tied for the best answer share the prompt. Where all are tied, none is preferred, and the prompt
-    does not count. The candidate with the highest mean is always in.
+    `worth` float32 [n, c] is what candidates are ranked by, NaN where untried. Those that are tied for the best share
+    the prompt. Where all are tied, none is preferred, and the prompt does not count. The candidate with the highest
+    mean is always in.
     """
-    known = ~np.isnan(quality)
-    filled = np.where(known, quality, -1).astype(np.float64)
+    known = ~np.isnan(worth)
+    filled = np.where(known, worth, -np.inf).astype(np.float64)
     best = known & (filled >= filled.max(axis=1, keepdims=True) - _TIE)
     prefers = best.sum(axis=1) < known.sum(axis=1)
     shared = best * (prefers / np.maximum(best.sum(axis=1), 1))[:, None]

@@ -14,21 +14,32 @@ import numpy as np
 from scipy.special import expit
 
 from pipeline.routers.tasks.assignment import batches
-from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
+from pipeline.runtime.arrays import Binary, FloatMatrix
 
 if TYPE_CHECKING:
     import torch
 
 Tensors = dict[str, Any]
-_MEMBERS, _HIDDEN = 8, 64
+_HIDDEN = 64
 _DROP_IN, _DROP = 0.1, 0.3
 _RATE, _DECAY = 1e-3, 1e-2
-_TASK_RATE, _TASK_PENALTY = 3e-3, 3e-3
+_TASK_RATE = 3e-3
 _BATCH, _EPOCHS, _LEAST_STEPS = 128, 8, 200
 _ROWS = 2048
 _LEAST_SHARE = 0.01
 """Heads of tasks that are less likely than this are not asked."""
 _NAMES = ("trunk", "trunk.bias", "general", "general.bias", "tasks", "tasks.bias")
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How many `members` are averaged, and the penalty on the squares of what task heads add to the logits."""
+
+    members: int = 8
+    penalty: float = 3e-3
+
+
+BY_DEFAULT = HeadSettings()
 
 
 @dataclass(frozen=True)
@@ -50,12 +61,28 @@ class TaskHeads:
 
     @classmethod
     def fit(
-        cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int
-    ) -> TaskHeads:
+        cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int,
+        how: HeadSettings = BY_DEFAULT,
+    ) -> TaskHeads:  # fmt: skip
         """Learn from features [n, width], qualities [n, c] (NaN where untried), the probability of each task [n, tasks]
         and which candidates have heads there, bool [tasks, c].
         """
-        return cls(tuple(_trained(features, quality, belongs, shortlist, seed)))
+        general = _general_heads(features, quality, how.members, seed)
+        none = np.zeros((how.members, len(shortlist), *general[2].shape[1:]), dtype=np.float32)
+        blank = cls((*general, none, none[:, :, 0]))
+        return blank.with_task_heads(features, quality, belongs, shortlist, seed, how.penalty)
+
+    def with_task_heads(
+        self, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int,
+        penalty: float,
+    ) -> TaskHeads:  # fmt: skip
+        """The same trunk and general heads, with task heads learnt anew; arguments as for `fit`."""
+        general = self.arrays[:4]
+        return TaskHeads((*general, *_task_heads(general, features, quality, belongs, shortlist, seed, penalty)))
+
+    def first(self, members: int) -> TaskHeads:
+        """The first members alone; none was trained with an eye on another."""
+        return TaskHeads(tuple(array[:members] for array in self.arrays))
 
     def of(self, features: FloatMatrix, belongs: FloatMatrix, with_tasks: bool = True) -> HeadEstimates:
         """Estimates of n prompts; without the task heads what is `headed` is `general` too, and takes less time."""
@@ -99,45 +126,52 @@ def _of_tasks(hidden: torch.Tensor, belongs: torch.Tensor, tasks: torch.Tensor, 
     return outer @ tasks.reshape(members, count * width, c) + belongs @ biases
 
 
-def _trained(
-    features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int
-) -> Sequence[FloatMatrix]:
+def _general_heads(features: FloatMatrix, quality: FloatMatrix, members: int, seed: int) -> tuple[FloatMatrix, ...]:
+    """The trunk, the general heads and their biases, by the members' first phase."""
     import torch
 
     draws = torch.Generator().manual_seed(seed)
     n, width = features.shape
-    c, tasks = quality.shape[1], belongs.shape[1]
-    trunk = torch.randn(_MEMBERS, width, _HIDDEN, generator=draws) / width**0.5
-    general = torch.randn(_MEMBERS, _HIDDEN, c, generator=draws) / _HIDDEN / 4
-    level = torch.logit(_levels(quality).clamp(0.01, 0.99)).expand(_MEMBERS, 1, c).clone()
-    first = [trunk, torch.zeros(_MEMBERS, 1, _HIDDEN), general, level]
-    second = [torch.zeros(_MEMBERS, tasks, _HIDDEN, c), torch.zeros(_MEMBERS, tasks, c)]
-    steps = max(_LEAST_STEPS, _EPOCHS * -(-n // _BATCH))
-
-    def asked(rows: Indices) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(features[rows] * _scale(features)), torch.from_numpy(quality[rows])
-
-    def hidden(inputs: torch.Tensor, train: bool) -> torch.Tensor:
-        some = _dropped(inputs.expand(_MEMBERS, -1, -1), _DROP_IN, draws) if train else inputs
-        found = torch.nn.functional.silu(some @ first[0] + first[1])
-        return _dropped(found, _DROP, draws) if train else found
-
+    c = quality.shape[1]
+    trunk = torch.randn(members, width, _HIDDEN, generator=draws) / width**0.5
+    general = torch.randn(members, _HIDDEN, c, generator=draws) / _HIDDEN / 4
+    level = torch.logit(_levels(quality).clamp(0.01, 0.99)).expand(members, 1, c).clone()
+    first = [trunk, torch.zeros(members, 1, _HIDDEN), general, level]
+    steps = _steps(n)
     learnt = WarmupAdamW(first, _RATE, _DECAY, steps)
     for rows in batches(n, _BATCH, steps, seed):
-        inputs, wanted = asked(rows)
-        learnt.step(_loss(hidden(inputs, True) @ first[2] + first[3], wanted))
-    for part in first:
-        part.requires_grad_(False)
+        inputs = torch.from_numpy(features[rows] * _scale(features)).expand(members, -1, -1)
+        hidden = torch.nn.functional.silu(_dropped(inputs, _DROP_IN, draws) @ first[0] + first[1])
+        logits = _dropped(hidden, _DROP, draws) @ first[2] + first[3]
+        learnt.step(_loss(logits, torch.from_numpy(quality[rows])))
+    return tuple(part.detach().numpy().copy() for part in first)
+
+
+def _task_heads(
+    general: Sequence[FloatMatrix], features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix,
+    shortlist: Binary, seed: int, penalty: float,
+) -> tuple[FloatMatrix, ...]:  # fmt: skip
+    """What tasks add to the general heads, by the members' second phase: the trunk is frozen."""
+    import torch
+
+    trunk, trunk_bias, heads, level = (torch.from_numpy(part) for part in general)
+    members, tasks, c = len(trunk), belongs.shape[1], quality.shape[1]
+    second = [torch.zeros(members, tasks, _HIDDEN, c), torch.zeros(members, tasks, c)]
     mask = torch.from_numpy(shortlist.astype(np.float32))
-    learnt = WarmupAdamW(second, _TASK_RATE, 0.0, steps if tasks > 1 else 0)
-    for rows in batches(n, _BATCH, steps if tasks > 1 else 0, seed + 1):
-        inputs, wanted = asked(rows)
-        shared = hidden(inputs, False)
+    steps = _steps(len(features)) if tasks > 1 else 0
+    learnt = WarmupAdamW(second, _TASK_RATE, 0.0, steps)
+    for rows in batches(len(features), _BATCH, steps, seed + 1):
+        inputs = torch.from_numpy(features[rows] * _scale(features))
+        shared = torch.nn.functional.silu(inputs @ trunk + trunk_bias)
         weights, biases = second[0] * mask[:, None, :], second[1] * mask
         added = _of_tasks(shared, torch.from_numpy(belongs[rows]), weights, biases)
         size = weights.square().sum() + biases.square().sum()
-        learnt.step(_loss(shared @ first[2] + first[3] + added, wanted) + _TASK_PENALTY * size)
-    return [part.detach().numpy().copy() for part in (*first, *second)]
+        learnt.step(_loss(shared @ heads + level + added, torch.from_numpy(quality[rows])) + penalty * size)
+    return tuple(part.detach().numpy().copy() for part in second)
+
+
+def _steps(rows: int) -> int:
+    return max(_LEAST_STEPS, _EPOCHS * -(-rows // _BATCH))
 
 
 class WarmupAdamW:

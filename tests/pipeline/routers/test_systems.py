@@ -164,7 +164,8 @@ def test_a_held_out_score_does_not_depend_on_the_rows_own_label(system: str, par
 
 
 def _tuned(router: CalibratedRouter) -> object:
-    return [getattr(router.scorer, name, None) for name in ("epochs", "inverse_penalty", "count", "setting")]
+    names = ("epochs", "inverse_penalty", "count", "setting", "settings", "mixing")
+    return [getattr(router.scorer, name, None) for name in names]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -55,6 +55,8 @@ FULL = {"variant": "full", "language_model": HUB, "capability_encoder": f"someon
     ({"router": "aptitude", "aptitude": FULL}, {LANGUAGE_MODEL, CAPABILITY_ENCODER}),
     ({"router": "aptitude", "aptitude": {**FULL, "variant": "lean"}}, set()),
     ({"router": "aptitude"}, set()),
+    ({"router": "tasks", "tasks": {"descriptions": HUB}}, {LANGUAGE_MODEL}),
+    ({"router": "tasks"}, set()),
 ])  # fmt: skip
 def test_those_that_the_router_reads_prompts_by_are_named(
     tmp_path: Path, track: Track, train: dict[str, Any], roles: set[str]

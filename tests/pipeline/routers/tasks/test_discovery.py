@@ -10,7 +10,7 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.routers.tasks.assignment import TaskClassifier, agreement, ranks, utility
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, chosen_discovery, discovered
 from pipeline.routers.tasks.graph import PromptGraph, communities, gathered_small, nearest
-from pipeline.routers.tasks.model import MixingWeights, TaskEstimates, chosen_mixing
+from pipeline.routers.tasks.mixing import MixingWeights, TaskEstimates, chosen_mixing
 from pipeline.routers.tasks.shrunken_means import (
     ShrinkagePrior,
     errors,
