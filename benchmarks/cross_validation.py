@@ -108,7 +108,11 @@ class CrossValidation:
         self.generator = generator
         texts = self.without_prefixes()
         with tqdm(total=-(-len(texts) // 8), desc="writing tags", unit="batch") as bar:
-            generator.tags(texts, lambda _: bar.update())
+
+            def written(_: str) -> None:
+                bar.update()
+
+            generator.tags(texts, written)
 
     def tags(self, params: TagsParams) -> TagsScorer:
         scorer = SharedTags(self.embedding, SEED, params)
