@@ -146,9 +146,9 @@ def pool_lines(shop: CrossValidation, rows: dict[str, dict[str, Any]]) -> Iterat
     for part, judged in shop.parts:
         price[judged], other[judged] = mean_cost(part), best_other(part, reference)
     names = outcomes.candidates
-    yield f"### {len(names)} candidates: {', '.join(names)}"
+    yield f"### {len(names)} candidates"
     yield ""
-    yield f"{len(outcomes):,} prompts. The reference is {names[reference]}."
+    yield f"{', '.join(names)}; {len(outcomes):,} prompts. The reference is {names[reference]}."
     yield ""
     always = {f"{names[reference]} always": np.full(len(outcomes), reference)}
     second = names[int(np.bincount(other).argmax())]
