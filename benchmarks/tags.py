@@ -10,10 +10,9 @@ Tables have a column `fold`. Every router learns, calibrates and tunes without t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,33 +21,27 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from benchmarks.cross_validation import FOLDS, SEED, CrossValidation, KeptEmbedding, drawn
 from pipeline.data.folds import inner_folds
-from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
-from pipeline.encoders.windows import EncodedPrompts
+from pipeline.data.outcomes import read_outcomes
 from pipeline.evaluation.outcome_report import outcome_report
-from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import (
     BEST_PER_DATASET,
     BEST_SINGLE,
     LEARNT,
     ORACLE,
     RANDOM,
-    RememberedEmbedding,
 )
 from pipeline.metrics.bootstrap import UNKNOWN, Estimate
 from pipeline.metrics.holdout_figures import ROUTER
-from pipeline.routers.base.protocol import Predictions, Scorer, gathered
+from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import TagsParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.tags.generator import TagGenerator
 from pipeline.routers.tags.generator_prompt import read_template
 from pipeline.routers.tags.router import TagsScorer
-from pipeline.routers.tags.tagging import Tagged
-from pipeline.runtime.arrays import FloatMatrix
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError
 
-SEED, FOLDS = 7, 3
 TAGS = "tags"
 ROWS = (RANDOM, BEST_SINGLE, BEST_PER_DATASET, "linear", "knn", "clusters", TAGS, ORACLE)
 NAMES = {BEST_SINGLE: "best single", BEST_PER_DATASET: "told data set"}
@@ -75,87 +68,6 @@ ABLATION: dict[str, dict[str, Any]] = {
     "surface alone": {"clusters": (), "phrases": False},
 }
 """What is changed of PLAIN; the first rows and those on counts are shown without the map to quality as well."""
-_TAGGING = ("generator", "clusters", "surface", "phrases", "phrases_per_prompt")
-
-
-class KeptEmbedding(RememberedEmbedding):
-    """Reads each text once in a run, and keeps what it read in a file between runs."""
-
-    def embed(self, prompts: Sequence[str]) -> FloatMatrix:
-        reading = self.read(prompts)
-        return reading.vectors[reading.first]
-
-    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
-        return super().read(list(prompts))
-
-    def keep(self, path: Path) -> None:
-        texts = list(self._readings)
-        vectors = [self._readings[text][0] for text in texts]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            path,
-            texts=np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8),
-            vectors=np.concatenate(vectors),
-            counts=np.array([len(parts) for parts in vectors]),
-            tokens=np.array([self._readings[text][1] for text in texts]),
-        )
-
-    def recall(self, path: Path) -> None:
-        with np.load(path) as kept:
-            texts = json.loads(kept["texts"].tobytes())
-            vectors = np.split(kept["vectors"], np.cumsum(kept["counts"])[:-1])
-            self._readings.update(zip(texts, zip(vectors, kept["tokens"].tolist(), strict=True), strict=True))
-
-
-class Workshop:
-    """One table, its folds, and what several routers share: vectors, and tags that do not depend on outcomes."""
-
-    def __init__(self, outcomes: Outcomes, embedding: KeptEmbedding, bar: Any) -> None:
-        if outcomes.folds is None:
-            raise InputError("the table has no column 'fold'; add one with whole numbers")
-        self.outcomes, self.embedding, self.bar = outcomes, embedding, bar
-        self.parts = parts_of(outcomes, outcomes.folds)
-        self.tagged: dict[Any, Tagged] = {}
-        self.generator: TagGenerator | None = None
-
-    def tags(self, params: TagsParams) -> TagsScorer:
-        scorer = SharedTags(self.embedding, SEED, params)
-        scorer.shared, scorer.generator = self.tagged, self.generator if params.generator else None
-        return scorer
-
-    def crossvalidated(self, label: str, make: Callable[[], Scorer]) -> tuple[Predictions, FloatMatrix]:
-        """Predictions of every row, and for tags the bare sums."""
-        made, bare = [], np.zeros(self.outcomes.quality.shape, np.float32)
-        for part, rows in self.parts:
-            self.bar.set_postfix_str(label, refresh=False)
-            router = CalibratedRouter(make())
-            router.fit(replace(part, datasets=None), inner_folds(part, FOLDS, SEED))
-            prompts = [self.outcomes.prompts[i] for i in rows]
-            made.append((rows, router.predict(prompts)))
-            if isinstance(router.scorer, TagsScorer):
-                tagging, evidence, _ = router.scorer._fitted()
-                followed = router.followed(prompts)
-                bare[rows] = evidence.sums(tagging.member(followed, self.embedding.embed(followed)))
-            self.bar.update()
-        return gathered(made), bare
-
-    def quality(self, picks: Any) -> tuple[float, float]:
-        """Mean quality over prompts and over data sets."""
-        got = self.outcomes.quality[np.arange(len(picks)), picks].astype(np.float64)
-        names = np.array(self.outcomes.datasets or ("",) * len(picks))
-        return float(np.nanmean(got)), float(np.mean([np.nanmean(got[names == name]) for name in np.unique(names)]))
-
-
-class SharedTags(TagsScorer):
-    """Tags are mined once for the same prompts and settings, since no outcome has a say in them."""
-
-    shared: dict[Any, Tagged]
-
-    def _tagged(self, outcomes: Outcomes, vectors: FloatMatrix) -> Tagged:
-        key = (hash(outcomes.prompts), *(getattr(self.params, name) for name in _TAGGING))
-        if key not in self.shared:
-            self.shared[key] = super()._tagged(outcomes, vectors)
-        return self.shared[key]
 
 
 def main() -> None:
@@ -185,36 +97,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(path: Path, options: argparse.Namespace) -> str:
-    outcomes, embedding = read_outcomes(path), KeptEmbedding("minilm", 128)
-    kept = options.vectors / f"{path.stem}.npz" if options.vectors else None
-    if kept is not None and kept.is_file():
-        embedding.recall(kept)
+    outcomes, embedding = read_outcomes(path), KeptEmbedding.of(path, options.vectors)
     steps = 3 if options.generator else len(ROWS) - 4 + len(ABLATION)
     with tqdm(total=5 * steps, desc=path.stem, unit="fit") as bar:
         if options.generator:
-            text = _generators(Workshop(_drawn(outcomes, options.prompts), embedding, bar), options)
+            text = _generators(CrossValidation(drawn(outcomes, options.prompts), embedding, bar), options)
         else:
-            text = _compared(Workshop(outcomes, embedding, bar))
-    if kept is not None:
-        embedding.keep(kept)
+            text = _compared(CrossValidation(outcomes, embedding, bar))
+    embedding.keep()
     return f"## {path.stem}: {len(outcomes)} prompts, {len(outcomes.candidates)} candidates\n\n{text}"
-
-
-def _drawn(outcomes: Outcomes, count: int) -> Outcomes:
-    return outcomes.rows(np.sort(np.random.default_rng(SEED).permutation(len(outcomes))[:count]))
 
 
 # --- beside the others ------------------------------------------------------------------------------------------
 
 
-def _compared(shop: Workshop) -> str:
+def _compared(shop: CrossValidation) -> str:
     makers = {name: (lambda name=name: LEARNT[name](shop.embedding, SEED)) for name in ("linear", "knn", "clusters")}
     found = {name: shop.crossvalidated(name, make)[0] for name, make in makers.items()}
     found[TAGS], _ = shop.crossvalidated(TAGS, lambda: shop.tags(TagsParams()))
     return "\n\n".join([_table(shop, found), _ablation(shop), _times(shop)])
 
 
-def _table(shop: Workshop, found: dict[str, Predictions]) -> str:
+def _table(shop: CrossValidation, found: dict[str, Predictions]) -> str:
     reports = {name: outcome_report(made, shop.outcomes, {}, shop.parts) for name, made in found.items()}
     whole = reports[TAGS].metrics
     head = "| | quality over prompts | over data sets | minus best single | minus told data set | calibration error |"
@@ -236,7 +140,7 @@ def _figure(figure: Estimate, signed: bool = False) -> str:
     return f"{show(figure.value)} ({show(figure.low)} to {show(figure.high)})"
 
 
-def _ablation(shop: Workshop) -> str:
+def _ablation(shop: CrossValidation) -> str:
     lines = ["| tags router with | quality over prompts | over data sets |", "|---|---|---|"]
     for label, changes in ABLATION.items():
         made, bare = shop.crossvalidated(label, lambda changes=changes: shop.tags(PLAIN.model_copy(update=changes)))
@@ -253,7 +157,7 @@ def _line(label: str, quality: tuple[float, float]) -> str:
 # --- how long ---------------------------------------------------------------------------------------------------
 
 
-def _times(shop: Workshop) -> str:
+def _times(shop: CrossValidation) -> str:
     """Fit, tag and join on the whole table, vectors given; the last candidate joins the others."""
     whole, last = replace(shop.outcomes, datasets=None), len(shop.outcomes.candidates) - 1
     known = replace(
@@ -285,20 +189,18 @@ def _seconds(work: Callable[[], object]) -> float:
 # --- generators -------------------------------------------------------------------------------------------------
 
 
-def _generators(shop: Workshop, options: argparse.Namespace) -> str:
+def _generators(shop: CrossValidation, options: argparse.Namespace) -> str:
     """Mined and written tags on the same prompts; what a model writes for a prompt does not depend on the fold."""
-    shop.generator = TagGenerator(options.generator, options.prompt and read_template(options.prompt))
-    prefixes = shared_prefixes(shop.outcomes.prompts)
-    texts = [without_prefix(text, prefixes) for text in shop.outcomes.prompts]
-    with tqdm(total=-(-len(texts) // 8), desc="writing tags", unit="batch") as bar:
-        seconds = _seconds(lambda: shop.generator and shop.generator.tags(texts, lambda _: bar.update()))
+    generator = TagGenerator(options.generator, options.prompt and read_template(options.prompt))
+    texts = shop.without_prefixes()
+    seconds = _seconds(lambda: shop.write_tags(generator))
     lines = [f"| {len(texts)} prompts | quality over prompts | over data sets |", "|---|---|---|"]
     written = {"generator": options.generator}
     settings = {"mined tags": {}, "written tags": written, "clusters and surface alone": {"phrases": False}}
     for label, changes in settings.items():
         made, _ = shop.crossvalidated(label, lambda changes=changes: shop.tags(PLAIN.model_copy(update=changes)))
         lines.append(_line(label, shop.quality(made.quality.argmax(axis=1))))
-    counts = [len(tags) for tags in shop.generator.tags(texts)]
+    counts = [len(tags) for tags in generator.tags(texts)]
     lines.append(
         f"\n{seconds / len(texts):.2f} s a prompt; {np.mean(counts):.1f} tags a prompt, none for "
         f"{np.mean(np.array(counts) == 0):.0%}."
