@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.cost_bands import fit_projection
 from benchmarks.figures import difference, table
-from benchmarks.tags import KeptEmbedding
+from benchmarks.cross_validation import KeptEmbedding
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
