@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.cost_bands import fit_projection
-from benchmarks.figures import difference, table
 from benchmarks.cross_validation import KeptEmbedding
+from benchmarks.figures import difference, table
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
