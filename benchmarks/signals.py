@@ -6,8 +6,8 @@
 `hidden L`, `hidden L mean`: SmolLM2's hidden state after layer L at the prompt's last token, or the mean over its
 tokens (after arXiv 2603.20895), standardised; `minilm + ...`: both beside each other, each of unit length.
 `projection`: a linear map of MiniLM's vector, learnt so that a prompt lies near candidates that are right, by bands of
-cost (after CSCR, arXiv 2508.12491); it is learnt within each fold. Tables have a column `fold`; nothing is learnt on
-the judged fold.
+cost (after CSCR, arXiv 2508.12491); it is learnt within each fold. The router `classifier` is MiniLM fine-tuned on
+outcomes for EPOCHS epochs. Tables have a column `fold`; nothing is learnt on the judged fold.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import LEARNT
 from pipeline.metrics import cost_quality as m
 from pipeline.routers.base.protocol import Predictions, Scorer, gathered
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.systems import SYSTEMS as SYSTEMS_OF_ROUTERS
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix, Values
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
-SEED, FOLDS, TOKENS = 7, 3, 160
+SEED, FOLDS, TOKENS, EPOCHS = 7, 3, 160, 4
 BASE, PROJECTION = "minilm", "projection"
 LAYERS = (8, 15, 22, 30)
 SIGNALS = (BASE, *(f"hidden {layer}" for layer in LAYERS), *(f"hidden {layer} mean" for layer in LAYERS), PROJECTION)
-SYSTEMS = ("knn", "linear", "clusters", "tasks")
+FINETUNED = "classifier"
+SYSTEMS = ("knn", "linear", "clusters", "tasks", FINETUNED)
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,12 @@ def standardised(states: FloatMatrix) -> FloatMatrix:
     return unit((states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6))
 
 
-def crossvalidated(prompts: Prompts, signal: str, system: str) -> Predictions:
-    """Predictions of every row by a router that read this signal and never saw the row's fold."""
+def crossvalidated(prompts: Prompts, signal: str, system: str, folds: int) -> Predictions:
+    """Predictions of the rows of so many folds by a router that read this signal and never saw the row's fold."""
     outcomes, made = prompts.outcomes, []
     vectors = prompts.vectors(BASE if signal == PROJECTION else signal)
     assert outcomes.folds is not None
-    for part, rows in parts_of(outcomes, outcomes.folds):
+    for part, rows in parts_of(outcomes, outcomes.folds)[:folds]:
         known = vectors
         if signal == PROJECTION:
             known = fit_projection(vectors[outcomes.folds != outcomes.folds[rows[0]]], part, SEED)(vectors)
@@ -143,25 +146,31 @@ def _given(texts: Sequence[str], vectors: FloatMatrix) -> KeptEmbedding:
 def _maker(system: str) -> Callable[[KeptEmbedding], Scorer]:
     if system in LEARNT:
         return lambda embedding: LEARNT[system](embedding, SEED)
+    if system == FINETUNED:
+        return lambda _: SYSTEMS_OF_ROUTERS[FINETUNED](FinetuningParams(epochs=EPOCHS, networks=1), SEED, None)
     return lambda embedding: TasksScorer(embedding, SEED)
 
 
-def lines(prompts: Prompts, signals: Sequence[str], systems: Sequence[str]) -> Iterator[str]:
+def lines(prompts: Prompts, signals: Sequence[str], systems: Sequence[str], folds: int) -> Iterator[str]:
     """A row a signal and router: quality, over data sets, and the paired difference to MiniLM by the same router."""
     outcomes, base = prompts.outcomes, dict[str, Values]()
-    names = np.array(outcomes.datasets or ("",) * len(outcomes))
+    assert outcomes.folds is not None
+    judged = np.flatnonzero(np.isin(outcomes.folds, np.unique(outcomes.folds)[:folds]))
+    names = np.array(outcomes.datasets or ("",) * len(outcomes))[judged]
     rows = []
     for signal in dict.fromkeys((BASE, *signals)):
         for system in systems:
             start = time.process_time()
-            picks = crossvalidated(prompts, signal, system).quality.argmax(axis=1)
-            got = m.taken(outcomes.quality, picks)
+            if system == FINETUNED and signal != BASE:
+                continue
+            picks = crossvalidated(prompts, signal, system, folds).quality.argmax(axis=1)
+            got = m.taken(outcomes.quality[judged], picks)
             base.setdefault(system, got)
             over = np.mean([np.nanmean(got[names == name]) for name in np.unique(names)])
             apart = "" if signal == BASE else difference(got - base[system])
             rows.append([signal, system, f"{np.nanmean(got):.4f}", f"{over:.4f}", apart])
             print(prompts.name, *rows[-1], f"{time.process_time() - start:.0f} s", flush=True)
-    yield f"### {prompts.name}: {len(outcomes):,} prompts, {len(outcomes.candidates)} candidates"
+    yield f"### {prompts.name}: {len(judged):,} judged prompts, {len(outcomes.candidates)} candidates"
     yield ""
     yield from table(("signal", "router", "quality", "over data sets", "minus the same router on MiniLM"), rows)
 
@@ -171,6 +180,7 @@ def main() -> None:
     parser.add_argument("tables", type=Path, nargs="+", help="outcome tables with a column fold")
     parser.add_argument("--signals", nargs="+", default=SIGNALS, help="also `minilm + hidden 15`, or an encoder's name")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS[:3])
+    parser.add_argument("--folds", type=int, default=5, help="so many of the table's folds are judged")
     parser.add_argument("--vectors", type=Path, help="a folder that keeps vectors between runs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
@@ -178,7 +188,8 @@ def main() -> None:
     try:
         with threadpool_limits(options.threads):
             found = [
-                lines(Prompts.read(path, options.vectors), options.signals, options.systems) for path in options.tables
+                lines(Prompts.read(path, options.vectors), options.signals, options.systems, options.folds)
+                for path in options.tables
             ]
             text = "\n\n".join("\n".join(each) for each in found)
     except SwitchtenderError as error:
