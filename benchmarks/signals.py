@@ -152,27 +152,29 @@ def _maker(system: str) -> Callable[[KeptEmbedding], Scorer]:
 
 
 def lines(prompts: Prompts, signals: Sequence[str], systems: Sequence[str], folds: int) -> Iterator[str]:
-    """A row a signal and router: quality, over data sets, and the paired difference to MiniLM by the same router."""
+    """A row a signal: by router quality over prompts / data sets, and the paired difference to MiniLM."""
     outcomes, base = prompts.outcomes, dict[str, Values]()
     assert outcomes.folds is not None
     judged = np.flatnonzero(np.isin(outcomes.folds, np.unique(outcomes.folds)[:folds]))
     names = np.array(outcomes.datasets or ("",) * len(outcomes))[judged]
-    rows = []
+    rows: dict[str, list[str]] = {}
     for signal in dict.fromkeys((BASE, *signals)):
         for system in systems:
             start = time.process_time()
             if system == FINETUNED and signal != BASE:
+                rows[signal].append("")
                 continue
             picks = crossvalidated(prompts, signal, system, folds).quality.argmax(axis=1)
             got = m.taken(outcomes.quality[judged], picks)
             base.setdefault(system, got)
             over = np.mean([np.nanmean(got[names == name]) for name in np.unique(names)])
-            apart = "" if signal == BASE else difference(got - base[system])
-            rows.append([signal, system, f"{np.nanmean(got):.4f}", f"{over:.4f}", apart])
-            print(prompts.name, *rows[-1], f"{time.process_time() - start:.0f} s", flush=True)
+            apart = "" if signal == BASE else f" {difference(got - base[system])}"
+            cell = f"{np.nanmean(got):.4f} / {over:.4f}{apart}"
+            rows.setdefault(signal, []).append(cell)
+            print(prompts.name, signal, system, cell, f"{time.process_time() - start:.0f} s", flush=True)
     yield f"### {prompts.name}: {len(judged):,} judged prompts, {len(outcomes.candidates)} candidates"
     yield ""
-    yield from table(("signal", "router", "quality", "over data sets", "minus the same router on MiniLM"), rows)
+    yield from table(("signal", *systems), ([signal, *cells] for signal, cells in rows.items()))
 
 
 def main() -> None:
