@@ -25,7 +25,7 @@ class TagsParams(Section):
 
     generator: str = MINED
     prompt: str = Field(default=OWN_PROMPT, min_length=1)
-    clusters: tuple[int, ...] = Field(default=(8, 16, 32, 64), strict=False)
+    clusters: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(8, 16, 32, 64), strict=False)
     surface: bool = True
     phrases: bool = True
     phrases_per_prompt: int = Field(default=8, ge=1)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.encoders.causal_lm import causal_identity, load_causal
+from pipeline.encoders.causal_lm import causal_identity
+from pipeline.encoders.greedy_writer import GreedyWriter, Told
 from pipeline.routers.base.settings import OWN_PROMPT, TagsParams
-from pipeline.routers.tags.generator_prompt import GENERATOR_SETTING, PromptTemplate, own_words, read_template
+from pipeline.routers.tags.generator_prompt import GENERATOR_SETTING, OWN_WORDS, PromptTemplate, read_template
 from pipeline.routers.tags.tag_answers import parse_tags
 from pipeline.runtime.byte_cache import ByteCache
-from pipeline.runtime.device import bf16_on_gpu
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.tables import sha256_text
-
-if TYPE_CHECKING:
-    import torch
 
 Progress = Callable[[str], None]
 NO_GENERATOR: dict[str, Any] = {"generator": "", "generated_tokens": 0}
 """What a saved router knows where nothing is generated."""
-_BATCH = 8
 _REMEMBERED_BYTES = 16_000_000
 
 
@@ -42,11 +38,12 @@ class TagGenerator:
     ) -> None:
         self.name = name
         self.template = template
-        self.max_tokens = max_tokens
         self.new_tokens = template.new_tokens if template else new_tokens
         self.recorded = recorded
+        self.writer = GreedyWriter(
+            name, GENERATOR_SETTING, (template or OWN_WORDS).asked, max_tokens, new_tokens=self.new_tokens
+        )
         self._written: ByteCache[str, str] = ByteCache(_REMEMBERED_BYTES)
-        self._loaded: tuple[Any, Any] | None = None
 
     @classmethod
     def asked_for(cls, params: TagsParams) -> TagGenerator | None:
@@ -93,85 +90,28 @@ class TagGenerator:
         digests = {text: sha256_text(text) for text in prompts}
         written = {text: known for text in digests if (known := self._written.get(digests[text])) is not None}
         new = [text for text in digests if text not in written]
-        done = 0
-        for batch in self._batches(new):
-            for text, tags in zip(batch, self.write(batch), strict=True):
-                self._written.put(digests[text], tags)
-                written[text] = tags
-            done += len(batch)
+
+        def told(done: int, of: int) -> None:
             if progress:
-                progress(f"tags written for {done} of {len(new)} prompts")
+                progress(f"tags written for {done} of {of} prompts")
+
+        for text, answer in zip(new, self.write(new, told), strict=True):
+            self._written.put(digests[text], answer)
+            written[text] = answer
         return [parse_tags(written[text]) for text in prompts]
 
-    def write(self, prompts: Sequence[str]) -> list[str]:
-        """What the model writes after each prompt, in one batch.
+    def write(self, prompts: Sequence[str], told: Told | None = None) -> list[str]:
+        """What the model writes after each prompt; `told` is called once a batch.
 
         Raises:
             InputError: as `tags`, or it has no positions for so much.
             VerificationFailed: as `tags`.
         """
-        import torch
-
-        from pipeline.encoders.pretrained import require_positions
-
-        tokenizer, model = self._model()
-        asked = [self._ids(prompt) for prompt in prompts]
-        ids, mask = _left_padded(asked, int(tokenizer.pad_token_id or 0))
-        told = f"the language model '{self.name}'"
-        require_positions(model, ids.shape[1] + self.new_tokens, told, f"name another in {GENERATOR_SETTING}")
-        with torch.no_grad(), bf16_on_gpu(model.device):
-            written = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=self.new_tokens,
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=int(tokenizer.pad_token_id or 0),
+        if prompts and self.recorded and not self.writer.is_loaded and self.identity != self.recorded:
+            raise VerificationFailed(
+                f"the tags were written by the language model {self.recorded[:23]}, and '{self.name}' is "
+                f"{self.identity[:23]}; restore that model, or refit the router"
             )
-        texts: list[str] = tokenizer.batch_decode(written[:, ids.shape[1] :], skip_special_tokens=True)
-        if self.template:
-            return [text.strip() for text in texts]
+        texts = self.writer.write(prompts, told)
         # Shown examples, a small model goes on with a request of its own.
-        return [text.strip().split("\n\n")[0] for text in texts]
-
-    def _batches(self, prompts: Sequence[str]) -> Iterator[list[str]]:
-        """Prompts of like length together, so that little is padded."""
-        ordered = sorted(prompts, key=lambda text: (len(text), text))
-        for start in range(0, len(ordered), _BATCH):
-            yield ordered[start : start + _BATCH]
-
-    def _ids(self, prompt: str) -> list[int]:
-        """Token ids of what is asked; of a long query, its two ends."""
-        tokenizer, _ = self._model()
-        query = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-        if len(query) > self.max_tokens:
-            half = self.max_tokens // 2
-            prompt = tokenizer.decode(query[:half] + query[-half:])
-        shown = self.template.asked(tokenizer, prompt, self.name) if self.template else own_words(tokenizer, prompt)
-        ids: list[int] = tokenizer(shown, add_special_tokens=tokenizer.chat_template is None, verbose=False)[
-            "input_ids"
-        ]
-        return ids
-
-    def _model(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            if self.recorded and self.identity != self.recorded:
-                raise VerificationFailed(
-                    f"the tags were written by the language model {self.recorded[:23]}, and '{self.name}' is "
-                    f"{self.identity[:23]}; restore that model, or refit the router"
-                )
-            self._loaded = load_causal(self.name, GENERATOR_SETTING)
-        return self._loaded
-
-
-def _left_padded(tokens: Sequence[list[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, int64 [n, longest], every prompt's end in the last column."""
-    import torch
-
-    longest = max(map(len, tokens))
-    ids = torch.full((len(tokens), longest), padding)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(tokens):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
-    return ids, mask
+        return texts if self.template else [text.split("\n\n")[0] for text in texts]

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, field_validator
 
+from pipeline.encoders.chat_form import FewShot, in_chat
 from pipeline.routers.base.settings import OWN_PROMPT
 from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.params import Section, parse
@@ -16,17 +17,20 @@ from pipeline.runtime.yaml_file import load_yaml
 PROMPT_SETTING = "tags.prompt"
 GENERATOR_SETTING = "tags.generator"
 _QUERY = "{query}"
-_OWN_ROLE = (
-    "[Role] You label requests. Do not answer them. Name the subject of each, the kind of task and the skill it needs, "
-    "as three to five short tags on one line, parted by commas.\n"
+OWN_WORDS = FewShot(
+    GENERATOR_SETTING,
+    role="[Role] You label requests. Do not answer them. Name the subject of each, the kind of task and the skill it "
+    "needs, as three to five short tags on one line, parted by commas.\n",
+    query="[Request] {}\n[Tags]",
+    examples=(
+        (
+            "Translate 'good morning' into Italian and say when people use it.",
+            "translation, Italian language, etiquette",
+        ),
+        ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?", "word problem, arithmetic, rates"),
+        ("Which vitamin does the skin make in sunlight? A. A B. C C. D", "multiple choice, biology, nutrition"),
+    ),
 )
-_OWN_QUERY = "[Request] {}\n[Tags]"
-_OWN_EXAMPLES = (
-    ("Translate 'good morning' into Italian and say when people use it.", "translation, Italian language, etiquette"),
-    ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?", "word problem, arithmetic, rates"),
-    ("Which vitamin does the skin make in sunlight? A. A B. C C. D", "multiple choice, biology, nutrition"),
-)
-"""Small models answer the request unless they were shown what is wanted."""
 
 
 class PromptTemplate(Section):
@@ -43,15 +47,12 @@ class PromptTemplate(Section):
             raise ValueError(f"holds {_QUERY} {user.count(_QUERY)} times; write it once, where the prompt belongs")
         return user
 
-    def asked(self, tokenizer: Any, query: str, model: str) -> str:
+    def asked(self, tokenizer: Any, query: str, told: str) -> str:
         """What the model reads: system and user message in its own chat form, up to where its answer begins.
 
         Raises:
             InputError: the tokenizer has no chat template, or one that refuses these messages.
         """
-        from jinja2 import TemplateError
-
-        told = f"the language model '{model}'"
         if tokenizer.chat_template is None:
             raise InputError(
                 f"{told} has no chat template, in which the messages of {PROMPT_SETTING} are told to it; name another "
@@ -59,12 +60,7 @@ class PromptTemplate(Section):
             )
         system = [{"role": "system", "content": self.system}] if self.system else []
         user = {"role": "user", "content": self.user.replace(_QUERY, query)}
-        try:
-            return _in_chat([*system, user], tokenizer)
-        except TemplateError as error:
-            raise InputError(
-                f"{told} refuses the messages of {PROMPT_SETTING} ({one_line(error)}); mend them"
-            ) from error
+        return in_chat(tokenizer, [*system, user], told, f"the messages of {PROMPT_SETTING}", "mend them")
 
 
 def read_template(path: Path) -> PromptTemplate:
@@ -83,21 +79,3 @@ def read_template(path: Path) -> PromptTemplate:
     if not isinstance(content, dict):
         raise InputError(f"{told} is no mapping; it has the keys {', '.join(PromptTemplate.model_fields)}")
     return parse("template", PromptTemplate, content, path)
-
-
-def own_words(tokenizer: Any, query: str) -> str:
-    """What the model reads: each example and its tags, then the query, in the model's own chat form if it has one."""
-    asked = [*(_OWN_QUERY.format(example) for example, _ in _OWN_EXAMPLES), _OWN_QUERY.format(query)]
-    asked[0] = _OWN_ROLE + asked[0]
-    answers = [tags for _, tags in _OWN_EXAMPLES]
-    if tokenizer.chat_template is None:
-        return "\n".join([*(f"{text} {tags}" for text, tags in zip(asked, answers, strict=False)), asked[-1]])
-    chat = []
-    for text, tags in zip(asked, answers, strict=False):
-        chat += [{"role": "user", "content": text}, {"role": "assistant", "content": tags}]
-    return _in_chat([*chat, {"role": "user", "content": asked[-1]}], tokenizer)
-
-
-def _in_chat(messages: list[dict[str, str]], tokenizer: Any) -> str:
-    shown: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return shown

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.encoders.causal_lm import causal_identity
+from pipeline.encoders.chat_form import FewShot
 from pipeline.encoders.greedy_writer import GreedyWriter
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.progress import Progress
 
 SETTING = "tasks.descriptions"
-_ROLE = (
-    "[Role] You describe requests. Do not answer them. Say in one short sentence what kind of task each is, and which "
-    "subject has to be known for it.\n"
-)
-_QUERY = "[Request] {}\n[Task]"
-_OPENING = "The task is to"
-_EXAMPLES = (
-    ("Translate 'good morning' into Italian and say when people use it.",
-     "translate a greeting into Italian and explain its use."),
-    ("Which vitamin does the skin make in sunlight? A. A B. C C. D",
-     "choose the right option on a fact of human biology."),
-    ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?",
-     "solve a word problem of arithmetic about a rate."),
+_WORDS = FewShot(
+    SETTING,
+    role="[Role] You describe requests. Do not answer them. Say in one short sentence what kind of task each is, and "
+    "which subject has to be known for it.\n",
+    query="[Request] {}\n[Task]",
+    opening="The task is to",
+    examples=(
+        ("Translate 'good morning' into Italian and say when people use it.",
+         "translate a greeting into Italian and explain its use."),
+        ("Which vitamin does the skin make in sunlight? A. A B. C C. D",
+         "choose the right option on a fact of human biology."),
+        ("A tank holds 40 litres and loses 3 litres an hour. When is it empty?",
+         "solve a word problem of arithmetic about a rate."),
+    ),
 )  # fmt: skip
 
 
@@ -31,7 +33,7 @@ class TaskDescriptions:
 
     def __init__(self, model: str, progress: Progress | None = None) -> None:
         self.identity = ""
-        self._writer = GreedyWriter(model, SETTING, _ROLE, _QUERY, _OPENING, _EXAMPLES) if model else None
+        self._writer = GreedyWriter(model, SETTING, _WORDS.asked) if model else None
         self._progress = progress
         self._known: dict[str, str] = {}
 
@@ -53,7 +55,8 @@ class TaskDescriptions:
         if new:
             self.identity = causal_identity(self._writer.name, SETTING)
             written = self._writer.write(new, self._told)
-            self._known.update((text, said or text) for text, said in zip(new, written, strict=True))
+            lines = (said.split("\n")[0].strip() for said in written)
+            self._known.update((text, line or text) for text, line in zip(new, lines, strict=True))
         return [self._known[text] for text in prompts]
 
     def embedded(self, prompts: Sequence[str], embed: Callable[[Sequence[str]], FloatMatrix]) -> FloatMatrix | None:

@@ -83,7 +83,7 @@ class BatchSampler:
         )
 
     def _target(self, capability: Capability, rows: Indices, quality: FloatMatrix) -> FloatMatrix:
-        if self.teacher is None or self.params.loss == "group":
+        if self.teacher is None:
             return quality
         told = self.teacher.logits(self.training_set.test, capability, (), self.training_set.features[rows])[:, 0]
         soft = 1 / (1 + np.exp(-told))

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from pipeline.encoders.causal_lm import load_causal
+from pipeline.encoders.chat_form import as_text, in_chat
+from pipeline.encoders.greedy_writer import left_padded
 from pipeline.encoders.pretrained import require_positions
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 from pipeline.encoders.windows import ContextWindow, Tokens
@@ -69,7 +71,7 @@ class ReaderNetwork(torch.nn.Module):
         size = float(self.embeddings.weight.norm(dim=1).mean())
         self.connector = SoftPromptEncoder(encoder, self.embeddings.weight.shape[1], size)
         self.room = ContextWindow(params.model_tokens, 0, 0)
-        self.opening, closing, space = _form(tokenizer)
+        self.opening, closing, space = _form(tokenizer, self.told)
         self.question = self._ids(_QUESTION + closing)
         self.answers = [self._answer(closing, space + word) for word in ("Yes", "No")]
         self._lines: dict[str, Tokens] = {}
@@ -85,8 +87,8 @@ class ReaderNetwork(torch.nn.Module):
         return found
 
     def tokenize(self, prompts: Sequence[str]) -> list[Tokens]:
-        """Each prompt whole, or its two ends."""
-        return [self.room.ends(self._ids(prompt)) for prompt in prompts]
+        """Each prompt whole, or its two ends; control tokens in it are text."""
+        return [self.room.ends(self._ids(as_text(self.tokenizer, prompt))) for prompt in prompts]
 
     def asked(self, prompt: Tokens, nearest: Sequence[str]) -> Tokens:
         """What is read after a capability: the prompt, the candidate's lines of the tasks most like it, the question.
@@ -116,11 +118,7 @@ class ReaderNetwork(torch.nn.Module):
         longest = max(map(len, tokens))
         remedy = f"lower {TOKENS_SETTING} or aptitude.tasks, or name another in {MODEL_SETTING}"
         require_positions(self.model, prefix.tokens + longest, self.told, remedy)
-        ids = torch.zeros((len(tokens), longest), dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(tokens):
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
+        ids, mask = left_padded(tokens)
         before = torch.ones(len(tokens), prefix.tokens, dtype=torch.int64)
         with self._precision():
             logits = (
@@ -169,7 +167,7 @@ class ReaderNetwork(torch.nn.Module):
 
     def _line(self, line: str) -> Tokens:
         if line not in self._lines:
-            self._lines[line] = self._ids("\n" + line.lstrip("\n"))
+            self._lines[line] = self._ids(as_text(self.tokenizer, "\n" + line.lstrip("\n")))
         return self._lines[line]
 
     def _embedded(self, ids: Tokens) -> torch.Tensor:
@@ -187,13 +185,19 @@ class ReaderNetwork(torch.nn.Module):
         return next((token for token, known in zip(answered, asked, strict=False) if token != known), -1)
 
 
-def _form(tokenizer: Any) -> tuple[str, str, str]:
+def _form(tokenizer: Any, told: str) -> tuple[str, str, str]:
     """What stands before and after all that is said, by the model's own chat template, and between that and an answer.
 
     A model without one is asked to go on with a text.
+
+    Raises:
+        InputError: its chat template refuses what is said, or leaves it out.
     """
     if tokenizer.chat_template is None:
         return tokenizer.bos_token or "", "\nAnswer:", " "
-    said = [{"role": "user", "content": _PLACE}]
-    before, _, after = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True).partition(_PLACE)
+    remedy = f"name another in {MODEL_SETTING}"
+    shown = in_chat(tokenizer, [{"role": "user", "content": _PLACE}], told, "what it is asked", remedy)
+    before, place, after = shown.partition(_PLACE)
+    if not place:
+        raise InputError(f"{told} has a chat template that leaves out what it is asked; {remedy}")
     return before, after, ""

@@ -1,4 +1,4 @@
-"""Training the full reader: first the connector, then everything; larger learning rates on encoder and connector."""
+"""Training the full reader: first the connector, then everything, each part at its own learning rate."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def train_reader(
 ) -> list[float]:
     """Train on a training set for `params.steps` steps; the loss of each.
 
-    The lean reader is fitted first, and its scores are learnt from too: outcomes of single prompts are mostly noise.
+    By `params.distil` the lean reader is fitted first, and its scores are learnt from too: outcomes of single prompts
+    are mostly noise.
     `progress` is called once a step. The memory needed is that of one batch, not of a step.
 
     Raises:
         InputError: there is nothing to learn from in the training set.
     """
-    sampler = BatchSampler(training_set, params, seed, _teacher(training_set, params, seed))
+    sampler = BatchSampler(training_set, params, seed, teacher_of(training_set, params, seed))
     losses: list[float] = []
     for stage in schedule.stages(params.steps):
         reading.learn(stage.everything)
@@ -47,8 +48,9 @@ def train_reader(
     return losses
 
 
-def _teacher(training_set: TrainingSet, params: AptitudeParams, seed: int) -> AttentionReader | None:
-    if not params.distil:
+def teacher_of(training_set: TrainingSet, params: AptitudeParams, seed: int) -> AttentionReader | None:
+    """The lean reader, where scores can be learnt from: the loss `group` knows only who was handled."""
+    if not params.distil or params.loss == "group":
         return None
     teacher = AttentionReader(params)
     teacher.fit(training_set, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from planted_aptitude import TASKS, levels_alone, specialists
 
 from pipeline.routers.aptitude.attention_reader import AttentionReader
 from pipeline.routers.aptitude.language_model.batches import BatchSampler, CapabilityBatch
+from pipeline.routers.aptitude.language_model.training import teacher_of
 from pipeline.routers.aptitude.training_set import TrainingSet
 from pipeline.routers.base.settings import AptitudeParams
 from pipeline.runtime.errors import InputError
@@ -82,9 +84,14 @@ def test_targets_are_outcomes_and_what_the_teacher_says() -> None:
         said = 2 * each.target - each.quality
         assert ((said > 0) & (said < 1)).all()
         assert not np.array_equal(each.target, each.quality)
-    for told in ({"distil": 0.0}, {"loss": "group"}):
-        drawn = BatchSampler(learnt, AptitudeParams(**told), 5, teacher).draw()
-        assert drawn.target == pytest.approx(drawn.quality)
+    drawn = BatchSampler(learnt, AptitudeParams(distil=0.0), 5, teacher).draw()
+    assert drawn.target == pytest.approx(drawn.quality)
+
+
+@pytest.mark.parametrize("told", [{"distil": 0.0}, {"loss": "group"}])
+def test_no_teacher_is_fitted_where_nothing_is_learnt_from_it(told: dict[str, Any]) -> None:
+    assert teacher_of(specialists(), AptitudeParams(**told), 5) is None
+    assert teacher_of(specialists(), AptitudeParams(tasks=2), 5) is not None
 
 
 def test_options_are_rotated_where_most_candidates_fail(training_set: TrainingSet) -> None:

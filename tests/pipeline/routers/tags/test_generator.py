@@ -46,7 +46,7 @@ def test_padding_does_not_change_what_is_written(tiny_causal: Path) -> None:
 
 def test_a_long_prompt_keeps_its_two_ends(tiny_causal: Path) -> None:
     model = TagGenerator(str(tiny_causal), max_tokens=10)
-    text = model._model()[0].decode(model._ids("begin " + "middle " * 400 + "end"))
+    text = model.writer.loaded()[0].decode(model.writer.ids("begin " + "middle " * 400 + "end"))
     assert "begin" in text.split("[ request ]")[-1]
     assert "end" in text.split("[ request ]")[-1]
     assert text.split("[ request ]")[-1].count("middle") == 8

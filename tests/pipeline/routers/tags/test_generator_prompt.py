@@ -62,7 +62,7 @@ def template(tmp_path: Path) -> Path:
 
 def _read_by(model: TagGenerator, prompt: str) -> str:
     """What the model reads, word for word."""
-    text: str = model._model()[0].decode(model._ids(prompt))
+    text: str = model.writer.loaded()[0].decode(model.writer.ids(prompt))
     return text
 
 
@@ -79,9 +79,9 @@ def test_answers_are_greedy_up_to_the_templates_length(qwen2: Path, template: Pa
     (found,) = model.write(["a poem"])
     assert found
     assert found == TagGenerator(str(qwen2), read_template(template)).write(["a poem"])[0]
-    tokenizer, network = model._model()
+    tokenizer, network = model.writer.loaded()
     assert str(network.dtype) == "torch.float32", "whatever its files hold"
-    ids = model._ids("a poem")
+    ids = model.writer.ids("a poem")
     for _ in range(7):
         import torch
 
@@ -92,7 +92,7 @@ def test_answers_are_greedy_up_to_the_templates_length(qwen2: Path, template: Pa
 
 def test_an_answer_by_a_template_may_have_empty_lines(qwen2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = TagGenerator(str(qwen2), PromptTemplate(user="{query}", new_tokens=3))
-    tokenizer = model._model()[0]
+    tokenizer = model.writer.loaded()[0]
     answer = 'Here they are:\n\n["law"]'
     monkeypatch.setattr(type(tokenizer), "batch_decode", lambda *_, **__: [answer])  # a random model writes no JSON
     assert model.tags(["x"]) == [("law",)]
