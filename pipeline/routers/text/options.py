@@ -11,7 +11,8 @@ _FIRST = ord("A")
 def rotated_options(text: str, shift: int) -> str:
     """The prompt with its options moved on by `shift` letters: with 1, what stood at A stands at B, the last at A.
 
-    Options are lines that begin with A, B, C ... in turn; a text with fewer than two stays as it is.
+    Options are lines that begin with A, B, C ... in turn, with nothing between them but empty lines: of options that
+    take several lines nobody knows where the last one ends. A text with fewer than two stays as it is.
     """
     lines = text.split("\n")
     places = _options(lines)
@@ -24,7 +25,7 @@ def rotated_options(text: str, shift: int) -> str:
 
 
 def _options(lines: list[str]) -> list[int]:
-    """The numbers of the lines that are options; none where A does not lead to a B."""
+    """The numbers of the lines that are options; none where A does not lead to a B, or other lines stand between."""
     places: list[int] = []
     for number, line in enumerate(lines):
         match = _OPTION.match(line)
@@ -32,4 +33,5 @@ def _options(lines: list[str]) -> list[int]:
             places.append(number)
         elif match and match.group(2) == "A":
             places = [number]
-    return places if len(places) > 1 else []
+    between = set(range(places[0], places[-1])) - set(places) if places else set()
+    return places if len(places) > 1 and not any(lines[number].strip() for number in between) else []

@@ -21,7 +21,14 @@ def test_marks_of_several_forms_are_read() -> None:
     assert rotated_options("A、一\nB、二", 1) == "A、二\nB、一"
 
 
-@pytest.mark.parametrize("text", ["", "A. alone", "B. first\nC. second", "No options here.\nAnd none there."])
+def test_empty_lines_between_options_stay() -> None:
+    assert rotated_options("Q\n\nA. x\n\nB. y\n\nAnswer:", 1) == "Q\n\nA. y\n\nB. x\n\nAnswer:"
+
+
+@pytest.mark.parametrize("text", [
+    "", "A. alone", "B. first\nC. second", "No options here.\nAnd none there.",
+    "Pick one.\nA. it holds that\n   x > 0\nB. it holds that\n   x < 0", "A: hello\n(He waves.)\nB: who is it?",
+])  # fmt: skip
 def test_what_has_no_options_stays(text: str) -> None:
     assert rotated_options(text, 1) == text
 
