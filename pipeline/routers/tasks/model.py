@@ -109,7 +109,10 @@ class TaskModel:
         error = standard_error(quality, belongs.argmax(axis=1), known, how.prior)
         short = np.hstack([self.shortlist, np.zeros(known.shape, dtype=np.bool_)])
         means, errors = np.hstack([self.means, known]), np.hstack([self.error, error])
-        overall = None if self.overall is None else np.append(self.overall, fallback(quality))
+        overall = self.overall
+        if overall is not None:
+            usual = np.full(quality.shape[1], overall[: self.heads.candidates].mean())
+            overall = np.append(overall, fallback(quality, usual))
         return replace(self, means=means, error=errors, shortlist=short, overall=overall)
 
     def tensors(self) -> Tensors:

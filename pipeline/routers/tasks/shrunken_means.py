@@ -56,11 +56,11 @@ def task_means(quality: FloatMatrix, task: Indices, group: Indices, prior: Shrin
     return np.asarray(np.where(tried > 0, of_group + levels + contrasts, 0.5))
 
 
-def fallback(quality: FloatMatrix) -> Values:
+def fallback(quality: FloatMatrix, towards: Values | None = None) -> Values:
     """What is expected of each candidate, float64 [c], where nothing is known of a prompt: by it the best is
-    `best_single`. 0.5 for one that was never tried.
+    `best_single`. 0.5 for one that was never tried. Few prompts are pulled `towards` [c], by default the mean of all.
     """
-    return np.nan_to_num(shrunk_quality(quality.astype(np.float64)), neginf=0.5)
+    return np.nan_to_num(shrunk_quality(quality.astype(np.float64), towards), neginf=0.5)
 
 
 def pulled(values: Values, known: Binary, place: Indices, places: int, prior: float, towards: Values) -> Values:

@@ -59,6 +59,11 @@ class TaskHeads:
 
     arrays: tuple[FloatMatrix, ...]
 
+    @property
+    def candidates(self) -> int:
+        """Those of the fit; who joined has no heads."""
+        return int(self.arrays[3].shape[-1])
+
     @classmethod
     def fit(
         cls, features: FloatMatrix, quality: FloatMatrix, belongs: FloatMatrix, shortlist: Binary, seed: int,

@@ -138,6 +138,21 @@ def test_a_prompt_like_no_task_is_marked(router: CalibratedRouter) -> None:
     np.testing.assert_allclose(before.mixed(replace(scorer.mixing, leads=-1)), estimates.general)
 
 
+def test_one_lucky_answer_of_one_who_joined_is_not_the_best_where_nothing_is_known(router: CalibratedRouter) -> None:
+    model, known = scorer_of(router)._fitted()[0], table().quality
+    lucky, luckless = (np.full((len(known), 1), NAN, np.float32) for _ in range(2))
+    lucky[0], luckless[0] = 1, 0
+    belongs = np.full((len(known), len(model.group)), 1 / len(model.group), np.float32)
+    how = scorer_of(router).settings.discovery
+    one = model.joined(lucky, belongs, how)
+    together = model.joined(np.hstack([lucky, luckless]), belongs, how)
+    assert one.overall is not None
+    assert together.overall is not None
+    np.testing.assert_array_equal(one.joined(luckless, belongs, how).overall, together.overall)
+    assert together.overall[:4] == pytest.approx(fallback(known))
+    assert together.overall[4] < together.overall[:4].max() + 0.06
+
+
 def test_every_estimate_has_an_uncertainty(router: CalibratedRouter) -> None:
     asked = table().prompts[:8]
     found = scorer_of(router).uncertainty(asked, vectors_of(router, asked))
