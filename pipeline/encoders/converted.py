@@ -18,6 +18,8 @@ from pipeline.runtime.tables import read_json, sha256_file, sha256_file_once, wr
 
 PLACE, ENCODERS = "SWITCHTENDER_ENCODERS", "encoders"
 _OWN = Path("var")
+_MARK = Path("params.yaml")
+"""What a project's folder has; a folder `var` alone is any machine's, such as /var."""
 _MADE = "made.json"
 _KEY = 16
 
@@ -29,7 +31,7 @@ def encoders_folder() -> Path:
     """
     if named := os.environ.get(PLACE, "").strip():
         return Path(named)
-    if _OWN.is_dir():
+    if _OWN.is_dir() and _MARK.is_file():
         return (_OWN / ENCODERS).resolve()
     from pipeline.encoders.vector_cache import cache_folder, users_folder
 

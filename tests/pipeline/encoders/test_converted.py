@@ -96,6 +96,8 @@ def test_a_project_keeps_them_under_var_and_others_in_the_users_cache(
     monkeypatch.setenv("SWITCHTENDER_CACHE", str(tmp_path / "cache"))
     assert encoders_folder() == tmp_path / "cache" / "encoders"
     (tmp_path / "var").mkdir()
+    assert encoders_folder() == tmp_path / "cache" / "encoders", "such as /var, where a service starts in /"
+    (tmp_path / "params.yaml").touch()
     assert encoders_folder() == tmp_path / "var" / "encoders"
 
 
