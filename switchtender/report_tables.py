@@ -146,9 +146,9 @@ def _facts(report: OutcomeReport) -> list[str]:
             f"area {_number(report.accept.area.get(ROUTER, np.nan))}; mean rank {_value(router.mean_rank)}"
         )
     if found := report.accept.against.get(ROUTER):
+        spent = "" if np.isnan(found.relative_cost) else f", at {_number(found.relative_cost)} times its cost"
         lines.append(
-            f"against {report.accept.reference}: {found.wins} wins, {found.ties} ties, {found.losses} losses, at "
-            f"{_number(found.relative_cost)} of its cost"
+            f"against {report.accept.reference}: {found.wins} wins, {found.ties} ties, {found.losses} losses{spent}"
         )
     if pair and ROUTER in pair.rows:
         row = pair.rows[ROUTER]
