@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.runtime.errors import ParamsError, as_piece, listed, suggestion
+from pipeline.runtime.errors import ParamsError, as_piece, listed, one_line, suggestion
 from pipeline.runtime.yaml_file import load_yaml, unquoted_colon
 
 PARAMS_FILE = Path("params.yaml")
@@ -79,7 +79,8 @@ def parse(section: str, model: type[S], values: dict[str, Any], where: Path = PA
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, first["loc"][:-1])
             raise ParamsError(f"{where}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}") from error
-        raise ParamsError(f"{where}: {key}: {as_piece(first['msg'])} (found {first['input']!r})") from error
+        found = one_line(repr(first["input"]))
+        raise ParamsError(f"{where}: {key}: {as_piece(first['msg'])} (found {found})") from error
 
 
 def _known_keys(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:

@@ -17,6 +17,8 @@ from pipeline.runtime.yaml_file import load_yaml
 PROMPT_SETTING = "tags.prompt"
 GENERATOR_SETTING = "tags.generator"
 _QUERY = "{query}"
+_MOST_CHARACTERS = 20_000
+"""Of one message: it is read anew with every prompt."""
 OWN_WORDS = FewShot(
     GENERATOR_SETTING,
     role="[Role] You label requests. Do not answer them. Name the subject of each, the kind of task and the skill it "
@@ -36,8 +38,8 @@ OWN_WORDS = FewShot(
 class PromptTemplate(Section):
     """What a model was tuned to be asked: `{query}` in `user` stands for the prompt; an empty `system` is left out."""
 
-    system: str = ""
-    user: str
+    system: str = Field(default="", max_length=_MOST_CHARACTERS)
+    user: str = Field(max_length=_MOST_CHARACTERS)
     new_tokens: int = Field(ge=1, le=4096)
 
     @field_validator("user")

@@ -117,6 +117,9 @@ def test_a_model_that_cannot_be_told_so_is_one_clear_line(
     ("user: '{query} {query}'\nnew_tokens: 5", r"holds \{query\} 2 times"),
     ("user: '{query}'", r"template\.new_tokens: field required"),
     ("user: '{query}'\nnew_tokens: 0", r"template\.new_tokens: .*greater than or equal to 1"),
+    ("user: '{query}'\nnew_tokens: 9999", r"template\.new_tokens: .*less than or equal to 4096"),
+    (f"user: '{{query}} {'x ' * 10_000}'\nnew_tokens: 5", r"template\.user: .*at most 20000 characters"),
+    (f"user: '{{query}}'\nsystem: {'x ' * 10_001}x\nnew_tokens: 5", r"template\.system: .*at most 20000 characters"),
     ("user: '{query}'\nnew_tokens: 5\nsytem: x", r"unknown key 'template\.sytem'; did you mean 'system'"),
     ("user: '{query}'\nuser: '{query}'", r"is not YAML \('user' stands twice"),
     ("user: !!python/object/apply:os.getcwd []", "is not YAML"),
@@ -130,6 +133,7 @@ def test_a_file_that_is_no_template_is_one_clear_line(written: str, told: str, t
         read_template(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 300
 
 
 def test_a_template_that_is_not_there_is_said_before_anything_is_learnt(tmp_path: Path) -> None:
