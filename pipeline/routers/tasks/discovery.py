@@ -11,8 +11,16 @@ import numpy as np
 from pipeline.data.folds import make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.routers.base.settings import TasksParams
-from pipeline.routers.tasks.assignment import ranks, utility
-from pipeline.routers.tasks.graph import NearestNeighbours, PromptGraph, by_size, communities, gathered_small, nearest
+from pipeline.routers.tasks.graph import (
+    NearestNeighbours,
+    PromptGraph,
+    by_size,
+    communities,
+    gathered_small,
+    nearest,
+    ranks,
+    utility,
+)
 from pipeline.routers.tasks.shrunken_means import COVERED, ShrinkagePrior, row_errors, task_means
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 

@@ -21,8 +21,7 @@ _TASK_HEADS = (0.0, 0.5, 1.0)
 _FLOORS = (0.0, 0.3, 0.5)
 _DOUBTFUL = 10.0
 _LEAD = 1e-5
-"""What a candidate that is to lead is ahead by: more than policies take for equal.
-"""
+"""What a candidate that is to lead is ahead by: more than policies take for equal."""
 LEAST = 1e-3
 """A probability nearer to 0 or 1 than this counts as that: a mixture of estimates may even lie outside 0..1."""
 T = TypeVar("T")
@@ -93,8 +92,8 @@ class TaskEstimates:
 def _led(quality: Values, known: int, leader: int) -> Values:
     """The same, but that one candidate is ahead of all others of the `known` first.
 
-    Its expected quality is raised by no more than that takes; what is expected of the others stays. So it is asked
-    where quality alone counts, and as before where cost counts too.
+    Its expected quality is raised by no more than that takes; what is expected of the others stays, but that nobody is
+    surely right. So it is asked where quality alone counts, and as before where cost counts too.
     """
     if known < 2:
         return quality

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.assignment import TaskClassifier, utility
+from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, discovered
 from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
-from pipeline.routers.tasks.graph import nearest
+from pipeline.routers.tasks.graph import nearest, utility
 from pipeline.routers.tasks.mixing import TaskEstimates
 from pipeline.routers.tasks.shrunken_means import fallback, joined_means, shortlists, standard_error, task_means
 from pipeline.routers.tasks.task_heads import HeadSettings, TaskHeads

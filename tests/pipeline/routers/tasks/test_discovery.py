@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.routers.tasks.assignment import TaskClassifier, agreement, ranks, utility
+from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, chosen_discovery, discovered
-from pipeline.routers.tasks.graph import PromptGraph, communities, gathered_small, nearest
+from pipeline.routers.tasks.graph import PromptGraph, agreement, communities, gathered_small, nearest, ranks, utility
 from pipeline.routers.tasks.mixing import MixingWeights, TaskEstimates, chosen_mixing
 from pipeline.routers.tasks.shrunken_means import (
     ShrinkagePrior,

@@ -16,8 +16,8 @@ from pipeline.policies.policy import BestPolicy
 from pipeline.routers.base.settings import FinetuningParams, TasksParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import SYSTEMS
-from pipeline.routers.tasks.assignment import utility
 from pipeline.routers.tasks.discovery import DiscoverySettings, _best, _SettingLoss
+from pipeline.routers.tasks.graph import utility
 from pipeline.routers.tasks.head_selection import _simplest, chosen_heads
 from pipeline.routers.tasks.mixing import MixingWeights, TaskEstimates, chosen_mixing
 from pipeline.routers.tasks.model import ModelSettings, TaskModel
