@@ -87,6 +87,10 @@ class TasksScorer(Scorer):
         self._evidence: TaskSummaries | None = None
 
     def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
+        if self.params.quality_per_usd and not np.isfinite(outcomes.cost).any():
+            raise InputError(
+                "tasks.quality_per_usd ranks candidates by cost, and no cost is known; add costs, or set 0"
+            )
         self._is_labels = outcomes.is_labels
         vectors = self.frozen.embed(outcomes.prompts)
         real = np.ones(len(outcomes), np.bool_) if outcomes.augmented is None else ~outcomes.augmented

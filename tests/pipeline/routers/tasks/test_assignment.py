@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,11 @@ def test_a_prompt_is_described_once_the_same_in_any_company(tiny_causal: Path) -
 def test_a_model_that_is_not_there_is_named_with_its_setting() -> None:
     with pytest.raises(InputError, match=r"tasks\.descriptions"):
         TaskDescriptions("no/such/folder").of(["a prompt"])
+
+
+def test_prices_in_rankings_without_any_cost_are_refused_before_anything_is_learnt(tmp_path: Path) -> None:
+    outcomes = subject_table(8, 4, False)
+    outcomes = replace(outcomes, cost=np.full_like(outcomes.quality, np.nan))
+    router = new_router("tasks", params(tmp_path / "no encoder", quality_per_usd=1.0), 0)
+    with pytest.raises(InputError, match=r"tasks\.quality_per_usd .* no cost is known; add costs, or set 0"):
+        router.fit(outcomes, make_folds(outcomes, 2, 0))
