@@ -29,6 +29,7 @@ from benchmarks.figures import difference, table
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import LEARNT
 from pipeline.metrics import cost_quality as m
@@ -130,17 +131,25 @@ def crossvalidated(prompts: Prompts, signal: str, system: str, folds: int) -> Pr
         known = vectors
         if signal == PROJECTION:
             known = fit_projection(vectors[outcomes.folds != outcomes.folds[rows[0]]], part, SEED)(vectors)
-        router = CalibratedRouter(_maker(system)(_given(prompts.texts, known)))
+        router = CalibratedRouter(_maker(system)(GivenVectors(outcomes.prompts, known)))
         router.fit(replace(part, datasets=None), inner_folds(part, FOLDS, SEED))
         made.append((rows, router.predict([outcomes.prompts[row] for row in rows])))
     return gathered(made)
 
 
-def _given(texts: Sequence[str], vectors: FloatMatrix) -> KeptEmbedding:
-    """An embedding that knows these vectors and reads nothing."""
-    embedding = KeptEmbedding(BASE, 128)
-    embedding._readings.update((text, (vectors[[row]], 1)) for row, text in enumerate(texts))
-    return embedding
+class GivenVectors(KeptEmbedding):
+    """Knows the vector of each prompt of a table, whatever beginning a router cuts off, and reads nothing."""
+
+    def __init__(self, prompts: Sequence[str], vectors: FloatMatrix) -> None:
+        super().__init__(BASE, 128)
+        self.prompts, self.given = prompts, vectors
+
+    def read(self, prompts: Sequence[str]) -> EncodedPrompts:
+        for text in dict.fromkeys(prompts):
+            if text not in self._readings:
+                row = next(row for row, prompt in enumerate(self.prompts) if prompt.endswith(text))
+                self._readings[text] = self.given[[row]], 1
+        return super().read(prompts)
 
 
 def _maker(system: str) -> Callable[[KeptEmbedding], Scorer]:

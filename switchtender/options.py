@@ -61,8 +61,10 @@ VersionOption = Annotated[str, typer.Option("--version", help="A version number 
 RouterFolder = Annotated[Path | None, typer.Option("--from", help="A folder made by `fit` instead of a version.")]
 
 FoldedTable = Annotated[Path, typer.Argument(help="Prompts or outcomes; a column `fold` is used where there is one.")]
-System = Annotated[
-    str, typer.Option("--router", help="classifier | tags | tasks | aptitude | linear | knn | clusters | tfidf")
+_SYSTEMS = "classifier | tags | tasks | aptitude | linear | knn | clusters | tfidf"
+System = Annotated[str, typer.Option("--router", help=_SYSTEMS)]
+WishedSystem = Annotated[
+    str | None, typer.Option("--router", help=f"{_SYSTEMS}; by default that of --params, else classifier")
 ]
 AgentsFile = Annotated[
     Path | None, typer.Option("--agents", help="agents.yaml: fixes which agents may occur, and their costs.")

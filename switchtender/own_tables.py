@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.runtime.errors import InputError
 from switchtender.show import reading_bar, say_aside, training_bar
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pipeline.routers.base.protocol import Predictions
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.runtime.arrays import Indices
+
+CLASSIFIER = "classifier"
+"""What is fitted where nothing names a router."""
 
 
 def outcomes_of(table: Path, agents: Path | None) -> Outcomes:
@@ -65,17 +69,26 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     return folds
 
 
-def training_params(params: Path | None) -> tuple[FinetuningParams, PolicyParams]:
-    """How a router is fitted and chooses: by the section `train` of a params.yaml, or by default."""
+def training_params(params: Path | None, wished: str | None) -> tuple[str, FinetuningParams, PolicyParams]:
+    """Which router is fitted, how, and how it chooses: by the section `train` of a params.yaml, or by default.
+
+    Raises:
+        InputError: the file names another router than the one that is wished.
+    """
     from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.routers.fitting import TrainParams
     from pipeline.runtime.params import read
 
+    class OwnTrainParams(TrainParams):
+        router: str = ""
+
     if params is None:
-        return FinetuningParams(), AUTO
-    train = read("train", TrainParams, params)
-    return train.finetuning(), train.policy
+        return wished or CLASSIFIER, FinetuningParams(), AUTO
+    train = read("train", OwnTrainParams, params)
+    if wished and train.router not in ("", wished):
+        raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
+    return wished or train.router or CLASSIFIER, train.finetuning(), train.policy
 
 
 def crossvalidated(systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int) -> dict[str, Predictions]:

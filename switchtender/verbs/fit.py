@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, DeviceOption, Json, PoolFile, Precision, Seed, System, Threads
+from switchtender.options import AgentsFile, DeviceOption, Json, PoolFile, Precision, Seed, Threads, WishedSystem
 from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
 from switchtender.show import print_json, say, training_bar
 
@@ -18,10 +18,10 @@ app = typer.Typer()
 def fit(
     table: Annotated[Path, typer.Argument(help="Prompts or outcomes: .csv, .parquet or .jsonl")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write; it must not exist yet.")],
-    system: System = "classifier",
+    system: WishedSystem = None,
     agents: AgentsFile = None,
     params: Annotated[
-        Path | None, typer.Option("--params", help="Take the section `train` of this params.yaml.")
+        Path | None, typer.Option("--params", help="Take the section `train` of this params.yaml, its router included.")
     ] = None,
     seed: Seed = 7,
     threads: Threads = 2,
@@ -40,12 +40,17 @@ def fit(
     prices = read_pool(pool) if pool else ()
     warn_of_names(each.name for each in prices)
     pin(seed, threads, device)
-    finetuning, policy = training_params(params)
-    with fast_reading(precision, threads), training_bar(system) as advance:
-        router = fit_router(system, outcomes, finetuning, seed, advance, policy, prices)
+    router_name, finetuning, policy = training_params(params, system)
+    with fast_reading(precision, threads), training_bar(router_name) as advance:
+        router = fit_router(router_name, outcomes, finetuning, seed, advance, policy, prices)
     save_whole(router, out, map(learnt_digest, outcomes.prompts))
-    facts = {"router": system, "folder": str(out), "prompts": len(outcomes), "candidates": list(outcomes.candidates)}
+    facts = {
+        "router": router_name,
+        "folder": str(out),
+        "prompts": len(outcomes),
+        "candidates": list(outcomes.candidates),
+    }
     if as_json:
         print_json(facts)
     else:
-        say(f"{system} fitted on {len(outcomes)} prompts and {len(outcomes.candidates)} candidates: {out}")
+        say(f"{router_name} fitted on {len(outcomes)} prompts and {len(outcomes.candidates)} candidates: {out}")

@@ -94,7 +94,10 @@ def _print_tasks(evidence: dict[str, Any], ranked: list[str]) -> None:
         [f"{task['share']:.0%}", ", ".join(task["phrases"][:4]), *(float(task["quality"][name]) for name in shown)]
         for task in evidence["tasks"]
     ]
-    print_table("tasks that the prompt is taken for", ["share", "task", *shown], rows)
+    if evidence["new"]:
+        say("The prompt is like no task: graded outcomes give it each candidate's mean over all prompts.")
+    title = "tasks that come nearest" if evidence["new"] else "tasks that the prompt is taken for"
+    print_table(title, ["share", "task", *shown], rows)
 
 
 def _print_tags(evidence: dict[str, Any], ranked: list[str]) -> None:

@@ -25,17 +25,26 @@ class TaskShare:
 
 @dataclass(frozen=True)
 class TasksExplanation:
-    """The likeliest tasks of a prompt, the likeliest first, and the scores that came of them and of the prompt."""
+    """The likeliest tasks of a prompt, the likeliest first, and the scores that came of them and of the prompt.
+
+    Of a prompt that is `new`, like no task, the tasks are those that come nearest, and have no part in the scores.
+    """
 
     tasks: tuple[TaskShare, ...]
     quality: dict[str, float]
+    new: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def explanation(
-    shares: FloatMatrix, phrases: Sequence[Sequence[str]], means: Values, candidates: Sequence[str], scores: FloatMatrix
+    shares: FloatMatrix,
+    phrases: Sequence[Sequence[str]],
+    means: Values,
+    candidates: Sequence[str],
+    scores: FloatMatrix,
+    new: bool = False,
 ) -> TasksExplanation:
     """From shares [tasks] of a prompt, phrases and means [tasks, c] of each task, and its scores [c]."""
     likeliest = [int(t) for t in np.argsort(-shares, kind="stable")[:_MOST] if shares[t] >= _LEAST]
@@ -44,6 +53,7 @@ def explanation(
             TaskShare(t, tuple(phrases[t]), round(float(shares[t]), 6), _named(candidates, means[t])) for t in likeliest
         ),
         _named(candidates, scores),
+        new,
     )
 
 

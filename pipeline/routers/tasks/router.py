@@ -151,7 +151,8 @@ class TasksScorer(Scorer):
         model, evidence = self._fitted()
         shares = model.belongs([prompt], model.features.of([prompt], vector[None]))[0]
         scores = self.scores([prompt], vector[None])[0]
-        return explanation(shares, evidence.phrases, model.means, self.candidates, scores)
+        is_new = bool(self.is_new([prompt], vector[None])[0])
+        return explanation(shares, evidence.phrases, model.means, self.candidates, scores, is_new)
 
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:
         """Which prompts are like no known task, bool [n]: their share among those asked tells drift."""

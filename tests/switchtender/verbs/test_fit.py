@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -44,6 +45,19 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(case: str, tmp_path: Pat
     assert "t.csv" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_the_params_name_the_router_and_another_wish_is_refused(prompts: Path) -> None:
+    params = prompts.with_name("own.yaml")
+    params.write_text("train:\n  router: tfidf\n", encoding="utf-8")
+    done = command("fit", prompts, "--params", params, "--out", "o", "--json", cwd=prompts.parent)
+    assert json.loads(done.stdout)["router"] == "tfidf"
+    done = command("fit", prompts, "--params", params, "--router", "knn", "--out", "p", cwd=prompts.parent)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "has train.router: tfidf, and --router is knn" in done.stderr
+    params.write_text("train:\n  epochs: 2\n", encoding="utf-8")
+    done = command("fit", prompts, "--params", params, "--router", "tfidf", "--out", "q", cwd=prompts.parent)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
