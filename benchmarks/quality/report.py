@@ -115,7 +115,7 @@ class Page:
 def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterator[str]:
     """All figures of each, then what the first exceeds the others by."""
     scored = {name: found.figures(table) for name, found in rows if isinstance(found, Result)}
-    head = ("system", *SCORES, "probability over labels", "CPU s", "wall s")
+    head = ("system", *SCORES, "probability over labels", "CPU s")
     yield from markdown_table(head, (_line(table, name, found, scored.get(name, {})) for name, found in rows))
     (ours, _), *others = rows
     if ours in scored and (others := [(name, found) for name, found in others if name in scored]):
@@ -126,12 +126,11 @@ def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterato
 
 def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Drawn]) -> Line:
     if isinstance(found, str):
-        return [name, found, *([""] * (len(SCORES) + 2))]
+        return [name, found, *([""] * (len(SCORES) + 1))]
     scores = (_of(scored[each].estimate()) if each in scored else _NONE for each in SCORES)
     sum_of = found.expected_over_true(table)
-    wall, cpu = found.seconds
     seeds = "" if len(found.chosen) > 1 else " (one seed)"
-    return [name + seeds, *scores, _NONE if np.isnan(sum_of) else f"{sum_of:.2f}", f"{cpu:.0f}", f"{wall:.0f}"]
+    return [name + seeds, *scores, _NONE if np.isnan(sum_of) else f"{sum_of:.2f}", f"{found.cpu_seconds:.0f}"]
 
 
 def _differences(table: Table, found: Result | str, base: Result | str, names: Sequence[str]) -> Line:

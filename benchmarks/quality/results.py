@@ -19,13 +19,13 @@ from pipeline.runtime.arrays import Binary, Indices, Values
 class Result:
     """Choices [n, c] of each seed over all test prompts, and what goes with them.
 
-    `expected` is the mean probability of each agent [c] of each seed, empty where the system gives none; `seconds` are
-    wall and CPU of one fit, the mean of all.
+    `expected` is the mean probability of each agent [c] of each seed, empty where the system gives none; `cpu_seconds`
+    are those of one fit, the mean of all.
     """
 
     chosen: tuple[Binary, ...]
     expected: tuple[Values, ...]
-    seconds: tuple[float, float]
+    cpu_seconds: float
     moved: dict[str, list[Indices]]
 
     def figures(self, table: Table) -> dict[str, Drawn]:
@@ -69,5 +69,4 @@ def _together(table: Table, seeds: Sequence[Sequence[Answer]]) -> Result:
         for kind in row[0].moved:
             parts = [start + np.array(answer.moved[kind], int) for start, answer in zip(starts, row, strict=True)]
             moved.setdefault(kind, []).append(np.concatenate(parts))
-    seconds = np.mean([(answer.wall_seconds, answer.cpu_seconds) for answer in answers], axis=0)
-    return Result(chosen, tuple(expected), (float(seconds[0]), float(seconds[1])), moved)
+    return Result(chosen, tuple(expected), float(np.mean([answer.cpu_seconds for answer in answers])), moved)

@@ -24,6 +24,7 @@ from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAN = float("nan")
+STRANGE = "ΔΕΝ καταλαβαίνω τίποτα από όλα αυτά που γράφονται εδώ"
 
 
 def table(prompts: int = 120, candidates: int = 4, is_labels: bool = False) -> Outcomes:
@@ -127,7 +128,7 @@ def test_a_candidate_that_joins_changes_nothing_of_the_others(router: Calibrated
 
 def test_a_prompt_like_no_task_is_marked(router: CalibratedRouter) -> None:
     known = table().prompts
-    strange = ("ΔΕΝ καταλαβαίνω τίποτα από όλα αυτά που γράφονται εδώ",)
+    strange = (STRANGE,)
     scorer = scorer_of(router)
     assert scorer.is_new(known, vectors_of(router, known)).mean() < 0.05
     assert scorer.is_new(strange, vectors_of(router, strange)).all()
@@ -215,3 +216,7 @@ def test_it_tells_which_tasks_a_prompt_is_taken_for(router: CalibratedRouter) ->
     assert "python" in " ".join(first["phrases"])
     assert max(first["quality"], key=first["quality"].get) == "model-2"
     assert found["quality"]["model-2"] == max(found["quality"].values())
+    assert not found["new"]
+    strange = router.explain(STRANGE)
+    assert strange is not None
+    assert strange["new"]
