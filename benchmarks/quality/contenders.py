@@ -73,10 +73,13 @@ class Plan:
         settings = {"encoder": BUNDLED, **changed}
         if system == CLASSIFIER:
             short = {"epochs": self.epochs} if self.epochs else {}
-            settings = FinetuningParams.model_validate({**short, **changed}).model_dump(exclude={"tags", "aptitude"})
+            params = FinetuningParams.model_validate({**short, **changed})
+            settings = params.model_dump(exclude=_OF_OTHER_SYSTEMS)
         return Contender(system, settings, {"": name}, is_reworded=is_reworded)
 
 
+_OF_OTHER_SYSTEMS = {"tags", "tasks", "aptitude"}
+"""They are no part of a measurement's name: what changes there does not make it another."""
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),
