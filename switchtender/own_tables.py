@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.runtime.arrays import Indices
 
-CLASSIFIER = "classifier"
-"""What is fitted where nothing names a router."""
-
 
 def outcomes_of(table: Path, agents: Path | None) -> Outcomes:
     """A table's outcomes; `agents` fixes the candidates and their costs. What is odd in their names is told aside."""
@@ -77,18 +74,15 @@ def training_params(params: Path | None, wished: str | None) -> tuple[str, Finet
     """
     from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
-    from pipeline.routers.fitting import TrainParams
+    from pipeline.routers.fitting import DEFAULT_ROUTER, TrainParams
     from pipeline.runtime.params import read
 
-    class OwnTrainParams(TrainParams):
-        router: str = ""
-
     if params is None:
-        return wished or CLASSIFIER, FinetuningParams(), AUTO
-    train = read("train", OwnTrainParams, params)
-    if wished and train.router not in ("", wished):
+        return wished or DEFAULT_ROUTER, FinetuningParams(), AUTO
+    train = read("train", TrainParams, params)
+    if wished and "router" in train.model_fields_set and train.router != wished:
         raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
-    return wished or train.router or CLASSIFIER, train.finetuning(), train.policy
+    return wished or train.router, train.finetuning(), train.policy
 
 
 def crossvalidated(systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int) -> dict[str, Predictions]:

@@ -24,6 +24,7 @@ from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.text import folded
 
 LEARNT_PROMPTS = "learnt_prompts.txt"
+DEFAULT_ROUTER = "classifier"
 
 
 def fit_router(
@@ -135,7 +136,7 @@ def crossvalidate(
 class TrainParams(FinetuningParams):
     """Which router the night trains, and how; `priced` says that costs were paid at the prices of data/prices.yaml."""
 
-    router: str
+    router: str = DEFAULT_ROUTER
     priced: bool = False
     policy: PolicyParams = AUTO
 

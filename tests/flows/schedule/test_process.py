@@ -95,7 +95,7 @@ def test_what_it_started_is_ended_with_it_also_by_a_second_signal(project: Proje
         "with _stopped_by_signals():\n"
         "    try:\n"
         "        print('up', flush=True)\n"
-        "        time.sleep(60)\n"
+        "        [time.sleep(0.1) for _ in range(600)]\n"
         "    finally:\n"
         f"        os.kill(os.getpid(), {int(number)})\n"
         "        time.sleep(0.1)\n"

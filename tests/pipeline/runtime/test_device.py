@@ -129,7 +129,7 @@ def test_a_language_model_reads_a_capability_where_it_is_put(
 
 def test_tags_are_written_where_the_model_is(tiny_causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = TagGenerator(str(tiny_causal))
-    _, model = generator._model()
+    _, model = generator.writer.loaded()
     model.to("meta")
     seen = []
 
@@ -139,5 +139,5 @@ def test_tags_are_written_where_the_model_is(tiny_causal: Path, monkeypatch: pyt
         return torch.zeros(input_ids.shape, dtype=torch.int64)
 
     monkeypatch.setattr(model, "generate", generate)
-    generator.write(["mend the loop"])
+    generator.tags(["mend the loop"])
     assert seen == [META, META]

@@ -14,7 +14,7 @@ def test_the_second_router_finds_what_the_first_one_read_until_it_is_cleared(
 ) -> None:
     monkeypatch.setenv("SWITCHTENDER_CACHE", str(tmp_path / "cache"))
     params = tmp_path / "params.yaml"
-    params.write_text(f"train:\n  router: knn\n  encoder: {tiny_encoder}\n  max_tokens: 32\n")
+    params.write_text(f"train:\n  encoder: {tiny_encoder}\n  max_tokens: 32\n")
 
     def cached(*options: str) -> int:
         return int(json.loads(command("cache", *options, "--json", cwd=tmp_path).stdout)["prompts"])
