@@ -131,9 +131,11 @@ def _columns(strategy: Strategy, others: Strategies, outcomes: Outcomes, referen
         _ABOVE: strategy.quality - single.quality,
         "cost_minus_best_single": strategy.cost - single.cost,
         "router_minus_this": others[ROUTER].quality - strategy.quality,
-        "accept_rate": m.accepted(strategy.quality, quality[:, reference]),
     }
-    return columns if strategy.picks is None else {**columns, "mean_rank": m.ranks(quality, strategy.picks)}
+    if strategy.picks is None:
+        return columns
+    accepted = m.accepted(strategy.quality, quality[:, reference])
+    return {**columns, "accept_rate": accepted, "mean_rank": m.ranks(quality, strategy.picks)}
 
 
 def _is_zero_by_definition(name: str, what: str) -> bool:

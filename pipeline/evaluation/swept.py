@@ -141,7 +141,8 @@ def _routers(strategies: Strategies) -> Strategies:
 
 def accept_rates(strategies: Strategies, outcomes: Outcomes, reference: int) -> AcceptRates:
     """The accept rate's area over the share of prompts that go to the reference candidate, and the counts behind it."""
-    against = {name: verdicts(s.quality, s.cost, outcomes, reference) for name, s in strategies.items()}
+    picked = {name: s for name, s in strategies.items() if s.picks is not None}
+    against = {name: verdicts(s.quality, s.cost, outcomes, reference) for name, s in picked.items()}
     if len(outcomes.candidates) < 2:
         return AcceptRates(outcomes.candidates[reference], m.TIE, SWEPT, {}, against)
     quality = outcomes.quality.astype(np.float64)

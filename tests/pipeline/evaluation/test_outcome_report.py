@@ -71,6 +71,8 @@ def test_every_baseline_by_hand() -> None:
     assert value(report, "best_single", "quality_over_datasets") == pytest.approx((0.9 + 0.4) / 2)
     assert value(report, "router", "accept_rate") == 1.0
     assert value(report, "cheapest", "accept_rate") == 0.5
+    assert not report.metrics["random"].accept_rate.is_known, "a mean of answers is no answer"
+    assert "random" not in report.accept.against
     assert value(report, "router", "mean_rank") == pytest.approx((1 + 1.5 + 2 + 1) / 4)
     found = report.accept.against["router"]
     assert (found.wins, found.ties, found.losses) == (1, 3, 0)
