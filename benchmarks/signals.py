@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,10 +33,10 @@ from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import LEARNT
 from pipeline.metrics import cost_quality as m
-from pipeline.routers.base.protocol import Predictions, Scorer, gathered
+from pipeline.routers.base.protocol import Predictions, gathered
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
-from pipeline.routers.systems import SYSTEMS as SYSTEMS_OF_ROUTERS
+from pipeline.routers.systems import new_router
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix, Values
 from pipeline.runtime.errors import InputError, SwitchtenderError
@@ -131,7 +131,7 @@ def crossvalidated(prompts: Prompts, signal: str, system: str, folds: int) -> Pr
         known = vectors
         if signal == PROJECTION:
             known = fit_projection(vectors[outcomes.folds != outcomes.folds[rows[0]]], part, SEED)(vectors)
-        router = CalibratedRouter(_maker(system)(GivenVectors(outcomes.prompts, known)))
+        router = _router(system, GivenVectors(outcomes.prompts, known))
         router.fit(replace(part, datasets=None), inner_folds(part, FOLDS, SEED))
         made.append((rows, router.predict([outcomes.prompts[row] for row in rows])))
     return gathered(made)
@@ -152,12 +152,10 @@ class GivenVectors(KeptEmbedding):
         return super().read(prompts)
 
 
-def _maker(system: str) -> Callable[[KeptEmbedding], Scorer]:
-    if system in LEARNT:
-        return lambda embedding: LEARNT[system](embedding, SEED)
+def _router(system: str, embedding: KeptEmbedding) -> CalibratedRouter:
     if system == FINETUNED:
-        return lambda _: SYSTEMS_OF_ROUTERS[FINETUNED](FinetuningParams(epochs=EPOCHS, networks=1), SEED, None)
-    return lambda embedding: TasksScorer(embedding, SEED)
+        return new_router(FINETUNED, FinetuningParams(epochs=EPOCHS, networks=1), SEED)
+    return CalibratedRouter(LEARNT[system](embedding, SEED) if system in LEARNT else TasksScorer(embedding, SEED))
 
 
 def lines(prompts: Prompts, signals: Sequence[str], systems: Sequence[str], folds: int) -> Iterator[str]:
