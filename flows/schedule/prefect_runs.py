@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -65,10 +65,11 @@ def _of_another(tags: list[str]) -> InputError:
     )
 
 
-def crash_left_behind(api: str, mark: str) -> int:
-    """End flow runs that a killed schedule left as running, so that they hold no place; returns how many.
+def crash_left_behind(api: str, mark: str, alive: Collection[str] = ()) -> int:
+    """End flow runs left as running, by a killed schedule or for a server that was gone when they ended, so that they
+    hold no place; returns how many.
 
-    `mark` is the tag of this project's own deployments.
+    `mark` is the tag of this project's own deployments; those runs that are `alive`, by their id, go on.
 
     Raises:
         SwitchtenderError: the server does not answer.
@@ -94,9 +95,10 @@ def crash_left_behind(api: str, mark: str) -> int:
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=_PAGE,
         )
-        for run in found:
-            client.set_flow_run_state(run.id, Crashed(message="the schedule was killed"), force=True)
-        return len(found)
+        left = [run.id for run in found if str(run.id) not in alive]
+        for run in left:
+            client.set_flow_run_state(run, Crashed(message="its process is gone"), force=True)
+        return len(left)
 
 
 @contextmanager

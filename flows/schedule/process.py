@@ -23,12 +23,14 @@ from flows.schedule.scheduled import is_under_way, missed, now_utc, pass_over_be
 from flows.schedule.state import TAG, own_mark
 from flows.workspace.lock import held, holder_of
 from flows.workspace.night_log import nights
-from flows.workspace.processes import end_group, end_marked
+from flows.workspace.processes import end_group, end_marked, values_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError, one_line
 
 MARK = "SWITCHTENDER_SCHEDULE"
 """Borne by every process that the schedule starts: a killed one's are found by it and ended."""
+_FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""In the environment of each process that Prefect's runner starts for a flow run."""
 _LOOK_SECONDS = 5.0
 _LOOKS_A_WORD = 360
 """Word that no night brings (a champion that grows old, a date given up) is looked for twice an hour."""
@@ -110,6 +112,7 @@ def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: T
     """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now.
 
     A run that ended before it could note an attempt (a full disk, code that does not import) is asked for again hourly.
+    One that ended while the server was gone could not say so, and no night would begin while it holds their one place.
     """
     try:
         date = missed(projects, now - _GRACE)
@@ -117,8 +120,9 @@ def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: T
             return
         pass_over_before(projects, date)
         tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
-        names, once = [project.track.name for project in projects], f"{tried} {now:%d %H}"
-        start_night(api, names, date, once, mark=own_mark(projects[0]))
+        names, once, mark = [project.track.name for project in projects], f"{tried} {now:%d %H}", own_mark(projects[0])
+        crash_left_behind(api, mark, alive=values_of(_FLOW_RUN))
+        start_night(api, names, date, once, mark=mark)
     except (SwitchtenderError, OSError) as error:
         tell(f"missed nights are not taken up yet: {one_line(error)}")
 

@@ -9,12 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from pipeline.runtime.terminal import for_terminal
+
+if TYPE_CHECKING:
+    import psutil
 
 TIMED_OUT = -1
 _GRACE_SECONDS = 5.0
@@ -113,18 +117,31 @@ def end_marked(name: str, value: str) -> int:
 
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     left = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in own and process.environ().get(name) == value:
+    for process, found in _environments(name):
+        with suppress(psutil.Error, OSError):
+            if process.pid not in own and found == value:
                 process.terminate()
                 left.append(process)
-        except (psutil.Error, OSError):
-            continue
     _, alive = psutil.wait_procs(left, timeout=_GRACE_SECONDS)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
     return len(left)
+
+
+def values_of(name: str) -> set[str]:
+    """What `name` is in the environments of the processes that run."""
+    return {value for _, value in _environments(name)}
+
+
+def _environments(name: str) -> Iterator[tuple[psutil.Process, str]]:
+    """The running processes that have `name` in their environment, as far as it may be read, with its value."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if (value := process.environ().get(name)) is not None and process.status() != psutil.STATUS_ZOMBIE:
+                yield process, value
 
 
 def _group_alive(group: int) -> bool:

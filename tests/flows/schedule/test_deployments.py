@@ -26,7 +26,7 @@ from flows.schedule import state
 from flows.schedule.calendar import Calendar
 from flows.schedule.prefect_runs import crash_left_behind, require_no_other, start_night
 from flows.schedule.process import take_up_missed
-from flows.schedule.state import TAG
+from flows.schedule.state import TAG, own_mark
 from flows.workspace.night_log import logged
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
@@ -104,22 +104,49 @@ def test_a_missed_date_is_asked_for_once_an_attempt(
     assert told == []
 
 
+def test_a_run_without_a_process_holds_no_place_and_one_with_it_keeps_its_own(
+    deployed: dict[str, dict[str, Any]], prefect_address: str, projects: list[Project]
+) -> None:
+    """A flow run's process that ends while the server is gone cannot say so: its run stays pending for good."""
+    pending = {"state": {"type": "PENDING", "name": "Submitting"}, "force": True}
+    runs = [_asked_for(prefect_address, deployed["night/nightly"], pending) for _ in range(2)]
+    alive = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "PREFECT__FLOW_RUN_ID": runs[0]})
+    _tag(prefect_address, deployed["night/nightly"], [TAG, own_mark(projects[0])])
+    try:
+        take_up_missed(prefect_address, projects, SPRING + timedelta(days=9), print)
+    finally:
+        alive.kill()
+        _tag(prefect_address, deployed["night/nightly"], [TAG])
+    assert [_state_of(prefect_address, run) for run in runs] == ["PENDING", "CRASHED"]
+    assert crash_left_behind(prefect_address, TAG) == 1
+
+
 def test_a_server_that_is_gone_is_asked_again_later(projects: list[Project]) -> None:
     told: list[str] = []
     take_up_missed("http://127.0.0.1:9/api", projects, SPRING + timedelta(days=3), told.append)
     assert len(told) == 1
-    assert "not taken up yet: Prefect's server took no night" in told[0]
+    assert "not taken up yet: Prefect's server does not answer" in told[0]
 
 
 def test_what_a_killed_schedule_left_running_is_ended(
     deployed: dict[str, dict[str, Any]], prefect_address: str
 ) -> None:
-    one = asked(prefect_address, f"deployments/{deployed['night/nightly']['id']}/create_flow_run", {})
     running = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
-    asked(prefect_address, f"flow_runs/{one['id']}/set_state", running)
+    run = _asked_for(prefect_address, deployed["night/nightly"], running)
     assert [crash_left_behind(prefect_address, mark) for mark in ("folder:/else", TAG, TAG)] == [0, 1, 0]
-    (found,) = asked(prefect_address, "flow_runs/filter", {"flow_runs": {"id": {"any_": [one["id"]]}}})
-    assert found["state"]["type"] == "CRASHED"
+    assert _state_of(prefect_address, run) == "CRASHED"
+
+
+def _asked_for(api: str, deployment: dict[str, Any], state: dict[str, Any]) -> str:
+    """A new flow run of a deployment, in a state."""
+    run = str(asked(api, f"deployments/{deployment['id']}/create_flow_run", {})["id"])
+    asked(api, f"flow_runs/{run}/set_state", state)
+    return run
+
+
+def _state_of(api: str, run: str) -> str:
+    (found,) = asked(api, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+    return str(found["state"]["type"])
 
 
 def test_a_server_that_runs_nights_of_another_project_is_refused(
