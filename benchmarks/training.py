@@ -50,7 +50,7 @@ class Times:
 def contenders(epochs: int | None) -> dict[str, tuple[Contender, dict[str, str]]]:
     """Each with what stands in its environment besides."""
     plan = Plan(epochs)
-    setfit, _, trainer, _ = plan.peers()
+    setfit, _, trainer = plan.peers()
     plain = Contender("trainer", {**trainer.settings, "held_out": False}, trainer.answers, is_peer=True)
     ours = next(plan.own())
     own = Contender(ours.system, ours.settings, ours.answers)

@@ -1,4 +1,7 @@
-"""Small random encoders of the architectures that people name, each with a small tokenizer of its own kind; a Qwen2."""
+"""Small random encoders of the architectures that people name, each with a small tokenizer of its own kind; a Qwen2.
+
+The Llama reads as an encoder of hidden states does: by its last token.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.encoders.windows import LAST_TOKEN, POOLING
+
 POSITIONS = 64
 """Tokens for which a model with a table of positions has rows."""
 BOUNDED = ("bert", "distilbert", "roberta", "albert", "mpnet", "xlm-roberta", "electra")
-UNBOUNDED = ("deberta", "deberta-v2", "deberta-v3", "modernbert")
+UNBOUNDED = ("deberta", "deberta-v2", "deberta-v3", "modernbert", "llama")
 ARCHITECTURES = BOUNDED + UNBOUNDED
 _TEXTS = (
     "mend the loop in this function, case 1", "write a mail to Ana about the ferry at nine", "an invoice of 40 euro",
@@ -85,6 +90,7 @@ def _made(name: str) -> tuple[str, dict[str, Any], Any, dict[str, str]]:
         ),
         "deberta-v2": ("DebertaV2", {**_DEBERTA, "conv_kernel_size": 3, "conv_act": "gelu"}, deberta, bert),
         "deberta-v3": ("DebertaV2", _DEBERTA, deberta, bert),
+        "llama": ("Llama", {**_BLOCKS, "use_cache": False, POOLING: LAST_TOKEN}, _byte_pairs(), roberta),
     }[name]  # fmt: skip
 
 

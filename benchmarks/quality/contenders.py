@@ -61,13 +61,9 @@ class Plan:
     def peers(self) -> Iterator[Contender]:
         yield Contender("setfit", {"steps": self.epochs or 300}, {"": "SetFit, 300 steps"}, is_peer=True)
         yield Contender("semantic-router", {}, {"": "semantic-router"}, is_peer=True)
-        yield self._trainer("5e-5", HALF)
-        yield self._trainer("4e-4", HALF, ONE_THRESHOLD)
-
-    def _trainer(self, rate: str, *ways: str) -> Contender:
-        settings = {"epochs": self.epochs or 12, "learning_rate": float(rate), "held_out": ONE_THRESHOLD in ways}
-        answers = {way: f"plain fine-tuning, rate {rate}, {way}" for way in ways}
-        return Contender("trainer", settings, answers, is_peer=True)
+        settings = {"epochs": self.epochs or 12, "learning_rate": 4e-4}
+        answers = {way: f"plain fine-tuning, {way}" for way in (HALF, ONE_THRESHOLD)}
+        yield Contender("trainer", settings, answers, is_peer=True)
 
     def _own(self, system: str, name: str, is_reworded: bool = False, **changed: Any) -> Contender:
         settings = {"encoder": BUNDLED, **changed}

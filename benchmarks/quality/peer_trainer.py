@@ -36,7 +36,7 @@ def answers(job: Job) -> dict[str, Answer]:
         score = _finetuned(job, truth, every)
     scores = score(job.asked)
     found = {HALF: Answer(numbers(scores >= 0.5), plain.wall, plain.cpu)}
-    if job.settings["held_out"]:
+    if job.settings.get("held_out", True):
         with timed() as folds:
             held_out = held_out_scores(job, lambda rows: _finetuned(job, truth, rows))
             threshold = best_threshold(held_out, truth)[0]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.encoders.e5.packaged import E5_SMALL, locate_e5
+from pipeline.encoders.smollm2.hidden_states import SMOLLM2_HIDDEN, locate_hidden_states
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import sha256_file_once, sha256_text
 
@@ -29,8 +30,8 @@ DECISIVE_BEFORE = DECISIVE[:4]
 def locate(name: str, setting: str = SETTING) -> Place:
     """Where an encoder's files are.
 
-    `minilm` and `e5-small` are encoders that installed packages carry; else as `place_of`. `setting` is what an error
-    names.
+    `minilm`, `e5-small` and `smollm2-hidden` are encoders that installed packages carry; else as `place_of`. `setting`
+    is what an error names.
 
     Raises:
         InputError: the package of an encoder is not installed, or as `place_of`.
@@ -42,6 +43,8 @@ def locate(name: str, setting: str = SETTING) -> Place:
         return str(Path(spec.submodule_search_locations[0]) / "model"), None
     if name == E5_SMALL:
         return str(locate_e5(setting)), None
+    if name == SMOLLM2_HIDDEN:
+        return str(locate_hidden_states(setting)), None
     return place_of(name, "encoder", setting)
 
 

@@ -18,7 +18,8 @@ import torch
 
 from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
-from pipeline.encoders.sentence_encoder import SentenceEncoder
+from pipeline.encoders.sentence_encoder import SentenceEncoder, pool_tokens
+from pipeline.encoders.windows import LAST_TOKEN
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.tables import write_json
 
@@ -28,19 +29,21 @@ _TOLERANCE = 1e-3
 
 
 class _Pooled(torch.nn.Module):
-    """Token ids and, where there is one, a mask, to the mean of the last layer as a unit vector."""
+    """Token ids and, where there is one, a mask, to what `pool_tokens` makes of the last layer."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, pooling: str) -> None:
         super().__init__()
         self.model = model
+        self.pooling = pooling
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        if attention_mask is None:
-            mean = self.model(input_ids=input_ids).last_hidden_state.mean(dim=1)
-        else:
+        if attention_mask is None and self.pooling == LAST_TOKEN:
+            # Without a mask a decoder looks for texts that were packed into one, which no graph can say.
+            attention_mask = torch.ones_like(input_ids)
+        if attention_mask is not None:
             hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+            return pool_tokens(hidden, attention_mask, self.pooling)
+        mean = self.model(input_ids=input_ids).last_hidden_state.mean(dim=1)
         return torch.nn.functional.normalize(mean, dim=-1)
 
 
@@ -102,7 +105,7 @@ def _export_graph(encoder: SentenceEncoder, path: Path, masked: bool) -> None:
     with _quiet(), torch.no_grad(), _on_cpu(encoder.model):
         # The exporter by tracing: the graph of the newer one is slower here (docs/decisions/0007).
         torch.onnx.export(
-            _Pooled(encoder.model).eval(),
+            _Pooled(encoder.model, encoder.pooling).eval(),
             arguments,
             str(path),
             input_names=names,

@@ -12,7 +12,7 @@ import torch
 from pipeline.encoders.encoder_files import SETTING
 from pipeline.encoders.encoder_files import locate as locate
 from pipeline.encoders.pretrained import load_pretrained, require_positions
-from pipeline.encoders.windows import ContextWindow, TextEncoder, Tokens
+from pipeline.encoders.windows import LAST_TOKEN, MEAN, POOLING, ContextWindow, TextEncoder, Tokens
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.device import bf16_in_training
 
@@ -24,13 +24,16 @@ TOKENS_SETTING = "train.max_tokens"
 
 
 class SentenceEncoder(TextEncoder):
-    """A transformer with its tokenizer, in torch; a prompt's vector is the mean of its tokens (mean pooling)."""
+    """A transformer with its tokenizer, in torch; a prompt's vector is the mean of its tokens (mean pooling), or its
+    last token's, where the model's configuration asks for that.
+    """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.room = ContextWindow.measured(max_tokens, *self.ids(["", "a"]))
         self.width = int(model.config.hidden_size)
+        self.pooling = getattr(model.config, POOLING, MEAN)
         self.trains_in_bf16 = False
 
     @classmethod
@@ -59,7 +62,8 @@ class SentenceEncoder(TextEncoder):
         return encoded
 
     def pooled(self, tokens: Sequence[list[int]]) -> torch.Tensor:
-        """Mean of the last layer over a batch's real tokens, as unit vectors: float32 [n, width] on the model's device.
+        """The last layer's mean over a batch's real tokens, or its last one, as unit vectors: float32 [n, width] on the
+        model's device.
 
         In bf16 while something is trained, where that is native (see `device.py`).
         """
@@ -67,9 +71,7 @@ class SentenceEncoder(TextEncoder):
         in_training = self.trains_in_bf16 and torch.is_grad_enabled()
         with bf16_in_training(self.device) if in_training else nullcontext():
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
-        return torch.nn.functional.normalize(mean, dim=-1)
+        return pool_tokens(hidden, mask, self.pooling)
 
     def pad(self, tokens: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Right-pad to the batch's longest: token ids and mask, int64 [n, longest]."""
@@ -87,6 +89,15 @@ class SentenceEncoder(TextEncoder):
         for batch in by_length(tokens, _BATCH):
             vectors[batch] = self.pooled([tokens[i] for i in batch]).cpu().numpy()
         return vectors
+
+
+def pool_tokens(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Unit vectors [n, width] of hidden states [n, longest, width] whose real tokens a mask [n, longest] tells."""
+    if pooling == LAST_TOKEN:
+        mask = mask * (mask.cumsum(dim=1) == mask.sum(dim=1, keepdim=True))
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+    return torch.nn.functional.normalize(mean, dim=-1)
 
 
 def by_length(tokens: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:

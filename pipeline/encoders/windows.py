@@ -17,6 +17,8 @@ from pipeline.encoders.languages.detection import is_known
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 Tokens = list[int]
+POOLING, MEAN, LAST_TOKEN = "switchtender_pooling", "mean", "last token"
+"""How an encoder's config.json says what of its last layer makes a prompt's vector; the mean where it says nothing."""
 F = TypeVar("F", bound=np.floating)
 
 

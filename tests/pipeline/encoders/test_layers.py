@@ -13,7 +13,7 @@ from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.sentence_encoder import SentenceEncoder
 
 AFTER = {"modernbert": {"final_norm"}, "deberta-v2": {"encoder.LayerNorm", "encoder.conv"},
-         "deberta-v3": {"encoder.LayerNorm"}}  # fmt: skip
+         "deberta-v3": {"encoder.LayerNorm"}, "llama": {"norm"}}  # fmt: skip
 
 
 def _names(model: nn.Module, groups: list[list[nn.Parameter]]) -> list[set[str]]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tiny_encoders import save_tiny
 
 from pipeline.encoders.sentence_encoder import SentenceEncoder, by_length, locate
 from pipeline.runtime.errors import InputError
@@ -83,3 +85,14 @@ def test_the_middle_of_a_long_prompt_does_not_count_and_its_ends_do(encoder: Sen
 def test_batches_hold_every_row_once_and_rows_of_like_length() -> None:
     tokens = [[0] * length for length in (5, 1, 9, 1, 7)]
     assert list(by_length(tokens, 2)) == [[1, 3], [0, 4], [2]]
+
+
+def test_a_decoder_is_read_at_its_last_token_whatever_stands_beside_it(tmp_path: Path) -> None:
+    decoder = SentenceEncoder.load(str(save_tiny("llama", tmp_path)), max_tokens=64)
+    prompts = ["mend the loop", "write a mail to Ana about the ferry at nine, and another one to her brother"]
+    together = decoder.embed(prompts)
+    for prompt, vector in zip(prompts, together, strict=True):
+        ids = torch.tensor(decoder.tokenize([prompt]))
+        with torch.no_grad():
+            last = decoder.model(input_ids=ids).last_hidden_state[0, -1].numpy()
+        assert vector == pytest.approx(last / np.linalg.norm(last), abs=1e-5)
