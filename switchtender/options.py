@@ -66,6 +66,10 @@ System = Annotated[str, typer.Option("--router", help=_SYSTEMS)]
 WishedSystem = Annotated[
     str | None, typer.Option("--router", help=f"{_SYSTEMS}; by default that of --params, else classifier")
 ]
+ParamsFile = Annotated[
+    Path | None,
+    typer.Option("--params", help="Take the section `train` of this params.yaml, its router included."),
+]
 AgentsFile = Annotated[
     Path | None, typer.Option("--agents", help="agents.yaml: fixes which agents may occur, and their costs.")
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from switchtender.options import (
@@ -13,19 +11,15 @@ from switchtender.options import (
     FoldedTable,
     Folds,
     Json,
+    ParamsFile,
     Pictures,
     Precision,
     Seed,
-    System,
     Threads,
+    WishedSystem,
 )
-from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds
+from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds, training_params
 from switchtender.show import training_bar
-
-if TYPE_CHECKING:
-    from pipeline.data.outcomes import Outcomes
-    from pipeline.routers.base.protocol import Predictions
-    from pipeline.runtime.arrays import Indices
 
 app = typer.Typer()
 
@@ -33,8 +27,9 @@ app = typer.Typer()
 @app.command(epilog="Example: switchtender crossval prompts.csv --router tfidf --json")
 def crossval(
     table: FoldedTable,
-    system: System = "classifier",
+    system: WishedSystem = None,
     agents: AgentsFile = None,
+    params: ParamsFile = None,
     folds: Folds = 5,
     seed: Seed = 7,
     threads: Threads = 2,
@@ -49,31 +44,24 @@ def crossval(
     from pipeline.evaluation.recommendation import parts_of
     from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.evaluation.scoring import label_scores
+    from pipeline.routers.fitting import crossvalidate
     from pipeline.runtime.reproducibility import pin
     from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads, device)
+    router_name, finetuning, policy = training_params(params, system)
     folded = outer_folds(outcomes, folds, seed)
-    made = Crossvalidated(system, len(set(folded.tolist())))
+    made = Crossvalidated(router_name, len(set(folded.tolist())))
     if outcomes.is_labels:
         refuse_for_labels(pictures=pictures)
-        with fast_reading(precision, threads):
-            predictions = _predictions(system, outcomes, folded, seed)
+    with fast_reading(precision, threads), training_bar(router_name) as advance:
+        predictions = crossvalidate(router_name, outcomes, folded, finetuning, seed, advance, policy)
+    if outcomes.is_labels:  # no baseline is fitted beside it
         show_labels(label_scores(predictions, outcomes), as_json, made)
         return
-    names = tuple(LEARNT) if baselines else ()
+    names = tuple(name for name in LEARNT if baselines and name != router_name)
     with fast_reading(precision, threads):
-        found = crossvalidated((system, *names), outcomes, folded, seed)
-    predictions = found.pop(system)
+        found = crossvalidated(names, outcomes, folded, seed)
     report = outcome_report(predictions, outcomes, found, parts_of(outcomes, folded))
     show_outcomes(report, names, pictures, as_json, made)
-
-
-def _predictions(system: str, labels: Outcomes, folds: Indices, seed: int) -> Predictions:
-    """What the system says of each row without having seen its fold; for labels no baseline is fitted beside it."""
-    from pipeline.routers.base.settings import FinetuningParams
-    from pipeline.routers.fitting import crossvalidate
-
-    with training_bar(system) as advance:
-        return crossvalidate(system, labels, folds, FinetuningParams(), seed, advance)

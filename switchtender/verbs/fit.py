@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from switchtender.options import AgentsFile, DeviceOption, Json, PoolFile, Precision, Seed, Threads, WishedSystem
+from switchtender.options import (
+    AgentsFile,
+    DeviceOption,
+    Json,
+    ParamsFile,
+    PoolFile,
+    Precision,
+    Seed,
+    Threads,
+    WishedSystem,
+)
 from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
 from switchtender.show import print_json, say, training_bar
 
@@ -20,9 +30,7 @@ def fit(
     out: Annotated[Path, typer.Option("--out", help="The folder to write; it must not exist yet.")],
     system: WishedSystem = None,
     agents: AgentsFile = None,
-    params: Annotated[
-        Path | None, typer.Option("--params", help="Take the section `train` of this params.yaml, its router included.")
-    ] = None,
+    params: ParamsFile = None,
     seed: Seed = 7,
     threads: Threads = 2,
     pool: PoolFile = None,

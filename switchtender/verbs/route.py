@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.text import to_digits
 from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
 from switchtender.router_source import name_of, router_source
 from switchtender.show import print_json, print_table, say, warn_of_language
 
 if TYPE_CHECKING:
     from flows.status import RouterSource
+    from pipeline.policies.policy import Policy
+    from pipeline.routers.base.protocol import Predictions
     from pipeline.routers.calibrated import CalibratedRouter
 
 app = typer.Typer()
+_SHOWN = 8
 
 
 @app.command(epilog='Example: switchtender route "Translate this contract into German and email it to Ana"')
@@ -65,16 +71,44 @@ def _print_choice(
         said: dict[str, Any] = {"unsupported_language": language} if language else {}
         said |= {"why": evidence} if why else {}
         agents = [name for name, _, hit in ranked if hit]
+        said = {"policy": router.policy.to_json(), **said}
         print_json({"agents": agents, "below_threshold": below, "scores": scores, **said, **vars(source)})
         return
-    rows = [["*" if hit else "", name, float(score)] for name, score, hit in ranked[:8]]
-    print_table(title, ["", "agent", "score"], rows)
+    _print_scores(title, predictions, router.policy)
     if below:
         say("No agent reaches its threshold; the likeliest is chosen, since each prompt needs one.")
     if language:
         warn_of_language("the prompt seems", language)
     if why:
         _print_evidence(evidence, [name for name, _, _ in ranked])
+
+
+def _print_scores(title: str, predictions: Predictions, policy: Policy) -> None:
+    """The likeliest agents; or the best models, what each is expected to cost, and the policy that weighed them."""
+    from pipeline.policies.policy import SubsetPolicy
+    from switchtender.report_tables import cost
+
+    quality, spent, chosen = (part[0].tolist() for part in (predictions.quality, predictions.cost, predictions.chosen))
+    order = sorted(range(len(quality)), key=lambda place: -quality[place])[:_SHOWN]
+    rows = [["*" if chosen[place] else "", predictions.candidates[place], quality[place]] for place in order]
+    if isinstance(policy, SubsetPolicy):
+        print_table(title, ["", "agent", "score"], rows)
+        return
+    if any(map(math.isfinite, spent)):
+        rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
+    print_table(title, ["", "model", "score", "USD"][: len(rows[0])], rows)
+    say(f"Chosen by the policy {_told(policy, predictions.candidates)}.")
+
+
+def _told(policy: Policy, candidates: Sequence[str]) -> str:
+    """`willingness (quality_per_usd 12.5)`; a pair by its names."""
+    facts = policy.to_json()
+    kind = facts.pop("kind")
+    figures = (
+        f"{name} {candidates[value] if name in ('strong', 'weak') else to_digits(float(value))}"
+        for name, value in facts.items()
+    )
+    return f"{kind} ({', '.join(figures)})" if facts else str(kind)
 
 
 def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:

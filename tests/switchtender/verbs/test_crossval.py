@@ -18,6 +18,18 @@ def test_crossval_judges_each_row_by_a_router_that_did_not_see_it(prompts: Path)
     assert report["metrics"]["micro_f1"]["value"] > 0.8
 
 
+def test_crossval_judges_what_a_params_file_describes(prompts: Path) -> None:
+    params = prompts.with_name("own.yaml")
+    params.write_text("train:\n  router: tfidf\n  policy: {kind: pair}\n", encoding="utf-8")
+    done = command("crossval", prompts, "--params", params, "--folds", "3", cwd=prompts.parent)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "policy.weak" in done.stderr, "a table of labels has no costs"
+    params.write_text("train:\n  router: tfidf\n", encoding="utf-8")
+    wished = command("crossval", prompts, "--router", "tfidf", "--folds", "3", "--json", cwd=prompts.parent)
+    named = command("crossval", prompts, "--params", params, "--folds", "3", "--json", cwd=prompts.parent)
+    assert named.stdout == wished.stdout
+
+
 def test_what_stands_twice_is_not_judged_by_a_router_that_saw_it(tmp_path: Path) -> None:
     """Labels drawn at random cannot be guessed, however often each prompt stands in the table."""
     draw = random.Random(1)

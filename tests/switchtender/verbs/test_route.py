@@ -10,6 +10,7 @@ import pytest
 from small_service import ASKED, fit_small
 
 from pipeline.runtime.tables import write_table
+from switchtender.verbs.fit import fit
 from switchtender.verbs.predict import predict
 from switchtender.verbs.route import route
 
@@ -55,3 +56,23 @@ def test_a_language_that_the_encoder_was_not_made_for_is_told_by_route_and_predi
     words = fit_small(tmp_path / "words")
     route(GERMAN, folder=words)
     assert "warning" not in capsys.readouterr().err, "a router of words has no encoder, and learns any"
+
+
+def test_of_models_it_tells_the_expected_cost_and_the_policy_that_weighed_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, params, folder = tmp_path / "outcomes.csv", tmp_path / "own.yaml", tmp_path / "router"
+    rows = [(f"p{n}", f"case {n}", *one) for n in range(20) for one in (("large", n % 2, 0.004), ("small", 0.4, 0.001))]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality", "cost"]), table)
+    policy = "{kind: willingness, quality_per_usd: 90}"
+    params.write_text(f"train:\n  router: tfidf\n  policy: {policy}\n", encoding="utf-8")
+    fit(table, folder, params=params)
+    capsys.readouterr()
+    route("case 21", folder=folder)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "model score USD" in said
+    assert "* small" in said
+    assert ".004" in said
+    assert "Chosen by the policy willingness (quality_per_usd 90.000)." in said
+    route("case 21", as_json=True, folder=folder)
+    assert json.loads(capsys.readouterr().out)["policy"] == {"kind": "willingness", "quality_per_usd": 90.0}
