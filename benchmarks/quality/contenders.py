@@ -70,12 +70,12 @@ class Plan:
         if system == CLASSIFIER:
             short = {"epochs": self.epochs} if self.epochs else {}
             params = FinetuningParams.model_validate({**short, **changed})
-            settings = params.model_dump(exclude=_OF_OTHER_SYSTEMS)
+            settings = params.model_dump(exclude=_APART)
         return Contender(system, settings, {"": name}, is_reworded=is_reworded)
 
 
-_OF_OTHER_SYSTEMS = {"tags", "tasks", "aptitude"}
-"""They are no part of a measurement's name: what changes there does not make it another."""
+_APART = {"tags", "tasks", "aptitude", "ablation"}
+"""Settings of other systems, or of reports alone: what changes there does not make a measurement another."""
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),

@@ -6,12 +6,15 @@ And whether they help: a fit with them beside one without, on prompts that neith
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
-from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.arrays import FloatMatrix, Values
+
+_NONE: Mapping[str, FloatMatrix] = MappingProxyType({})
 
 _JOINTS = (
     "{a} and {b}",
@@ -80,12 +83,24 @@ def spoken(names: Sequence[str]) -> list[str]:
     return [re.sub(r"[\W_]+", " ", name).strip() or name for name in names]
 
 
+COMPOSE, REFUSE, RETYPE, ROWS = "compose", "refuse", "retype", "rows"
+WAYS = {
+    COMPOSE: "prompts joined to another",
+    REFUSE: "refusals of what another asks for",
+    RETYPE: "slips of the keys",
+    ROWS: "rows of the stage augment",
+}
+"""How other prompts are made, by the setting of training that says how often; the last are made before it."""
+
+
 @dataclass(frozen=True)
 class AugmentationTrial:
-    """What other wordings and augmented rows did to the loss on held-out prompts that two fits did not see.
+    """What other wordings and augmented rows did to the loss on held-out prompts that no fit of the trial saw.
 
     Losses are means over `prompts` of the cross-entropy summed over labels. `used` is False only where the fit with
-    them is worse by more than the standard error of the difference: on some hundred prompts a smaller one is chance.
+    all of them is worse by more than the standard error of the difference: on some hundred prompts a smaller one is
+    chance. `alone` has, of each way that was tried without the others, the loss and the standard error of its
+    difference to the loss without any.
     """
 
     used: bool
@@ -93,12 +108,38 @@ class AugmentationTrial:
     loss_with: float
     loss_without: float
     standard_error: float
+    alone: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, with_them: FloatMatrix, without: FloatMatrix, labels: FloatMatrix) -> AugmentationTrial:
-        """From two fits' logits [n, c] of the same prompts and their labels [n, c]."""
-        losses = [(np.logaddexp(0.0, z) - labels * z).sum(axis=1) for z in (with_them, without)]
-        worse = losses[0] - losses[1]
-        error = float(worse.std(ddof=1) / np.sqrt(len(worse))) if len(worse) > 1 else abs(float(worse.sum()))
-        loss_with, loss_without = (round(float(loss.mean()), 6) for loss in losses)
-        return cls(bool(worse.mean() <= error), len(worse), loss_with, loss_without, round(error, 6))
+    def of(
+        cls, with_all: FloatMatrix, without: FloatMatrix, labels: FloatMatrix, alone: Mapping[str, FloatMatrix] = _NONE
+    ) -> AugmentationTrial:
+        """From fits' logits [n, c] of the same prompts and their labels [n, c]."""
+        plain = _losses(without, labels)
+        worse = _losses(with_all, labels) - plain
+        error = _standard_error(worse)
+        tried = {way: _losses(logits, labels) for way, logits in alone.items()}
+        return cls(
+            bool(worse.mean() <= error),
+            len(plain),
+            _rounded((worse + plain).mean()),
+            _rounded(plain.mean()),
+            _rounded(error),
+            {way: (_rounded(loss.mean()), _rounded(_standard_error(loss - plain))) for way, loss in tried.items()},
+        )
+
+
+def _losses(logits: FloatMatrix, labels: FloatMatrix) -> Values:
+    """Cross-entropy of each prompt, summed over labels: [n]."""
+    return np.asarray((np.logaddexp(0.0, logits) - labels * logits).sum(axis=1))
+
+
+def _standard_error(differences: Values) -> float:
+    """Of their mean; of a single one its size."""
+    if len(differences) < 2:
+        return abs(float(differences.sum()))
+    return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)

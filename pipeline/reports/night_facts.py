@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.data.fates import read_fates
 from pipeline.evaluation.cost_quality_plots import OUTCOME_PICTURES
@@ -21,8 +21,10 @@ from pipeline.evaluation.outcome_facts import ModelReport, read_model_report
 from pipeline.evaluation.plots import PICTURES
 from pipeline.evaluation.task_map import TASK_MAP
 from pipeline.gating.results import PASSED, GateResult, Verdict, parse_verdict
+from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.metrics.precision_loss import PrecisionChoice, read_precisions
 from pipeline.reports.night_history import StageTime
+from pipeline.routers.classifier import SETTINGS
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import ORDER, Summary
@@ -81,6 +83,7 @@ class NightFacts:
     fates: dict[str, dict[str, int]] | None = None
     lineage: Summary | None = None
     environment: Mapping[str, object] | None = None
+    augmentation: AugmentationTrial | None = None
     params: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
@@ -125,6 +128,7 @@ def collect(run_folder: Path, run_key: str, track: Track = AGENTS) -> NightFacts
         fates=count_fates(stages / "fates"),
         lineage=summaries.get("lineage"),
         environment=_facts(stages / "train" / "environment.json", _environment),
+        augmentation=_facts(stages / "train" / "router" / SETTINGS, _augmentation),
         params=_text(run_folder / "params.yaml"),
         digests=_digests(run_folder),
     )
@@ -140,6 +144,11 @@ def _summary(content: object) -> Summary:
 
 def _environment(content: object) -> dict[str, object]:
     return parsed(dict[str, object], content)
+
+
+def _augmentation(content: object) -> AugmentationTrial | None:
+    tried = parsed(dict[str, Any], content).get("augmentation")
+    return parsed(AugmentationTrial, tried) if tried else None
 
 
 def count_fates(folder: Path) -> dict[str, dict[str, int]] | None:

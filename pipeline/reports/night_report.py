@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.data.outcomes import split_agents
 from pipeline.gating.results import PASSED, UNDECIDABLE
+from pipeline.learning.augmentation import WAYS
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.reports.night_facts import UNCHANGED, NightFacts
@@ -135,6 +136,7 @@ def render(facts: NightFacts) -> str:
             environment=_one_level(facts.environment or {}),
             captions=CAPTIONS,
             of_agents=facts.track is AGENTS,
+            ways=WAYS,
         )
     )
 

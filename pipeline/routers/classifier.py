@@ -22,7 +22,7 @@ from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8, QuantisedScores
-from pipeline.learning.augmentation import AugmentationTrial
+from pipeline.learning.augmentation import COMPOSE, REFUSE, RETYPE, ROWS, WAYS, AugmentationTrial
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 HEAD = "head.safetensors"
 SETTINGS = "classifier.json"
 ENCODER = "encoder"
+_WORDINGS = (COMPOSE, REFUSE, RETYPE)
+"""Ways of making prompts that training has settings for."""
 
 
 class ClassifierScorer(Scorer):
@@ -63,14 +65,17 @@ class ClassifierScorer(Scorer):
         pairs = parts(outcomes, folds)
         fits = [partial(_held_out, self._job(outcomes, *pair), int8) for pair in pairs]
         names = [f"fold {number}/{len(pairs)}" for number in range(1, len(pairs) + 1)]
-        if self._augments(outcomes):
-            plain = self._job(outcomes, *pairs[0], augmented=False)
-            fits, names = [*fits, partial(_held_out, plain, int8)], [*names, "fold 1 without augmentation"]
+        trials = self._trials(outcomes)
+        for ways in trials:
+            fits.append(partial(_held_out, self._job(outcomes, *pairs[0], ways), int8))
+            names.append(f"fold 1, {ways[0]} alone" if ways else "fold 1 without augmentation")
         found = fit_all(fits, names, self._fold_steps(outcomes, folds), self.progress)
-        if self._augments(outcomes):
+        if trials:
+            without, *alone = found[len(pairs) :]
+            singly = {ways[0]: scored.fp32 for ways, scored in zip(trials[1:], alone, strict=True)}
             judged = outcomes.quality[pairs[0][1]]
-            self.augmentation = AugmentationTrial.of(found[0].fp32, found[-1].fp32, judged)
-            found[0] = found[0 if self.augmentation.used else -1]
+            self.augmentation = AugmentationTrial.of(found[0].fp32, without.fp32, judged, singly)
+            found[0] = found[0] if self.augmentation.used else without
         scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
         coarse = scores.copy()
         for (_, part), scored in zip(pairs, found, strict=False):
@@ -83,7 +88,9 @@ class ClassifierScorer(Scorer):
         from pipeline.routers.parallel_fits import fit_all
 
         every, none = np.arange(len(outcomes)), np.zeros(0, dtype=np.int64)
-        job = self._job(outcomes, every, none, augmented=self.augmentation is None or self.augmentation.used)
+        job = self._job(
+            outcomes, every, none, tuple(WAYS) if self.augmentation is None or self.augmentation.used else ()
+        )
         count = self.params.networks
         fits = [partial(_trained, job, order) for order in range(count)]
         names = [f"all rows, network {order + 1}/{count}" for order in range(count)]
@@ -93,18 +100,20 @@ class ClassifierScorer(Scorer):
         self.embedding = self._network.encoder
         self._take_head(*self._network.head_arrays())
 
-    def _job(self, outcomes: Outcomes, train: Indices, asked: Indices, *, augmented: bool = True) -> _Job:
-        """Rows to learn from and prompts to score; where not `augmented`, nothing made is among them."""
-        params = self.params
-        if not augmented:
-            params = params.model_copy(update={"compose": 0.0, "refuse": 0.0, "retype": 0.0})
-            train = train if outcomes.augmented is None else train[~outcomes.augmented[train]]
+    def _job(self, outcomes: Outcomes, train: Indices, asked: Indices, ways: Sequence[str] = tuple(WAYS)) -> _Job:
+        """Rows to learn from and prompts to score; of what is made from prompts, what is made in these ways."""
+        params = self.params.model_copy(update={way: 0.0 for way in _WORDINGS if way not in ways})
+        if ROWS not in ways and outcomes.augmented is not None:
+            train = train[~outcomes.augmented[train]]
         return _Job(_rows(outcomes.rows(train)), [outcomes.prompts[i] for i in asked], params, self.seed)
 
-    def _augments(self, outcomes: Outcomes) -> bool:
-        shares = self.params.compose + self.params.refuse + self.params.retype
-        made = outcomes.augmented is not None and bool(outcomes.augmented.any())
-        return made or (outcomes.is_labels and shares > 0)
+    def _trials(self, outcomes: Outcomes) -> list[tuple[str, ...]]:
+        """Which ways of making prompts are tried beside all of them: none, and each alone where that is asked for."""
+        used = [way for way in _WORDINGS if outcomes.is_labels and getattr(self.params, way)]
+        if outcomes.augmented is not None and outcomes.augmented.any():
+            used.append(ROWS)
+        each = [(way,) for way in used] if self.params.ablation else []
+        return [(), *each] if used else []
 
     def _take_head(self, weights: FloatMatrix, biases: FloatMatrix) -> None:
         self._weights, self._biases = weights * np.float32(self.params.scale), biases
@@ -115,7 +124,7 @@ class ClassifierScorer(Scorer):
 
     def _fold_steps(self, outcomes: Outcomes, folds: Indices) -> int:
         sizes = [len(train) for train, _ in parts(outcomes, folds)]
-        return sum(self._steps_of(size, outcomes) for size in sizes + sizes[:1] * self._augments(outcomes))
+        return sum(self._steps_of(size, outcomes) for size in sizes + sizes[:1] * len(self._trials(outcomes)))
 
     def _steps_of(self, size: int, outcomes: Outcomes) -> int:
         learnt = self._learnt(size, outcomes)

@@ -118,7 +118,8 @@ class FinetuningParams(Section):
     `networks` are fine-tuned on all rows and their weights averaged. Of labels, `names` is how strongly the head starts
     at the candidates' names, which are learnt from as prompts too (0: not at all); `compose`, `refuse` and `retype` are
     the shares of rows that an epoch reads joined to another, with a refusal of one, or with slips of the keys.
-    `precision` `auto` trains in bf16 where the processor computes it natively.
+    `precision` `auto` trains in bf16 where the processor computes it natively. `ablation` fits the first fold once more
+    for each of these ways, and with the augmented rows, to tell what each brings alone.
     """
 
     encoder: str = "minilm"
@@ -142,6 +143,7 @@ class FinetuningParams(Section):
     refuse: float = Field(default=0.05, ge=0, le=1)
     retype: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["auto", "fp32"] = "auto"
+    ablation: bool = False
     tags: TagsParams = TagsParams()
     tasks: TasksParams = TasksParams()
     aptitude: AptitudeParams = AptitudeParams()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from pipeline.data.fates import KEPT, QUARANTINED, fate_of, write_fates
 from pipeline.evaluation.label_report import LabelReport
 from pipeline.gating.results import GateResult
+from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.reports.night_facts import (
     UNCHANGED,
     DataChanges,
@@ -70,6 +71,9 @@ class Page(HTMLParser):
     def top(self) -> str:
         """What stands above the first section: all that is read in the first seconds."""
         return self.text.split("A gate that failed or could not decide", 1)[0]
+
+
+TRIAL = AugmentationTrial(True, 130, 0.9, 1.2, 0.05, {"compose": (1.0, 0.04)})
 
 
 def _interval(value: float) -> dict[str, float]:
@@ -285,6 +289,16 @@ def test_every_section_shows_its_facts() -> None:
         assert words in text, words
 
 
+def test_what_augmentation_brought_is_told_with_and_without_an_ablation() -> None:
+    told = Page(render(replace(_facts(), augmentation=TRIAL))).text
+    for words in ("on 130 prompts of train", "They are used", "prompts joined to another alone", "-0.200", "-0.300"):
+        assert words in told, words
+    told = Page(render(replace(_facts(), augmentation=replace(TRIAL, used=False, alone={})))).text
+    assert "They are left out" in told
+    assert "train.ablation: true also tells" in told
+    assert "Other wordings" not in Page(render(_facts())).text
+
+
 def test_without_a_champion_there_is_nothing_to_compare_with() -> None:
     text = Page(render(replace(_facts(), changes=None))).text
     assert "there is no earlier dataset" in text
@@ -310,6 +324,7 @@ def _night(folder: Path) -> Path:
         "evaluate/metrics.json": _metrics(),
         "train/environment.json": {"python": "3.11"},
         "lineage/summary.json": {"rows": 3},
+        "train/router/classifier.json": {"augmentation": asdict(TRIAL)},
     }
     for name, value in files.items():
         (stages / name).parent.mkdir(parents=True, exist_ok=True)
@@ -342,6 +357,7 @@ def test_collect_reads_what_the_stages_left(tmp_path: Path) -> None:
     assert facts.suspects is None
     assert facts.fates == {"validate": {"kept": 2, "quarantined": 1}, "augment": {}}
     assert facts.lineage == {"rows": 3}
+    assert facts.augmentation == TRIAL
     assert facts.pictures == {"per_agent": PIXEL}
     assert set(facts.digests) == {"data/prompts.csv", "params.yaml"}
     assert facts.digests["data/prompts.csv"].startswith("ba7816bf8f01cfea")

@@ -132,6 +132,28 @@ def test_every_fold_and_every_network_takes_its_steps_and_says_so(tiny_encoder: 
     assert seen[-1] == "all rows, network 2/2, epoch 2/2"
 
 
+def test_an_ablation_tries_each_way_alone_and_changes_no_router(tiny_encoder: Path, tmp_path: Path) -> None:
+    outcomes, seen = two_agents(24), []
+    folds, params = make_folds(outcomes, 2, seed=7), _params(tiny_encoder, epochs=2, refuse=0.0, ablation=True)
+    scorer = ClassifierScorer(params, seed=7, progress=seen.append)
+    CalibratedRouter(scorer).fit(outcomes, folds)
+    assert scorer.augmentation is not None
+    assert list(scorer.augmentation.alone) == ["compose", "retype"]
+    assert len({scorer.augmentation.loss_without, *(loss for loss, _ in scorer.augmentation.alone.values())}) == 3
+    assert len(seen) == scorer.steps(outcomes, folds)
+    assert "fold 1, compose alone" in {text.partition(", epoch")[0] for text in seen}
+    plain = ClassifierScorer(params.model_copy(update={"ablation": False}), seed=7)
+    CalibratedRouter(plain).fit(outcomes, folds)
+    assert plain.augmentation == replace(scorer.augmentation, alone={})
+    for made, folder in ((scorer, tmp_path / "with"), (plain, tmp_path / "without")):
+        made.save(folder)
+    assert sha256_folder(tmp_path / "with" / "encoder") == sha256_folder(tmp_path / "without" / "encoder")
+    loaded = ClassifierScorer(params, seed=7)
+    loaded.load(tmp_path / "with")
+    assert loaded.augmentation is not None
+    assert list(loaded.augmentation.alone) == ["compose", "retype"]
+
+
 def test_fits_side_by_side_give_the_bytes_of_fits_one_after_another(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
