@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pipeline.runtime.errors import InputError, one_line
@@ -72,8 +73,12 @@ def as_text(tokenizer: Any, text: str) -> str:
 
     Else a prompt could end its turn, and speak in the model's or the system's name.
     """
+    return _control_tokens(tokenizer).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
+@lru_cache(maxsize=4)
+def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """What finds them, the longest first; nothing is found where there are none."""
     special = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     control = sorted({token for token in (*tokenizer.all_special_tokens, *special) if len(token) > 1}, key=len)
-    if not control:
-        return text
-    return re.sub("|".join(map(re.escape, reversed(control))), lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    return re.compile("|".join(map(re.escape, reversed(control))) or r"(?!)")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.preference import preferred
-from pipeline.runtime.arrays import Indices, Values
+from pipeline.runtime.arrays import Binary, Indices, Values
 
 TIE = 0.05
 """Two answers whose qualities differ by at most this are as good as each other."""
@@ -195,8 +195,12 @@ def recovered(curve: PairCurve) -> PairCurve | None:
 
 def accepted(quality: Values, reference: Values) -> Values:
     """1 where an answer wins against the reference or ties with it (at most TIE worse), else 0; float64 [n]."""
-    verdict = (quality >= reference - TIE - 1e-6).astype(np.float64)
-    return np.where(np.isnan(quality) | np.isnan(reference), np.nan, verdict)
+    return np.where(np.isnan(quality) | np.isnan(reference), np.nan, 1.0 - beats(reference, quality))
+
+
+def beats(quality: Values, other: Values) -> Binary:
+    """Where a quality is better than another by more than TIE; not where either is unknown."""
+    return np.asarray(quality - other > TIE + 1e-6)
 
 
 def accept_curve(expected: Values, quality: Values, reference: int) -> PairCurve:

@@ -46,7 +46,7 @@ class AugmentationParams(Section):
 
 
 @dataclass(frozen=True)
-class Draft:
+class ProposedRow:
     """A proposed row: its parents' row numbers in train, its text and its label."""
 
     agent: str
@@ -92,7 +92,7 @@ def augment(params: AugmentationParams, seed: int) -> Summary:
 
 def propose(
     train: pd.DataFrame, names: tuple[str, ...], params: AugmentationParams, generator: np.random.Generator
-) -> Iterator[Draft]:
+) -> Iterator[ProposedRow]:
     """Drafts for each agent with few prompts, methods in turn; partners come from the parent's own fold."""
     labels = [split_agents(text) for text in train["agents"]]
     support = label_matrix(labels, names).sum(axis=0)
@@ -111,9 +111,9 @@ def propose(
                 partner = int(generator.choice(partners))
                 both = sorted({*labels[parent], *labels[partner]}, key=names.index)
                 text = composed(texts[parent], texts[partner], generator)
-                yield Draft(agent, COMPOSE, (parent, partner), text, tuple(both))
+                yield ProposedRow(agent, COMPOSE, (parent, partner), text, tuple(both))
             else:
-                yield Draft(agent, SURFACE, (parent,), retyped(texts[parent], generator), labels[parent])
+                yield ProposedRow(agent, SURFACE, (parent,), retyped(texts[parent], generator), labels[parent])
 
 
 class _Checks:
@@ -129,7 +129,7 @@ class _Checks:
         self.vectors = self.embedding.embed(self.outcomes.prompts)
         self.holdout = self.embedding.embed(holdout)
 
-    def reasons(self, drafts: list[Draft]) -> list[str]:
+    def reasons(self, drafts: list[ProposedRow]) -> list[str]:
         """One reason a draft, empty where it passes."""
         if not drafts:
             return []
@@ -140,7 +140,7 @@ class _Checks:
             self._reason(draft, row, float(cosine)) for draft, row, cosine in zip(drafts, scores, near, strict=True)
         ]
 
-    def _scores_without_parents(self, drafts: list[Draft], vectors: FloatMatrix) -> FloatMatrix:
+    def _scores_without_parents(self, drafts: list[ProposedRow], vectors: FloatMatrix) -> FloatMatrix:
         scores = np.zeros((len(drafts), len(self.names)), dtype=np.float32)
         fold_of = np.array([self.folds[draft.parents[0]] for draft in drafts])
         for fold in np.unique(fold_of):
@@ -149,7 +149,7 @@ class _Checks:
             scores[fold_of == fold] = apply_heads(vectors[fold_of == fold], *heads)
         return scores
 
-    def _reason(self, draft: Draft, scores: FloatMatrix, near_holdout: float) -> str:
+    def _reason(self, draft: ProposedRow, scores: FloatMatrix, near_holdout: float) -> str:
         if near_holdout >= self.params.holdout_cosine:
             return f"cosine {near_holdout:.2f} to a holdout prompt"
         inside = [self.names.index(name) for name in draft.agents]
@@ -158,7 +158,7 @@ class _Checks:
         return f"label consistency {consistency:.2f}" if consistency < self.params.min_consistency else ""
 
 
-def _fate(draft: Draft, number: int, reason: str, train: pd.DataFrame) -> Fate:
+def _fate(draft: ProposedRow, number: int, reason: str, train: pd.DataFrame) -> Fate:
     return fate_of(
         f"a{number:04d}",
         draft.prompt,
@@ -171,7 +171,7 @@ def _fate(draft: Draft, number: int, reason: str, train: pd.DataFrame) -> Fate:
     )
 
 
-def _row(draft: Draft, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
+def _row(draft: ProposedRow, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
     parent = train.iloc[draft.parents[0]]
     return {
         **{str(name): value for name, value in parent.items()},

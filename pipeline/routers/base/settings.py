@@ -34,7 +34,7 @@ class TagsParams(Section):
     synonym_similarity: float = Field(default=0.85, gt=0, le=1)
     generated_tokens: int = Field(default=32, ge=1, le=4096)
     generated_similarity: float = Field(default=0.6, gt=0, le=1)
-    ties: tuple[float, ...] = Field(default=(0.0, 0.15), min_length=1, strict=False)
+    ties: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(default=(0.0, 0.15), min_length=1, strict=False)
     evidence: Literal["rates", "counts"] = "rates"
     total: Literal["tag", "all"] = "all"
     votes: Literal["kinds", "tags"] = "kinds"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from pipeline.routers.tags.generator_prompt import GENERATOR_SETTING, OWN_WORDS,
 from pipeline.routers.tags.tag_answers import parse_tags
 from pipeline.runtime.byte_cache import ByteCache
 from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import sha256_text
 
-Progress = Callable[[str], None]
 NO_GENERATOR: dict[str, Any] = {"generator": "", "generated_tokens": 0}
 """What a saved router knows where nothing is generated."""
 _REMEMBERED_BYTES = 16_000_000

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sparse
 
-from pipeline.metrics.cost_quality import TIE
+from pipeline.metrics.cost_quality import beats
 from pipeline.routers.tags.tag_sources import Membership
 from pipeline.runtime.arrays import FloatMatrix, Values
 
@@ -206,5 +206,5 @@ def against(quality: FloatMatrix, reference_quality: Values, expected: Values) -
 
 
 def _sides(quality: FloatMatrix, reference_quality: Values) -> tuple[Values, Values]:
-    difference = quality.astype(np.float64) - reference_quality
-    return (difference > TIE + 1e-6).astype(np.float64), (difference < -TIE - 1e-6).astype(np.float64)
+    own = quality.astype(np.float64)
+    return beats(own, reference_quality).astype(np.float64), beats(reference_quality, own).astype(np.float64)

@@ -149,9 +149,9 @@ class TasksScorer(Scorer):
     def explain(self, prompt: str, vector: FloatMatrix) -> TasksExplanation:
         """Which tasks a prompt is taken for, and what each candidate gets there."""
         model, evidence = self._fitted()
-        shares = model.belongs([prompt], model.features.of([prompt], vector[None]))[0]
+        features = model.features.of([prompt], vector[None])
+        shares, is_new = model.belongs([prompt], features)[0], bool(model.assignment.is_new(features)[0])
         scores = self.scores([prompt], vector[None])[0]
-        is_new = bool(self.is_new([prompt], vector[None])[0])
         return explanation(shares, evidence.phrases, model.means, self.candidates, scores, is_new)
 
     def is_new(self, prompts: Sequence[str], vectors: FloatMatrix) -> Binary:

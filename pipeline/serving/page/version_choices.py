@@ -35,7 +35,7 @@ def newest_other(rows: Sequence[VersionRow]) -> str:
     return next((row.version for row in rows if "champion" not in row.roles), "")
 
 
-class Choices:
+class VersionChoices:
     """What each open page's lists stand on. Law: a promotion, by whomever, sets them all anew, together."""
 
     def __init__(self, visitors: Visitors, night: str = NIGHT_COMMAND) -> None:

@@ -28,7 +28,7 @@ RANK = 8
 _LINE_TOKENS = 128
 _OPENING = "What a language model gets right:"
 _REQUEST = "\nA request:\n"
-_NEAREST = "\nOn the tasks most like it this language model is:"
+_NEAREST = "On the tasks most like it this language model is:"
 _QUESTION = "\nCan this language model handle the request? Answer Yes or No."
 _PLACE = "\0"
 """Where a chat template is to put what is said."""
@@ -64,7 +64,7 @@ class ReaderNetwork(torch.nn.Module):
         tokenizer, model = load_causal(params.language_model, MODEL_SETTING)
         self.tokenizer = tokenizer
         self.told = f"the language model '{params.language_model}'"
-        self.model = model.float()
+        self.model = model
         self.adapters = torch.nn.ModuleList(adapt(self.model, params.language_model, MODEL_SETTING, RANK))
         self.embeddings = self.model.get_input_embeddings()
         encoder = SentenceEncoder.load(params.capability_encoder, _LINE_TOKENS, ENCODER_SETTING)
@@ -167,7 +167,7 @@ class ReaderNetwork(torch.nn.Module):
 
     def _line(self, line: str) -> Tokens:
         if line not in self._lines:
-            self._lines[line] = self._ids(as_text(self.tokenizer, "\n" + line.lstrip("\n")))
+            self._lines[line] = self._ids(as_text(self.tokenizer, "\n" + line))
         return self._lines[line]
 
     def _embedded(self, ids: Tokens) -> torch.Tensor:

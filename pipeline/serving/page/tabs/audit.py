@@ -8,7 +8,7 @@ from pipeline.runtime.errors import NIGHT_COMMAND, InputError, nothing_registere
 from pipeline.serving.page.actions import Trace
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import Choices, dropdown, filled
+from pipeline.serving.page.version_choices import VersionChoices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 from pipeline.versions.audit import Audit
 from pipeline.versions.audit_facts import FATES, Cell, RowFilter, chosen_rows, plain_rows
@@ -47,7 +47,7 @@ class AuditTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors, page.view.night_command)
+        self.choices = VersionChoices(page.visitors, page.view.night_command)
 
     def enter(self, visitor: Visitor, present: str | None, fate: str) -> tuple[Any, Any]:
         """The list of versions, and the audit of the chosen one, which is at first the one in service."""

@@ -9,7 +9,7 @@ from pipeline.serving.page.actions import HoldoutAnswers
 from pipeline.serving.page.chart import HEIGHT, WIDTH, chart, cost_quality
 from pipeline.serving.page.context import Page
 from pipeline.serving.page.rendering import draw
-from pipeline.serving.page.version_choices import Choices, dropdown, filled
+from pipeline.serving.page.version_choices import VersionChoices, dropdown, filled
 from pipeline.serving.page.visitors import Visitor
 
 
@@ -35,7 +35,7 @@ class ModelsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors, page.view.night_command)
+        self.choices = VersionChoices(page.visitors, page.view.night_command)
 
     def enter(self, visitor: Visitor, present: str | None) -> tuple[Any, Any]:
         """The list of versions, and the curve of the chosen one."""

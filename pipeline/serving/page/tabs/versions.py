@@ -10,7 +10,7 @@ from pipeline.serving.http.auth import PROMOTE
 from pipeline.serving.page.actions import VersionMove
 from pipeline.serving.page.context import Noticed, Page
 from pipeline.serving.page.rendering import BAD, GOOD, PLAIN, draw
-from pipeline.serving.page.version_choices import Choices, dropdown, filled, in_service, newest_other
+from pipeline.serving.page.version_choices import VersionChoices, dropdown, filled, in_service, newest_other
 from pipeline.serving.page.visitors import Sessions, Visitor
 from pipeline.versions.diff import VersionDiff
 
@@ -70,7 +70,7 @@ class VersionsTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.actions = page.actions
-        self.choices = Choices(page.visitors, page.view.night_command)
+        self.choices = VersionChoices(page.visitors, page.view.night_command)
         self._pending: Sessions[PendingMove] = page.visitors.sessions()
         self._compared: Sessions[tuple[str | None, str | None]] = page.visitors.sessions()
 

@@ -16,7 +16,7 @@ from pipeline.serving.page.rendering import draw
 from pipeline.serving.page.report_links import ReportLinks
 from pipeline.serving.page.tabs import versions
 from pipeline.serving.page.tabs.versions import VersionsTab
-from pipeline.serving.page.version_choices import Choices
+from pipeline.serving.page.version_choices import VersionChoices
 from pipeline.serving.page.visitors import Visitors
 
 
@@ -111,7 +111,7 @@ def test_a_move_that_is_refused_when_it_is_made_leaves_the_lists(tab: VersionsTa
 
 
 def test_a_single_list_follows_what_serves(tab: VersionsTab) -> None:
-    choices, rows = Choices(Visitors(ApiKeys({}), 1_000_000)), tab.actions.versions()
+    choices, rows = VersionChoices(Visitors(ApiKeys({}), 1_000_000)), tab.actions.versions()
     assert choices.one("page", rows, None) == "1"
     assert choices.one("page", rows, "3") == "3"
     tab.actions.champion = "2"  # type: ignore[attr-defined]
