@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser nightly mlflow test test-nights test-rest test-schedule test-all faults check format bench bench-serving bench-quality bench-training repro clean distclean
+.PHONY: help setup browser nightly mlflow test test-nights test-pipeline test-rest test-schedule test-all faults check format bench bench-serving bench-quality bench-training repro clean distclean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,21 +40,24 @@ browser:
 
 MARKED ?= not heavy and not faults
 # Each process keeps to its own core: on data as small as a test's, a second thread only waits for the first.
-test-nights test-rest test-schedule faults: export OMP_NUM_THREADS := 1
+test-nights test-pipeline test-rest test-schedule faults: export OMP_NUM_THREADS := 1
 
 mlflow: setup ## MLflow's page on the embedded store, at http://127.0.0.1:5000, or MLFLOW_PORT
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true "$(BIN)/python" -m mlflow server \
 		--backend-store-uri "sqlite:///$(CURDIR)/var/mlflow.db" --artifacts-destination "$(CURDIR)/var/artifacts" \
 		--host 127.0.0.1 --port "$${MLFLOW_PORT:-5000}" --workers 1
 
-test: setup browser ## every test that CI runs, in three processes
-	@$(MAKE) --no-print-directory -j3 test-nights test-rest test-schedule
+test: setup browser ## every test that CI runs, three processes at a time
+	@$(MAKE) --no-print-directory -j3 test-schedule test-nights test-pipeline test-rest
 
 test-nights: setup # what shares the nights of the tiny project
 	@"$(BIN)/python" -m pytest -q -m "nights and ($(MARKED))"
 
+test-pipeline: setup # half of the others
+	@"$(BIN)/python" -m pytest -q -m "not nights and ($(MARKED))" tests/pipeline
+
 test-rest: setup # all else
-	@"$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))"
+	@"$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))" --ignore tests/pipeline
 
 test-schedule: setup browser # waits for minutes of the clock
 	@"$(BIN)/python" -m pytest -q -m "schedule and ($(MARKED))"
