@@ -52,6 +52,12 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether each prompt has exactly one label; rows that were made from others aside."""
+        real = self.quality if self.augmented is None else self.quality[~self.augmented]
+        return self.is_labels and bool((real.sum(axis=1) == 1).all())
+
     def rows(self, index: Indices) -> Outcomes:
         """The outcomes of some rows, in the order of `index`."""
         return replace(

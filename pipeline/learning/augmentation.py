@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+from scipy.special import log_softmax
 
 from pipeline.runtime.arrays import FloatMatrix, Values
 
@@ -97,7 +98,7 @@ WAYS = {
 class AugmentationTrial:
     """What other wordings and augmented rows did to the loss on held-out prompts that no fit of the trial saw.
 
-    Losses are means over `prompts` of the cross-entropy summed over labels. `used` is False only where the fit with
+    Losses are means over `prompts` of the cross-entropy summed over labels, or, of exclusive ones, of the one. `used` is False only where the fit with
     all of them is worse by more than the standard error of the difference: on some hundred prompts a smaller one is
     chance. `alone` has, of each way that was tried without the others, the loss and the standard error of its
     difference to the loss without any.
@@ -112,13 +113,18 @@ class AugmentationTrial:
 
     @classmethod
     def of(
-        cls, with_all: FloatMatrix, without: FloatMatrix, labels: FloatMatrix, alone: Mapping[str, FloatMatrix] = _NONE
+        cls,
+        with_all: FloatMatrix,
+        without: FloatMatrix,
+        labels: FloatMatrix,
+        alone: Mapping[str, FloatMatrix] = _NONE,
+        exclusive: bool = False,
     ) -> AugmentationTrial:
         """From fits' logits [n, c] of the same prompts and their labels [n, c]."""
-        plain = _losses(without, labels)
-        worse = _losses(with_all, labels) - plain
+        plain = _losses(without, labels, exclusive)
+        worse = _losses(with_all, labels, exclusive) - plain
         error = _standard_error(worse)
-        tried = {way: _losses(logits, labels) for way, logits in alone.items()}
+        tried = {way: _losses(logits, labels, exclusive) for way, logits in alone.items()}
         return cls(
             bool(worse.mean() <= error),
             len(plain),
@@ -129,8 +135,10 @@ class AugmentationTrial:
         )
 
 
-def _losses(logits: FloatMatrix, labels: FloatMatrix) -> Values:
-    """Cross-entropy of each prompt, summed over labels: [n]."""
+def _losses(logits: FloatMatrix, labels: FloatMatrix, exclusive: bool) -> Values:
+    """Cross-entropy of each prompt, as training has it: [n]."""
+    if exclusive:
+        return np.asarray(-(labels * log_softmax(logits, axis=1)).sum(axis=1))
     return np.asarray((np.logaddexp(0.0, logits) - labels * logits).sum(axis=1))
 
 

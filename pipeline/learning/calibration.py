@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_softmax, softmax
 
 from pipeline.runtime.arrays import FloatMatrix, Indices, Values
 
@@ -22,7 +22,8 @@ class Calibration:
 
     p0 is the same without the last term: Platt scaling (Platt, 1999) with one slope for all candidates and
     an offset for each, shrunk to their mean. The last term lets labels that occur together pull each other;
-    its strength is 0 unless held-out folds say that it helps.
+    its strength is 0 unless held-out folds say that it helps. Of `exclusive` labels, exactly one a prompt, it is
+    softmax_c(slope * score + offset_c), so that a prompt's probabilities sum to 1.
     """
 
     slope: float
@@ -30,10 +31,13 @@ class Calibration:
     lift: Values
     prior: Values
     strength: float
+    exclusive: bool = False
 
     def probabilities(self, scores: FloatMatrix) -> FloatMatrix:
         """Calibrated probabilities, float32 [n, c]."""
         logits = self.slope * scores.astype(np.float64) + self.offset
+        if self.exclusive:
+            return np.asarray(softmax(logits, axis=1), dtype=np.float32)
         return _pulled(logits, self.lift, self.prior, self.strength).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,24 +47,27 @@ class Calibration:
             "lift": self.lift.tolist(),
             "prior": self.prior.tolist(),
             "strength": self.strength,
+            **({"exclusive": True} if self.exclusive else {}),
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Calibration:
         arrays = {key: np.asarray(value[key], dtype=np.float64) for key in ("offset", "lift", "prior")}
-        return cls(slope=float(value["slope"]), strength=float(value["strength"]), **arrays)
+        exclusive = bool(value.get("exclusive", False))
+        return cls(slope=float(value["slope"]), strength=float(value["strength"]), exclusive=exclusive, **arrays)
 
 
-def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Indices) -> Calibration:
+def fit_calibration(scores: FloatMatrix, labels: FloatMatrix, folds: Indices, exclusive: bool = False) -> Calibration:
     """Fit on held-out scores [n, c] (logits) and labels [n, c] (0 or 1); `folds` int64 [n]."""
-    slope, offset = _platt(scores.astype(np.float64), labels.astype(np.float64))
-    logits = slope * scores + offset
-    strength = _cooccurrence_strength(logits, labels.astype(np.float64), folds)
-    lift, prior = _lift(labels.astype(np.float64))
-    return Calibration(slope, offset, lift, prior, strength)
+    truth = labels.astype(np.float64)
+    slope, offset = _platt(scores.astype(np.float64), truth, exclusive)
+    strength = 0.0 if exclusive else _cooccurrence_strength(slope * scores + offset, truth, folds)
+    lift, prior = _lift(truth)
+    return Calibration(slope, offset, lift, prior, strength, exclusive)
 
 
-def _platt(scores: Values, labels: Values) -> tuple[float, Values]:
+def _platt(scores: Values, labels: Values, exclusive: bool) -> tuple[float, Values]:
+    """The slope, and each candidate's offset float64 [c], of least log loss."""
     from scipy.optimize import minimize
 
     count = scores.shape[1]
@@ -68,8 +75,11 @@ def _platt(scores: Values, labels: Values) -> tuple[float, Values]:
     def loss(theta: Values) -> tuple[float, Values]:
         slope, mean, spread = np.exp(theta[0]), theta[1], theta[2:]
         logits = slope * scores + mean + spread
-        error = expit(logits) - labels
-        value = float(np.sum(np.logaddexp(0.0, logits) - labels * logits))
+        if exclusive:
+            error, value = softmax(logits, axis=1) - labels, -float(np.sum(labels * log_softmax(logits, axis=1)))
+        else:
+            error = expit(logits) - labels
+            value = float(np.sum(np.logaddexp(0.0, logits) - labels * logits))
         gradient = np.concatenate(
             [[slope * np.sum(error * scores), np.sum(error)], error.sum(axis=0) + 2 * _OFFSET_PENALTY * spread]
         )

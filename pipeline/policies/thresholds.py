@@ -19,13 +19,15 @@ def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix) -> SubsetPolicy
     One common threshold maximises micro-F1; each candidate's own best is mixed in by its number of positives,
     so that a rare one, whose own best is mostly chance, keeps near the common one.
     """
-    at_least_one = bool((labels.sum(axis=1) >= 1).all())
+    of_each = labels.sum(axis=1)
     common = _best_threshold(quality, labels)
     positives = labels.sum(axis=0)
     own = np.array([_best_threshold(quality[:, [c]], labels[:, [c]]) for c in range(labels.shape[1])])
     weight = positives / (positives + _PRIOR_PROMPTS)
     mixed = weight * own + (1 - weight) * common
-    return SubsetPolicy(tuple(round(float(t), 4) for t in mixed), at_least_one)
+    return SubsetPolicy(
+        tuple(round(float(t), 4) for t in mixed), bool((of_each >= 1).all()), bool((of_each <= 1).all())
+    )
 
 
 def _best_threshold(quality: FloatMatrix, labels: FloatMatrix) -> float:

@@ -107,7 +107,9 @@ class CalibratedRouter:
         found = self.scorer.cross_fit(outcomes, folds, int8)
         rows = np.flatnonzero(~np.isnan(found.scores).any(axis=1))
         if outcomes.is_labels:
-            self.calibration = fit_calibration(found.scores[rows], outcomes.quality[rows], folds[rows])
+            self.calibration = fit_calibration(
+                found.scores[rows], outcomes.quality[rows], folds[rows], outcomes.is_exclusive
+            )
         held_out = np.full(found.scores.shape, np.nan, dtype=np.float32)
         held_out[rows] = self._expected(found.scores[rows])
         both = found.quantised

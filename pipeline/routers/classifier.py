@@ -74,7 +74,8 @@ class ClassifierScorer(Scorer):
             without, *alone = found[len(pairs) :]
             singly = {ways[0]: scored.fp32 for ways, scored in zip(trials[1:], alone, strict=True)}
             judged = outcomes.quality[pairs[0][1]]
-            self.augmentation = AugmentationTrial.of(found[0].fp32, without.fp32, judged, singly)
+            both = found[0].fp32, without.fp32
+            self.augmentation = AugmentationTrial.of(*both, judged, singly, outcomes.is_exclusive)
             found[0] = found[0] if self.augmentation.used else without
         scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
         coarse = scores.copy()
@@ -102,14 +103,20 @@ class ClassifierScorer(Scorer):
 
     def _job(self, outcomes: Outcomes, train: Indices, asked: Indices, ways: Sequence[str] = tuple(WAYS)) -> _Job:
         """Rows to learn from and prompts to score; of what is made from prompts, what is made in these ways."""
-        params = self.params.model_copy(update={way: 0.0 for way in _WORDINGS if way not in ways})
+        kept = [way for way in self._wordings(outcomes) if way in ways]
+        params = self.params.model_copy(update=dict.fromkeys(set(_WORDINGS).difference(kept), 0.0))
         if ROWS not in ways and outcomes.augmented is not None:
             train = train[~outcomes.augmented[train]]
-        return _Job(_rows(outcomes.rows(train)), [outcomes.prompts[i] for i in asked], params, self.seed)
+        return _Job(_rows(outcomes, train), [outcomes.prompts[i] for i in asked], params, self.seed)
+
+    @staticmethod
+    def _wordings(outcomes: Outcomes) -> tuple[str, ...]:
+        """Where each prompt has exactly one label, none is joined to another."""
+        return tuple(way for way in _WORDINGS if way != COMPOSE or not outcomes.is_exclusive)
 
     def _trials(self, outcomes: Outcomes) -> list[tuple[str, ...]]:
         """Which ways of making prompts are tried beside all of them: none, and each alone where that is asked for."""
-        used = [way for way in _WORDINGS if outcomes.is_labels and getattr(self.params, way)]
+        used = [way for way in self._wordings(outcomes) if outcomes.is_labels and getattr(self.params, way)]
         if outcomes.augmented is not None and outcomes.augmented.any():
             used.append(ROWS)
         each = [(way,) for way in used] if self.params.ablation else []
@@ -188,11 +195,14 @@ class _HeldOutScores:
     int8: FloatMatrix | None
 
 
-def _rows(outcomes: Outcomes) -> TrainingRows:
+def _rows(outcomes: Outcomes, train: Indices) -> TrainingRows:
     from pipeline.routers.finetuning import TrainingRows
 
-    labels = np.nan_to_num(outcomes.quality, nan=0.5).astype(np.float32)
-    return TrainingRows(outcomes.prompts, labels, outcomes.candidates if outcomes.is_labels else ())
+    rows = outcomes.rows(train)
+    labels = np.nan_to_num(rows.quality, nan=0.5).astype(np.float32)
+    names = outcomes.candidates if outcomes.is_labels else ()
+    # Exclusive in the whole table: a fold of another might be so by chance.
+    return TrainingRows(rows.prompts, labels, names, outcomes.is_exclusive and bool((labels.sum(axis=1) == 1).all()))
 
 
 def _held_out(job: _Job, int8: MakeInt8 | None, progress: Progress | None) -> _HeldOutScores:

@@ -93,11 +93,12 @@ def augment(params: AugmentationParams, seed: int) -> Summary:
 def propose(
     train: pd.DataFrame, names: tuple[str, ...], params: AugmentationParams, generator: np.random.Generator
 ) -> Iterator[ProposedRow]:
-    """Drafts for each agent with few prompts, methods in turn; partners come from the parent's own fold."""
+    """Rows for each agent with few prompts, methods in turn; partners come from the parent's own fold."""
     labels = [split_agents(text) for text in train["agents"]]
     support = label_matrix(labels, names).sum(axis=0)
     texts, folds = list(train["prompt"]), train["fold"].to_numpy()
     single = np.array([len(row) == 1 for row in labels])
+    joins = not single.all()  # where each prompt has one agent, none is to have two
     for agent, count in zip(names, support, strict=True):
         parents = [i for i, row in enumerate(labels) if agent in row]
         if not 0 < count < params.agents_below:
@@ -107,7 +108,7 @@ def propose(
             partners = np.flatnonzero(
                 single & (folds == folds[parent]) & (np.array([agent not in row for row in labels]))
             )
-            if attempt % 2 == 0 and len(partners) and single[parent]:
+            if joins and attempt % 2 == 0 and len(partners) and single[parent]:
                 partner = int(generator.choice(partners))
                 both = sorted({*labels[parent], *labels[partner]}, key=names.index)
                 text = composed(texts[parent], texts[partner], generator)

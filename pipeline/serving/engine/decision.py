@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -97,10 +97,10 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
 def _margin(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy) -> float | None:
     """See `Decision`."""
     scores: list[float] = scored.quality.tolist()
-    if isinstance(policy, SubsetPolicy):
+    if isinstance(policy, SubsetPolicy) and not policy.at_most_one:
         return round(min(abs(scores[i] - policy.thresholds[i]) for i in order), 6)
     after = [i for i in order if i not in chosen]
-    return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if after else None
+    return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if chosen and after else None
 
 
 def is_close(margin: float | None) -> bool:
@@ -173,7 +173,7 @@ def _with_thresholds(stored: Policy, candidates: tuple[str, ...], changed: Mappi
     if not changed or not isinstance(stored, SubsetPolicy):
         return stored
     thresholds = zip(candidates, stored.thresholds, strict=True)
-    return SubsetPolicy(tuple(changed.get(name, value) for name, value in thresholds), stored.at_least_one)
+    return replace(stored, thresholds=tuple(changed.get(name, value) for name, value in thresholds))
 
 
 def _affordable(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy, budget: float) -> list[int]:

@@ -65,6 +65,12 @@ def test_only_clear_harm_switches_augmentation_off() -> None:
     assert slightly.loss_with > slightly.loss_without
 
 
+def test_exclusive_labels_are_judged_by_the_loss_that_trains_them() -> None:
+    good, labels = _logits(3.0)
+    assert AugmentationTrial.of(good + 20, good, labels, exclusive=True).used, "a softmax knows no level"
+    assert not AugmentationTrial.of(good + 20, good, labels).used
+
+
 def test_one_held_out_prompt_is_no_evidence() -> None:
     good, labels = _logits(3.0, rows=1)
     assert AugmentationTrial.of(-good, good, labels).used

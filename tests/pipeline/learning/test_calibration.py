@@ -118,6 +118,20 @@ def test_separable_or_empty_labels_give_finite_probabilities(rows: int) -> None:
     assert ((found > 0.5) == (labels > 0.5)).all() or rows == 1
 
 
+def test_of_exclusive_labels_a_prompts_probabilities_sum_to_one() -> None:
+    generator = np.random.default_rng(5)
+    right = generator.integers(4, size=600)
+    labels = np.eye(4, dtype=np.float32)[right]
+    scores = (2.0 * labels + generator.normal(size=labels.shape)).astype(np.float32)
+    found = fit_calibration(scores[:300], labels[:300], _folds(300), exclusive=True)
+    probability = found.probabilities(scores[300:])
+    assert probability.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+    likeliest, hit = probability.max(axis=1), probability.argmax(axis=1) == right[300:]
+    assert abs(likeliest.mean() - hit.mean()) < 0.04, "they mean what they say"
+    again = Calibration.from_json(json.loads(json.dumps(found.to_json())))
+    assert np.array_equal(again.probabilities(scores), found.probabilities(scores))
+
+
 def test_a_calibration_survives_json_to_the_last_bit(pulled: tuple[Calibration, FloatMatrix, FloatMatrix]) -> None:
     calibration, scores, _ = pulled
     again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))

@@ -232,6 +232,21 @@ def test_augmentation_that_does_no_harm_stays(tiny_encoder: Path, monkeypatch: p
     assert sizes == [32, 32, 16, 64, 64]
 
 
+def test_exclusive_labels_are_learnt_by_cross_entropy_and_never_joined(tiny_encoder: Path) -> None:
+    outcomes = two_agents(24)
+    single = replace(outcomes, quality=np.eye(2, dtype=np.float32)[np.arange(24) % 2])
+    scorer, every = ClassifierScorer(_params(tiny_encoder), seed=7), np.arange(24)
+    assert single.is_exclusive
+    assert (scorer._job(single, every, every).rows.exclusive, scorer._job(single, every, every).params.compose) == (
+        True, 0.0,
+    )  # fmt: skip
+    assert scorer._job(single, every, every).params.retype > 0
+    several = replace(outcomes, quality=np.ones_like(outcomes.quality))
+    assert not scorer._job(several, every, every).rows.exclusive
+    by_chance = replace(outcomes, quality=np.vstack([single.quality[:12], several.quality[:12]]))
+    assert not scorer._job(by_chance, np.arange(12), every).rows.exclusive
+
+
 def test_graded_outcomes_are_learnt_without_names_and_wordings(tiny_encoder: Path) -> None:
     outcomes = two_agents()
     graded = replace(outcomes, quality=outcomes.quality * np.float32(0.5) + np.float32(0.2), is_labels=False)

@@ -127,6 +127,25 @@ def test_labels_choose_a_subset_and_graded_answers_the_best_one(system: str, par
     assert (best.predict(NEW).chosen.sum(axis=1) == 1).all()
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_where_each_prompt_has_one_label_one_is_chosen_and_probabilities_sum_to_one(
+    system: str, params: FinetuningParams
+) -> None:
+    several = _labels()
+    quality = np.zeros_like(several.quality)
+    quality[np.arange(len(quality)), several.quality.argmax(axis=1)] = 1.0
+    made = np.zeros(len(quality), np.bool_)
+    made[-1] = True
+    quality[-1] = 1.0  # a row that was made says nothing about what people ask for
+    outcomes = replace(several, quality=quality, augmented=made)
+    assert outcomes.is_exclusive
+    assert not several.is_exclusive
+    assert not replace(outcomes, is_labels=False).is_exclusive
+    found = fit_router(system, outcomes.rows(np.flatnonzero(~made)), params, seed=1).predict(NEW)
+    assert (found.chosen.sum(axis=1) == 1).all()
+    assert found.quality.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
 @pytest.mark.parametrize("system", ["linear", "knn", "clusters", "tfidf", "tags"])
 def test_planted_words_are_learnt(system: str) -> None:
     router = fit_router(system, _labels(90), FinetuningParams(), seed=1)

@@ -42,6 +42,13 @@ def test_the_stored_policy_decides_unless_something_is_wished() -> None:
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(), BestPolicy()).chosen == ("email",)
 
 
+def test_where_no_prompt_had_two_it_stays_at_one_whatever_thresholds_are_wished() -> None:
+    alone = SubsetPolicy((0.5, 0.5, 0.5), at_least_one=True, at_most_one=True)
+    found = _decided((0.6, 0.7, 0.1), RoutingOptions(thresholds={"coding": 0.2}), alone)
+    assert (found.chosen, found.margin) == (("email",), pytest.approx(0.1))
+    assert _decided((0.6, 0.7, 0.1), RoutingOptions(policy="budget", budget_usd=0.02), alone).chosen == ("email",)
+
+
 @pytest.mark.parametrize(
     ("scores", "options", "chosen", "below"),
     [
