@@ -61,7 +61,8 @@ class Plan:
     def peers(self) -> Iterator[Contender]:
         yield Contender("setfit", {"steps": self.epochs or 300}, {"": "SetFit, 300 steps"}, is_peer=True)
         yield Contender("semantic-router", {}, {"": "semantic-router"}, is_peer=True)
-        settings = {"epochs": self.epochs or 12, "learning_rate": 4e-4}
+        rates = {"learning_rate": 4e-4, "layer_decay": 0.75, "head_learning_rate": 5e-3}
+        settings = {"epochs": self.epochs or 12, **rates}
         answers = {way: f"plain fine-tuning, {way}" for way in (HALF, ONE_THRESHOLD)}
         yield Contender("trainer", settings, answers, is_peer=True)
 

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -30,7 +31,7 @@ from benchmarks.quality.job import Answer, Job, numbers, timed
 
 
 def answers(job: Job) -> dict[str, Answer]:
-    """`transformers.Trainer` on `AutoModelForSequenceClassification`, with nothing but its epochs and rate named."""
+    """`transformers.Trainer` on `AutoModelForSequenceClassification`: epochs and rates are named, all else its own."""
     truth, every = truth_of(job), np.arange(len(job.prompts))
     with timed() as plain:
         score = _finetuned(job, truth, every)
@@ -67,7 +68,23 @@ def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
             save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
         trainer = Trainer(
-            model=model, args=settings, train_dataset=learnt, data_collator=DataCollatorWithPadding(tokenizer)
-        )
+            model=model, args=settings, train_dataset=learnt, data_collator=DataCollatorWithPadding(tokenizer),
+            optimizers=(_optimizer(model, job), None),
+        )  # fmt: skip
         trainer.train()
     return lambda prompts: 1 / (1 + np.exp(-trainer.predict(tokenized(prompts)).predictions))
+
+
+def _optimizer(model: Any, job: Job) -> torch.optim.Optimizer:
+    """Rates that fall by `layer_decay` a block towards the input, and the head's own."""
+    rate, decay = job.settings["learning_rate"], job.settings["layer_decay"]
+    blocks = model.base_model.encoder.layer
+    groups = [{"params": list(model.classifier.parameters()), "lr": job.settings["head_learning_rate"]}]
+    groups += [{"params": list(block.parameters()), "lr": rate * decay**i} for i, block in enumerate(reversed(blocks))]
+    placed = {id(part) for group in groups for part in group["params"]}
+    rest = {True: [], False: []}
+    for name, part in model.named_parameters():
+        if id(part) not in placed:
+            rest["embeddings" in name].append(part)
+    groups += [{"params": rest[False], "lr": rate}, {"params": rest[True], "lr": rate * decay ** len(blocks)}]
+    return torch.optim.AdamW(groups, weight_decay=0.0)

@@ -98,10 +98,10 @@ WAYS = {
 class AugmentationTrial:
     """What other wordings and augmented rows did to the loss on held-out prompts that no fit of the trial saw.
 
-    Losses are means over `prompts` of the cross-entropy summed over labels, or, of exclusive ones, of the one. `used` is False only where the fit with
-    all of them is worse by more than the standard error of the difference: on some hundred prompts a smaller one is
-    chance. `alone` has, of each way that was tried without the others, the loss and the standard error of its
-    difference to the loss without any.
+    Losses are means over `prompts` of the cross-entropy summed over labels, or, of exclusive ones, of the one. `used`
+    is False only where the fit with all of them is worse by more than the standard error of the difference: on some
+    hundred prompts a smaller one is chance. `alone` has, of each way that was tried without the others, the loss and
+    the standard error of its difference to the loss without any.
     """
 
     used: bool
