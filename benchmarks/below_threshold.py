@@ -9,6 +9,7 @@ column `split` names some `test`, these by a router of those that it names `trai
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def decided(outcomes: Outcomes, train: Indices, rows: Indices, system: str) -> C
     """By the likeliest, by the nearest to its threshold, by neither; and the truth; bool [n, c] each."""
     router = fit_router(system, outcomes.rows(train), FinetuningParams(), SEED)
     assert isinstance(router.policy, SubsetPolicy)
-    policy = SubsetPolicy(router.policy.thresholds, at_least_one=True)
+    policy = replace(router.policy, at_least_one=True)
     predictions = router.predict(outcomes.rows(rows).prompts)
     likeliest = policy.choose(predictions.quality, predictions.cost)
     reached = policy.reached(predictions.quality)

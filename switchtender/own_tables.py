@@ -85,20 +85,27 @@ def training_params(params: Path | None, wished: str | None) -> tuple[str, Finet
     return wished or train.router, train.finetuning(), train.policy
 
 
-def crossvalidated(systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int) -> dict[str, Predictions]:
-    """Predictions of each system on the same folds; those that share an embedding embed each prompt once."""
+def crossvalidated(
+    systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int, params: Path | None = None
+) -> dict[str, Predictions]:
+    """Predictions of each system on the same folds; those that share an embedding embed each prompt once.
+
+    The section `train` of a params.yaml, where it is given, holds for the first system.
+    """
     from pipeline.evaluation.recommendation import parts_of
     from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.routers.fitting import crossvalidate
 
-    names, params = dict.fromkeys(systems), FinetuningParams()
+    names = dict.fromkeys(systems)
+    first = next(iter(names))
+    alone = [name for name in names if name not in LEARNT or (params and name == first)]
     found = {}
-    for name in names:
-        if name not in LEARNT:
-            with training_bar(name) as advance:
-                found[name] = crossvalidate(name, outcomes, folds, params, seed, advance)
+    for name in alone:
+        _, finetuning, policy = training_params(params if name == first else None, name)
+        with training_bar(name) as advance:
+            found[name] = crossvalidate(name, outcomes, folds, finetuning, seed, advance, policy)
     with training_bar("baselines") as advance:
-        together = [name for name in names if name in LEARNT]
-        learnt = learnt_predictions(together, outcomes, parts_of(outcomes, folds), params, seed, advance)
+        together = [name for name in names if name not in alone]
+        learnt = learnt_predictions(together, outcomes, parts_of(outcomes, folds), FinetuningParams(), seed, advance)
     return {name: {**found, **learnt}[name] for name in names}

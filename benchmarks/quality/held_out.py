@@ -35,8 +35,10 @@ def best_threshold(scores: Matrix, truth: Matrix) -> tuple[float, float]:
 
 
 def reached(scores: Matrix, threshold: float, truth: Matrix) -> Matrix:
-    """What reaches the threshold, bool [n, c]; where nothing does the likeliest, if every prompt of train has one."""
-    chosen = scores >= threshold
+    """What reaches the threshold, bool [n, c]; where nothing does the likeliest, if every prompt of train has one; the
+    likeliest alone, if every prompt of train has exactly one.
+    """
+    chosen = scores >= (np.inf if (truth.sum(axis=1) == 1).all() else threshold)
     if truth.any(axis=1).all():
         empty = np.flatnonzero(~chosen.any(axis=1))
         chosen[empty, scores[empty].argmax(axis=1)] = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -65,11 +65,14 @@ def _of_another(tags: list[str]) -> InputError:
     )
 
 
-def crash_left_behind(api: str, mark: str, alive: Collection[str] = ()) -> int:
+def crash_left_behind(
+    api: str, mark: str, age: timedelta = timedelta(), alive: Callable[[], Collection[str]] = tuple
+) -> int:
     """End flow runs left as running, by a killed schedule or for a server that was gone when they ended, so that they
     hold no place; returns how many.
 
-    `mark` is the tag of this project's own deployments; those runs that are `alive`, by their id, go on.
+    `mark` is the tag of this project's own deployments. Runs go on that are `alive`, by their id, or younger in their
+    state than `age`: between Prefect's note that a run begins and its process there is a moment.
 
     Raises:
         SwitchtenderError: the server does not answer.
@@ -95,7 +98,12 @@ def crash_left_behind(api: str, mark: str, alive: Collection[str] = ()) -> int:
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=_PAGE,
         )
-        left = [run.id for run in found if str(run.id) not in alive]
+        going_on, settled = alive(), datetime.now(UTC) - age
+        left = [
+            run.id
+            for run in found
+            if str(run.id) not in going_on and run.state is not None and run.state.timestamp <= settled
+        ]
         for run in left:
             client.set_flow_run_state(run, Crashed(message="its process is gone"), force=True)
         return len(left)

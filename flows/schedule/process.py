@@ -121,7 +121,7 @@ def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: T
         pass_over_before(projects, date)
         tried = sum(night.scheduled == stored(date) for night in nights(projects[0]))
         names, once, mark = [project.track.name for project in projects], f"{tried} {now:%d %H}", own_mark(projects[0])
-        crash_left_behind(api, mark, alive=values_of(_FLOW_RUN))
+        crash_left_behind(api, mark, _GRACE, lambda: values_of(_FLOW_RUN))
         start_night(api, names, date, once, mark=mark)
     except (SwitchtenderError, OSError) as error:
         tell(f"missed nights are not taken up yet: {one_line(error)}")

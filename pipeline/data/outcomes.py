@@ -36,7 +36,8 @@ class Outcomes:
     `quality` is float32 [n, c] in 0..1, NaN where a candidate was not tried. `cost` is float32 [n, c] in USD,
     NaN where unknown. `is_labels` tells a subset of agents (quality 0 or 1, several may be right) from
     graded answers (one candidate is chosen). `augmented` rows are learnt from and never judged. `datasets` says
-    where each prompt came from, "" where unknown: for reports alone, no router may read it.
+    where each prompt came from, "" where unknown: for reports alone, no router may read it. `exclusive` is what the
+    table had to say of `is_exclusive` that these rows are of; None of a whole one.
     """
 
     prompt_ids: tuple[str, ...]
@@ -48,15 +49,17 @@ class Outcomes:
     folds: Indices | None = None
     augmented: Binary | None = None
     datasets: tuple[str, ...] | None = None
+    exclusive: bool | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether each prompt has exactly one label; rows that were made from others aside."""
-        real = self.quality if self.augmented is None else self.quality[~self.augmented]
-        return self.is_labels and bool((real.sum(axis=1) == 1).all())
+        """Whether each prompt has exactly one label, in the whole table: some rows of another might by chance."""
+        if self.exclusive is not None:
+            return self.exclusive
+        return self.is_labels and bool((self.quality.sum(axis=1) == 1).all())
 
     def rows(self, index: Indices) -> Outcomes:
         """The outcomes of some rows, in the order of `index`."""
@@ -69,6 +72,7 @@ class Outcomes:
             folds=None if self.folds is None else self.folds[index],
             augmented=None if self.augmented is None else self.augmented[index],
             datasets=None if self.datasets is None else tuple(self.datasets[i] for i in index),
+            exclusive=self.is_exclusive,
         )
 
 

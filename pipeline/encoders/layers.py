@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch.nn import Embedding, Module, ModuleList, Parameter
 
 _POOLER = "pooler"
-"""What transformers call a layer on the first token alone, which mean pooling never reads."""
+"""What transformers call a layer on the first token alone, which is never read here."""
 
 
 def layer_groups(model: Module) -> list[list[Parameter]]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import log_softmax
 
-from pipeline.runtime.arrays import FloatMatrix, Values
+from pipeline.runtime.arrays import FloatMatrix
 
+Losses = npt.NDArray[np.floating]
 _NONE: Mapping[str, FloatMatrix] = MappingProxyType({})
 
 _JOINTS = (
@@ -122,27 +124,28 @@ class AugmentationTrial:
     ) -> AugmentationTrial:
         """From fits' logits [n, c] of the same prompts and their labels [n, c]."""
         plain = _losses(without, labels, exclusive)
-        worse = _losses(with_all, labels, exclusive) - plain
+        augmented = _losses(with_all, labels, exclusive)
+        worse = augmented - plain
         error = _standard_error(worse)
         tried = {way: _losses(logits, labels, exclusive) for way, logits in alone.items()}
         return cls(
             bool(worse.mean() <= error),
             len(plain),
-            _rounded((worse + plain).mean()),
+            _rounded(augmented.mean()),
             _rounded(plain.mean()),
             _rounded(error),
             {way: (_rounded(loss.mean()), _rounded(_standard_error(loss - plain))) for way, loss in tried.items()},
         )
 
 
-def _losses(logits: FloatMatrix, labels: FloatMatrix, exclusive: bool) -> Values:
+def _losses(logits: FloatMatrix, labels: FloatMatrix, exclusive: bool) -> Losses:
     """Cross-entropy of each prompt, as training has it: [n]."""
     if exclusive:
         return np.asarray(-(labels * log_softmax(logits, axis=1)).sum(axis=1))
     return np.asarray((np.logaddexp(0.0, logits) - labels * logits).sum(axis=1))
 
 
-def _standard_error(differences: Values) -> float:
+def _standard_error(differences: Losses) -> float:
     """Of their mean; of a single one its size."""
     if len(differences) < 2:
         return abs(float(differences.sum()))

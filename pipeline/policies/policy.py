@@ -72,23 +72,23 @@ class SubsetPolicy:
     Where each training prompt needed at least one candidate, the likeliest is chosen when none reaches its own, of
     equals the cheaper: where one must be chosen anyhow, its calibrated probability is all that is to be gained. How
     near it comes to its threshold is no gain: a low one says that a candidate is seldom sure, not that it is right.
-    Where no training prompt needed more than one, the likeliest alone may be chosen.
+    Where each needed `exactly_one`, the likeliest is chosen, whatever the thresholds.
     """
 
     thresholds: tuple[float, ...]
     at_least_one: bool
-    at_most_one: bool = False
+    exactly_one: bool = False
 
     def choose(
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Binary:
         may = _allowed(quality, allowed)
         chosen: Binary = self.reached(quality) & may
-        likeliest = preferred(np.where(may, quality, -np.inf), _costs(quality, cost))
-        if self.at_most_one:
-            chosen &= np.arange(quality.shape[1]) == likeliest[:, None]
-        if self.at_least_one:
+        if self.exactly_one:
+            chosen[:] = False
+        if self.at_least_one or self.exactly_one:
             empty = ~chosen.any(axis=1) & may.any(axis=1)
+            likeliest = preferred(np.where(may, quality, -np.inf), _costs(quality, cost))
             chosen[empty, likeliest[empty]] = True
         return chosen
 
@@ -106,7 +106,7 @@ class SubsetPolicy:
 
     def to_json(self) -> dict[str, Any]:
         facts = {"kind": "subset", "thresholds": list(self.thresholds), "at_least_one": self.at_least_one}
-        return {**facts, "at_most_one": True} if self.at_most_one else facts
+        return {**facts, "exactly_one": True} if self.exactly_one else facts
 
 
 class _SingleChoice(ABC):
@@ -258,7 +258,7 @@ def policy_from_json(value: dict[str, Any]) -> Policy:
     """
     figures = {name: figure for name, figure in value.items() if name != "kind"}
     if value["kind"] == "subset":
-        bounds = bool(figures["at_least_one"]), bool(figures.get("at_most_one", False))
+        bounds = bool(figures["at_least_one"]), bool(figures.get("exactly_one", False))
         return SubsetPolicy(tuple(map(float, figures["thresholds"])), *bounds)
     doubt = figures.pop("doubt", 0.0)
     return doubting(_KINDS[value["kind"]](**figures), doubt)

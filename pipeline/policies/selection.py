@@ -62,7 +62,9 @@ class Chosen:
         return {"policy": self.policy.to_json(), "chosen_on": self.chosen_on}
 
 
-def choose_policy(params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bool) -> Chosen:
+def choose_policy(
+    params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bool, is_exclusive: bool = False
+) -> Chosen:
     """The policy that is asked for, with what is left open chosen on held-out rows.
 
     Raises:
@@ -72,7 +74,7 @@ def choose_policy(params: PolicyParams, held_out: HeldOutOutcomes, is_labels: bo
     if params.doubt:
         require_grounds_to_doubt(is_labels, held_out.has_costs, held_out.expected_error is not None)
     if kind == "subset":
-        return _subset(held_out, is_labels)
+        return _subset(held_out, is_labels, is_exclusive)
     if kind == "pair":
         return _pair(params, held_out)
     if kind == "best":
@@ -198,12 +200,12 @@ def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]
     return strong, int(np.nanargmin(spent))
 
 
-def _subset(held_out: HeldOutOutcomes, is_labels: bool) -> Chosen:
+def _subset(held_out: HeldOutOutcomes, is_labels: bool, is_exclusive: bool) -> Chosen:
     """Thresholds of a subset, for tables with labels only."""
     if not is_labels:
         raise InputError("policy.kind subset is for tables with agents; take 'best' or 'willingness' for graded ones")
     expected = held_out.expected_quality.astype(np.float32)
-    policy = fit_subset_policy(expected, held_out.quality.astype(np.float32))
+    policy = fit_subset_policy(expected, held_out.quality.astype(np.float32), is_exclusive)
     return Chosen(policy, {**_sample(held_out), "criterion": "F1 on held-out prompts"})
 
 

@@ -13,21 +13,22 @@ _PRIOR_PROMPTS = 30.0
 """An agent's own best threshold weighs as much as the common one at this many positive prompts."""
 
 
-def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix) -> SubsetPolicy:
+def fit_subset_policy(quality: FloatMatrix, labels: FloatMatrix, exclusive: bool = False) -> SubsetPolicy:
     """Thresholds from held-out probabilities [n, c] and labels [n, c].
 
     One common threshold maximises micro-F1; each candidate's own best is mixed in by its number of positives,
-    so that a rare one, whose own best is mostly chance, keeps near the common one.
+    so that a rare one, whose own best is mostly chance, keeps near the common one. Of `exclusive` labels, exactly one
+    a prompt, nothing has to be reached: thresholds are 0.
     """
-    of_each = labels.sum(axis=1)
+    if exclusive:
+        return SubsetPolicy((0.0,) * labels.shape[1], at_least_one=True, exactly_one=True)
+    at_least_one = bool((labels.sum(axis=1) >= 1).all())
     common = _best_threshold(quality, labels)
     positives = labels.sum(axis=0)
     own = np.array([_best_threshold(quality[:, [c]], labels[:, [c]]) for c in range(labels.shape[1])])
     weight = positives / (positives + _PRIOR_PROMPTS)
     mixed = weight * own + (1 - weight) * common
-    return SubsetPolicy(
-        tuple(round(float(t), 4) for t in mixed), bool((of_each >= 1).all()), bool((of_each <= 1).all())
-    )
+    return SubsetPolicy(tuple(round(float(t), 4) for t in mixed), at_least_one)
 
 
 def _best_threshold(quality: FloatMatrix, labels: FloatMatrix) -> float:

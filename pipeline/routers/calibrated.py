@@ -126,7 +126,7 @@ class CalibratedRouter:
             outcomes.quality[rows].astype(np.float64), outcomes.cost[rows].astype(np.float64), folds[rows],
             None if fitted.error is None else fitted.error[rows],
         )  # fmt: skip
-        chosen = choose_policy(self.params, judged, outcomes.is_labels)
+        chosen = choose_policy(self.params, judged, outcomes.is_labels, outcomes.is_exclusive)
         self.policy, self.chosen_on = chosen.policy, chosen.chosen_on
         if self.params.kind == "willingness":
             self.operating = chosen

@@ -107,7 +107,7 @@ class ClassifierScorer(Scorer):
         params = self.params.model_copy(update=dict.fromkeys(set(_WORDINGS).difference(kept), 0.0))
         if ROWS not in ways and outcomes.augmented is not None:
             train = train[~outcomes.augmented[train]]
-        return _Job(_rows(outcomes, train), [outcomes.prompts[i] for i in asked], params, self.seed)
+        return _Job(_rows(outcomes.rows(train)), [outcomes.prompts[i] for i in asked], params, self.seed)
 
     @staticmethod
     def _wordings(outcomes: Outcomes) -> tuple[str, ...]:
@@ -167,7 +167,8 @@ class ClassifierScorer(Scorer):
     def load(self, folder: Path) -> None:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         # A version of an earlier release may name settings that are none any more; its weights are what they are.
-        known = {name: value for name, value in settings["params"].items() if name in FinetuningParams.model_fields}
+        own = FinetuningParams.model_fields.keys() - {"tags", "tasks", "aptitude"}
+        known = {name: value for name, value in settings["params"].items() if name in own}
         self.params = FinetuningParams.model_validate(known)
         self.seed, self.epochs = settings["seed"], settings["epochs"]
         tried = settings.get("augmentation")
@@ -195,14 +196,12 @@ class _HeldOutScores:
     int8: FloatMatrix | None
 
 
-def _rows(outcomes: Outcomes, train: Indices) -> TrainingRows:
+def _rows(outcomes: Outcomes) -> TrainingRows:
     from pipeline.routers.finetuning import TrainingRows
 
-    rows = outcomes.rows(train)
-    labels = np.nan_to_num(rows.quality, nan=0.5).astype(np.float32)
+    labels = np.nan_to_num(outcomes.quality, nan=0.5).astype(np.float32)
     names = outcomes.candidates if outcomes.is_labels else ()
-    # Exclusive in the whole table: a fold of another might be so by chance.
-    return TrainingRows(rows.prompts, labels, names, outcomes.is_exclusive and bool((labels.sum(axis=1) == 1).all()))
+    return TrainingRows(outcomes.prompts, labels, names, outcomes.is_exclusive)
 
 
 def _held_out(job: _Job, int8: MakeInt8 | None, progress: Progress | None) -> _HeldOutScores:

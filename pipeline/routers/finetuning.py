@@ -23,7 +23,7 @@ _MOST_LABELS_TO_COMPOSE = 2
 
 
 class ClassifierNetwork(torch.nn.Module):
-    """Encoder, mean pooling to a unit vector, scale, dropout, and one linear output a candidate.
+    """Encoder, pooling to a unit vector, scale, dropout, and one linear output a candidate.
 
     The scale lets a unit vector reach confident logits; without it the head has to grow for many epochs.
     """

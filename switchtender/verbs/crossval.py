@@ -19,7 +19,6 @@ from switchtender.options import (
     WishedSystem,
 )
 from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds, training_params
-from switchtender.show import training_bar
 
 app = typer.Typer()
 
@@ -44,24 +43,23 @@ def crossval(
     from pipeline.evaluation.recommendation import parts_of
     from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.evaluation.scoring import label_scores
-    from pipeline.routers.fitting import crossvalidate
     from pipeline.runtime.reproducibility import pin
     from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads, device)
-    router_name, finetuning, policy = training_params(params, system)
+    router_name, *_ = training_params(params, system)
     folded = outer_folds(outcomes, folds, seed)
     made = Crossvalidated(router_name, len(set(folded.tolist())))
     if outcomes.is_labels:
         refuse_for_labels(pictures=pictures)
-    with fast_reading(precision, threads), training_bar(router_name) as advance:
-        predictions = crossvalidate(router_name, outcomes, folded, finetuning, seed, advance, policy)
-    if outcomes.is_labels:  # no baseline is fitted beside it
+    # Of labels no baseline is fitted beside it.
+    names = tuple(name for name in LEARNT if baselines and name != router_name and not outcomes.is_labels)
+    with fast_reading(precision, threads):
+        found = crossvalidated((router_name, *names), outcomes, folded, seed, params)
+    predictions = found.pop(router_name)
+    if outcomes.is_labels:
         show_labels(label_scores(predictions, outcomes), as_json, made)
         return
-    names = tuple(name for name in LEARNT if baselines and name != router_name)
-    with fast_reading(precision, threads):
-        found = crossvalidated(names, outcomes, folded, seed)
     report = outcome_report(predictions, outcomes, found, parts_of(outcomes, folded))
     show_outcomes(report, names, pictures, as_json, made)

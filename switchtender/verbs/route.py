@@ -71,10 +71,10 @@ def _print_choice(
         said: dict[str, Any] = {"unsupported_language": language} if language else {}
         said |= {"why": evidence} if why else {}
         agents = [name for name, _, hit in ranked if hit]
-        said = {"policy": router.policy.to_json(), **said}
+        said = {"policy": _facts(router.policy, predictions.candidates), **said}
         print_json({"agents": agents, "below_threshold": below, "scores": scores, **said, **vars(source)})
         return
-    _print_scores(title, predictions, router.policy)
+    _print_scores(title, predictions, router)
     if below:
         say("No agent reaches its threshold; the likeliest is chosen, since each prompt needs one.")
     if language:
@@ -83,32 +83,30 @@ def _print_choice(
         _print_evidence(evidence, [name for name, _, _ in ranked])
 
 
-def _print_scores(title: str, predictions: Predictions, policy: Policy) -> None:
-    """The likeliest agents; or the best models, what each is expected to cost, and the policy that weighed them."""
-    from pipeline.policies.policy import SubsetPolicy
+def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter) -> None:
+    """What is chosen, then the likeliest agents; or the best models, with what each is expected to cost and the policy
+    that weighed them.
+    """
     from switchtender.report_tables import cost
 
     quality, spent, chosen = (part[0].tolist() for part in (predictions.quality, predictions.cost, predictions.chosen))
-    order = sorted(range(len(quality)), key=lambda place: -quality[place])[:_SHOWN]
+    order = sorted(range(len(quality)), key=lambda place: (not chosen[place], -quality[place]))[:_SHOWN]
     rows = [["*" if chosen[place] else "", predictions.candidates[place], quality[place]] for place in order]
-    if isinstance(policy, SubsetPolicy):
+    if router.calibration is not None:  # learnt from labels
         print_table(title, ["", "agent", "score"], rows)
         return
     if any(map(math.isfinite, spent)):
         rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
     print_table(title, ["", "model", "score", "USD"][: len(rows[0])], rows)
-    say(f"Chosen by the policy {_told(policy, predictions.candidates)}.")
+    kind, *figures = _facts(router.policy, predictions.candidates).items()
+    told = ", ".join(f"{name} {to_digits(value) if isinstance(value, float) else value}" for name, value in figures)
+    say(f"Chosen by the policy {kind[1]}{f' ({told})' if told else ''}.")
 
 
-def _told(policy: Policy, candidates: Sequence[str]) -> str:
-    """`willingness (quality_per_usd 12.5)`; a pair by its names."""
+def _facts(policy: Policy, candidates: Sequence[str]) -> dict[str, Any]:
+    """The policy's kind, then its figures; a pair by its names."""
     facts = policy.to_json()
-    kind = facts.pop("kind")
-    figures = (
-        f"{name} {candidates[value] if name in ('strong', 'weak') else to_digits(float(value))}"
-        for name, value in facts.items()
-    )
-    return f"{kind} ({', '.join(figures)})" if facts else str(kind)
+    return facts | {name: candidates[facts[name]] for name in ("strong", "weak") if name in facts}
 
 
 def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:

@@ -1,9 +1,9 @@
 """The encoder `smollm2-hidden`: what SmolLM2 holds after its 15th block at a prompt's last token.
 
 After arXiv 2603.20895. A few axes of such states are large for every text, so each is standardised by its mean and
-deviation over texts of several kinds (`axes.npy`, made by `benchmarks.signals`). That is part of the weights: the last
-block's bias takes the means away, and the norm behind it divides by the deviations. It also divides the whole state by
-its size, of which a unit vector keeps nothing.
+deviation over the texts of the shipped prompts (`axes.npy`, made by `benchmarks.axes`). That is part of the weights:
+the last block's bias takes the means away, and the norm behind it divides by the deviations. It also divides the
+whole state by its size, of which a unit vector keeps nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,23 @@ from pipeline.encoders.converted import converted
 from pipeline.encoders.smollm2.packaged import WEIGHTS, locate_smollm2
 from pipeline.encoders.windows import LAST_TOKEN, POOLING
 from pipeline.runtime.arrays import FloatMatrix
-from pipeline.runtime.tables import read_json, write_json
+from pipeline.runtime.tables import write_json
 
 SMOLLM2_HIDDEN = "smollm2-hidden"
 LAYERS = 15
 _AXES = Path(__file__).with_name("axes.npy")
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+_TOKENIZER = {
+    "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, "model_max_length": 8192,
+    "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>",
+}  # fmt: skip
+_CONFIG = {
+    "architectures": ["LlamaModel"], "model_type": "llama", "vocab_size": 49152, "hidden_size": 576,
+    "intermediate_size": 1536, "num_hidden_layers": LAYERS, "num_attention_heads": 9, "num_key_value_heads": 3,
+    "hidden_act": "silu", "rms_norm_eps": 1e-05, "max_position_embeddings": 8192, "mlp_bias": True, "use_cache": False,
+    "rope_theta": 100000.0, "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "tie_word_embeddings": True, POOLING: LAST_TOKEN,
+}  # fmt: skip
+"""Written by ourselves, as the tokenizer's: the encoder is the same whichever version of transformers reads it."""
 _FORM = 1
 Tensors = dict[str, FloatMatrix]
 
@@ -40,17 +51,9 @@ def _write(source: Path, folder: Path) -> None:
 
     folder.mkdir()
     save_file(standardised(_first_blocks(load_file(source)), *np.load(_AXES)), folder / WEIGHTS, {"format": "pt"})
-    config = read_json(source.with_name("config.json")) | {
-        "architectures": ["LlamaModel"],
-        "num_hidden_layers": LAYERS,
-        "mlp_bias": True,
-        "use_cache": False,
-        POOLING: LAST_TOKEN,
-    }
-    del config["transformers_version"]  # the same encoder, whichever version writes it
-    write_json(config, folder / "config.json")
-    for name in _TOKENIZER:
-        (folder / name).write_bytes(source.with_name(name).read_bytes())
+    write_json(_CONFIG, folder / "config.json")
+    write_json(_TOKENIZER, folder / "tokenizer_config.json")
+    (folder / "tokenizer.json").write_bytes(source.with_name("tokenizer.json").read_bytes())
 
 
 def _first_blocks(tensors: Tensors) -> Tensors:

@@ -97,10 +97,10 @@ def decide(scored: ScoredText, candidates: tuple[str, ...], stored: Policy, opti
 def _margin(scored: ScoredText, order: list[int], chosen: list[int], policy: Policy) -> float | None:
     """See `Decision`."""
     scores: list[float] = scored.quality.tolist()
-    if isinstance(policy, SubsetPolicy) and not policy.at_most_one:
+    if isinstance(policy, SubsetPolicy) and not policy.exactly_one:
         return round(min(abs(scores[i] - policy.thresholds[i]) for i in order), 6)
     after = [i for i in order if i not in chosen]
-    return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if chosen and after else None
+    return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if after else None
 
 
 def is_close(margin: float | None) -> bool:
@@ -158,7 +158,7 @@ def check(options: RoutingOptions, candidates: Collection[str], stored: Policy) 
 
 def _check_thresholds(options: RoutingOptions, candidates: Collection[str], stored: Policy) -> None:
     """Refuse thresholds where no subset is chosen by them, of unknown candidates, or outside 0..1."""
-    if options.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy):
+    if options.policy in (BEST, WILLINGNESS) or not isinstance(stored, SubsetPolicy) or stored.exactly_one:
         raise InputError("thresholds apply where a subset is chosen by thresholds; leave them out here")
     for name, threshold in options.thresholds.items():
         if name not in candidates:

@@ -22,7 +22,7 @@ import yaml
 
 from flows.night.params import nightly_params
 from flows.night.prefect_server import is_healthy
-from flows.schedule import state
+from flows.schedule import process, state
 from flows.schedule.calendar import Calendar
 from flows.schedule.prefect_runs import crash_left_behind, require_no_other, start_night
 from flows.schedule.process import take_up_missed
@@ -105,7 +105,10 @@ def test_a_missed_date_is_asked_for_once_an_attempt(
 
 
 def test_a_run_without_a_process_holds_no_place_and_one_with_it_keeps_its_own(
-    deployed: dict[str, dict[str, Any]], prefect_address: str, projects: list[Project]
+    deployed: dict[str, dict[str, Any]],
+    prefect_address: str,
+    projects: list[Project],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A flow run's process that ends while the server is gone cannot say so: its run stays pending for good."""
     pending = {"state": {"type": "PENDING", "name": "Submitting"}, "force": True}
@@ -113,6 +116,9 @@ def test_a_run_without_a_process_holds_no_place_and_one_with_it_keeps_its_own(
     alive = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "PREFECT__FLOW_RUN_ID": runs[0]})
     _tag(prefect_address, deployed["night/nightly"], [TAG, own_mark(projects[0])])
     try:
+        take_up_missed(prefect_address, projects, SPRING + timedelta(days=9), print)
+        assert [_state_of(prefect_address, run) for run in runs] == ["PENDING"] * 2, "they may be about to begin"
+        monkeypatch.setattr(process, "_GRACE", timedelta())
         take_up_missed(prefect_address, projects, SPRING + timedelta(days=9), print)
     finally:
         alive.kill()

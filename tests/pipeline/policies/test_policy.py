@@ -80,19 +80,19 @@ def test_at_least_one_is_learnt_from_the_labels() -> None:
     assert not fit_subset_policy(quality, _matrix((1, 0), (0, 0))).at_least_one
 
 
-def test_where_no_prompt_had_two_the_likeliest_alone_is_chosen() -> None:
+def test_of_exclusive_labels_the_likeliest_alone_is_chosen() -> None:
+    labels = _matrix((1, 0), (0, 1))
+    policy = fit_subset_policy(_matrix((0.9, 0.1), (0.2, 0.8)), labels, exclusive=True)
     quality = _matrix((0.9, 0.8), (0.2, 0.3), (0.1, 0.1))
-    one_each = fit_subset_policy(_matrix((0.9, 0.1), (0.2, 0.8)), _matrix((1, 0), (0, 1)))
-    assert (one_each.at_least_one, one_each.at_most_one) == (True, True)
-    assert one_each.choose(quality).tolist() == [[True, False], [False, True], [True, False]]
-    assert policy_from_json(one_each.to_json()) == one_each
-    some_none = SubsetPolicy((0.5, 0.5), at_least_one=False, at_most_one=True)
-    assert some_none.choose(quality).tolist() == [[True, False], [False, False], [False, False]]
-    barred = np.array([[False, True]] * 3)
-    assert one_each.choose(quality, allowed=barred).tolist() == [[False, True]] * 3
-    several = fit_subset_policy(_matrix((0.9, 0.9), (0.2, 0.8)), _matrix((1, 1), (0, 1)))
-    assert not several.at_most_one
-    assert "at_most_one" not in several.to_json()
+    chosen = policy.choose(quality)
+    assert chosen.tolist() == [[True, False], [False, True], [True, False]]
+    assert not below_threshold(policy, quality, chosen).any()
+    assert policy.choose(quality, allowed=np.array([[False, True]] * 3)).tolist() == [[False, True]] * 3
+    assert not policy.choose(quality, allowed=np.zeros((3, 2), np.bool_)).any()
+    assert policy_from_json(policy.to_json()) == policy
+    others = fit_subset_policy(_matrix((0.9, 0.1), (0.2, 0.8)), labels)
+    assert not others.exactly_one
+    assert "exactly_one" not in others.to_json()
 
 
 def test_a_planted_threshold_is_found() -> None:

@@ -22,6 +22,7 @@ from pipeline.encoders.layers import layer_groups
 from pipeline.encoders.onnx_encoder import FP32, INT8, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
 from pipeline.encoders.sentence_encoder import SentenceEncoder
+from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.routers import finetuning, parallel_fits
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
@@ -232,7 +233,9 @@ def test_augmentation_that_does_no_harm_stays(tiny_encoder: Path, monkeypatch: p
     assert sizes == [32, 32, 16, 64, 64]
 
 
-def test_exclusive_labels_are_learnt_by_cross_entropy_and_never_joined(tiny_encoder: Path) -> None:
+def test_exclusive_labels_are_learnt_by_cross_entropy_and_never_joined(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outcomes = two_agents(24)
     single = replace(outcomes, quality=np.eye(2, dtype=np.float32)[np.arange(24) % 2])
     scorer, every = ClassifierScorer(_params(tiny_encoder), seed=7), np.arange(24)
@@ -243,6 +246,12 @@ def test_exclusive_labels_are_learnt_by_cross_entropy_and_never_joined(tiny_enco
     assert scorer._job(single, every, every).params.retype > 0
     several = replace(outcomes, quality=np.ones_like(outcomes.quality))
     assert not scorer._job(several, every, every).rows.exclusive
+    tried: list[bool] = []
+    real = AugmentationTrial.of
+    monkeypatch.setattr(AugmentationTrial, "of", lambda *rest: (tried.append(rest[-1]), real(*rest))[1])
+    for table in (single, several):
+        ClassifierScorer(_params(tiny_encoder, epochs=1), seed=7).cross_fit(table, every % 2)
+    assert tried == [True, False]
     by_chance = replace(outcomes, quality=np.vstack([single.quality[:12], several.quality[:12]]))
     assert not scorer._job(by_chance, np.arange(12), every).rows.exclusive
 

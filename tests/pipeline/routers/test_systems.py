@@ -134,14 +134,12 @@ def test_where_each_prompt_has_one_label_one_is_chosen_and_probabilities_sum_to_
     several = _labels()
     quality = np.zeros_like(several.quality)
     quality[np.arange(len(quality)), several.quality.argmax(axis=1)] = 1.0
-    made = np.zeros(len(quality), np.bool_)
-    made[-1] = True
-    quality[-1] = 1.0  # a row that was made says nothing about what people ask for
-    outcomes = replace(several, quality=quality, augmented=made)
+    outcomes = replace(several, quality=quality)
     assert outcomes.is_exclusive
     assert not several.is_exclusive
+    assert not several.rows(np.flatnonzero(several.quality.sum(axis=1) == 1)).is_exclusive, "what the table says"
     assert not replace(outcomes, is_labels=False).is_exclusive
-    found = fit_router(system, outcomes.rows(np.flatnonzero(~made)), params, seed=1).predict(NEW)
+    found = fit_router(system, outcomes, params, seed=1).predict(NEW)
     assert (found.chosen.sum(axis=1) == 1).all()
     assert found.quality.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 

@@ -97,6 +97,14 @@ def test_each_new_row_names_its_parents_and_its_method(shipped: tuple[pd.DataFra
     assert (read_table(OUT)["parents"] == "").sum() == len(train)
 
 
+def test_where_each_prompt_has_one_agent_no_two_are_joined(shipped: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    train, holdout = shipped
+    single = train[~train["agents"].str.contains("|", regex=False)].reset_index(drop=True)
+    new, fates = run(single, holdout)
+    assert set(fates["method"]) == {SURFACE}
+    assert not new["agents"].str.contains("|", regex=False).any()
+
+
 def test_only_agents_below_the_threshold_get_rows_and_no_more_than_allowed(
     shipped: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:

@@ -24,6 +24,9 @@ def test_crossval_judges_what_a_params_file_describes(prompts: Path) -> None:
     done = command("crossval", prompts, "--params", params, "--folds", "3", cwd=prompts.parent)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "policy.weak" in done.stderr, "a table of labels has no costs"
+    params.write_text("train:\n  router: linear\n  encoder: ./nowhere\n", encoding="utf-8")
+    done = command("crossval", prompts, "--params", params, "--folds", "3", cwd=prompts.parent)
+    assert (done.returncode, "./nowhere does not exist" in done.stderr) == (2, True)
     params.write_text("train:\n  router: tfidf\n", encoding="utf-8")
     wished = command("crossval", prompts, "--router", "tfidf", "--folds", "3", "--json", cwd=prompts.parent)
     named = command("crossval", prompts, "--params", params, "--folds", "3", "--json", cwd=prompts.parent)

@@ -76,3 +76,20 @@ def test_of_models_it_tells_the_expected_cost_and_the_policy_that_weighed_it(
     assert "Chosen by the policy willingness (quality_per_usd 90.000)." in said
     route("case 21", as_json=True, folder=folder)
     assert json.loads(capsys.readouterr().out)["policy"] == {"kind": "willingness", "quality_per_usd": 90.0}
+    stored = json.loads((folder / "router.json").read_text())
+    policy = {"kind": "pair", "strong": 0, "weak": 1, "theta": 0.9}
+    (folder / "router.json").write_text(json.dumps(stored | {"policy": policy}))
+    route("case 21", as_json=True, folder=folder)
+    assert json.loads(capsys.readouterr().out)["policy"] == {**policy, "strong": "large", "weak": "small"}
+
+
+def test_a_chosen_model_is_shown_however_many_are_likelier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, params, folder = tmp_path / "outcomes.csv", tmp_path / "own.yaml", tmp_path / "router"
+    models = [(f"m{number:02}", 0.9 - number / 100, 0.01 if number < 10 else 0.0001) for number in range(11)]
+    rows = [(f"p{n}", f"case {n}", *model) for n in range(12) for model in models]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality", "cost"]), table)
+    params.write_text("train:\n  router: tfidf\n  policy: {kind: budget, budget_usd: 0.001}\n", encoding="utf-8")
+    fit(table, folder, params=params)
+    capsys.readouterr()
+    route("case 21", folder=folder)
+    assert "* m10" in " ".join(capsys.readouterr().out.split())

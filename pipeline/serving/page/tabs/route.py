@@ -167,7 +167,8 @@ def offered_by(engine: Engine) -> list[tuple[str, str]]:
     Thresholds need a router that chooses by them, a budget needs costs.
     """
     (scored,) = engine.score(WARM_UP[:1])
-    cannot = set() if isinstance(engine.policy, SubsetPolicy) else {ONE_THRESHOLD}
+    by_thresholds = isinstance(engine.policy, SubsetPolicy) and not engine.policy.exactly_one
+    cannot = set() if by_thresholds else {ONE_THRESHOLD}
     if np.isnan(engine.offered(WARM_UP[0], scored).cost).all():
         cannot.add(BUDGET)
     return [(name, value) for name, value in POLICIES if value not in cannot]

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.policies.policy import BestPolicy, BudgetPolicy, PairPolicy, Policy, SubsetPolicy, WillingnessPolicy
 from pipeline.runtime.errors import InputError
-from pipeline.serving.engine.decision import Decision, RoutingOptions, decide
+from pipeline.serving.engine.decision import Decision, RoutingOptions, check, decide
 from pipeline.serving.engine.scored import ScoredText
 
 NAMES = ("coding", "email", "sql")
@@ -42,11 +42,13 @@ def test_the_stored_policy_decides_unless_something_is_wished() -> None:
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(), BestPolicy()).chosen == ("email",)
 
 
-def test_where_no_prompt_had_two_it_stays_at_one_whatever_thresholds_are_wished() -> None:
-    alone = SubsetPolicy((0.5, 0.5, 0.5), at_least_one=True, at_most_one=True)
-    found = _decided((0.6, 0.7, 0.1), RoutingOptions(thresholds={"coding": 0.2}), alone)
-    assert (found.chosen, found.margin) == (("email",), pytest.approx(0.1))
+def test_of_exclusive_labels_one_is_chosen_and_thresholds_are_refused() -> None:
+    alone = SubsetPolicy((0.0, 0.0, 0.0), at_least_one=True, exactly_one=True)
+    found = _decided((0.6, 0.7, 0.1), RoutingOptions(), alone)
+    assert (found.chosen, found.margin, found.below_threshold) == (("email",), pytest.approx(0.1), False)
     assert _decided((0.6, 0.7, 0.1), RoutingOptions(policy="budget", budget_usd=0.02), alone).chosen == ("email",)
+    with pytest.raises(InputError, match="thresholds apply where a subset is chosen by thresholds"):
+        check(RoutingOptions(thresholds={"coding": 0.2}), NAMES, alone)
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def test_a_router_that_chooses_one_has_no_thresholds() -> None:
 @pytest.mark.parametrize(("policy", "cost", "missing"), [
     (SubsetPolicy((0.5, 0.5, 0.7), True), (0.01, 0.02, 0.03), set()),
     (BestPolicy(), (0.01, 0.02, 0.03), {ONE_THRESHOLD}),
+    (SubsetPolicy((0.0,) * 3, at_least_one=True, exactly_one=True), (0.01, 0.02, 0.03), {ONE_THRESHOLD}),
     (BestPolicy(), (np.nan,) * 3, {ONE_THRESHOLD, BUDGET}),
 ])  # fmt: skip
 def test_a_policy_that_would_refuse_every_prompt_is_not_offered(
