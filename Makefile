@@ -50,13 +50,13 @@ mlflow: setup ## MLflow's page on the embedded store, at http://127.0.0.1:5000, 
 test: setup browser ## every test that CI runs, three processes at a time
 	@$(MAKE) --no-print-directory -j3 test-schedule test-nights test-pipeline test-rest
 
-test-nights: setup # what shares the nights of the tiny project
+test-nights: setup browser # what shares the nights of the tiny project
 	@"$(BIN)/python" -m pytest -q -m "nights and ($(MARKED))"
 
-test-pipeline: setup # half of the others
+test-pipeline: setup browser # half of the others
 	@"$(BIN)/python" -m pytest -q -m "not nights and ($(MARKED))" tests/pipeline
 
-test-rest: setup # all else
+test-rest: setup browser # all else
 	@"$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))" --ignore tests/pipeline
 
 test-schedule: setup browser # waits for minutes of the clock

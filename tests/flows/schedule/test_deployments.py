@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,9 +37,17 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def asked(api: str, path: str, body: dict[str, Any]) -> Any:
+    """What the server answers; it says 503 where its database is busy, and then it is asked again."""
     request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    for _ in range(5):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            time.sleep(2)
+    raise AssertionError(f"{path}: the server stays busy")
 
 
 @pytest.fixture(scope="module")
