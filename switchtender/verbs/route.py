@@ -98,9 +98,10 @@ def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter
     if any(map(math.isfinite, spent)):
         rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
     print_table(title, ["", "model", "score", "USD"][: len(rows[0])], rows)
-    kind, *figures = _facts(router.policy, predictions.candidates).items()
-    told = ", ".join(f"{name} {to_digits(value) if isinstance(value, float) else value}" for name, value in figures)
-    say(f"Chosen by the policy {kind[1]}{f' ({told})' if told else ''}.")
+    facts = _facts(router.policy, predictions.candidates)
+    kind = facts.pop("kind")
+    told = ", ".join(f"{name} {to_digits(v) if isinstance(v, float) else v}" for name, v in facts.items())
+    say(f"Chosen by the policy {kind}{f' ({told})' if told else ''}.")
 
 
 def _facts(policy: Policy, candidates: Sequence[str]) -> dict[str, Any]:
