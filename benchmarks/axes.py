@@ -1,6 +1,8 @@
 """Means and deviations of SmolLM2's hidden state over the shipped prompts, for the encoder `smollm2-hidden`.
 
-python -m benchmarks.axes pipeline/encoders/smollm2/axes.npy
+    python -m benchmarks.axes pipeline/encoders/smollm2/axes.npy
+
+Of a prompt of more than 160 tokens both ends are read, as in `benchmarks.signals`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.signals import token_ids
 from pipeline.data.dataset import DATASET
 from pipeline.encoders.causal_lm import load_causal
 from pipeline.encoders.smollm2.hidden_states import LAYERS
@@ -23,13 +26,14 @@ def axes() -> FloatMatrix:
     """Means, then deviations, of each axis: float32 [2, width]."""
     import torch
 
-    tokenizer, model = load_causal(SMOLLM2, "--axes")
-    states = []
+    torch.set_num_threads(1)  # two wait for each other on one prompt at a time
+    tokenizer, whole = load_causal(SMOLLM2, "the encoder's axes")
+    model, states = whole.model, []
+    model.layers, model.norm = model.layers[:LAYERS], torch.nn.Identity()
     for prompt in tqdm(read_table(Path(DATASET))["prompt"], unit="prompt", disable=None):
-        ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        ids = torch.tensor([token_ids(tokenizer, prompt)])
         with torch.no_grad():
-            read = model(ids, output_hidden_states=True, logits_to_keep=1, use_cache=False)
-        states.append(read.hidden_states[LAYERS][0, -1].numpy())
+            states.append(model(input_ids=ids, use_cache=False).last_hidden_state[0, -1].numpy())
     return np.stack([np.mean(states, axis=0), np.std(states, axis=0)]).astype(np.float32)
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -29,7 +30,7 @@ from benchmarks.figures import difference, table
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
-from pipeline.encoders.windows import EncodedPrompts
+from pipeline.encoders.windows import ContextWindow, EncodedPrompts
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import LEARNT
 from pipeline.metrics import cost_quality as m
@@ -106,8 +107,7 @@ def hidden_states(texts: Sequence[str]) -> dict[str, FloatMatrix]:
     tokenizer, model = load_causal("smollm2", "--signals")
     found: dict[str, list[FloatMatrix]] = {}
     for text in tqdm(texts, desc="hidden states", unit="prompt"):
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] or [0]
-        ids = ids if len(ids) <= TOKENS else ids[: TOKENS // 2] + ids[-TOKENS // 2 :]
+        ids = token_ids(tokenizer, text)
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             read = model(torch.tensor([ids]), output_hidden_states=True, logits_to_keep=1, use_cache=False)
         for layer in LAYERS:
@@ -115,6 +115,12 @@ def hidden_states(texts: Sequence[str]) -> dict[str, FloatMatrix]:
             found.setdefault(f"hidden {layer}", []).append(states[-1].numpy())
             found.setdefault(f"hidden {layer} mean", []).append(states.mean(dim=0).numpy())
     return {signal: standardised(np.stack(rows)) for signal, rows in found.items()}
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """At most TOKENS of a text: both its ends."""
+    room = ContextWindow(TOKENS, before=0, after=0)
+    return room.ends(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] or [0])
 
 
 def standardised(states: FloatMatrix) -> FloatMatrix:

@@ -86,23 +86,28 @@ def training_params(params: Path | None, wished: str | None) -> tuple[str, Finet
 
 
 def crossvalidated(
-    systems: Sequence[str], outcomes: Outcomes, folds: Indices, seed: int, params: Path | None = None
+    systems: Sequence[str],
+    outcomes: Outcomes,
+    folds: Indices,
+    seed: int,
+    first: tuple[FinetuningParams, PolicyParams] | None = None,
 ) -> dict[str, Predictions]:
     """Predictions of each system on the same folds; those that share an embedding embed each prompt once.
 
-    The section `train` of a params.yaml, where it is given, holds for the first system.
+    The settings `first`, where they are given, are those of the first system; the others have the defaults.
     """
     from pipeline.evaluation.recommendation import parts_of
     from pipeline.evaluation.reference_strategies import LEARNT, learnt_predictions
+    from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.routers.fitting import crossvalidate
 
     names = dict.fromkeys(systems)
-    first = next(iter(names))
-    alone = [name for name in names if name not in LEARNT or (params and name == first)]
+    own = {systems[0]: first} if first else {}
+    alone = [name for name in names if name not in LEARNT or name in own]
     found = {}
     for name in alone:
-        _, finetuning, policy = training_params(params if name == first else None, name)
+        finetuning, policy = own.get(name, (FinetuningParams(), AUTO))
         with training_bar(name) as advance:
             found[name] = crossvalidate(name, outcomes, folds, finetuning, seed, advance, policy)
     with training_bar("baselines") as advance:

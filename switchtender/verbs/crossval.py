@@ -48,7 +48,7 @@ def crossval(
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads, device)
-    router_name, *_ = training_params(params, system)
+    router_name, finetuning, policy = training_params(params, system)
     folded = outer_folds(outcomes, folds, seed)
     made = Crossvalidated(router_name, len(set(folded.tolist())))
     if outcomes.is_labels:
@@ -56,7 +56,7 @@ def crossval(
     # Of labels no baseline is fitted beside it.
     names = tuple(name for name in LEARNT if baselines and name != router_name and not outcomes.is_labels)
     with fast_reading(precision, threads):
-        found = crossvalidated((router_name, *names), outcomes, folded, seed, params)
+        found = crossvalidated((router_name, *names), outcomes, folded, seed, (finetuning, policy) if params else None)
     predictions = found.pop(router_name)
     if outcomes.is_labels:
         show_labels(label_scores(predictions, outcomes), as_json, made)

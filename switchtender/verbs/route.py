@@ -68,10 +68,10 @@ def _print_choice(
     )
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
-        said: dict[str, Any] = {"unsupported_language": language} if language else {}
+        said: dict[str, Any] = {"policy": _facts(router.policy, predictions.candidates)}
+        said |= {"unsupported_language": language} if language else {}
         said |= {"why": evidence} if why else {}
         agents = [name for name, _, hit in ranked if hit]
-        said = {"policy": _facts(router.policy, predictions.candidates), **said}
         print_json({"agents": agents, "below_threshold": below, "scores": scores, **said, **vars(source)})
         return
     _print_scores(title, predictions, router)
