@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from scipy.special import log_softmax
 from pipeline.runtime.arrays import FloatMatrix
 
 Losses = npt.NDArray[np.floating]
-_NONE: Mapping[str, FloatMatrix] = MappingProxyType({})
 
 _JOINTS = (
     "{a} and {b}",
@@ -119,7 +117,7 @@ class AugmentationTrial:
         with_all: FloatMatrix,
         without: FloatMatrix,
         labels: FloatMatrix,
-        alone: Mapping[str, FloatMatrix] = _NONE,
+        alone: Mapping[str, FloatMatrix] | None = None,
         exclusive: bool = False,
     ) -> AugmentationTrial:
         """From fits' logits [n, c] of the same prompts and their labels [n, c]."""
@@ -127,7 +125,7 @@ class AugmentationTrial:
         augmented = _losses(with_all, labels, exclusive)
         worse = augmented - plain
         error = _standard_error(worse)
-        tried = {way: _losses(logits, labels, exclusive) for way, logits in alone.items()}
+        tried = {way: _losses(logits, labels, exclusive) for way, logits in (alone or {}).items()}
         return cls(
             bool(worse.mean() <= error),
             len(plain),

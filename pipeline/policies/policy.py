@@ -72,7 +72,7 @@ class SubsetPolicy:
     Where each training prompt needed at least one candidate, the likeliest is chosen when none reaches its own, of
     equals the cheaper: where one must be chosen anyhow, its calibrated probability is all that is to be gained. How
     near it comes to its threshold is no gain: a low one says that a candidate is seldom sure, not that it is right.
-    Where each needed `exactly_one`, the likeliest is chosen, whatever the thresholds.
+    Where each needed `exactly_one`, which is at least one too, the likeliest is chosen, whatever the thresholds.
     """
 
     thresholds: tuple[float, ...]
@@ -83,10 +83,8 @@ class SubsetPolicy:
         self, quality: FloatMatrix, cost: Cells | None = None, allowed: Binary | None = None, error: Cells | None = None
     ) -> Binary:
         may = _allowed(quality, allowed)
-        chosen: Binary = self.reached(quality) & may
-        if self.exactly_one:
-            chosen[:] = False
-        if self.at_least_one or self.exactly_one:
+        chosen: Binary = self.reached(quality) & may & (not self.exactly_one)
+        if self.at_least_one:
             empty = ~chosen.any(axis=1) & may.any(axis=1)
             likeliest = preferred(np.where(may, quality, -np.inf), _costs(quality, cost))
             chosen[empty, likeliest[empty]] = True

@@ -57,7 +57,7 @@ class ProposedRow:
 
 
 def augment(params: AugmentationParams, seed: int) -> Summary:
-    """Write train with the accepted rows appended; every draft has a fate (augmented or refused, with reason)."""
+    """Write train with the accepted rows appended; each proposed row has a fate (augmented or refused, with reason)."""
     train = read_table(STAGES / "label_noise" / "train.parquet").drop(columns="line")
     holdout = read_table(STAGES / "label_noise" / "holdout.parquet")
     names = tuple(agent.name for agent in read_agents())
@@ -66,22 +66,22 @@ def augment(params: AugmentationParams, seed: int) -> Summary:
         write_table(plain, STAGES / NAME / "train.parquet")
         write_fates(NAME, [])
         return {"train": len(train), "augmented": 0, "refused": 0}
-    drafts = list(propose(train, names, params, np.random.default_rng(seed)))
+    proposed = list(propose(train, names, params, np.random.default_rng(seed)))
     checks = _Checks(train, list(holdout["prompt"]), names, params)
     rows, fates, used = [], [], dict.fromkeys(range(len(train)), 0)
     made: dict[str, int] = dict.fromkeys(names, 0)
-    for number, (draft, reason) in enumerate(zip(drafts, checks.reasons(drafts), strict=True), start=1):
-        if made[draft.agent] >= params.rows_per_agent:
+    for number, (row, reason) in enumerate(zip(proposed, checks.reasons(proposed), strict=True), start=1):
+        if made[row.agent] >= params.rows_per_agent:
             continue
-        if not reason and any(used[parent] >= params.max_per_parent for parent in draft.parents):
+        if not reason and any(used[parent] >= params.max_per_parent for parent in row.parents):
             reason = f"a parent already has {params.max_per_parent} rows"
-        fate = _fate(draft, number, reason, train)
+        fate = _fate(row, number, reason, train)
         fates.append(fate)
         if not reason:
-            made[draft.agent] += 1
-            for parent in draft.parents:
+            made[row.agent] += 1
+            for parent in row.parents:
                 used[parent] += 1
-            rows.append(_row(draft, fate, train))
+            rows.append(_row(row, fate, train))
     write_table(
         pd.concat([plain, pd.DataFrame(rows, columns=plain.columns)], ignore_index=True),
         STAGES / NAME / "train.parquet",
@@ -98,7 +98,7 @@ def propose(
     support = label_matrix(labels, names).sum(axis=0)
     texts, folds = list(train["prompt"]), train["fold"].to_numpy()
     single = np.array([len(row) == 1 for row in labels])
-    joins = not single.all()  # where each prompt has one agent, none is to have two
+    exclusive = from_labels(train, names).is_exclusive
     for agent, count in zip(names, support, strict=True):
         parents = [i for i, row in enumerate(labels) if agent in row]
         if not 0 < count < params.agents_below:
@@ -108,7 +108,7 @@ def propose(
             partners = np.flatnonzero(
                 single & (folds == folds[parent]) & (np.array([agent not in row for row in labels]))
             )
-            if joins and attempt % 2 == 0 and len(partners) and single[parent]:
+            if not exclusive and attempt % 2 == 0 and len(partners) and single[parent]:
                 partner = int(generator.choice(partners))
                 both = sorted({*labels[parent], *labels[partner]}, key=names.index)
                 text = composed(texts[parent], texts[partner], generator)
@@ -118,7 +118,7 @@ def propose(
 
 
 class _Checks:
-    """Says why a draft is refused, or nothing. Heads are fitted once a fold, without that fold's rows."""
+    """Says why a proposed row is refused, or nothing. Heads are fitted once a fold, without that fold's rows."""
 
     def __init__(
         self, train: pd.DataFrame, holdout: list[str], names: tuple[str, ...], params: AugmentationParams
@@ -130,58 +130,56 @@ class _Checks:
         self.vectors = self.embedding.embed(self.outcomes.prompts)
         self.holdout = self.embedding.embed(holdout)
 
-    def reasons(self, drafts: list[ProposedRow]) -> list[str]:
-        """One reason a draft, empty where it passes."""
-        if not drafts:
+    def reasons(self, proposed: list[ProposedRow]) -> list[str]:
+        """One reason a row, empty where it passes."""
+        if not proposed:
             return []
-        vectors = self.embedding.embed([draft.prompt for draft in drafts])
+        vectors = self.embedding.embed([row.prompt for row in proposed])
         _, near = nearest(vectors, self.holdout)
-        scores = self._scores_without_parents(drafts, vectors)
-        return [
-            self._reason(draft, row, float(cosine)) for draft, row, cosine in zip(drafts, scores, near, strict=True)
-        ]
+        scores = self._scores_without_parents(proposed, vectors)
+        return [self._reason(*each) for each in zip(proposed, scores, near.tolist(), strict=True)]
 
-    def _scores_without_parents(self, drafts: list[ProposedRow], vectors: FloatMatrix) -> FloatMatrix:
-        scores = np.zeros((len(drafts), len(self.names)), dtype=np.float32)
-        fold_of = np.array([self.folds[draft.parents[0]] for draft in drafts])
+    def _scores_without_parents(self, proposed: list[ProposedRow], vectors: FloatMatrix) -> FloatMatrix:
+        scores = np.zeros((len(proposed), len(self.names)), dtype=np.float32)
+        fold_of = np.array([self.folds[row.parents[0]] for row in proposed])
         for fold in np.unique(fold_of):
             others = np.flatnonzero(self.folds != fold)
             heads = fit_heads(self.vectors[others], self.outcomes.rows(others), 1.0, balanced=True)
             scores[fold_of == fold] = apply_heads(vectors[fold_of == fold], *heads)
         return scores
 
-    def _reason(self, draft: ProposedRow, scores: FloatMatrix, near_holdout: float) -> str:
+    def _reason(self, row: ProposedRow, scores: FloatMatrix, near_holdout: float) -> str:
         if near_holdout >= self.params.holdout_cosine:
             return f"cosine {near_holdout:.2f} to a holdout prompt"
-        inside = [self.names.index(name) for name in draft.agents]
+        inside = [self.names.index(name) for name in row.agents]
         outside = np.setdiff1d(np.arange(len(self.names)), inside)
         consistency = min(float((scores[outside] < scores[i]).mean()) for i in inside) if len(outside) else 1.0
         return f"label consistency {consistency:.2f}" if consistency < self.params.min_consistency else ""
 
 
-def _fate(draft: ProposedRow, number: int, reason: str, train: pd.DataFrame) -> Fate:
+def _fate(row: ProposedRow, number: int, reason: str, train: pd.DataFrame) -> Fate:
     return fate_of(
         f"a{number:04d}",
-        draft.prompt,
+        row.prompt,
         REFUSED if reason else AUGMENTED,
         reason=reason,
         split=TRAIN,
-        agents=SEPARATOR.join(draft.agents),
-        parents=SEPARATOR.join(train["prompt_id"].iloc[i] for i in draft.parents),
-        method=draft.method,
+        agents=SEPARATOR.join(row.agents),
+        parents=SEPARATOR.join(train["prompt_id"].iloc[i] for i in row.parents),
+        method=row.method,
     )
 
 
-def _row(draft: ProposedRow, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
-    parent = train.iloc[draft.parents[0]]
+def _row(row: ProposedRow, fate: Fate, train: pd.DataFrame) -> dict[str, object]:
+    parent = train.iloc[row.parents[0]]
     return {
         **{str(name): value for name, value in parent.items()},
         "prompt_id": fate.prompt_id,
-        "prompt": draft.prompt,
+        "prompt": row.prompt,
         "agents": fate.agents,
         "source": NAME,
         "parents": fate.parents,
-        "method": draft.method,
+        "method": row.method,
     }
 
 

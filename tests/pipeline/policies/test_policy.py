@@ -95,6 +95,14 @@ def test_of_exclusive_labels_the_likeliest_alone_is_chosen() -> None:
     assert "exactly_one" not in others.to_json()
 
 
+def test_thresholds_are_those_beside_a_likeliest_that_is_chosen_anyhow() -> None:
+    kinds = ((0.3, 0.1), (1, 0)), ((0.9, 0.4), (1, 0)), ((0.9, 0.8), (1, 1))
+    quality, labels = (_matrix(*rows * 20) for rows in zip(*kinds, strict=True))
+    policy = fit_subset_policy(quality, labels)
+    assert min(policy.thresholds) > 0.4, "the first kind gets its agent without a threshold that lets the second's in"
+    assert (policy.choose(quality) == labels).all()
+
+
 def test_a_planted_threshold_is_found() -> None:
     quality, labels = _column(0.3, rows=400, positives=200)
     policy = fit_subset_policy(quality[:, None], labels[:, None])
@@ -105,8 +113,8 @@ def test_a_common_candidate_has_its_own_threshold_and_a_rare_one_keeps_near_the_
     columns = [_column(0.3, 1000, 400), _column(0.6, 1000, 300), _column(0.9, 1000, 2)]
     quality, labels = (np.column_stack(part) for part in zip(*columns, strict=True))
     often, less, rare = fit_subset_policy(quality, labels).thresholds
-    assert often == pytest.approx(0.3, abs=0.05)
-    assert less == pytest.approx(0.6, abs=0.05)
+    assert often == pytest.approx(0.3, abs=0.07)
+    assert less == pytest.approx(0.6, abs=0.07)
     assert rare < 0.7
 
 
