@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,8 +70,8 @@ def begin(project: Project, calendar: Calendar, now: datetime) -> None:
 
 
 def own_mark(project: Project) -> str:
-    """The tag of a project's own deployments, by which a server that several use tells them apart."""
-    return f"{FOLDER}{project.root.resolve()}"
+    """The tag of a project's own deployments, by which a server tells them from those of other folders and hosts."""
+    return f"{FOLDER}{platform.node()}:{project.root.resolve()}"
 
 
 def _path(project: Project) -> Path:

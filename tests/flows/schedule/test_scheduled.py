@@ -49,6 +49,12 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
+def test_one_path_on_two_hosts_has_two_marks(projects: list[Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    here = state.own_mark(projects[0])
+    monkeypatch.setattr(state.platform, "node", lambda: "another-host")
+    assert state.own_mark(projects[0]) != here
+
+
 @pytest.mark.parametrize(
     ("now", "date"),
     [("02T02:59", None), ("02T03:00", "02T03:00"), ("02T20:00", "02T03:00"), ("09T03:30", "09T03:00")],
