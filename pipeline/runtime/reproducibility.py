@@ -38,7 +38,8 @@ def pin(seed: int, threads: int, wanted: Wanted = "auto") -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which for torch.compile's sake imports for seconds what nothing here uses.
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time
     # NumPy's small products are several times slower on two threads than on one.
     threadpoolctl.threadpool_limits(limits=1, user_api="blas")

@@ -51,7 +51,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_one_path_on_two_hosts_has_two_marks(projects: list[Project], monkeypatch: pytest.MonkeyPatch) -> None:
     here = state.own_mark(projects[0])
-    monkeypatch.setattr(state.platform, "node", lambda: "another-host")
+    monkeypatch.setattr("platform.node", lambda: "another-host")
     assert state.own_mark(projects[0]) != here
 
 
