@@ -141,6 +141,7 @@ def test_a_candidate_is_refused_where_it_is_known_or_its_prompts_are_not(
     assert not (project.root / "data/candidates/other.csv").exists()
 
 
+@pytest.mark.heavy  # fast twin: test_a_broken_gate_stops_registration of test_nights, by the same code
 def test_a_closed_gate_keeps_a_router_out(project: Sandbox, joined: dict[str, Any]) -> None:
     project.set_params(models__gate__cost_usd=1e-6)
     done = project.run("nightly", "--json")

@@ -17,6 +17,9 @@ from flows.workspace.runs import clone_of
 from pipeline.runtime.tables import read_json
 from pipeline.runtime.track import MODELS
 
+# Fast twins: test_model_nights.py (the same track, another router) and tests/switchtender/verbs/test_tasks.py.
+pytestmark = pytest.mark.heavy
+
 PROMPTS = ["Write a lazy function that sorts a list of buoys", "Compose a loud poem about the storm for a wedding"]
 
 
@@ -87,12 +90,10 @@ def test_audit_trace_and_verify_tell_of_it(project: Sandbox, first: dict[str, An
     assert [row["agents"] for row in traced["versions"]] == [["poet"]]
 
 
-@pytest.mark.heavy  # fast twin: test_a_version_with_a_candidate_that_joined_replays_too, whose router was trained alike
 def test_a_replay_gives_the_same_bytes(project: Sandbox, first: dict[str, Any]) -> None:
     assert ask(project, "replay", "1", "--track", "models")["verdict"] == "identical"
 
 
-@pytest.mark.heavy  # fast twin: that of test_model_nights
 def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sandbox, joined: dict[str, Any]) -> None:
     assert (joined["verdict"], joined["version"]) == ("passed", "2")
     prompts = sorted(set(planted()[0]["prompt"]))
@@ -107,6 +108,5 @@ def test_a_candidate_joins_without_training_and_changes_nothing_else(project: Sa
     assert (how["models_train"], how["models_join"]) == ("unchanged", "ran")
 
 
-@pytest.mark.heavy
 def test_a_version_with_a_candidate_that_joined_replays_too(project: Sandbox, joined: dict[str, Any]) -> None:
     assert ask(project, "replay", "2", "--track", "models")["verdict"] == "identical"
