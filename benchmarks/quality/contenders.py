@@ -59,10 +59,11 @@ class Plan:
                 yield self._own(system, f"{system}, {E5_SMALL}", encoder=E5_SMALL)
 
     def peers(self) -> Iterator[Contender]:
-        yield Contender("setfit", {"steps": self.epochs or 300}, {"": "SetFit, 300 steps"}, is_peer=True)
+        steps = {"steps": self.epochs or 300, "threshold": 0.5}
+        yield Contender("setfit", steps, {"": "SetFit, 300 steps"}, is_peer=True)
         yield Contender("semantic-router", {}, {"": "semantic-router"}, is_peer=True)
         rates = {"learning_rate": 4e-4, "layer_decay": 0.75, "head_learning_rate": 5e-3}
-        settings = {"epochs": self.epochs or 12, **rates}
+        settings = {"epochs": self.epochs or 12, "threshold": 0.5, **rates}
         answers = {way: f"plain fine-tuning, {way}" for way in (HALF, ONE_THRESHOLD)}
         yield Contender("trainer", settings, answers, is_peer=True)
 

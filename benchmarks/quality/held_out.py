@@ -38,11 +38,16 @@ def reached(scores: Matrix, threshold: float, truth: Matrix) -> Matrix:
     """What reaches the threshold, bool [n, c]; where nothing does the likeliest, if every prompt of train has one; the
     likeliest alone, if every prompt of train has exactly one.
     """
-    chosen = scores >= (np.inf if (truth.sum(axis=1) == 1).all() else threshold)
+    chosen = scores >= (np.inf if is_exclusive(truth) else threshold)
     if truth.any(axis=1).all():
         empty = np.flatnonzero(~chosen.any(axis=1))
         chosen[empty, scores[empty].argmax(axis=1)] = True
     return chosen
+
+
+def is_exclusive(truth: Matrix) -> bool:
+    """Whether every prompt has exactly one label: such a table is learnt as classes."""
+    return bool((truth.sum(axis=1) == 1).all())
 
 
 def truth_of(job: Job) -> Matrix:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, softmax
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -24,6 +26,7 @@ from benchmarks.quality.held_out import (
     Score,
     best_threshold,
     held_out_scores,
+    is_exclusive,
     reached,
     truth_of,
 )
@@ -36,11 +39,14 @@ def answers(job: Job) -> dict[str, Answer]:
     with timed() as plain:
         score = _finetuned(job, truth, every)
     scores = score(job.asked)
-    found = {HALF: Answer(numbers(scores >= 0.5), plain.wall, plain.cpu)}
-    if job.settings.get("held_out", True):
+    chosen = numbers(reached(scores, job.settings["threshold"], truth))
+    found = {HALF: Answer(chosen, plain.wall, plain.cpu)}
+    if is_exclusive(truth):  # no threshold plays a part there
+        found[ONE_THRESHOLD] = found[HALF]
+    elif job.settings.get("held_out", True):
         with timed() as folds:
             held_out = held_out_scores(job, lambda rows: _finetuned(job, truth, rows))
-            threshold = best_threshold(held_out, truth)[0]
+            threshold, _ = best_threshold(held_out, truth)
         both = plain + folds
         found[ONE_THRESHOLD] = Answer(numbers(reached(scores, threshold, truth)), both.wall, both.cpu)
     return found
@@ -49,8 +55,10 @@ def answers(job: Job) -> dict[str, Answer]:
 def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
     set_seed(job.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.encoder)
+    alone = is_exclusive(truth)
+    problem = "single_label_classification" if alone else "multi_label_classification"
     model = AutoModelForSequenceClassification.from_pretrained(
-        job.encoder, num_labels=len(job.agents), problem_type="multi_label_classification"
+        job.encoder, num_labels=len(job.agents), problem_type=problem
     )
 
     def tokenized(prompts: Sequence[str]) -> list[dict[str, Any]]:
@@ -60,7 +68,8 @@ def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
         ]
 
     learnt = tokenized([job.prompts[row] for row in rows])
-    learnt = [{**row, "labels": labels} for row, labels in zip(learnt, truth[rows].astype(np.float32), strict=True)]
+    labels = truth[rows].argmax(axis=1) if alone else truth[rows].astype(np.float32)
+    learnt = [{**row, "labels": each} for row, each in zip(learnt, labels, strict=True)]
     with TemporaryDirectory() as place:
         settings = TrainingArguments(
             output_dir=place, num_train_epochs=job.settings["epochs"], learning_rate=job.settings["learning_rate"],
@@ -72,7 +81,8 @@ def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
             optimizers=(_optimizer(model, job), None),
         )  # fmt: skip
         trainer.train()
-    return lambda prompts: 1 / (1 + np.exp(-trainer.predict(tokenized(prompts)).predictions))
+    squash = partial(softmax, axis=1) if alone else expit
+    return lambda prompts: squash(trainer.predict(tokenized(prompts)).predictions)
 
 
 def _optimizer(model: Any, job: Job) -> torch.optim.Optimizer:
