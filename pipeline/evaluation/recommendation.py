@@ -36,7 +36,7 @@ from pipeline.evaluation.reference_strategies import (
 from pipeline.metrics import cost_quality as m
 from pipeline.metrics.bootstrap import Estimate, Resampled, six_digits
 from pipeline.metrics.candidate_means import known_mean, mean_quality_and_cost
-from pipeline.metrics.preference import preferred
+from pipeline.metrics.preference import affordable, preferred
 from pipeline.routers.base.protocol import Predictions
 from pipeline.runtime.arrays import Indices, Values
 from pipeline.runtime.errors import InputError
@@ -106,7 +106,7 @@ def require_affordable(outcomes: Outcomes, parts: Sequence[Part], budget: float)
             "agents.yaml, or leave --budget out"
         )
     least = max(float(np.nanmin(mean_quality_and_cost(part)[1])) for part, _ in parts)
-    if budget < least:
+    if not affordable(least, budget):
         name = outcomes.candidates[int(np.nanargmin(mean_quality_and_cost(outcomes)[1]))]
         raise InputError(f"no candidate costs at most {usd(budget)} a prompt; the cheapest, {name}, costs {usd(least)}")
 
@@ -141,7 +141,7 @@ def _least_lambda(router: Strategy, outcomes: Outcomes, parts: Sequence[Part], b
         spent = m.taken(outcomes.cost, best)
         for i, rows in list(pending.items()):
             picks[rows] = best[rows]
-            if known_mean(np.delete(spent, rows)) <= budget:
+            if affordable(known_mean(np.delete(spent, rows)), budget):
                 del pending[i]
         if not pending:
             break
@@ -153,8 +153,8 @@ def _single(outcomes: Outcomes, parts: Sequence[Part], budget: float | None) -> 
     picks = np.zeros(len(outcomes), dtype=np.int64)
     for part, rows in parts:
         quality, cost = mean_quality_and_cost(part)
-        affordable = np.ones(len(cost), np.bool_) if budget is None else np.nan_to_num(cost, nan=np.inf) <= budget
-        picks[rows] = int(preferred(np.where(affordable, quality, -np.inf), cost))
+        open_to = np.ones(len(cost), np.bool_) if budget is None else affordable(cost, budget)
+        picks[rows] = int(preferred(np.where(open_to, quality, -np.inf), cost))
     return by_picks("best_single", outcomes, picks, TRAIN)
 
 

@@ -61,8 +61,8 @@ def _within_budget(found: ComparedChoices) -> tuple[str, str]:
 
 
 def _is_above_0(found: Estimate) -> bool:
-    """Whether the whole interval lies above 0; one that is not known does not."""
-    return found.low > 0
+    """Whether the whole interval lies above 0 as it is told, in three decimals; one that is not known does not."""
+    return found.is_known and short(found.low) != "0" and found.low > 0
 
 
 def _at_what_cost(found: ComparedChoices) -> str:

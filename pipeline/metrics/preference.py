@@ -1,11 +1,14 @@
-"""Which candidate is taken where several are worth the same: the cheaper one. One rule for routers and baselines."""
+"""Which candidate is taken where several are worth the same, the cheaper one, and which fit a budget.
+
+One rule for routers and baselines.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.runtime.arrays import Indices
+from pipeline.runtime.arrays import Binary, Indices
 
 Cells = npt.NDArray[np.floating]
 SAME = 1e-6
@@ -20,6 +23,14 @@ def preferred(worth: Cells, price: Cells) -> Indices:
     best = _steps_below(worth, worth.max(axis=-1, keepdims=True)) == 0
     price = np.where(np.isnan(price), np.finfo(np.float64).max, price)
     return np.asarray(np.where(best, price, np.inf).argmin(axis=-1), dtype=np.int64)
+
+
+def affordable(cost: Cells | float, budget: float) -> Binary:
+    """Where a cost is known and at most the budget, both in USD.
+
+    Compared in float32, as costs are kept: there a price of .0005 is .00050000002, which would not fit its own budget.
+    """
+    return np.asarray(np.asarray(cost, dtype=np.float32) <= np.float32(budget))
 
 
 def order_of(worth: Cells, price: Cells, tiers: Indices) -> Indices:

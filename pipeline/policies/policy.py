@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from pipeline.metrics.preference import order_of, preferred
+from pipeline.metrics.preference import affordable, order_of, preferred
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.params import Section
 
@@ -188,7 +188,7 @@ class BudgetPolicy(_SingleChoice):
     kind: ClassVar[str] = "budget"
 
     def _worth(self, quality: FloatMatrix, cost: Cells) -> tuple[Cells, Indices]:
-        return quality, np.where(cost <= self.usd, _FIRST, _LAST)  # an unknown cost (NaN) does not fit
+        return quality, np.where(affordable(cost, self.usd), _FIRST, _LAST)
 
 
 @dataclass(frozen=True)

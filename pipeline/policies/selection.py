@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.metrics.candidate_means import known_mean
 from pipeline.metrics.cost_quality import taken, willingness
-from pipeline.metrics.preference import preferred
+from pipeline.metrics.preference import affordable, preferred
 from pipeline.policies.policy import (
     NEVER_STRONG,
     BestPolicy,
@@ -129,7 +129,7 @@ def choose_willingness(params: PolicyParams, held_out: HeldOutOutcomes) -> Chose
         score = np.where(lost <= tolerated + 1e-12, -spent, -np.inf)
     else:
         criterion = f"best quality at a mean cost of at most USD {params.mean_budget_usd:g}"
-        score = np.where(spent <= params.mean_budget_usd, -lost, -np.inf)
+        score = np.where(affordable(spent, params.mean_budget_usd), -lost, -np.inf)
         if not np.isfinite(score).any():
             raise InputError(
                 f"policy.mean_budget_usd {params.mean_budget_usd:g} is below the least held-out cost, "

@@ -31,6 +31,7 @@ from pipeline.versions.key_at_hand import check_if_possible
 
 RETRY_SECONDS = 60.0
 """A refused version is tried again this much later, since somebody may have restored its bytes."""
+BEING_LOADED = "the version to serve is being read and proved; ask again in a few seconds"
 WARM_UP = (
     "Translate this letter into Dutch.",
     "Summarise the attached report in five sentences, then plan a meeting about it with everybody it names.",
@@ -123,7 +124,8 @@ class VersionSwitch:
         """
         if self._served is None:
             refused = f"version {self.refused.version} was refused: {self.refused.reason}" if self.refused else ""
-            raise NotReady(refused or self.trouble or none_in_service().message)
+            is_looking = self._polling.locked() or not self.has_looked
+            raise NotReady(refused or self.trouble or (BEING_LOADED if is_looking else none_in_service().message))
         return self._served
 
     @property

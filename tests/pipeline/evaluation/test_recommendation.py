@@ -135,6 +135,14 @@ def test_a_budget_of_just_the_cheapest_model_leaves_that_one() -> None:
     assert facts.sentence.startswith("With USD 1 a prompt use small alone: neither a router ")
 
 
+@pytest.mark.parametrize(("budget", "best"), [(0.0005, "small"), (0.002, "mid"), (0.01, "big")])
+def test_a_candidate_fits_a_budget_of_just_its_price(budget: float, best: str) -> None:
+    """In float32, as costs are kept, .0005 is .00050000002 and .002 is .0020000001."""
+    price = (0.01, 0.002, 0.0005)
+    facts = run(table(price), router((0.8, 0.6, 0.4), price), budget)
+    assert (facts.best_single, facts.verdict) == (best, "one"), "nor is a mixture of it with a share of 0 better"
+
+
 @pytest.mark.parametrize(
     ("cost", "budget", "message"),
     [(PRICE, 0.5, "no candidate costs at most USD .5 a prompt; the cheapest, small, costs USD 1"),

@@ -205,6 +205,7 @@ def test_within_a_budget_the_best_that_fits_is_chosen_and_nothing_where_nothing_
     quality = _matrix((0.9, 0.8, 0.7), (0.9, 0.8, 0.7))
     cost = np.array([[0.01, 0.002, 0.001], [0.01, np.nan, 0.002]])
     assert picks(BudgetPolicy(0.01), quality, cost) == [0, 0], "a cost of just the budget fits"
+    assert picks(BudgetPolicy(0.0005), quality, np.full_like(cost, np.float32(0.0005))) == [0, 0], "just above .0005"
     assert picks(BudgetPolicy(0.002), quality, cost) == [1, 2]
     assert picks(BudgetPolicy(0.0015), quality, cost) == [2, -1]
     assert picks(BudgetPolicy(9.0), quality) == [-1, -1], "an unknown cost fits no budget"

@@ -21,6 +21,8 @@ def switch(shelf: Shelf) -> VersionSwitch:
 
 def test_it_is_not_ready_until_a_version_is_loaded(shelf: Shelf, switch: VersionSwitch) -> None:
     shelf.pointing = None
+    with pytest.raises(NotReady, match="being read and proved; ask again"):
+        _ = switch.served
     switch.poll()
     with pytest.raises(NotReady, match="no version is in service yet; run 'make nightly'"):
         _ = switch.served
