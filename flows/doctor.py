@@ -19,6 +19,7 @@ from flows.workspace.lock import holder_of
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.text import counted
 from pipeline.versions.trace_index import DAMAGED
 
 OK, MISSING = "ok", "missing"
@@ -165,7 +166,7 @@ def _runs(project: Project) -> Check:
     except SwitchtenderError as error:
         return _check("runs", False, str(error).partition(" (")[0], "switchtender doctor --mend")
     if (holder := holder_of(project.lock)) is not None and holder.purpose == project.track.flow:
-        return _check("runs", True, f"{len(found)} runs, one under way", "")
+        return _check("runs", True, f"{counted(len(found), 'run')}, one under way", "")
     unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
     left = f", unfinished: {unfinished[-1]}" if unfinished else ""
-    return _check("runs", not unfinished, f"{len(found)} runs{left}", "switchtender nightly resumes it")
+    return _check("runs", not unfinished, f"{counted(len(found), 'run')}{left}", "switchtender nightly resumes it")

@@ -14,7 +14,8 @@ from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import plain
-from switchtender.show import print_json, print_table, say
+from pipeline.runtime.text import counted
+from switchtender.show import print_json, print_table, say, size_of
 
 if TYPE_CHECKING:
     from pipeline.evaluation.outcome_facts import OutcomeReport, Swept
@@ -41,7 +42,7 @@ def show_labels(scores: LabelScores, as_json: bool, made: Crossvalidated | None 
     if as_json:
         print_json({**(plain(made) or {}), **plain(scores)})
         return
-    title = f"{scores.prompts} prompts, {scores.candidates} candidates"
+    title = size_of(scores.prompts, scores.candidates)
     figures = [[name, found.value, found.low, found.high] for name, found in scores.metrics.items()]
     print_table(title, ["metric", "value", "95 % from", "to"], figures)
     rows = [[one.candidate, one.precision, one.recall, one.f1, one.support] for one in scores.per_candidate]
@@ -97,7 +98,7 @@ def _strategies(report: OutcomeReport, router: str) -> None:
         ]
         for name, row in report.metrics.items()
     ]
-    title = f"{report.prompts} prompts, {report.candidates} candidates; best single: {report.best_single}"
+    title = f"{size_of(report.prompts, report.candidates)}; best single: {report.best_single}"
     print_table(title, columns, rows)
 
 
@@ -147,9 +148,8 @@ def _facts(report: OutcomeReport) -> list[str]:
         )
     if found := report.accept.against.get(ROUTER):
         spent = "" if np.isnan(found.relative_cost) else f", at {_number(found.relative_cost)} times its cost"
-        lines.append(
-            f"against {report.accept.reference}: {found.wins} wins, {found.ties} ties, {found.losses} losses{spent}"
-        )
+        counts = (found.wins, "win"), (found.ties, "tie"), (found.losses, "loss", "losses")
+        lines.append(f"against {report.accept.reference}: {', '.join(counted(*each) for each in counts)}{spent}")
     if pair and ROUTER in pair.rows:
         row = pair.rows[ROUTER]
         lines.append(

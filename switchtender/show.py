@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.terminal import for_terminal
-from pipeline.runtime.text import to_digits
+from pipeline.runtime.text import counted, to_digits
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -34,6 +34,11 @@ _STYLES = {"passed": "green", "failed": "bold red", "undecidable": "bold yellow"
 def print_json(value: Any) -> None:
     """One JSON document on stdout; keys in the order given."""
     print(for_terminal(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+
+
+def size_of(prompts: int, candidates: int) -> str:
+    """`390 prompts, 20 candidates`."""
+    return f"{counted(prompts, 'prompt')}, {counted(candidates, 'candidate')}"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -22,7 +22,7 @@ from pipeline.reports.night_facts import UNCHANGED, NightFacts
 from pipeline.reports.night_history import StageTime
 from pipeline.runtime.stage import ORDER, Summary
 from pipeline.runtime.tables import write_text
-from pipeline.runtime.text import to_digits
+from pipeline.runtime.text import counted, to_digits
 from pipeline.runtime.track import AGENTS
 from pipeline.versions.diff import dotted
 
@@ -150,7 +150,7 @@ def banner(facts: NightFacts) -> Banner:
             facts.stopped or "The gate stage wrote no verdict.",
         )
     if not facts.passed:
-        count = f"{len(facts.closed)} of {_counted(len(facts.gates), 'gate')}"
+        count = f"{len(facts.closed)} of {counted(len(facts.gates), 'gate')}"
         headline = f"Not passed: {count} did not open" if facts.closed else "Not passed"
         return Banner("bad", headline, "Nothing was registered." if facts.version is None else "")
     opened = "its one gate" if len(facts.gates) == 1 else f"all {len(facts.gates)} gates"
@@ -177,7 +177,7 @@ class StageRow:
 
 def stage_rows(facts: NightFacts) -> list[StageRow]:
     """The stages that were timed, and below them those that only left a summary."""
-    times = {time.stage: time for time in facts.timings}
+    times = {time.stage.removeprefix(facts.track.prefix): time for time in facts.timings}
     longest = max((time.seconds for time in facts.timings), default=0.0) or 1.0
     names = dict.fromkeys([*times, *(name for name in ORDER if name in facts.summaries)])
     width = {name: 100 * time.seconds / longest for name, time in times.items()}
@@ -220,7 +220,7 @@ def page_environment() -> Environment:
 
 def _environment() -> Environment:
     environment = page_environment()
-    environment.filters |= {"duration": duration, "counted": _counted}
+    environment.filters |= {"duration": duration, "counted": counted}
     environment.globals |= {
         "UNCHANGED": UNCHANGED,
         "MOST_SUSPECTS": MOST_SUSPECTS, "MOST_QUARANTINED": MOST_QUARANTINED, "MOST_IDS": MOST_IDS,
@@ -230,10 +230,6 @@ def _environment() -> Environment:
 
 def _data_address(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def figure(value: object, digits: int = 3) -> str:

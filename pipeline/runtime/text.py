@@ -40,6 +40,11 @@ def to_digits(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if 0 < abs(value) < 10**-digits else f"{value:,.{digits}f}"
 
 
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """`1 prompt`, `2,205 prompts`; `nouns` is a plural that is not made by an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.text import counted
 from switchtender.nights import run_nights
 from switchtender.options import CandidateName, DryRun, Json, RouterFolder
 from switchtender.own_tables import warn_of_names
@@ -53,7 +54,7 @@ def _join_folder(name: str, table: Path, folder: Path, out: Path, dry_run: bool,
         print_json({"candidate": name, "prompts": prompts, "candidates": list(router.candidates), "folder": str(out)})
     else:
         word = "would join" if dry_run else "joined"
-        say(f"{name} {word} from {prompts} prompts; {len(router.candidates)} candidates: {out}")
+        say(f"{name} {word} from {counted(prompts, 'prompt')}; {counted(len(router.candidates), 'candidate')}: {out}")
 
 
 def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,10 @@ from switchtender.options import (
     WishedSystem,
 )
 from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
-from switchtender.show import print_json, say, training_bar
+from switchtender.show import print_json, say, size_of, training_bar
+
+if TYPE_CHECKING:
+    from pipeline.policies.policy import Policy
 
 app = typer.Typer()
 
@@ -52,13 +55,21 @@ def fit(
     with fast_reading(precision, threads), training_bar(router_name) as advance:
         router = fit_router(router_name, outcomes, finetuning, seed, advance, policy, prices)
     save_whole(router, out, map(learnt_digest, outcomes.prompts))
-    facts = {
-        "router": router_name,
-        "folder": str(out),
-        "prompts": len(outcomes),
-        "candidates": list(outcomes.candidates),
-    }
     if as_json:
-        print_json(facts)
+        answers = {"policy": router.policy.to_json()["kind"], "answers": _answers(router.policy)}
+        learnt = {"prompts": len(outcomes), "candidates": list(outcomes.candidates)}
+        print_json({"router": router_name, "folder": str(out), **learnt, **answers})
     else:
-        say(f"{router_name} fitted on {len(outcomes)} prompts and {len(outcomes.candidates)} candidates: {out}")
+        say(f"{router_name} fitted on {size_of(len(outcomes), len(outcomes.candidates))}: {out}")
+        say(f"It answers a prompt by {_answers(router.policy)}.")
+
+
+def _answers(policy: Policy) -> str:
+    """What a router gives a prompt, in words: how many candidates it chooses follows from the table."""
+    from pipeline.policies.policy import SubsetPolicy
+
+    if not isinstance(policy, SubsetPolicy):
+        return "one candidate"
+    if policy.exactly_one:
+        return "exactly one agent, as each prompt of the table has"
+    return f"the agents that reach their thresholds, {'at least one' if policy.at_least_one else 'or none'}"

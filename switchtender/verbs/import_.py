@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.runtime.text import counted
 from switchtender.options import Json
 from switchtender.own_tables import warn_of_names
 from switchtender.show import print_json, progress_bar, say
@@ -49,7 +50,8 @@ def import_(
 
 def _print(done: Imported, out: Path) -> None:
     """What came over, what is missing and where the costs are from."""
-    say(f"{done.rows} outcomes, {done.prompts} prompts, {len(done.candidates)} candidates: {out}")
+    found = (done.rows, "outcome"), (done.prompts, "prompt"), (len(done.candidates), "candidate")
+    say(f"{', '.join(counted(*each) for each in found)}: {out}")
     say(f"missing  {done.missing_cells} of {done.pairs} pairs of a prompt and a candidate have no quality")
     if done.prompts_without_outcome or done.candidates_without_outcome:
         names = f" and {', '.join(done.candidates_without_outcome)}" if done.candidates_without_outcome else ""

@@ -12,7 +12,7 @@ import typer
 from pipeline.runtime.errors import listed
 from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
-from switchtender.show import print_json, say, say_aside, warn_of_language
+from switchtender.show import print_json, say, say_aside, size_of, warn_of_language
 
 app = typer.Typer()
 
@@ -77,7 +77,7 @@ def predict(
 
 
 def _print(made: PredictedTable) -> None:
-    say(f"{made.prompts} prompts, {made.candidates} candidates: {made.out}")
+    say(f"{size_of(made.prompts, made.candidates)}: {made.out}")
     if found := made.unsupported_languages:
         each = listed(f"{language} ({count})" for language, count in found.items())
         warn_of_language(f"{sum(found.values())} of {made.prompts} prompts seem", each)

@@ -9,7 +9,7 @@ import typer
 
 from switchtender.options import AgentsFile, DeviceOption, FoldedTable, Folds, Json, Precision, Seed, Threads, finite
 from switchtender.own_tables import crossvalidated, fast_reading, outcomes_of, outer_folds
-from switchtender.show import print_json, print_table, say
+from switchtender.show import print_json, print_table, say, size_of
 
 if TYPE_CHECKING:
     from pipeline.evaluation.recommendation_text import Recommendation
@@ -77,7 +77,7 @@ def _print(found: Recommendation) -> None:
         if name != only
     ]
     columns = ["", "quality, 95 %", *(["on"] if differ else []), "USD"]
-    print_table(f"{found.prompts} prompts, {found.candidates} candidates", columns, rows)
+    print_table(size_of(found.prompts, found.candidates), columns, rows)
     for line in _comparisons(found):
         say(line)
     say(found.sentence)

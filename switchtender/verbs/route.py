@@ -93,7 +93,10 @@ def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter
     order = sorted(range(len(quality)), key=lambda place: (not chosen[place], -quality[place]))[:_SHOWN]
     rows = [["*" if chosen[place] else "", predictions.candidates[place], quality[place]] for place in order]
     if router.calibration is not None:  # learnt from labels
-        print_table(title, ["", "agent", "score"], rows)
+        facts = _facts(router.policy, predictions.candidates)
+        thresholds = {} if facts.get("exactly_one") else facts.get("thresholds", {})
+        rows = [[*row, *([thresholds[row[1]]] if thresholds else [])] for row in rows]
+        print_table(title, ["", "agent", "score", *(["threshold"] if thresholds else [])], rows)
         return
     if any(map(math.isfinite, spent)):
         rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
@@ -105,15 +108,18 @@ def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter
 
 
 def _facts(policy: Policy, candidates: Sequence[str]) -> dict[str, Any]:
-    """The policy's kind, then its figures; a pair by its names."""
+    """The policy's kind, then its figures; thresholds and a pair by the candidates' names."""
     facts = policy.to_json()
+    if "thresholds" in facts:
+        facts["thresholds"] = dict(zip(candidates, facts["thresholds"], strict=True))
     return facts | {name: candidates[facts[name]] for name in ("strong", "weak") if name in facts}
 
 
 def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:
     """In the words of the system."""
     if evidence is None:
-        say("This system cannot say more than its scores; `tags`, `tasks` and `aptitude` can.")
+        more = "`tags`, `tasks` and `aptitude` can; a service tells the nearest prompts of train (POST /v1/route)"
+        say(f"This system cannot say more than its scores; {more}.")
     elif "reference" in evidence:
         _print_tags(evidence, ranked)
     else:
@@ -124,13 +130,18 @@ def _print_tasks(evidence: dict[str, Any], ranked: list[str]) -> None:
     """The tasks that the prompt is taken for, and there the best candidate beside the next."""
     shown = ranked[:2]
     rows = [
-        [f"{task['share']:.0%}", ", ".join(task["phrases"][:4]), *(float(task["quality"][name]) for name in shown)]
+        [
+            f"{task['share']:.0%}",
+            task["task"],
+            ", ".join(task["phrases"][:4]),
+            *(float(task["quality"][name]) for name in shown),
+        ]
         for task in evidence["tasks"]
     ]
     if evidence["new"]:
         say("The prompt is like no task: graded outcomes give it each candidate's mean over all prompts.")
     title = "tasks that come nearest" if evidence["new"] else "tasks that the prompt is taken for"
-    print_table(title, ["share", "task", *shown], rows)
+    print_table(title, ["share", "task", "words that tell it apart", *shown], rows)
 
 
 def _print_tags(evidence: dict[str, Any], ranked: list[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.text import counted
 from switchtender.options import RouterFolder, TrackOption
 from switchtender.show import say, say_aside
 
@@ -154,7 +155,7 @@ def _as_text() -> StartupLines:
 
 def _described(served: ServedVersion) -> str:
     what = f"version {served.version}, run {served.run_key}" if served.run_key else "the router of a folder"
-    return f"{what}, {len(served.engine.candidates)} candidates, precision {served.engine.precision}"
+    return f"{what}, {counted(len(served.engine.candidates), 'candidate')}, precision {served.engine.precision}"
 
 
 def _as_json() -> StartupLines:

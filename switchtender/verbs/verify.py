@@ -25,7 +25,7 @@ app = typer.Typer()
 @app.command(epilog="Example: switchtender verify --all --witness /media/auditor/switchtender.jsonl")
 def verify(
     version: VersionArgument = "champion",
-    every: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every version of the track.")] = False,
     witness: Annotated[
         list[str] | None,
         typer.Option(help="Hold the logs against heads kept elsewhere: a file, git:REMOTE or a URL; repeatable."),

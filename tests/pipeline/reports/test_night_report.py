@@ -21,9 +21,10 @@ from pipeline.reports.night_facts import (
     collect,
 )
 from pipeline.reports.night_history import StageTime
-from pipeline.reports.night_report import banner, build_report, duration, figure, render
+from pipeline.reports.night_report import banner, build_report, duration, figure, render, stage_rows
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import parsed
+from pipeline.runtime.track import MODELS
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)> see https://example.org/a.png"
 LOADING = {
@@ -161,6 +162,14 @@ def _facts() -> NightFacts:
         digests={"data/prompts.csv": "cd" * 32},
         links={"Data Docs": "data_docs/index.html"},
     )
+
+
+def test_each_stage_of_the_models_track_is_one_row() -> None:
+    facts = NightFacts(
+        "models-1", MODELS, timings=(StageTime("models_validate", 4.7),), summaries={"validate": {"rows": 3}}
+    )
+    (row,) = stage_rows(facts)
+    assert (row.stage, row.time.seconds if row.time else None, row.summary) == ("validate", 4.7, {"rows": 3})
 
 
 def test_a_passed_night_says_so_with_version_and_interval_at_the_top() -> None:

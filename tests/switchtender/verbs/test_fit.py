@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from own_table import command
 
-from pipeline.runtime.tables import sha256_folder
+from pipeline.runtime.tables import sha256_folder, write_table
 from switchtender.verbs.fit import fit
 
 BAD = {
@@ -69,6 +69,20 @@ def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
     assert done.returncode == 2
     assert "line 2" not in done.stderr
     assert "unknown agent 'sales'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("third", "told"), [("x", "exactly one agent"), ("x|y", "their thresholds, at least one"), ("", "or none")]
+)
+def test_it_says_how_many_agents_a_prompt_will_get(
+    third: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"p{n}", f"case {n}", agents) for n, agents in enumerate(["x", "y", third, "y", "x", "y"])]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "agents"]), tmp_path / "t.csv")
+    fit(tmp_path / "t.csv", tmp_path / "router", "tfidf")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "tfidf fitted on 6 prompts, 2 candidates" in said
+    assert told in said
 
 
 def test_the_fitted_router_is_the_same_from_every_kind_of_file(prompts: Path) -> None:

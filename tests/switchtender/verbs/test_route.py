@@ -24,7 +24,17 @@ def test_a_choice_below_every_threshold_is_the_likeliest_and_is_said(
     place = folder / "router.json"
     stored = json.loads(place.read_text())
     route(ASKED, folder=folder)
-    assert "threshold" not in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "No agent reaches its threshold" not in shown
+    route(ASKED, as_json=True, folder=folder)
+    by_name = json.loads(capsys.readouterr().out)["policy"]["thresholds"]
+    assert list(by_name.values()) == stored["policy"]["thresholds"]
+    lines = {
+        cells[-3]: float(cells[-1])
+        for line in shown.splitlines()
+        if len(cells := line.split()) > 2 and cells[-3] in by_name
+    }
+    assert lines == pytest.approx(by_name, abs=1e-3), "each score stands beside the threshold that it has to reach"
     stored["policy"]["thresholds"] = [1.0, 1.0, 0.9]
     place.write_text(json.dumps(stored))
     route(ASKED, folder=folder)
