@@ -226,7 +226,7 @@ def _print_labels(facts: VersionFacts) -> None:
     suspects = facts.suspects[:MOST_SUSPECTS]
     rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.review] for s in suspects]
     title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
-    print_table(title, ["", "row", "quality", "doubted", "missing", "decided"], rows)
+    print_table(title, ["", "row", "quality", "doubted", "likeliest others", "decided"], rows)
 
 
 def _print_figures(facts: VersionFacts) -> None:

@@ -162,7 +162,7 @@ def _card(suspect: Suspect, undone: LabelDecision | None) -> list[str]:
     said = f" · {suspect.reviewer} decided: {suspect.decision}" if suspect.decision else ""
     before = f" · taken back: {undone.told}{f' # {undone.note}' if undone.note else ''}" if undone else ""
     why = [f"given, but unlikely: {suspect.doubted}"] if suspect.doubted else []
-    why += [f"not given, and likelier: {suspect.missing}"] if suspect.missing else []
+    why += [f"likeliest of those not given: {suspect.missing}"] if suspect.missing else []
     return [
         f"{suspect.prompt_id} · suspect {suspect.rank} · label quality {suspect.quality:.2f} of 1{said}{before}",
         "",

@@ -70,7 +70,7 @@ def test_what_is_typed_is_written_as_the_page_writes_it(project: Project) -> Non
         prompt_of(0),
         "label given:  coding",
         "suggested:    sql",
-        "given, but unlikely: coding 0.10; not given, and likelier: sql 0.80",
+        "given, but unlikely: coding 0.10; likeliest of those not given: sql 0.80",
         "p2 relabelled to email, sql. The next night takes it in.",
         "that is the label it has",
         "relabelling names known agents (found: cooking)",
