@@ -14,8 +14,8 @@ QUALITY = np.float32([[1, 0], [1, 1], [1, 0], [0, 0]])
 
 
 @pytest.mark.parametrize(("price", "told"), [
-    (2.0, "against big: 0 wins, 3 ties, 1 losses, at .812 times its cost"),
-    (np.nan, "against big: 0 wins, 3 ties, 1 losses\n"),
+    (2.0, "against big: 0 wins, 3 ties, 1 loss, at .812 times its cost"),
+    (np.nan, "against big: 0 wins, 3 ties, 1 loss\n"),
 ])  # fmt: skip
 def test_what_the_reference_costs_is_told_where_it_is_known(
     price: float, told: str, capsys: pytest.CaptureFixture[str]

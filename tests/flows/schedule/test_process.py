@@ -91,7 +91,8 @@ def test_what_it_started_is_ended_with_it_also_by_a_second_signal(project: Proje
     script = (
         "import os, signal, sys, time\n"
         "from flows.schedule.process import _stopped_by_signals\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # whoever runs the tests may ignore it
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # whoever runs the tests may ignore these two
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with _stopped_by_signals():\n"
         "    try:\n"
         "        print('up', flush=True)\n"
