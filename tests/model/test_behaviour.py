@@ -92,8 +92,8 @@ class Bar:
     refused: float
 
 
-# docs/results/quality.md has what was measured.
-TRAINED = Bar({"typos": 0.1, "upper case": 0.1, "politeness": 0.1, "space at the end": 0.1}, added=0.9, refused=0.75)
+# docs/results/agents.md has what was measured: of 15 second requests the shipped night hears 13.
+TRAINED = Bar({"typos": 0.1, "upper case": 0.1, "politeness": 0.1, "space at the end": 0.1}, added=0.85, refused=0.75)
 # With frozen vectors 11 of 20 moved by typos and 3 by politeness, and 10 of 15 second requests were heard.
 LINEAR = Bar({"typos": 0.6, "upper case": 0.15, "politeness": 0.2, "space at the end": 0.15}, added=0.6, refused=0.25)
 
