@@ -21,22 +21,22 @@ def answers(job: Job) -> dict[str, Answer]:
     agents where each prompt has exactly one.
     """
     truth = truth_of(job)
-    alone = is_exclusive(truth)
+    exclusive = is_exclusive(truth)
     width = AutoConfig.from_pretrained(job.encoder).hidden_size
     with timed() as took, TemporaryDirectory() as place:
         model = SetFitModel(
             model_body=sentence_transformer(job.encoder, width, job.max_tokens),
-            model_head=LogisticRegression() if alone else OneVsRestClassifier(LogisticRegression()),
-            multi_target_strategy=None if alone else "one-vs-rest",
+            model_head=LogisticRegression() if exclusive else OneVsRestClassifier(LogisticRegression()),
+            multi_target_strategy=None if exclusive else "one-vs-rest",
         )
         settings = TrainingArguments(
             output_dir=place, max_steps=job.settings["steps"], batch_size=16, seed=job.seed, report_to="none",
             save_strategy="no", show_progress_bar=False,
         )  # fmt: skip
-        labels = truth.argmax(axis=1) if alone else truth.astype(int)
+        labels = truth.argmax(axis=1) if exclusive else truth.astype(int)
         rows = Dataset.from_dict({"text": job.prompts, "label": labels.tolist()})
         Trainer(model=model, args=settings, train_dataset=rows).train()
     scores = np.zeros((len(job.asked), len(job.agents)))
-    known = model.model_head.classes_ if alone else np.arange(len(job.agents))
+    known = model.model_head.classes_ if exclusive else np.arange(len(job.agents))
     scores[:, known] = model.predict_proba(job.asked, show_progress_bar=False, as_numpy=True)
     return {"": Answer(numbers(reached(scores, job.settings["threshold"], truth)), took.wall, took.cpu)}

@@ -55,8 +55,8 @@ def answers(job: Job) -> dict[str, Answer]:
 def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
     set_seed(job.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.encoder)
-    alone = is_exclusive(truth)
-    problem = "single_label_classification" if alone else "multi_label_classification"
+    exclusive = is_exclusive(truth)
+    problem = "single_label_classification" if exclusive else "multi_label_classification"
     model = AutoModelForSequenceClassification.from_pretrained(
         job.encoder, num_labels=len(job.agents), problem_type=problem
     )
@@ -68,7 +68,7 @@ def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
         ]
 
     learnt = tokenized([job.prompts[row] for row in rows])
-    labels = truth[rows].argmax(axis=1) if alone else truth[rows].astype(np.float32)
+    labels = truth[rows].argmax(axis=1) if exclusive else truth[rows].astype(np.float32)
     learnt = [{**row, "labels": each} for row, each in zip(learnt, labels, strict=True)]
     with TemporaryDirectory() as place:
         settings = TrainingArguments(
@@ -81,7 +81,7 @@ def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:
             optimizers=(_optimizer(model, job), None),
         )  # fmt: skip
         trainer.train()
-    squash = partial(softmax, axis=1) if alone else expit
+    squash = partial(softmax, axis=1) if exclusive else expit
     return lambda prompts: squash(trainer.predict(tokenized(prompts)).predictions)
 
 

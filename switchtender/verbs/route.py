@@ -92,16 +92,16 @@ def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter
     quality, spent, chosen = (part[0].tolist() for part in (predictions.quality, predictions.cost, predictions.chosen))
     order = sorted(range(len(quality)), key=lambda place: (not chosen[place], -quality[place]))[:_SHOWN]
     rows = [["*" if chosen[place] else "", predictions.candidates[place], quality[place]] for place in order]
+    facts = _facts(router.policy, predictions.candidates)
     if router.calibration is not None:  # learnt from labels
-        facts = _facts(router.policy, predictions.candidates)
-        thresholds = {} if facts.get("exactly_one") else facts.get("thresholds", {})
-        rows = [[*row, *([thresholds[row[1]]] if thresholds else [])] for row in rows]
-        print_table(title, ["", "agent", "score", *(["threshold"] if thresholds else [])], rows)
+        columns = ["", "agent", "score"]
+        if "thresholds" in facts and not facts.get("exactly_one"):
+            columns, rows = [*columns, "threshold"], [[*row, facts["thresholds"][row[1]]] for row in rows]
+        print_table(title, columns, rows)
         return
     if any(map(math.isfinite, spent)):
         rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
     print_table(title, ["", "model", "score", "USD"][: len(rows[0])], rows)
-    facts = _facts(router.policy, predictions.candidates)
     kind = facts.pop("kind")
     told = ", ".join(f"{name} {to_digits(v) if isinstance(v, float) else v}" for name, v in facts.items())
     say(f"Chosen by the policy {kind}{f' ({told})' if told else ''}.")
