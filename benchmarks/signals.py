@@ -41,6 +41,7 @@ from pipeline.routers.systems import new_router
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import FloatMatrix, Values
 from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.reproducibility import pin
 
 SEED, FOLDS, TOKENS, EPOCHS = 7, 3, 160, 4
 BASE, PROJECTION = "minilm", "projection"
@@ -201,6 +202,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     try:
+        pin(SEED, options.threads)
         with threadpool_limits(options.threads):
             found = [
                 lines(Prompts.read(path, options.vectors), options.signals, options.systems, options.folds)

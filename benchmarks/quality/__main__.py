@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality --tables FOLDER                     # everything: hours
     python -m benchmarks.quality --only clinc --parts systems peers --seeds 1
+    python -m benchmarks.quality --processes 8 --threads 1 --device cuda                 # eight fits side by side
     python -m benchmarks.quality --rows 60 --epochs 1 --seeds 1 --out /tmp/tried.jsonl   # whether it works; no page
 
 A fit that the file of measurements holds is not done again, so that a stopped run goes on where it was; --again NAME
@@ -14,18 +15,21 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
 
 from benchmarks.page import fill
 from benchmarks.quality.contenders import CLASSIFIER, LINEAR, PARTS, Contender, Plan
+from benchmarks.quality.job import Reply
 from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
 from benchmarks.quality.report import Page
 from benchmarks.quality.results import fits_of
 from benchmarks.quality.tables import NAMES, Table, tables
 from benchmarks.serving.peer_environment import NotInstalled, peer_python
 from benchmarks.serving.race import ROOT
+from pipeline.runtime.device import resolved
 from pipeline.runtime.errors import SwitchtenderError
 
 FOLDER = "SWITCHTENDER_TABLES"
@@ -53,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "quality.jsonl", help="the file of measurements")
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of each fit")
+    parser.add_argument("--processes", type=int, default=1, help="fits side by side")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where networks are trained")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--rows", type=int, help="so many rows of train and test, to try things out; no page")
     parser.add_argument("--epochs", type=int, help="so many epochs, to try things out; no page")
@@ -105,19 +111,28 @@ def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namesp
     """Do the fits and remember each; why some could not be done, by contender."""
     absent: dict[str, str] = {}
     peers = _peers([fit.contender for fit in fits if fit.contender.is_peer], options.work, absent)
-    for fit in (bar := tqdm(fits, unit="fit", disable=None)):
-        bar.set_postfix_str(
-            f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}, {fit.contender}, seed {fit.seed}"
-        )
-        python = peers if fit.contender.is_peer else Path(sys.executable)
-        if python is None:
-            continue
+    device = resolved(options.device)
+
+    def one(fit: Fit) -> tuple[Reply, float]:
+        python = peers if peers and fit.contender.is_peer else Path(sys.executable)
+        load = os.getloadavg()[0]
+        return measured(fit, python, options.threads, device=device), load
+
+    with ThreadPoolExecutor(options.processes) as pool:
+        asked = {pool.submit(one, fit): fit for fit in fits if peers or not fit.contender.is_peer}
         try:
-            load = os.getloadavg()[0]
-            known.add(fit, measured(fit, python, options.threads), load)
-        except Gone as error:
-            absent[f"{fit.contender} {fit.table.name}"] = str(error)
-            bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+            for done in (bar := tqdm(as_completed(asked), total=len(asked), unit="fit", disable=None)):
+                fit = asked[done]
+                bar.set_postfix_str(
+                    f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}, {fit.contender}, seed {fit.seed}"
+                )
+                try:
+                    known.add(fit, *done.result())
+                except Gone as error:
+                    absent[f"{fit.contender} {fit.table.name}"] = str(error)
+                    bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return absent
 
 

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 JOB, REPLY = "job.json", "reply.json"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "setfit", "semantic-router", "scikit-learn")
+Device = Literal["cpu", "cuda"]
 Labels = list[list[int]]
 """Of each prompt the numbers of its agents."""
 
@@ -42,6 +43,7 @@ class Job:
     encoder: str
     max_tokens: int
     reworded: dict[str, list[str]] = field(default_factory=dict)
+    device: Device = "cpu"
 
     def write(self, folder: Path) -> None:
         (folder / JOB).write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -55,23 +57,25 @@ class Job:
 class Answer:
     """The agents chosen for each asked prompt, and the seconds that fitting took.
 
-    `expected` is the mean probability of each agent over the asked prompts, where the system gives probabilities.
+    On a GPU `cpu_seconds` say nothing, and are None. `expected` is the mean probability of each agent over the asked
+    prompts, where the system gives probabilities.
     `moved` are the numbers of the prompts whose choice another wording changed.
     """
 
     chosen: Labels
     wall_seconds: float
-    cpu_seconds: float
+    cpu_seconds: float | None
     expected: list[float] | None = None
     moved: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer for each way of choosing that the system was fitted for, and the libraries that were at work."""
+    """An answer for each way of choosing that the system was fitted for; the libraries and the GPU at work."""
 
     answers: dict[str, Answer]
     versions: dict[str, str] = field(default_factory=dict)
+    gpu: str = ""
 
     def write(self, folder: Path) -> None:
         (folder / REPLY).write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -83,7 +87,8 @@ class Reply:
     @classmethod
     def from_plain(cls, value: dict[str, Any]) -> Reply:
         """The inverse of `asdict`."""
-        return cls({name: Answer(**answer) for name, answer in value["answers"].items()}, value["versions"])
+        answers = {name: Answer(**answer) for name, answer in value["answers"].items()}
+        return cls(answers, value["versions"], value.get("gpu", ""))
 
 
 @dataclass

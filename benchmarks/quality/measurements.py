@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.contenders import Contender
-from benchmarks.quality.job import Job, Reply, numbers
+from benchmarks.quality.job import Device, Job, Reply, numbers
 from benchmarks.quality.rewording import reworded
 from benchmarks.quality.tables import SEED, Table, digest
 from benchmarks.serving.machine import hardware
@@ -49,7 +49,7 @@ class Fit:
         rows = digest(self.table.splits[self.split])
         return f"{self.table.name} {self.split} {rows} {self.contender.system} {settings} {self.seed}"
 
-    def job(self, threads: int, folds: int) -> Job:
+    def job(self, threads: int, folds: int, device: Device) -> Job:
         """As the worker reads it."""
         train, test = self.table.splits[self.split]
         own = inner_folds(train, folds, SEED)
@@ -57,7 +57,7 @@ class Fit:
         return Job(
             self.contender.system, self.contender.settings, self.seed, threads, list(train.candidates),
             list(train.prompts), numbers(train.quality > 0.5), own.tolist(), list(test.prompts),
-            locate(BUNDLED)[0], FinetuningParams().max_tokens, other,
+            locate(BUNDLED)[0], FinetuningParams().max_tokens, other, device,
         )  # fmt: skip
 
 
@@ -82,7 +82,8 @@ class Measurements:
     def add(self, fit: Fit, reply: Reply, load: float) -> None:
         """Remember, and write at once; `load` is how many processes ran on average as the fit began."""
         code = "" if fit.contender.is_peer else code_digest()
-        row = {"key": fit.key, "reply": asdict(reply), "code": code, "machine": hardware(), "load": load}
+        machine = ", ".join(filter(None, (hardware(), reply.gpu)))
+        row = {"key": fit.key, "reply": asdict(reply), "code": code, "machine": machine, "load": load}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -121,7 +122,9 @@ def code_digest() -> str:
     return sha256_text("".join(f"{path.relative_to(ROOT)} {sha256_file(path)}\n" for path in files))[:16]
 
 
-def measured(fit: Fit, python: Path, threads: int, more: Mapping[str, str] | None = None) -> Reply:
+def measured(
+    fit: Fit, python: Path, threads: int, more: Mapping[str, str] | None = None, device: Device = "cpu"
+) -> Reply:
     """Do one fit in a process of its own, with `more` in its environment.
 
     Raises:
@@ -129,11 +132,13 @@ def measured(fit: Fit, python: Path, threads: int, more: Mapping[str, str] | Non
     """
     with tempfile.TemporaryDirectory(prefix="switchtender-quality-") as place:
         folder = Path(place)
-        fit.job(threads, FinetuningParams().folds).write(folder)
+        fit.job(threads, FinetuningParams().folds, device).write(folder)
         command = [str(python), "-m", "benchmarks.quality.worker", place]
         where = folder if fit.contender.is_peer else ROOT
         own = {} if fit.contender.is_peer else PASSIVE_WAIT
         environment = {**worker_environment(threads), **own, **(more or {})}
+        if device == "cuda":  # else hidden: peers take what GPU they find
+            del environment["CUDA_VISIBLE_DEVICES"]
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:]

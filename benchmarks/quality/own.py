@@ -15,7 +15,7 @@ from pipeline.runtime.reproducibility import pin
 
 def answers(job: Job) -> dict[str, Answer]:
     """One answer: the policy is fitted inside train."""
-    pin(job.seed, job.threads)
+    pin(job.seed, job.threads, job.device)
     with timed() as took:
         router = fit_router(job.system, _outcomes(job), FinetuningParams.model_validate(job.settings), job.seed)
         _end_workers()

@@ -128,9 +128,8 @@ def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Dra
     if isinstance(found, str):
         return [name, found, *([""] * (len(SCORES) + 1))]
     scores = (_of(scored[each].estimate()) if each in scored else _NONE for each in SCORES)
-    sum_of = found.expected_over_true(table)
     seeds = "" if len(found.chosen) > 1 else " (one seed)"
-    return [name + seeds, *scores, _NONE if np.isnan(sum_of) else f"{sum_of:.2f}", f"{found.cpu_seconds:.0f}"]
+    return [name + seeds, *scores, _known(found.expected_over_true(table), 2), _known(found.cpu_seconds, 0)]
 
 
 def _differences(table: Table, found: Result | str, base: Result | str, names: Sequence[str]) -> Line:
@@ -163,6 +162,10 @@ def _agents(table: Table, found: Result, columns: Indices) -> Line:
 def _of(found: Estimate) -> str:
     """`.778 (.741 to .812)`."""
     return f"{_short(found.value)} ({_short(found.low)} to {_short(found.high)})"
+
+
+def _known(value: float, digits: int) -> str:
+    return _NONE if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _short(value: float) -> str:

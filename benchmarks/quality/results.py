@@ -20,7 +20,7 @@ class Result:
     """Choices [n, c] of each seed over all test prompts, and what goes with them.
 
     `expected` is the mean probability of each agent [c] of each seed, empty where the system gives none; `cpu_seconds`
-    are those of one fit, the mean of all.
+    are those of one fit on a CPU, the mean of all; NaN where every fit was on a GPU.
     """
 
     chosen: tuple[Binary, ...]
@@ -69,4 +69,5 @@ def _together(table: Table, seeds: Sequence[Sequence[Answer]]) -> Result:
         for kind in row[0].moved:
             parts = [start + np.array(answer.moved[kind], int) for start, answer in zip(starts, row, strict=True)]
             moved.setdefault(kind, []).append(np.concatenate(parts))
-    return Result(chosen, tuple(expected), float(np.mean([answer.cpu_seconds for answer in answers])), moved)
+    timed = [answer.cpu_seconds for answer in answers if answer.cpu_seconds is not None]
+    return Result(chosen, tuple(expected), float(np.mean(timed)) if timed else float("nan"), moved)

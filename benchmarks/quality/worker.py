@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.quality.job import Job, Reply, versions
@@ -18,7 +19,12 @@ def main() -> None:
     module = importlib.import_module(f"benchmarks.quality.{PEERS.get(job.system, 'own')}")
     if job.system in PEERS:
         importlib.import_module("torch").set_num_threads(job.threads)
-    Reply(module.answers(job), versions()).write(folder)
+    answers = module.answers(job)
+    if job.device == "cpu":
+        Reply(answers, versions()).write(folder)
+        return
+    untimed = {name: replace(answer, cpu_seconds=None) for name, answer in answers.items()}
+    Reply(untimed, versions(), importlib.import_module("torch").cuda.get_device_name()).write(folder)
 
 
 if __name__ == "__main__":

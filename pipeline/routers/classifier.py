@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from safetensors.numpy import load_file
+from scipy.special import expit
 
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
@@ -41,7 +42,9 @@ _WORDINGS = (COMPOSE, REFUSE, RETYPE)
 
 
 class ClassifierScorer(Scorer):
-    """Logits of a fine-tuned encoder. Graded outcomes are learnt as soft labels; untried cells as 0.5.
+    """Logits of a fine-tuned encoder; of graded outcomes, which are not calibrated, their sigmoid: expected quality.
+
+    Those are learnt as soft labels, untried cells as 0.5.
 
     torch is imported to train; what was saved is a linear head on an embedding, and needs numpy only.
     """
@@ -55,6 +58,7 @@ class ClassifierScorer(Scorer):
         self.progress = progress
         self.epochs = params.epochs
         self.augmentation: AugmentationTrial | None = None
+        self.graded = False
         self._network: ClassifierNetwork | None = None
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._biases = np.zeros(0, dtype=np.float32)
@@ -77,17 +81,19 @@ class ClassifierScorer(Scorer):
             both = found[0].fp32, without.fp32
             self.augmentation = AugmentationTrial.of(*both, judged, singly, outcomes.is_exclusive)
             found[0] = found[0] if self.augmentation.used else without
+        self.graded = not outcomes.is_labels
         scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
         coarse = scores.copy()
         for (_, part), scored in zip(pairs, found, strict=False):
-            scores[part] = scored.fp32
-            coarse[part] = np.nan if scored.int8 is None else scored.int8
+            scores[part] = self._scores(scored.fp32)
+            coarse[part] = np.nan if scored.int8 is None else self._scores(scored.int8)
         return CrossFitScores(scores, QuantisedScores(scores, coarse) if int8 else None)
 
     def fit(self, outcomes: Outcomes) -> None:
         from pipeline.routers.finetuning import averaged
         from pipeline.routers.parallel_fits import fit_all
 
+        self.graded = not outcomes.is_labels
         every, none = np.arange(len(outcomes)), np.zeros(0, dtype=np.int64)
         job = self._job(
             outcomes, every, none, tuple(WAYS) if self.augmentation is None or self.augmentation.used else ()
@@ -142,7 +148,10 @@ class ClassifierScorer(Scorer):
         return size + (len(outcomes.candidates) if outcomes.is_labels and self.params.names else 0)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
-        return apply_heads(vectors, self._weights, self._biases)
+        return self._scores(apply_heads(vectors, self._weights, self._biases))
+
+    def _scores(self, logits: FloatMatrix) -> FloatMatrix:
+        return expit(logits) if self.graded else logits
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_model
@@ -160,6 +169,7 @@ class ClassifierScorer(Scorer):
                 "epochs": self.epochs,
                 "augmentation": asdict(self.augmentation) if self.augmentation else None,
                 "outputs": self._network.head.out_features,
+                **({"graded": True} if self.graded else {}),
             },
             folder / SETTINGS,
         )
@@ -171,6 +181,7 @@ class ClassifierScorer(Scorer):
         known = {name: value for name, value in settings["params"].items() if name in own}
         self.params = FinetuningParams.model_validate(known)
         self.seed, self.epochs = settings["seed"], settings["epochs"]
+        self.graded = settings.get("graded", False)
         tried = settings.get("augmentation")
         self.augmentation = AugmentationTrial(**tried) if tried else None
         head = load_file(folder / HEAD)

@@ -7,7 +7,7 @@ label to heads that have seen none of its parents, and must keep its distance fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,12 @@ from pydantic import Field
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import AUGMENTED, REFUSED, TRAIN, Fate, fate_of, write_fates
 from pipeline.data.names import SEPARATOR
-from pipeline.data.outcomes import from_labels, label_matrix, split_agents
+from pipeline.data.outcomes import Outcomes, from_labels
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.similarity import nearest
 from pipeline.learning.augmentation import composed, retyped
 from pipeline.learning.linear_heads import apply_heads, fit_heads
-from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import STAGES, Summary, run_stage
@@ -60,16 +60,17 @@ def augment(params: AugmentationParams, seed: int) -> Summary:
     """Write train with the accepted rows appended; each proposed row has a fate (augmented or refused, with reason)."""
     train = read_table(STAGES / "label_noise" / "train.parquet").drop(columns="line")
     holdout = read_table(STAGES / "label_noise" / "holdout.parquet")
-    names = tuple(agent.name for agent in read_agents())
     plain = train.assign(parents="", method="")
     if not params.enabled:
         write_table(plain, STAGES / NAME / "train.parquet")
         write_fates(NAME, [])
         return {"train": len(train), "augmented": 0, "refused": 0}
-    proposed = list(propose(train, names, params, np.random.default_rng(seed)))
-    checks = _Checks(train, list(holdout["prompt"]), names, params)
+    outcomes = from_labels(train, [agent.name for agent in read_agents()])
+    folds = train["fold"].to_numpy()
+    proposed = list(propose(outcomes, folds, params, np.random.default_rng(seed)))
+    checks = _Checks(outcomes, folds, list(holdout["prompt"]), params)
     rows, fates, used = [], [], dict.fromkeys(range(len(train)), 0)
-    made: dict[str, int] = dict.fromkeys(names, 0)
+    made: dict[str, int] = dict.fromkeys(outcomes.candidates, 0)
     for number, (row, reason) in enumerate(zip(proposed, checks.reasons(proposed), strict=True), start=1):
         if made[row.agent] >= params.rows_per_agent:
             continue
@@ -91,42 +92,37 @@ def augment(params: AugmentationParams, seed: int) -> Summary:
 
 
 def propose(
-    train: pd.DataFrame, names: tuple[str, ...], params: AugmentationParams, generator: np.random.Generator
+    outcomes: Outcomes, folds: Indices, params: AugmentationParams, generator: np.random.Generator
 ) -> Iterator[ProposedRow]:
     """Rows for each agent with few prompts, methods in turn; partners come from the parent's own fold."""
-    labels = [split_agents(text) for text in train["agents"]]
-    support = label_matrix(labels, names).sum(axis=0)
-    texts, folds = list(train["prompt"]), train["fold"].to_numpy()
-    single = np.array([len(row) == 1 for row in labels])
-    exclusive = from_labels(train, names).is_exclusive
-    for agent, count in zip(names, support, strict=True):
-        parents = [i for i, row in enumerate(labels) if agent in row]
-        if not 0 < count < params.agents_below:
+    names, texts, labels = outcomes.candidates, outcomes.prompts, outcomes.quality > 0.5
+    single = labels.sum(axis=1) == 1
+    for column, agent in enumerate(names):
+        parents = np.flatnonzero(labels[:, column]).tolist()
+        if not 0 < len(parents) < params.agents_below:
             continue
         for attempt in range(3 * params.rows_per_agent):
             parent = parents[attempt % len(parents)]
-            partners = np.flatnonzero(
-                single & (folds == folds[parent]) & (np.array([agent not in row for row in labels]))
-            )
-            if not exclusive and attempt % 2 == 0 and len(partners) and single[parent]:
+            partners = np.flatnonzero(single & (folds == folds[parent]) & ~labels[:, column])
+            if not outcomes.is_exclusive and attempt % 2 == 0 and len(partners) and single[parent]:
                 partner = int(generator.choice(partners))
-                both = sorted({*labels[parent], *labels[partner]}, key=names.index)
-                text = composed(texts[parent], texts[partner], generator)
-                yield ProposedRow(agent, COMPOSE, (parent, partner), text, tuple(both))
+                text, both = composed(texts[parent], texts[partner], generator), labels[parent] | labels[partner]
+                yield ProposedRow(agent, COMPOSE, (parent, partner), text, _asked(both, names))
             else:
-                yield ProposedRow(agent, SURFACE, (parent,), retyped(texts[parent], generator), labels[parent])
+                text = retyped(texts[parent], generator)
+                yield ProposedRow(agent, SURFACE, (parent,), text, _asked(labels[parent], names))
+
+
+def _asked(labels: Binary, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name, asked in zip(names, labels, strict=True) if asked)
 
 
 class _Checks:
     """Says why a proposed row is refused, or nothing. Heads are fitted once a fold, without that fold's rows."""
 
-    def __init__(
-        self, train: pd.DataFrame, holdout: list[str], names: tuple[str, ...], params: AugmentationParams
-    ) -> None:
-        self.params, self.names = params, names
+    def __init__(self, outcomes: Outcomes, folds: Indices, holdout: list[str], params: AugmentationParams) -> None:
+        self.outcomes, self.folds, self.params, self.names = outcomes, folds, params, outcomes.candidates
         self.embedding = FrozenEmbedding(params.encoder, _MAX_TOKENS, "augment.encoder")
-        self.outcomes = from_labels(train, names)
-        self.folds = train["fold"].to_numpy()
         self.vectors = self.embedding.embed(self.outcomes.prompts)
         self.holdout = self.embedding.embed(holdout)
 

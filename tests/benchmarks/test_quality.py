@@ -95,6 +95,7 @@ def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -
     (answer,) = measured(Fit(table, 0, TFIDF, 0), Path(sys.executable), 1).answers.values()
     assert answer.chosen == [[number % 3] for number in range(100, 109)]
     assert sum(answer.expected or ()) == pytest.approx(1.0, abs=0.5)
+    assert answer.cpu_seconds is not None
     assert answer.cpu_seconds > 0
     with pytest.raises(Gone, match="ended with 1"):
         measured(Fit(table, 0, TFIDF, 0), Path("/bin/false"), 1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from planted_subjects import two_agents
+from planted_subjects import subject, subject_table, two_agents
 from sandbox import ROOT
 from tiny_encoders import ARCHITECTURES, save_tiny
 
@@ -55,6 +55,20 @@ def fit_tiny(encoder: str, **changes: Any) -> CalibratedRouter:
     router = CalibratedRouter(ClassifierScorer(_params(encoder, **changes), seed=7))
     router.fit(outcomes, make_folds(outcomes, 2, seed=7))
     return router
+
+
+def test_graded_outcomes_give_an_expected_quality_that_tells_candidates_apart(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    outcomes = subject_table(80, candidates=4, is_labels=False)
+    router = CalibratedRouter(ClassifierScorer(_params(tiny_encoder, epochs=8), seed=7))
+    fitted = router.fit(outcomes, make_folds(outcomes, 2, seed=7))
+    found = router.predict(outcomes.prompts).quality
+    assert ((found > 0) & (found < 1)).all()
+    assert ((fitted.held_out > 0) & (fitted.held_out < 1)).all()
+    assert (found.argmax(axis=1) == subject(80)).mean() > 0.9
+    router.save(tmp_path / "router")
+    assert open_router(tmp_path / "router").predict(outcomes.prompts).quality.tobytes() == found.tobytes()
 
 
 def test_two_processes_give_byte_identical_weights(tiny_encoder: Path, tmp_path: Path) -> None:
