@@ -42,9 +42,8 @@ _WORDINGS = (COMPOSE, REFUSE, RETYPE)
 
 
 class ClassifierScorer(Scorer):
-    """Logits of a fine-tuned encoder; of graded outcomes, which are not calibrated, their sigmoid: expected quality.
-
-    Those are learnt as soft labels, untried cells as 0.5.
+    """Logits of a fine-tuned encoder. Graded outcomes are learnt as soft labels from what was tried; of them, which are
+    not calibrated, a score is the logit's sigmoid: expected quality.
 
     torch is imported to train; what was saved is a linear head on an embedding, and needs numpy only.
     """
@@ -210,9 +209,8 @@ class _HeldOutScores:
 def _rows(outcomes: Outcomes) -> TrainingRows:
     from pipeline.routers.finetuning import TrainingRows
 
-    labels = np.nan_to_num(outcomes.quality, nan=0.5).astype(np.float32)
     names = outcomes.candidates if outcomes.is_labels else ()
-    return TrainingRows(outcomes.prompts, labels, names, outcomes.is_exclusive)
+    return TrainingRows(outcomes.prompts, outcomes.quality, names, outcomes.is_exclusive)
 
 
 def _held_out(job: _Job, int8: MakeInt8 | None, progress: Progress | None) -> _HeldOutScores:

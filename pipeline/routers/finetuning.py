@@ -53,7 +53,7 @@ class ClassifierNetwork(torch.nn.Module):
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What one network learns from: prompts, labels float32 [n, c] in 0..1, and the candidates' names.
+    """What one network learns from: prompts, labels float32 [n, c] in 0..1 (NaN: not tried), the candidates' names.
 
     `names` are empty where they say nothing about the prompts: of graded outcomes they are names of models. Where
     labels are `exclusive` each prompt has exactly one.
@@ -135,7 +135,8 @@ def finetune(
 def _loss(logits: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor, exclusive: bool) -> torch.Tensor:
     if exclusive:
         return cross_entropy(logits, truth)
-    return binary_cross_entropy_with_logits(logits, truth, pos_weight=weight, reduction="none").sum(dim=1).mean()
+    each = binary_cross_entropy_with_logits(logits, truth.nan_to_num(), pos_weight=weight, reduction="none")
+    return torch.where(truth.isnan(), 0.0, each).sum(dim=1).mean()
 
 
 @contextmanager
@@ -179,7 +180,8 @@ def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: Finetuni
 
     A rare agent's few prompts show little of what it is for; its name says some of the rest.
     """
-    prior = np.clip(rows.labels.mean(axis=0), 1e-3, 1 - 1e-3)
+    tried = (~np.isnan(rows.labels)).sum(axis=0, dtype=np.float32)
+    prior = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5).clip(1e-3, 1 - 1e-3)
     network.head.bias.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
     if rows.names and params.names:
         vectors = torch.from_numpy(network.encoder.embed(spoken(rows.names)))
@@ -238,7 +240,7 @@ class _Material:
 
 
 def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
-    positives = np.maximum(labels.sum(axis=0), 1.0)
+    positives = np.maximum(np.nansum(labels, axis=0), 1.0)
     return torch.from_numpy(
         (((len(labels) - positives) / positives).clip(min=1.0) ** params.pos_weight_power).astype(np.float32)
     )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_subjects import subject_table
 
-from pipeline.data.folds import make_folds
+from pipeline.data.folds import inner_folds, make_folds
 from pipeline.data.outcomes import Outcomes
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
@@ -114,6 +115,16 @@ def _assert_safe(folder: Path) -> None:
         else:
             assert path.suffix in TEXT_ENDINGS, path
             path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_graded_outcomes_give_quality_on_the_scale_of_the_grades(system: str, params: FinetuningParams) -> None:
+    outcomes = subject_table(80, candidates=4, is_labels=False)
+    outcomes = replace(outcomes, quality=0.1 + 0.5 * outcomes.quality)
+    router = new_router(system, params, seed=7)
+    held_out = router.fit(outcomes, inner_folds(outcomes, 2, seed=7)).held_out
+    for found in (np.nanmean(held_out, axis=0), router.predict(outcomes.prompts).quality.mean(axis=0)):
+        np.testing.assert_allclose(found, outcomes.quality.mean(axis=0), atol=0.12)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
