@@ -20,6 +20,7 @@ Line = list[str]
 SCORES = (MICRO, MACRO, SUBSET, RARE_F1, RARE_RECALL)
 DIFFERENCES = (MICRO, MACRO, SUBSET, RARE_F1)
 _NONE = "–"
+_FEW_SEEDS = {1: " (one seed)", 2: " (two seeds)"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Dra
     if isinstance(found, str):
         return [name, found, *([""] * (len(SCORES) + 1))]
     scores = (_of(scored[each].estimate()) if each in scored else _NONE for each in SCORES)
-    seeds = "" if len(found.chosen) > 1 else " (one seed)"
+    seeds = _FEW_SEEDS.get(len(found.chosen), "")
     return [name + seeds, *scores, _known(found.expected_over_true(table), 2), _known(found.cpu_seconds, 0)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.page import fill
+from benchmarks.quality.__main__ import _measured
 from benchmarks.quality.contenders import Contender, Plan
 from benchmarks.quality.held_out import best_threshold, reached
 from benchmarks.quality.job import Answer, Reply
@@ -99,6 +101,19 @@ def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -
     assert answer.cpu_seconds > 0
     with pytest.raises(Gone, match="ended with 1"):
         measured(Fit(table, 0, TFIDF, 0), Path("/bin/false"), 1)
+
+
+def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> None:
+    fits, known = (
+        [fit for seed in (0, 1) for fit in fits_of(table, TFIDF, seed)],
+        Measurements(tmp_path / "found.jsonl"),
+    )
+    unknown = Fit(table, 0, Contender("no-such-system", {}, {"": "Nobody"}), 0)
+    options = argparse.Namespace(work=tmp_path, processes=2, threads=1, device="cpu")
+    absent = _measured([*fits, unknown], known, options)
+    assert known.replies.keys() == {fit.key for fit in fits}
+    assert Measurements(known.path).replies == known.replies
+    assert [(name, "no-such-system" in why) for name, why in absent.items()] == [("Nobody tiny", True)]
 
 
 def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table, tmp_path: Path) -> None:
