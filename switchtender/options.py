@@ -64,7 +64,8 @@ FoldedTable = Annotated[Path, typer.Argument(help="Prompts or outcomes; a column
 _SYSTEMS = "classifier | tags | tasks | aptitude | linear | knn | clusters | tfidf"
 System = Annotated[str, typer.Option("--router", help=_SYSTEMS)]
 WishedSystem = Annotated[
-    str | None, typer.Option("--router", help=f"{_SYSTEMS}; by default that of --params, else classifier")
+    str | None,
+    typer.Option("--router", help=f"{_SYSTEMS}; by default that of --params, else classifier, of outcomes tags"),
 ]
 ParamsFile = Annotated[
     Path | None,

@@ -66,23 +66,29 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     return folds
 
 
-def training_params(params: Path | None, wished: str | None) -> tuple[str, FinetuningParams, PolicyParams]:
+def training_params(
+    params: Path | None, wished: str | None, is_labels: bool
+) -> tuple[str, FinetuningParams, PolicyParams]:
     """Which router is fitted, how, and how it chooses: by the section `train` of a params.yaml, or by default.
+
+    Where neither says which, it is the one that nights fit on a table of this kind.
 
     Raises:
         InputError: the file names another router than the one that is wished.
     """
     from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
-    from pipeline.routers.fitting import DEFAULT_ROUTER, TrainParams
+    from pipeline.routers.fitting import DEFAULT_MODEL_ROUTER, DEFAULT_ROUTER, TrainParams
     from pipeline.runtime.params import read
 
+    usual = wished or (DEFAULT_ROUTER if is_labels else DEFAULT_MODEL_ROUTER)
     if params is None:
-        return wished or DEFAULT_ROUTER, FinetuningParams(), AUTO
+        return usual, FinetuningParams(), AUTO
     train = read("train", TrainParams, params)
-    if wished and "router" in train.model_fields_set and train.router != wished:
+    named = train.router if "router" in train.model_fields_set else usual
+    if wished and named != wished:
         raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
-    return wished or train.router, train.finetuning(), train.policy
+    return named, train.finetuning(), train.policy
 
 
 def crossvalidated(

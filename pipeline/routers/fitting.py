@@ -25,6 +25,8 @@ from pipeline.runtime.text import folded
 
 LEARNT_PROMPTS = "learnt_prompts.txt"
 DEFAULT_ROUTER = "classifier"
+DEFAULT_MODEL_ROUTER = "tags"
+"""Of agents, and of graded outcomes, as the shipped params.yaml has them for the night's tracks."""
 
 
 def fit_router(

@@ -48,7 +48,7 @@ def crossval(
 
     outcomes = outcomes_of(table, agents)
     pin(seed, threads, device)
-    router_name, finetuning, policy = training_params(params, system)
+    router_name, finetuning, policy = training_params(params, system, outcomes.is_labels)
     folded = outer_folds(outcomes, folds, seed)
     made = Crossvalidated(router_name, len(set(folded.tolist())))
     if outcomes.is_labels:

@@ -51,7 +51,7 @@ def fit(
     prices = read_pool(pool) if pool else ()
     warn_of_names(each.name for each in prices)
     pin(seed, threads, device)
-    router_name, finetuning, policy = training_params(params, system)
+    router_name, finetuning, policy = training_params(params, system, outcomes.is_labels)
     with fast_reading(precision, threads), training_bar(router_name) as advance:
         router = fit_router(router_name, outcomes, finetuning, seed, advance, policy, prices)
     save_whole(router, out, map(learnt_digest, outcomes.prompts))

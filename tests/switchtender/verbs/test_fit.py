@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from own_table import command
+from sandbox import ROOT
 
 from pipeline.runtime.tables import sha256_folder, write_table
+from switchtender.own_tables import training_params
 from switchtender.verbs.fit import fit
 
 BAD = {
@@ -58,6 +61,16 @@ def test_the_params_name_the_router_and_another_wish_is_refused(prompts: Path) -
     params.write_text("train:\n  epochs: 2\n", encoding="utf-8")
     done = command("fit", prompts, "--params", params, "--router", "tfidf", "--out", "q", cwd=prompts.parent)
     assert done.returncode == 0, done.stderr
+
+
+def test_without_a_wish_a_table_gets_the_router_that_nights_fit_on_its_kind(tmp_path: Path) -> None:
+    shipped = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    silent = tmp_path / "params.yaml"
+    silent.write_text("train: {epochs: 2}\n", encoding="utf-8")
+    for section, is_labels in ((shipped, True), (shipped["models"], False)):
+        for params in (None, silent):
+            assert training_params(params, None, is_labels)[0] == section["train"]["router"]
+            assert training_params(params, "knn", is_labels)[0] == "knn"
 
 
 def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
