@@ -74,7 +74,7 @@ def training_params(
     Where neither says which, it is the one that nights fit on a table of this kind.
 
     Raises:
-        InputError: the file names another router than the one that is wished.
+        InputError: the file does not exist, or names another router than the one that is wished.
     """
     from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
@@ -84,6 +84,8 @@ def training_params(
     usual = wished or (DEFAULT_ROUTER if is_labels else DEFAULT_MODEL_ROUTER)
     if params is None:
         return usual, FinetuningParams(), AUTO
+    if not params.is_file():
+        raise InputError(f"{params} does not exist; check the path")
     train = read("train", TrainParams, params)
     named = train.router if "router" in train.model_fields_set else usual
     if wished and named != wished:

@@ -69,7 +69,7 @@ def _answers(policy: Policy) -> str:
     from pipeline.policies.policy import SubsetPolicy
 
     if not isinstance(policy, SubsetPolicy):
-        return "one candidate"
+        return f"one candidate, by the policy {policy.to_json()['kind']}"
     if policy.exactly_one:
         return "exactly one agent, as each prompt of the table has"
     return f"the agents that reach their thresholds, {'at least one' if policy.at_least_one else 'or none'}"

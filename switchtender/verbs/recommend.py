@@ -95,14 +95,17 @@ def _comparisons(found: Recommendation) -> list[str]:
     if not mixture:
         return [*lines, "no costs are known, so nothing can be said of mixtures"]
     one = mixture.cheaper == mixture.dearer
-    pair = f"{mixture.cheaper} alone" if one else f"a mixture of {mixture.cheaper} and {mixture.dearer}"
+    shares = f"({1 - mixture.share_of_dearer:.0%} of prompts) and {mixture.dearer} ({mixture.share_of_dearer:.0%})"
+    pair = f"{mixture.cheaper} alone" if one else f"a mixture of {mixture.cheaper} {shares}"
     at_cost = mixture.router_minus_mixture_at_equal_cost
     at_quality = mixture.router_minus_mixture_at_equal_quality_usd
     if at_cost:
         lines.append(f"{router} minus {pair}, at equal cost: {spread(at_cost)}")
     if at_quality:
         low, high = usd(at_quality.low), usd(at_quality.high)
-        lines.append(f"at equal quality it costs {usd(at_quality.value)} a prompt more, 95 % {low} to {high}")
+        lines.append(
+            f"its USD a prompt minus those of a mixture of equal quality: {usd(at_quality.value)}, 95 % {low} to {high}"
+        )
     else:
         lines.append(f"no mixture reaches the quality of {router}")
     return lines

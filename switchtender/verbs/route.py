@@ -38,6 +38,8 @@ def route(
     """Which agents answer a prompt, with the score of each."""
     from pipeline.routers.systems import open_router
 
+    if folder and (version != "champion" or track):
+        raise InputError("--from names a folder, --version and --track a registered version; give one or the other")
     text = _asked(prompt)
     with router_source(version, folder, track) as (place, source):
         _print_choice(open_router(place), text, name_of(source, folder), source, as_json, why)
@@ -69,6 +71,7 @@ def _print_choice(
     if as_json:
         scores = {name: round(float(score), 6) for name, score, _ in ranked}
         said: dict[str, Any] = {"policy": _facts(router.policy, predictions.candidates)}
+        said |= {"usd": usd} if (usd := _known_costs(predictions, router)) else {}
         said |= {"unsupported_language": language} if language else {}
         said |= {"why": evidence} if why else {}
         agents = [name for name, _, hit in ranked if hit]
@@ -81,6 +84,12 @@ def _print_choice(
         warn_of_language("the prompt seems", language)
     if why:
         _print_evidence(evidence, [name for name, _, _ in ranked])
+
+
+def _known_costs(predictions: Predictions, router: CalibratedRouter) -> dict[str, float]:
+    """What each model is expected to cost for the prompt, USD; of agents nothing is told."""
+    spent = () if router.calibration is not None else predictions.cost[0].tolist()
+    return {name: value for name, value in zip(predictions.candidates, spent, strict=False) if math.isfinite(value)}
 
 
 def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter) -> None:

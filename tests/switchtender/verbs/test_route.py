@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from small_service import ASKED, fit_small
 
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.tables import write_table
 from switchtender.verbs.fit import fit
 from switchtender.verbs.predict import predict
@@ -85,7 +86,12 @@ def test_of_models_it_tells_the_expected_cost_and_the_policy_that_weighed_it(
     assert ".004" in said
     assert "Chosen by the policy willingness (quality_per_usd 90.000)." in said
     route("case 21", as_json=True, folder=folder)
-    assert json.loads(capsys.readouterr().out)["policy"] == {"kind": "willingness", "quality_per_usd": 90.0}
+    told = json.loads(capsys.readouterr().out)
+    assert told["policy"] == {"kind": "willingness", "quality_per_usd": 90.0}
+    assert told["usd"] == pytest.approx({"large": 0.004, "small": 0.001})
+    for named in ({"version": "2"}, {"track": "models"}):
+        with pytest.raises(InputError, match="--from names a folder, --version and --track a registered version"):
+            route("case 21", folder=folder, **named)
     stored = json.loads((folder / "router.json").read_text())
     policy = {"kind": "pair", "strong": 0, "weak": 1, "theta": 0.9}
     (folder / "router.json").write_text(json.dumps(stored | {"policy": policy}))
