@@ -17,12 +17,12 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Lock
 
 from tqdm import tqdm
 
 from benchmarks.page import fill
 from benchmarks.quality.contenders import CLASSIFIER, LINEAR, PARTS, Contender, Plan
-from benchmarks.quality.job import Reply
 from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
 from benchmarks.quality.report import Page
 from benchmarks.quality.results import fits_of
@@ -30,7 +30,7 @@ from benchmarks.quality.tables import NAMES, Table, tables
 from benchmarks.serving.peer_environment import NotInstalled, peer_python
 from benchmarks.serving.race import ROOT
 from pipeline.runtime.device import resolved
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError
 
 FOLDER = "SWITCHTENDER_TABLES"
 COMMAND = "python -m benchmarks.quality --tables FOLDER"
@@ -45,6 +45,9 @@ def main() -> None:
     except SwitchtenderError as error:
         print(f"benchmarks.quality: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("benchmarks.quality: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
     parser.add_argument("--threads", type=int, default=2, help="of each fit")
-    parser.add_argument("--processes", type=int, default=1, help="fits side by side")
+    parser.add_argument(
+        "--processes", type=int, choices=range(1, 129), metavar="N", default=1, help="fits side by side"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where networks are trained")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--rows", type=int, help="so many rows of train and test, to try things out; no page")
@@ -70,6 +75,8 @@ def _run(options: argparse.Namespace) -> None:
     """The page shows every table at hand, also those that are not measured now."""
     only = options.only.split(",")
     found, _ = tables(only, options.tables, options.rows)
+    if not found:
+        raise InputError(f"nothing to measure: no folder has {', '.join(only)}; name theirs with --tables or ${FOLDER}")
     shown, missing = (found, []) if _is_trial(options) else tables(NAMES, options.tables)
     plan, known = Plan(options.epochs, options.parts), Measurements(options.out)
     absent = {f"table {name}": f"not measured, {FOLDER} names no folder that has it" for name in missing}
@@ -113,10 +120,14 @@ def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namesp
     peers = _peers([fit.contender for fit in fits if fit.contender.is_peer], options.work, absent)
     device = resolved(options.device)
 
-    def one(fit: Fit) -> tuple[Reply, float]:
-        python = peers if peers and fit.contender.is_peer else Path(sys.executable)
-        load = os.getloadavg()[0]
-        return measured(fit, python, options.threads, device=device), load
+    one_writes = Lock()
+
+    def one(fit: Fit) -> None:
+        """Remembered here, so that of a run that is stopped the fits under way are not lost."""
+        python, load = peers if peers and fit.contender.is_peer else Path(sys.executable), os.getloadavg()[0]
+        reply = measured(fit, python, options.threads, device=device)
+        with one_writes:
+            known.add(fit, reply, load)
 
     with ThreadPoolExecutor(options.processes) as pool:
         asked = {pool.submit(one, fit): fit for fit in fits if peers or not fit.contender.is_peer}
@@ -126,11 +137,11 @@ def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namesp
                 bar.set_postfix_str(
                     f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}, {fit.contender}, seed {fit.seed}"
                 )
-                try:
-                    known.add(fit, *done.result())
-                except Gone as error:
+                if isinstance(error := done.exception(), Gone):
                     absent[f"{fit.contender} {fit.table.name}"] = str(error)
                     bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+                else:
+                    done.result()
         finally:
             pool.shutdown(cancel_futures=True)
     return absent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections import Counter
@@ -25,6 +26,7 @@ from pipeline.runtime.tables import sha256_file, sha256_text, write_text
 
 _CODE = tuple(ROOT / "pipeline" / room for room in ("encoders", "learning", "policies", "routers"))
 
+_GPUS = "CUDA_VISIBLE_DEVICES"
 PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """As the command line and a night set it before torch is imported."""
 
@@ -135,12 +137,18 @@ def measured(
         fit.job(threads, FinetuningParams().folds, device).write(folder)
         command = [str(python), "-m", "benchmarks.quality.worker", place]
         where = folder if fit.contender.is_peer else ROOT
-        own = {} if fit.contender.is_peer else PASSIVE_WAIT
-        environment = {**worker_environment(threads), **own, **(more or {})}
-        if device == "cuda":  # else hidden: peers take what GPU they find
-            del environment["CUDA_VISIBLE_DEVICES"]
+        environment = {**_environment(fit.contender, threads, device), **(more or {})}
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:]
             raise Gone(f"it ended with {done.returncode}: {' '.join(last)[:200]}")
         return Reply.read(folder)
+
+
+def _environment(contender: Contender, threads: int, device: Device) -> dict[str, str]:
+    """A worker's, which hides every GPU; where one is to be used it sees those that this process may see."""
+    found = {**worker_environment(threads), **({} if contender.is_peer else PASSIVE_WAIT)}
+    if device == "cuda":
+        del found[_GPUS]
+        found |= {name: value for name, value in os.environ.items() if name == _GPUS}
+    return found

@@ -89,8 +89,10 @@ def tables(names: Sequence[str], folder: Path | None, rows: int | None = None) -
     """The tables of these names, and those that the folder has not. `rows` cuts train and test, to try things out.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or no such folder.
     """
+    if folder and not folder.is_dir():
+        raise InputError(f"the folder of tables {folder} does not exist; check the path")
     unknown = set(names) - set(NAMES)
     if unknown:
         raise InputError(f"unknown table '{min(unknown)}'; known are {', '.join(NAMES)}")

@@ -19,12 +19,16 @@ def main() -> None:
     module = importlib.import_module(f"benchmarks.quality.{PEERS.get(job.system, 'own')}")
     if job.system in PEERS:
         importlib.import_module("torch").set_num_threads(job.threads)
-    answers = module.answers(job)
-    if job.device == "cpu":
-        Reply(answers, versions()).write(folder)
-        return
-    untimed = {name: replace(answer, cpu_seconds=None) for name, answer in answers.items()}
-    Reply(untimed, versions(), importlib.import_module("torch").cuda.get_device_name()).write(folder)
+    answers, gpu = module.answers(job), _gpu_in_use()
+    if gpu:
+        answers = {name: replace(answer, cpu_seconds=None) for name, answer in answers.items()}
+    Reply(answers, versions(), gpu).write(folder)
+
+
+def _gpu_in_use() -> str:
+    """Its name; empty where this process used none."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return str(cuda.get_device_name()) if cuda and cuda.is_initialized() else ""
 
 
 if __name__ == "__main__":

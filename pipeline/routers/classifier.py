@@ -109,7 +109,8 @@ class ClassifierScorer(Scorer):
     def _job(self, outcomes: Outcomes, train: Indices, asked: Indices, ways: Sequence[str] = tuple(WAYS)) -> _Job:
         """Rows to learn from and prompts to score; of what is made from prompts, what is made in these ways."""
         kept = [way for way in self._wordings(outcomes) if way in ways]
-        params = self.params.model_copy(update=dict.fromkeys(set(_WORDINGS).difference(kept), 0.0))
+        unused = {*_WORDINGS}.difference(kept) | (set() if outcomes.is_labels else {"pos_weight_power"})
+        params = self.params.model_copy(update=dict.fromkeys(unused, 0.0))
         if ROWS not in ways and outcomes.augmented is not None:
             train = train[~outcomes.augmented[train]]
         return _Job(_rows(outcomes.rows(train)), [outcomes.prompts[i] for i in asked], params, self.seed)

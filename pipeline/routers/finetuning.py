@@ -178,11 +178,13 @@ def averaged(params: FinetuningParams, outputs: int, trained: Sequence[Weights])
 def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: FinetuningParams) -> None:
     """The head begins at the labels' shares, and, where names speak, at what the encoder makes of them.
 
-    A rare agent's few prompts show little of what it is for; its name says some of the rest.
+    A rare agent's few prompts show little of what it is for; its name says some of the rest. A candidate that was
+    never tried is worth one half on every prompt.
     """
     tried = (~np.isnan(rows.labels)).sum(axis=0, dtype=np.float32)
     prior = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5).clip(1e-3, 1 - 1e-3)
     network.head.bias.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
+    network.head.weight.mul_(torch.from_numpy(np.sign(tried))[:, None].to(network.head.weight.device))
     if rows.names and params.names:
         vectors = torch.from_numpy(network.encoder.embed(spoken(rows.names)))
         apart = torch.nn.functional.normalize(vectors - vectors.mean(dim=0), dim=-1)
@@ -240,7 +242,7 @@ class _Material:
 
 
 def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
-    positives = np.maximum(np.nansum(labels, axis=0), 1.0)
+    positives = np.maximum(labels.sum(axis=0), 1.0)
     return torch.from_numpy(
         (((len(labels) - positives) / positives).clip(min=1.0) ** params.pos_weight_power).astype(np.float32)
     )

@@ -62,10 +62,18 @@ def test_graded_outcomes_tell_candidates_apart_by_what_was_tried(tiny_encoder: P
     own = np.eye(4, dtype=np.float32)[subject(80)]
     tried = np.random.default_rng(1).random(own.shape) < 0.5
     outcomes = replace(outcomes, quality=np.where(tried, 0.8 + 0.15 * own, np.nan).astype(np.float32))
-    router = CalibratedRouter(ClassifierScorer(_params(tiny_encoder, epochs=8), seed=7))
+    never = np.full((80, 1), np.nan, dtype=np.float32)
+    outcomes = replace(
+        outcomes,
+        candidates=(*outcomes.candidates, "never"),
+        quality=np.hstack([outcomes.quality, never]),
+        cost=np.hstack([outcomes.cost, never]),
+    )
+    router = CalibratedRouter(ClassifierScorer(_params(tiny_encoder, epochs=8, pos_weight_power=1.0), seed=7))
     router.fit(outcomes, make_folds(outcomes, 2, seed=7))
     found = router.predict(outcomes.prompts).quality
-    assert found.mean() == pytest.approx(0.84, abs=0.05)
+    assert found[:, :4].mean() == pytest.approx(0.84, abs=0.05)
+    assert found[:, 4] == pytest.approx(0.5, abs=1e-6)
     assert (found.argmax(axis=1) == subject(80)).mean() > 0.9
     router.save(tmp_path / "router")
     assert open_router(tmp_path / "router").predict(outcomes.prompts).quality.tobytes() == found.tobytes()
