@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Lock
@@ -118,33 +118,37 @@ def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namesp
     """Do the fits and remember each; why some could not be done, by contender."""
     absent: dict[str, str] = {}
     peers = _peers([fit.contender for fit in fits if fit.contender.is_peer], options.work, absent)
-    device = resolved(options.device)
+    device, one_writes = resolved(options.device), Lock()
 
-    one_writes = Lock()
-
-    def one(fit: Fit) -> None:
-        """Remembered here, so that of a run that is stopped the fits under way are not lost."""
+    def do(fit: Fit) -> None:
         python, load = peers if peers and fit.contender.is_peer else Path(sys.executable), os.getloadavg()[0]
         reply = measured(fit, python, options.threads, device=device)
-        with one_writes:
+        with one_writes:  # here, so that of a run that is stopped the fits under way are not lost
             known.add(fit, reply, load)
 
-    with ThreadPoolExecutor(options.processes) as pool:
-        asked = {pool.submit(one, fit): fit for fit in fits if peers or not fit.contender.is_peer}
+    for fit, failed in _side_by_side(
+        do, [fit for fit in fits if peers or not fit.contender.is_peer], options.processes
+    ):
+        absent[f"{fit.contender} {fit.table.name}"] = str(failed)
+    return absent
+
+
+def _side_by_side(do: Callable[[Fit], None], fits: Sequence[Fit], processes: int) -> Iterator[tuple[Fit, Gone]]:
+    """Do so many at a time, under a bar; those that could not be done, and why."""
+    with ThreadPoolExecutor(processes) as pool:
+        asked = {pool.submit(do, fit): fit for fit in fits}
         try:
             for done in (bar := tqdm(as_completed(asked), total=len(asked), unit="fit", disable=None)):
                 fit = asked[done]
-                bar.set_postfix_str(
-                    f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}, {fit.contender}, seed {fit.seed}"
-                )
-                if isinstance(error := done.exception(), Gone):
-                    absent[f"{fit.contender} {fit.table.name}"] = str(error)
-                    bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
-                else:
+                place = f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}"
+                bar.set_postfix_str(f"{place}, {fit.contender}, seed {fit.seed}")
+                try:
                     done.result()
+                except Gone as error:
+                    bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+                    yield fit, error
         finally:
             pool.shutdown(cancel_futures=True)
-    return absent
 
 
 def _peers(contenders: Sequence[Contender], work: Path, absent: dict[str, str]) -> Path | None:

@@ -58,8 +58,8 @@ class Answer:
     """The agents chosen for each asked prompt, and the seconds that fitting took.
 
     On a GPU `cpu_seconds` say nothing, and are None. `expected` is the mean probability of each agent over the asked
-    prompts, where the system gives probabilities.
-    `moved` are the numbers of the prompts whose choice another wording changed.
+    prompts, where the system gives probabilities. `moved` are the numbers of the prompts whose choice another wording
+    changed.
     """
 
     chosen: Labels
