@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default=",".join(NAMES), help="tables, with commas between them")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--seeds", type=int, default=3, help="of ablations and encoders the first alone")
-    parser.add_argument("--out", type=Path, default=ROOT / "var" / "quality.jsonl", help="the file of measurements")
+    parser.add_argument("--out", type=Path, default=PAGE.with_suffix(".jsonl"), help="the file of measurements")
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
     parser.add_argument("--threads", type=int, default=2, help="of each fit")
