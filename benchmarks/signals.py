@@ -109,10 +109,12 @@ def hidden_states(texts: Sequence[str]) -> dict[str, FloatMatrix]:
     found: dict[str, list[FloatMatrix]] = {}
     for text in tqdm(texts, desc="hidden states", unit="prompt"):
         ids = token_ids(tokenizer, text)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            read = model(torch.tensor([ids]), output_hidden_states=True, logits_to_keep=1, use_cache=False)
+        with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16):
+            read = model(
+                torch.tensor([ids], device=model.device), output_hidden_states=True, logits_to_keep=1, use_cache=False
+            )
         for layer in LAYERS:
-            states = read.hidden_states[layer][0].float()
+            states = read.hidden_states[layer][0].float().cpu()
             found.setdefault(f"hidden {layer}", []).append(states[-1].numpy())
             found.setdefault(f"hidden {layer} mean", []).append(states.mean(dim=0).numpy())
     return {signal: standardised(np.stack(rows)) for signal, rows in found.items()}

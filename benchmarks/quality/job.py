@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.runtime.device import Device
 
 JOB, REPLY = "job.json", "reply.json"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "setfit", "semantic-router", "scikit-learn")
-Device = Literal["cpu", "cuda"]
 Labels = list[list[int]]
 """Of each prompt the numbers of its agents."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.contenders import Contender
-from benchmarks.quality.job import Device, Job, Reply, numbers
+from benchmarks.quality.job import Job, Reply, numbers
 from benchmarks.quality.rewording import reworded
 from benchmarks.quality.tables import SEED, Table, digest
 from benchmarks.serving.machine import hardware
@@ -22,6 +22,7 @@ from benchmarks.serving.race import ROOT, worker_environment
 from pipeline.data.folds import inner_folds
 from pipeline.encoders.encoder_files import BUNDLED, locate
 from pipeline.routers.base.settings import FinetuningParams
+from pipeline.runtime.device import Device
 from pipeline.runtime.tables import sha256_file, sha256_text, write_text
 
 _CODE = tuple(ROOT / "pipeline" / room for room in ("encoders", "learning", "policies", "routers"))
@@ -88,7 +89,7 @@ class Measurements:
         row = {"key": fit.key, "reply": asdict(reply), "code": code, "machine": machine, "load": load}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
         self._take(row)
 
     def circumstances(self) -> str:

@@ -88,8 +88,10 @@ def _print_choice(
 
 def _known_costs(predictions: Predictions, router: CalibratedRouter) -> dict[str, float]:
     """What each model is expected to cost for the prompt, USD; of agents nothing is told."""
-    spent = () if router.calibration is not None else predictions.cost[0].tolist()
-    return {name: value for name, value in zip(predictions.candidates, spent, strict=False) if math.isfinite(value)}
+    if router.calibration is not None:
+        return {}
+    every = zip(predictions.candidates, predictions.cost[0].tolist(), strict=True)
+    return {name: value for name, value in every if math.isfinite(value)}
 
 
 def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter) -> None:

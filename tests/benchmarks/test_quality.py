@@ -104,10 +104,8 @@ def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -
 
 
 def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> None:
-    fits, known = (
-        [fit for seed in (0, 1) for fit in fits_of(table, TFIDF, seed)],
-        Measurements(tmp_path / "found.jsonl"),
-    )
+    fits = [fit for seed in (0, 1) for fit in fits_of(table, TFIDF, seed)]
+    known = Measurements(tmp_path / "found.jsonl")
     unknown = Fit(table, 0, Contender("no-such-system", {}, {"": "Nobody"}), 0)
     options = argparse.Namespace(work=tmp_path, processes=2, threads=1, device="cpu")
     absent = _measured([*fits, unknown], known, options)
