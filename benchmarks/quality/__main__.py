@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
     parser.add_argument("--only", default=",".join(NAMES), help="tables, with commas between them")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
-    parser.add_argument("--seeds", type=int, default=3, help="of ablations and encoders the first alone")
+    parser.add_argument("--seeds", type=int, default=3, help="of peers, ablations and encoders the first alone")
     parser.add_argument("--out", type=Path, default=PAGE.with_suffix(".jsonl"), help="the file of measurements")
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
@@ -109,7 +109,7 @@ def _planned(found: Sequence[Table], plan: Plan, seeds: int) -> list[Fit]:
     for seed in range(seeds):
         for table in found:
             for part, contender in plan.contenders():
-                if seed == 0 or part in ("systems", "peers"):
+                if plan.covers(part, table.name, seed):
                     made += fits_of(table, contender, seed)
     return list({fit.key: fit for fit in made}.values())
 

@@ -32,7 +32,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, by the part of the page that shows it; ablations and encoders with one seed."""
+    """What is measured, by the part of the page that shows it."""
 
     epochs: int | None = None
     parts: Sequence[str] = field(default=PARTS)
@@ -42,6 +42,10 @@ class Plan:
         for part in self.parts:
             for contender in makers[part]():
                 yield part, contender
+
+    def covers(self, part: str, table: str, seed: int) -> bool:
+        """Whether it is measured there: all but this project's systems with one seed, what is dear on few tables."""
+        return (seed == 0 or part == "systems") and table in _TABLES.get(part, (table,))
 
     def own(self) -> Iterator[Contender]:
         yield self._own(CLASSIFIER, "**classifier**", is_reworded=True)
@@ -78,6 +82,7 @@ class Plan:
 
 _APART = {"tags", "tasks", "aptitude", "ablation"}
 """Settings of other systems, or of reports alone: what changes there does not make a measurement another."""
+_TABLES = {"ablations": ("clinc",), "encoders": ("clinc", "nlupp", "banking77-500", "clinc_domains-500")}
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,7 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: as for `load_yaml`.
     """
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
-    except RecursionError as error:
-        raise yaml.YAMLError("it is nested too deeply") from error
+    return deepcopy(_parsed(text)[0])
 
 
 def unquoted_colon(path: Path) -> str:
@@ -56,7 +55,23 @@ def unquoted_colon(path: Path) -> str:
     Raises:
         OSError, UnicodeDecodeError, yaml.YAMLError: as for `load_yaml`.
     """
-    return next(_unquoted_colons(yaml.compose(read_text(path), yaml.SafeLoader), False, set()), "")
+    return _parsed(read_text(path))[1]
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[Any, str]:
+    """The content, and the first unquoted colon; remembered, since params.yaml is read anew for each of its sections,
+    which took most of the time of every command that only reads.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        colon = next(_unquoted_colons(node, False, set()), "")
+        return None if node is None else loader.construct_document(node), colon
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    finally:
+        loader.dispose()
 
 
 def _unquoted_colons(node: yaml.Node | None, inside: bool, seen: set[int]) -> Iterator[str]:

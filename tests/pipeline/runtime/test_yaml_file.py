@@ -28,3 +28,9 @@ def test_what_would_be_lost_or_cannot_be_written_is_refused(text: str, message: 
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(yaml.YAMLError, match=message):
         load_yaml(tmp_path / "a.yaml")
+
+
+def test_what_a_reader_changes_in_it_stays_with_that_reader(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: {b: [1]}\n")
+    load_yaml(tmp_path / "a.yaml")["a"]["b"].append(2)
+    assert load_yaml(tmp_path / "a.yaml") == {"a": {"b": [1]}}
