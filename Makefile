@@ -47,17 +47,18 @@ mlflow: setup ## MLflow's page on the embedded store, at http://127.0.0.1:5000, 
 		--backend-store-uri "sqlite:///$(CURDIR)/var/mlflow.db" --artifacts-destination "$(CURDIR)/var/artifacts" \
 		--host 127.0.0.1 --port "$${MLFLOW_PORT:-5000}" --workers 1
 
-test: setup browser ## every test that CI runs, three processes at a time
-	@$(MAKE) --no-print-directory -j3 test-schedule test-nights test-pipeline test-rest
+test: setup browser ## every test that CI runs, in four processes
+	@$(MAKE) --no-print-directory -j4 test-schedule test-nights test-pipeline test-rest
 
 test-nights: setup browser # what shares the nights of the tiny project
 	@"$(BIN)/python" -m pytest -q -m "nights and ($(MARKED))"
 
+# The nights, one after another, take longest: the other two give way to them on a machine of two cores.
 test-pipeline: setup browser # half of the others
-	@"$(BIN)/python" -m pytest -q -m "not nights and ($(MARKED))" tests/pipeline
+	@nice "$(BIN)/python" -m pytest -q -m "not nights and ($(MARKED))" tests/pipeline
 
 test-rest: setup browser # all else
-	@"$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))" --ignore tests/pipeline
+	@nice "$(BIN)/python" -m pytest -q -m "not nights and not schedule and ($(MARKED))" --ignore tests/pipeline
 
 test-schedule: setup browser # waits for minutes of the clock
 	@"$(BIN)/python" -m pytest -q -m "schedule and ($(MARKED))"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OUTCOME_PICTURES = COST_QUALITY, SLICES = ("cost_quality", "slices")
 SINGLE_CANDIDATES = "single_candidates"
 _POINT, _FRONT = "point", "front"
-_LOG_ABOVE = 20.0
+_LOG_ABOVE, _DECADES_ABOVE = 20.0, 1000.0
 _NAMES = {
     ROUTER: "router",
     SINGLE_CANDIDATES: "one candidate, or a mixture of two",
@@ -93,7 +93,7 @@ def draw_cost_quality(rows: pd.DataFrame) -> Figure:
     others = iter(_OTHERS * len(rows))
     cost = rows["cost_usd"].dropna()
     if cost.min() > 0 and cost.max() / cost.min() > _LOG_ABOVE:
-        axes.set_xscale("log")
+        _logarithmic(axes, cost.max() / cost.min())
     fronts = rows[rows["kind"] == _FRONT]
     for name in [SINGLE_CANDIDATES, *(n for n in fronts["series"].unique() if n != SINGLE_CANDIDATES)]:
         line = _LINES.get(str(name)) or _Line(next(others), 1.2)
@@ -105,6 +105,16 @@ def draw_cost_quality(rows: pd.DataFrame) -> Figure:
     axes.set_title("Quality for cost; lines are swept on these prompts, which flatters them")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
+
+
+def _logarithmic(axes: Axes, span: float) -> None:
+    """Dollars in plain figures, no more of them than there is room for."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < _DECADES_ABOVE else (1,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _front(axes: Axes, rows: pd.DataFrame, name: str, line: _Line) -> None:

@@ -38,7 +38,7 @@ def prompt_slices(outcomes: Outcomes) -> list[Slice]:
     """
     characters = np.array([len(prompt) for prompt in outcomes.prompts])
     middle = int(np.median(characters))
-    lengths = np.where(characters <= middle, f"short (to {middle})", "long")
+    lengths = np.where(characters <= middle, f"short (to {middle} characters)", "long")
     quality = np.where(np.isnan(outcomes.quality), np.nan, outcomes.quality.astype(np.float64))
     lowest = np.where(np.isnan(quality), np.inf, quality).min(axis=1)
     highest = np.where(np.isnan(quality), -np.inf, quality).max(axis=1)

@@ -242,7 +242,7 @@ class _Material:
 
 
 def _pos_weight(labels: FloatMatrix, params: FinetuningParams) -> torch.Tensor:
-    positives = np.maximum(labels.sum(axis=0), 1.0)
+    positives = np.maximum(np.nansum(labels, axis=0), 1.0)
     return torch.from_numpy(
         (((len(labels) - positives) / positives).clip(min=1.0) ** params.pos_weight_power).astype(np.float32)
     )

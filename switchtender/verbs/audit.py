@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,7 +165,12 @@ def _print_terms(found: Audit) -> None:
     if found.after:
         _print_term_table("Replaced by", [found.after])
     if found.answered:
-        rows = [[one.server, clock(one.since), clock(one.until) or "still"] for one in found.answered]
+        from flows.records.signed_logs import COMMAND
+
+        rows = [
+            ["command line" if one.server == COMMAND else one.server, clock(one.since), clock(one.until) or "now"]
+            for one in found.answered
+        ]
         print_table("When it answered", ["server", "since", "until"], rows)
     if found.before:
         title = "Champions before it" if found.terms else "Champions so far"
@@ -248,12 +253,29 @@ def _print_gates(facts: VersionFacts) -> None:
 
 
 def _print_params(facts: VersionFacts) -> None:
-    rows = [[section, _settings(values)] for section, values in facts.provenance.params.items()]
+    rows = [row for section, values in facts.provenance.params.items() for row in _sections(section, values)]
     print_table("Params", ["section", "settings"], rows)
 
 
-def _settings(values: Any) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items()) if isinstance(values, Mapping) else str(values)
+def _sections(name: str, values: Any) -> Iterator[list[str]]:
+    """A section's settings, then the sections inside it as rows of their own."""
+    if not isinstance(values, Mapping):
+        yield [name, _setting(values)]
+        return
+    inner = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    if own := [f"{key} {_setting(value)}" for key, value in values.items() if key not in inner]:
+        yield [name, ", ".join(own)]
+    for key, value in inner.items():
+        yield from _sections(f"{name}.{key}", value)
+
+
+def _setting(value: Any) -> str:
+    """As a person says it: what is not set is none, a list goes by its entries."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " + ".join(map(str, value)) or "none"
+    return "none" if value in ("", None) else str(value)
 
 
 def _print_rows(rows: pd.DataFrame, which: RowFilter) -> None:
