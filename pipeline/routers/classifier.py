@@ -89,8 +89,8 @@ class ClassifierScorer(Scorer):
         return CrossFitScores(scores, QuantisedScores(scores, coarse) if int8 else None)
 
     def fit(self, outcomes: Outcomes) -> None:
-        from pipeline.routers.finetuning import averaged
         from pipeline.routers.parallel_fits import fit_all
+        from pipeline.routers.weight_averaging import averaged
 
         self.graded = not outcomes.is_labels
         every, none = np.arange(len(outcomes)), np.zeros(0, dtype=np.int64)
@@ -102,7 +102,7 @@ class ClassifierScorer(Scorer):
         names = [f"all rows, network {order + 1}/{count}" for order in range(count)]
         trained = fit_all(fits, names, count * self._steps_of(len(outcomes), outcomes), self.progress)
         self.epochs = planned_epochs(self._learnt(len(outcomes), outcomes), self.params)
-        self._network = averaged(self.params, outcomes.quality.shape[1], trained)
+        self._network = averaged(self.params, job.rows, trained)
         self.embedding = self._network.encoder
         self._take_head(*self._network.head_arrays())
 
@@ -216,8 +216,9 @@ def _rows(outcomes: Outcomes) -> TrainingRows:
 
 def _held_out(job: _Job, int8: MakeInt8 | None, progress: Progress | None) -> _HeldOutScores:
     from pipeline.routers.finetuning import finetune, infer
+    from pipeline.routers.weight_averaging import averaged
 
-    network = finetune(job.rows, job.params, job.seed, progress=progress)
+    network = averaged(job.params, job.rows, [finetune(job.rows, job.params, job.seed, progress=progress).trained()])
     tokens = network.encoder.tokenize(job.asked)
     exact = infer(network, tokens)
     if int8 is None:

@@ -20,6 +20,8 @@ from pipeline.runtime.progress import Progress
 Weights = Mapping[str, torch.Tensor]
 """What training changed of a network, by the parameters' names."""
 _MOST_LABELS_TO_COMPOSE = 2
+LEAST_SHARE = 1e-3
+"""Of prompts, that a label starts with."""
 
 
 class ClassifierNetwork(torch.nn.Module):
@@ -163,17 +165,6 @@ def infer(network: ClassifierNetwork, tokens: Sequence[list[int]], batch_size: i
     return logits
 
 
-def averaged(params: FinetuningParams, outputs: int, trained: Sequence[Weights]) -> ClassifierNetwork:
-    """The network whose weights are the mean of several that started alike."""
-    network = new_network(params, outputs)
-    state = network.state_dict()
-    with torch.no_grad():
-        for name in trained[0]:
-            state[name].copy_(torch.stack([weights[name].double() for weights in trained]).mean(dim=0))
-    network.eval()
-    return network
-
-
 @torch.no_grad()
 def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: FinetuningParams) -> None:
     """The head begins at the labels' shares, and, where names speak, at what the encoder makes of them.
@@ -182,7 +173,9 @@ def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: Finetuni
     never tried is worth one half on every prompt.
     """
     tried = (~np.isnan(rows.labels)).sum(axis=0, dtype=np.float32)
-    prior = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5).clip(1e-3, 1 - 1e-3)
+    prior = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5).clip(
+        LEAST_SHARE, 1 - LEAST_SHARE
+    )
     network.head.bias.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
     network.head.weight.mul_(torch.from_numpy(np.sign(tried))[:, None].to(network.head.weight.device))
     if rows.names and params.names:

@@ -191,7 +191,8 @@ def test_slices_tell_data_sets_lengths_ties_and_scripts_apart() -> None:
     assert [(row.name, row.prompts) for row in report.datasets] == [("a", 2), ("b", 2)]
     found = {(row.kind, row.name): row for row in report.slices}
     assert set(found) == {
-        ("length", "short (to 16 characters)"), ("length", "long"), ("agreement", "tied (all alike)"), ("agreement", "decided"),
+        ("length", "short (to 16 characters)"), ("length", "long"),
+        ("agreement", "tied (all alike)"), ("agreement", "decided"),
         ("script", "cjk"), ("script", "latin"),
     }  # fmt: skip
     assert found["agreement", "tied (all alike)"].prompts == 1

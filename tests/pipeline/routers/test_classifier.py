@@ -27,7 +27,7 @@ from pipeline.routers import finetuning, parallel_fits
 from pipeline.routers.base.settings import FinetuningParams, planned_epochs
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.classifier import ClassifierScorer
-from pipeline.routers.finetuning import TrainingRows, averaged, finetune, infer, new_network
+from pipeline.routers.finetuning import TrainingRows, finetune, infer, new_network
 from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import open_router
 from pipeline.runtime.params import read
@@ -191,18 +191,6 @@ def test_fits_side_by_side_give_the_bytes_of_fits_one_after_another(
     router.save(tmp_path / "beside")
     assert sha256_folder(tmp_path / "beside") == sha256_folder(tmp_path / "alone")
     assert len(seen) == scorer.steps(outcomes, make_folds(outcomes, 2, seed=7))
-
-
-def test_what_serves_is_the_mean_of_the_networks(tiny_encoder: Path) -> None:
-    outcomes, params = two_agents(), _params(tiny_encoder)
-    rows = TrainingRows(outcomes.prompts, outcomes.quality, outcomes.candidates)
-    one, other = (finetune(rows, params, 7, order).trained() for order in (0, 1))
-    mean = averaged(params, 2, [one, other]).state_dict()
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
-    assert "head.weight" in differing
-    assert len(differing) > 10
-    for name in differing:
-        assert torch.allclose(mean[name], (one[name] + other[name]) / 2, atol=1e-7)
 
 
 def test_a_head_that_starts_at_the_names_knows_something_before_it_learns(minilm: FrozenEmbedding) -> None:
