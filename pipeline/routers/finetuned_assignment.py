@@ -13,6 +13,7 @@ from pipeline.encoders.onnx_export import export
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.finetuning import TrainingRows, finetune
 from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
+from pipeline.routers.weight_averaging import averaged
 from pipeline.runtime.arrays import Indices
 
 _HELD_OUT = 10
@@ -32,7 +33,8 @@ def finetuned_assignment(
     held_out = rows[rows % _HELD_OUT == 0] if len(rows) >= 2 * _HELD_OUT else rows[:0]
     learnt = np.setdiff1d(rows, held_out)
     labels = np.eye(count, dtype=np.float32)[task[learnt]]
-    network = finetune(TrainingRows([texts[i] for i in learnt], labels, exclusive=True), params, seed)
+    learning = TrainingRows([texts[i] for i in learnt], labels, exclusive=True)
+    network = averaged(params, learning, [finetune(learning, params, seed).trained()])
     weights, biases = network.head_arrays()
     files = TemporaryDirectory(prefix="assignment-")
     place = Path(files.name)
