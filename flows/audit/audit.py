@@ -10,7 +10,7 @@ from flows.promotion.in_service import version_named
 from flows.records.promotion_log import Promotion, promotions
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import serving_periods
-from flows.records.signed_logs import SignedLogs, signer_of
+from flows.records.signed_logs import COMMAND, SignedLogs, signer_of
 from flows.registry.findings import Finding
 from flows.registry.forgotten import tagged_rows
 from flows.registry.verification import check_folder
@@ -68,7 +68,9 @@ def audit(project: Project, which: str) -> Audit:
         before=before,
         after=after,
         answered=tuple(
-            Answered(s.server, s.since, s.until) for s in serving_periods(project) if s.version == version.version
+            Answered("command line" if s.server == COMMAND else s.server, s.since, s.until)
+            for s in serving_periods(project)
+            if s.version == version.version
         ),
         commit=commit,
         ref=ref,

@@ -114,7 +114,7 @@ def _logarithmic(axes: Axes, span: float) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < _DECADES_ABOVE else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter(lambda usd, _: f"{usd:.9f}".rstrip("0").rstrip("."))
 
 
 def _front(axes: Axes, rows: pd.DataFrame, name: str, line: _Line) -> None:

@@ -20,7 +20,7 @@ from pipeline.runtime.progress import Progress
 Weights = Mapping[str, torch.Tensor]
 """What training changed of a network, by the parameters' names."""
 _MOST_LABELS_TO_COMPOSE = 2
-LEAST_SHARE = 1e-3
+_LEAST_SHARE = 1e-3
 """Of prompts, that a label starts with."""
 
 
@@ -65,6 +65,12 @@ class TrainingRows:
     labels: FloatMatrix
     names: Sequence[str] = ()
     exclusive: bool = False
+
+    def with_names(self, params: FinetuningParams) -> tuple[list[str], FloatMatrix]:
+        """Prompts and labels, those of the names after the others where they are learnt from."""
+        learnt = spoken(self.names) if params.names else []
+        own = np.eye(self.labels.shape[1], dtype=np.float32)[: len(learnt)]
+        return [*self.prompts, *learnt], np.concatenate([self.labels, own])
 
 
 def new_network(params: FinetuningParams, outputs: int) -> ClassifierNetwork:
@@ -173,9 +179,8 @@ def _start_head(network: ClassifierNetwork, rows: TrainingRows, params: Finetuni
     never tried is worth one half on every prompt.
     """
     tried = (~np.isnan(rows.labels)).sum(axis=0, dtype=np.float32)
-    prior = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5).clip(
-        LEAST_SHARE, 1 - LEAST_SHARE
-    )
+    share = np.where(tried > 0, np.nansum(rows.labels, axis=0) / np.maximum(tried, 1), 0.5)
+    prior = share.clip(_LEAST_SHARE, 1 - _LEAST_SHARE)
     network.head.bias.copy_(torch.from_numpy(np.log(prior / (1 - prior)).astype(np.float32)))
     network.head.weight.mul_(torch.from_numpy(np.sign(tried))[:, None].to(network.head.weight.device))
     if rows.names and params.names:
@@ -190,9 +195,7 @@ class _Material:
     def __init__(self, rows: TrainingRows, params: FinetuningParams, encoder: SentenceEncoder) -> None:
         self.rows, self.params, self.encoder = rows, params, encoder
         self.names = spoken(rows.names)
-        learnt = self.names if params.names else []
-        self.prompts = [*rows.prompts, *learnt]
-        self.labels = np.concatenate([rows.labels, np.eye(rows.labels.shape[1], dtype=np.float32)[: len(learnt)]])
+        self.prompts, self.labels = rows.with_names(params)
         self.tokens = encoder.tokenize(self.prompts)
         self.joinable: Indices = np.flatnonzero(rows.labels.sum(axis=1) <= _MOST_LABELS_TO_COMPOSE)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.device import device
 from pipeline.runtime.progress import Progress
@@ -36,7 +37,7 @@ def fit_all(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: 
     """The fits' results in order. As many run beside each other as torch has threads, where `steps` are worth it."""
     workers = min(torch.get_num_threads(), len(fits))
     if workers < 2 or steps < _WORTH_IT_STEPS or device() != "cpu":
-        with _one_thread():
+        with one_thread():
             return [fit(_named(name, progress)) for fit, name in zip(fits, names, strict=True)]
     import joblib
 
@@ -63,11 +64,13 @@ def _alone(fit: Fit[T], steps: Path) -> T:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """For torch and for linear algebra, as a worker has it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 

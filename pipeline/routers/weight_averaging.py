@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from pipeline.routers.base.settings import FinetuningParams
-from pipeline.routers.finetuning import LEAST_SHARE, ClassifierNetwork, TrainingRows, Weights, new_network
+from pipeline.routers.finetuning import ClassifierNetwork, TrainingRows, Weights, new_network
+from pipeline.routers.parallel_fits import one_thread
+from pipeline.runtime.arrays import FloatMatrix
 
 _PUBLISHED, _INVERSE_PENALTY = 0.3, 100.0
 """Of exclusive labels: the share of the published weights, and how freely the regression may grow."""
@@ -18,8 +20,8 @@ def averaged(params: FinetuningParams, rows: TrainingRows, trained: Sequence[Wei
     """The network whose weights are the mean of several that started alike and learnt from these rows.
 
     Where each prompt has exactly one label the encoder goes part of the way back to its published weights (WiSE-FT,
-    Wortsman et al., 2022), and the head is joined by a logistic regression on the rows' vectors there: with a handful
-    of prompts a label, fine-tuning forgets more than it learns.
+    Wortsman et al., 2022), and a logistic regression on its vectors of what was learnt from is added to the head: with
+    a handful of prompts a label, fine-tuning forgets more than it learns.
     """
     network = new_network(params, rows.labels.shape[1])
     state = network.state_dict()
@@ -30,24 +32,24 @@ def averaged(params: FinetuningParams, rows: TrainingRows, trained: Sequence[Wei
             state[name].copy_(mean + kept * (state[name].cpu().double() - mean))
     network.eval()
     if rows.exclusive:
-        _add_regression(network, rows)
+        with one_thread():
+            _add_regression(network, *rows.with_names(params))
     return network
 
 
 @torch.no_grad()
-def _add_regression(network: ClassifierNetwork, rows: TrainingRows) -> None:
-    """Add a logistic regression on the rows' vectors to the head; a label that no row has is all but ruled out."""
+def _add_regression(network: ClassifierNetwork, prompts: Sequence[str], labels: FloatMatrix) -> None:
+    """A label that neither a prompt nor a name tells of gets nothing, which is the mean of the others."""
     from sklearn.linear_model import LogisticRegression
 
-    given = rows.labels.argmax(axis=1)
-    if len(labels := np.unique(given)) < 2:
+    given = labels.argmax(axis=1)
+    if len(found := np.unique(given)) < 2:
         return
-    found = LogisticRegression(C=_INVERSE_PENALTY, max_iter=500).fit(network.encoder.embed(rows.prompts), given)
-    weights, biases = found.coef_ / network.scale, found.intercept_
-    if len(labels) == 2:  # told as one row, of the second label against the first
-        weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-    more = np.zeros(network.head.weight.shape, dtype=np.float32)
-    levels = np.full(len(more), np.log(LEAST_SHARE), dtype=np.float32)
-    more[labels], levels[labels] = weights, biases
-    network.head.weight.add_(torch.from_numpy(more).to(network.head.weight.device))
-    network.head.bias.add_(torch.from_numpy(levels).to(network.head.bias.device))
+    model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=500).fit(network.encoder.embed(prompts), given)
+    both = np.column_stack([model.coef_ / network.scale, model.intercept_])
+    if len(found) == 2:  # told as one row, of the second label against the first
+        both = np.concatenate([-both, both]) / 2
+    more = torch.zeros(labels.shape[1], both.shape[1])
+    more[found] = torch.from_numpy(both).float()
+    network.head.weight.add_(more[:, :-1].to(network.head.weight.device))
+    network.head.bias.add_(more[:, -1].to(network.head.bias.device))

@@ -46,7 +46,10 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: as for `load_yaml`.
     """
-    return deepcopy(_parsed(text)[0])
+    try:
+        return deepcopy(_parsed(text)[0])
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
 
 
 def unquoted_colon(path: Path) -> str:

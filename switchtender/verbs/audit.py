@@ -165,12 +165,7 @@ def _print_terms(found: Audit) -> None:
     if found.after:
         _print_term_table("Replaced by", [found.after])
     if found.answered:
-        from flows.records.signed_logs import COMMAND
-
-        rows = [
-            ["command line" if one.server == COMMAND else one.server, clock(one.since), clock(one.until) or "now"]
-            for one in found.answered
-        ]
+        rows = [[one.server, clock(one.since), clock(one.until) or "now"] for one in found.answered]
         print_table("When it answered", ["server", "since", "until"], rows)
     if found.before:
         title = "Champions before it" if found.terms else "Champions so far"
@@ -259,23 +254,20 @@ def _print_params(facts: VersionFacts) -> None:
 
 def _sections(name: str, values: Any) -> Iterator[list[str]]:
     """A section's settings, then the sections inside it as rows of their own."""
-    if not isinstance(values, Mapping):
-        yield [name, _setting(values)]
-        return
-    inner = {key: value for key, value in values.items() if isinstance(value, Mapping)}
-    if own := [f"{key} {_setting(value)}" for key, value in values.items() if key not in inner]:
-        yield [name, ", ".join(own)]
+    inner = {key: value for key, value in values.items() if value and isinstance(value, Mapping)}
+    if (own := [f"{key} {_setting(value)}" for key, value in values.items() if key not in inner]) or not inner:
+        yield [name, ", ".join(own) or "none"]
     for key, value in inner.items():
         yield from _sections(f"{name}.{key}", value)
 
 
 def _setting(value: Any) -> str:
-    """As a person says it: what is not set is none, a list goes by its entries."""
+    """As a person says it; what is not set is none."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, list):
-        return " + ".join(map(str, value)) or "none"
-    return "none" if value in ("", None) else str(value)
+    if value and isinstance(value, list):
+        return f"[{', '.join(map(_setting, value))}]"
+    return "none" if value is None or value in ("", [], {}) else str(value)
 
 
 def _print_rows(rows: pd.DataFrame, which: RowFilter) -> None:

@@ -67,7 +67,7 @@ def test_it_says_who_serves_since_when_and_why(made: MadeProject) -> None:
     assert [(t.version, t.reason, t.until) for t in found.before] == [
         ("1", "the first one", "2026-02-02T10:00:00+00:00")
     ]
-    assert [(a.server, a.until) for a in found.answered] == [("command", "")]
+    assert [(a.server, a.until) for a in found.answered] == [("command line", "")]
     assert (found.sound, found.faults, found.ref) == (True, (), f"{RUN_REF}nightly-2")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ def _params(encoder: Path) -> FinetuningParams:
     return FinetuningParams(encoder=str(encoder), max_tokens=24, epochs=2, batch_size=8, compose=0.0)
 
 
-def _exclusive(agents: int, known: int) -> TrainingRows:
+def _exclusive(agents: int, known: int, rows: int = 18) -> TrainingRows:
     """Prompts that take turns asking for one of the `known` first agents."""
-    given = [row % known for row in range(18)]
+    given = [row % known for row in range(rows)]
     prompts = [f"{SUBJECTS[agent]}, case {row}" for row, agent in enumerate(given)]
     return TrainingRows(prompts, np.eye(agents, dtype=np.float32)[given], exclusive=True)
 
@@ -65,11 +66,23 @@ def test_the_heads_regression_makes_the_given_labels_likelier(tiny_encoder: Path
     assert together[given].mean() > alone[given].mean()
 
 
-def test_a_label_that_no_row_has_is_all_but_ruled_out(tiny_encoder: Path) -> None:
-    rows, params = _exclusive(3, 2), _params(tiny_encoder)
-    logits = _logits(averaged(params, rows, [finetune(rows, params, 7).trained()]), rows)
-    assert (logits.argmax(axis=1) != 2).all()
-    assert np.exp(log_softmax(logits, axis=1)[:, 2]).max() < 1e-3
+def test_an_agent_of_which_only_the_name_is_known_is_reached() -> None:
+    few = replace(_exclusive(3, 2), names=("mend_loops", "mails", "train_journeys"))
+    params = _params(Path("minilm"))
+    network = averaged(params, few, [finetune(few, params, 7).trained()])
+    asked = replace(few, prompts=["a journey by train", "when does the next train go"])
+    assert _logits(network, asked).argmax(axis=1).tolist() == [2, 2]
+    assert (_logits(network, few).argmax(axis=1) != 2).all()
+
+
+def test_the_bytes_are_the_same_for_any_number_of_threads() -> None:
+    rows, params = _exclusive(3, 3, rows=33), _params(Path("minilm"))  # a batch, and one prompt by itself
+    trained, heads = finetune(rows, params, 7).trained(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        heads.append(averaged(params, rows, [trained]).head.weight)
+        assert torch.get_num_threads() == threads
+    assert torch.equal(*heads)
 
 
 def test_a_single_label_is_answered_always(tiny_encoder: Path) -> None:
