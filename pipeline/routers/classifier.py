@@ -1,7 +1,7 @@
-"""`classifier`: a fine-tuned encoder, one sigmoid a candidate (the article on DistilBERT routing).
+"""`classifier`: a fine-tuned encoder, one output a candidate (the article on DistilBERT routing).
 
 Held-out scores come from cross-fitting: the encoder is fine-tuned once a fold. What serves is the mean of the weights
-of networks fine-tuned on all rows.
+of networks fine-tuned on all rows (`weight_averaging`, which has more for tables of one label a prompt).
 
 Whether added wordings and rows are learnt from is decided on the first fold: a network without them scores it too.
 """

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.page import fill
 from benchmarks.quality.__main__ import _measured
-from benchmarks.quality.contenders import Contender, Plan
+from benchmarks.quality.contenders import _TABLES, Contender, Plan
 from benchmarks.quality.held_out import best_threshold, reached
 from benchmarks.quality.job import Answer, Reply
 from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
@@ -20,7 +20,7 @@ from benchmarks.quality.report import Page
 from benchmarks.quality.results import fits_of, results
 from benchmarks.quality.rewording import reworded
 from benchmarks.quality.scores import MACRO, MICRO, RARE_F1, RARE_RECALL, SUBSET, drawn, figures
-from benchmarks.quality.tables import Table, stratified, tables
+from benchmarks.quality.tables import NAMES, Table, stratified, tables
 from pipeline.data.outcomes import Outcomes
 from pipeline.metrics.bootstrap import RESAMPLES, bootstrap, resamples
 from pipeline.metrics.multilabel import macro_f1, micro_f1, recall, subset_accuracy
@@ -133,6 +133,16 @@ def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table
 def test_changed_settings_are_another_measurement(table: Table) -> None:
     keys = {Fit(table, 0, contender, 0).key for _, contender in Plan().contenders()}
     assert len(keys) == len(list(Plan().contenders()))
+
+
+def test_what_is_dear_has_one_seed_and_few_tables_that_there_are() -> None:
+    plan, known = Plan(), {f"{name}{size}" for name in NAMES for size in ("", "-500", "-2000")}
+    for part, few in _TABLES.items():
+        assert known.issuperset(few)
+        assert all(plan.covers(part, name, 0) and not plan.covers(part, name, 1) for name in few)
+        assert not plan.covers(part, "shipped", 0)
+    assert plan.covers("systems", "shipped", 2)
+    assert not plan.covers("peers", "shipped", 1)
 
 
 def test_what_was_not_measured_says_why(table: Table, tmp_path: Path) -> None:

@@ -118,9 +118,10 @@ class FinetuningParams(Section):
     `networks` are fine-tuned on all rows and their weights averaged. Of labels, `names` is how strongly the head starts
     at the candidates' names, which are learnt from as prompts too (0: not at all); `compose`, `refuse` and `retype` are
     the shares of rows that an epoch reads joined to another, with a refusal of one, or with slips of the keys. Where
-    each prompt has exactly one label nothing is joined; there and for graded outcomes `pos_weight_power` says nothing.
-    `precision` `auto` trains in bf16 where the processor computes it natively. `ablation` fits the first fold once more
-    for each of these ways, and with the augmented rows, to tell what each brings alone.
+    each prompt has exactly one label nothing is joined, and part of the published weights and a regression serve too;
+    there and for graded outcomes `pos_weight_power` says nothing. `precision` `auto` trains in bf16 where the processor
+    computes it natively. `ablation` fits the first fold once more for each of these ways, and with the augmented rows,
+    to tell what each brings alone.
     """
 
     encoder: str = "minilm"
