@@ -43,6 +43,7 @@ from pipeline.routers.base.protocol import Predictions, Scorer, gathered
 from pipeline.routers.base.settings import FinetuningParams, TasksParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import SYSTEMS
+from pipeline.routers.tasks.descriptions import TaskDescriptions
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.reproducibility import pin
 
@@ -70,9 +71,13 @@ class Asked:
 
 @dataclass
 class Measured:
-    """One table: predictions of every row by name, what was chosen for each fold, and seconds."""
+    """One table: predictions of every row by name, what was chosen for each fold, and seconds.
+
+    Folds share what a language model wrote of a prompt.
+    """
 
     outcomes: Outcomes
+    descriptions: TaskDescriptions
     parts: list[Part] = field(default_factory=list)
     made: dict[str, list[tuple[np.ndarray, Predictions]]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
@@ -94,7 +99,7 @@ def measured(asked: Asked) -> Measured:
         outcomes = outcomes.rows(np.sort(some))
     folds = data_set_folds(outcomes, DATA_SET_FOLDS) if asked.unseen else outcomes.folds
     embedding = RememberedEmbedding(params.encoder, params.max_tokens)
-    found = Measured(outcomes)
+    found = Measured(outcomes, TaskDescriptions(params.tasks.descriptions))
     for fold in np.unique(folds):
         rows, train = np.flatnonzero(folds == fold), outcomes.rows(np.flatnonzero(folds != fold))
         found.parts.append((train, rows))
@@ -125,6 +130,7 @@ def _of_fold(
     scorer = SYSTEMS["tasks"](asked.params, SEED, None)
     assert isinstance(scorer, TasksScorer)
     scorer.embedding = scorer.frozen = embedding
+    scorer.descriptions = found.descriptions
     router = _fitted(scorer, train, found.fit_seconds)
     reading = router.read(prompts)
     chosen = scorer.mixing
