@@ -6,7 +6,9 @@ import os
 import platform
 from pathlib import Path
 
-_TELLING = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm", "sve")
+_TELLING = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm", "sve",
+)  # fmt: skip
 
 
 def described() -> str:

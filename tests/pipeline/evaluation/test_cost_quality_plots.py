@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.evaluation.cost_quality_plots import COST_QUALITY, SLICES, draw_outcomes
+from pipeline.evaluation.cost_quality_plots import (
+    COST_QUALITY,
+    SLICES,
+    cost_quality_rows,
+    draw_cost_quality,
+    draw_outcomes,
+)
 from pipeline.evaluation.outcome_facts import OutcomeReport
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.routers.base.protocol import Predictions
@@ -48,6 +54,18 @@ def test_each_picture_has_its_rows(tmp_path: Path) -> None:
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert 900 <= int.from_bytes(path.read_bytes()[16:20], "big") <= 1200
+
+
+@pytest.mark.parametrize("cost", [(0.003, 0.001, 0.0001), (0.9, 0.003, 0.00001), (0.00009, 0.00001, 0.000002)])
+def test_costs_that_differ_widely_stand_as_plain_dollars(cost: tuple[float, ...]) -> None:
+    facts = report(cost)
+    assert facts.swept is not None
+    (axes,) = draw_cost_quality(cost_quality_rows(facts.swept, facts.metrics)).axes
+    low, high = axes.get_xlim()
+    shown = [label.get_text() for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert axes.get_xscale() == "log"
+    assert 3 <= len(shown) <= 8
+    assert all(text == f"{float(text):.6f}".rstrip("0").rstrip(".") for text in shown)
 
 
 def test_the_rows_are_those_of_the_report(tmp_path: Path) -> None:
