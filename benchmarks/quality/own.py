@@ -21,7 +21,7 @@ def answers(job: Job) -> dict[str, Answer]:
         _end_workers()
     found = router.predict(job.asked)
     moved = {name: _moved(router, found.chosen, prompts) for name, prompts in job.reworded.items()}
-    expected = found.quality.mean(axis=0, dtype=np.float64).tolist()
+    expected = found.quality.mean(axis=0, dtype=np.float64).round(7).tolist()
     return {"": Answer(numbers(found.chosen), took.wall, took.cpu, expected, moved)}
 
 
