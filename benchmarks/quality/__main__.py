@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     folder = os.environ.get(FOLDER)
     parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
     parser.add_argument("--only", default=",".join(NAMES), help="tables, with commas between them")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="ablations, encoders: on few tables")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure, the last two on few tables"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="of peers, ablations and encoders the first alone")
     parser.add_argument("--out", type=Path, default=PAGE.with_suffix(".jsonl"), help="the file of measurements")
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")

@@ -83,6 +83,7 @@ class Plan:
 _APART = {"tags", "tasks", "aptitude", "ablation"}
 """Settings of other systems, or of reports alone: what changes there does not make a measurement another."""
 _TABLES = {"ablations": ("clinc",), "encoders": ("clinc", "nlupp", "banking77-500", "clinc_domains-500")}
+"""Where parts are measured that are not measured on every table."""
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),

@@ -254,6 +254,9 @@ def _print_params(facts: VersionFacts) -> None:
 
 def _sections(name: str, values: Any) -> Iterator[list[str]]:
     """A section's settings, then the sections inside it as rows of their own."""
+    if not isinstance(values, Mapping):
+        yield [name, _setting(values)]
+        return
     inner = {key: value for key, value in values.items() if value and isinstance(value, Mapping)}
     if (own := [f"{key} {_setting(value)}" for key, value in values.items() if key not in inner]) or not inner:
         yield [name, ", ".join(own) or "none"]
