@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -34,6 +34,8 @@ from pipeline.runtime.errors import SwitchtenderError, one_line, refused_by_the_
 
 _PATIENCE_SECONDS = 12 * 3600.0
 """How long a scheduled night waits for another that is under way."""
+_LOST_DAYS = 1
+"""So far behind a night's date others may be lost with a server that died. Further back a clock may have jumped."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def attempt(projects: Sequence[Project], scheduled: str = "", *, again: bool = F
     """
     root = projects[0]
     with held(_lock(root), "a scheduled night", _PATIENCE_SECONDS):
+        if scheduled and not again:
+            date = datetime.fromisoformat(scheduled)
+            _pass_over_between(projects, date - timedelta(days=_LOST_DAYS), date)
         found = [_attempted(project, scheduled, again) for project in projects]
     tell_outside(root, print)
     return found
@@ -100,14 +105,18 @@ def pass_over_before(projects: Sequence[Project], latest: datetime) -> None:
     Raises:
         HeldByAnotherRun: a scheduled night is under way.
     """
+    with held(_lock(projects[0]), "dates passed over"):
+        _pass_over_between(projects, datetime.min.replace(tzinfo=UTC), latest)
+
+
+def _pass_over_between(projects: Sequence[Project], earliest: datetime, latest: datetime) -> None:
     state = schedule_state(projects[0])
     if state is None:
         return
-    with held(_lock(projects[0]), "dates passed over"):
-        known = [datetime.fromisoformat(night.scheduled) for night in nights(projects[0]) if night.scheduled]
-        start = max([datetime.fromisoformat(state.since), *(date for date in known if date < latest)])
-        between = [date for date in state.calendar.dates(start, latest) if date < latest]
-        _note_passed_over(projects, between, state.calendar.local(latest))
+    known = [datetime.fromisoformat(night.scheduled) for night in nights(projects[0]) if night.scheduled]
+    start = max([earliest, datetime.fromisoformat(state.since), *(date for date in known if date < latest)])
+    between = [date for date in state.calendar.dates(start, latest) if date < latest]
+    _note_passed_over(projects, between, state.calendar.local(latest))
 
 
 def _note_passed_over(projects: Sequence[Project], dates: Sequence[datetime], latest: str) -> str:

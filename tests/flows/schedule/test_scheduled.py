@@ -159,6 +159,13 @@ def test_dates_that_nobody_started_are_noted_as_passed_over(projects: list[Proje
     assert missed(projects, at("05T04:00")) == at("05T03:00")
 
 
+def test_a_date_whose_run_was_lost_is_noted_when_the_next_begins(projects: list[Project], ran: list[str]) -> None:
+    for day in ("02", "04"):
+        attempt(projects, stored(at(f"{day}T03:00")))
+    told = [(one.scheduled[8:10], one.result) for one in nights(projects[0]) if one.track == "agents"]
+    assert told == [("02", NOTHING_NEW), ("03", PASSED_OVER), ("04", NOTHING_NEW)]
+
+
 def failing(error: Exception, begins: bool) -> Callable[..., NightEnded]:
     def night(project: Project, _tell: object, *, scheduled: str, patience: float) -> NightEnded:
         if not begins:
