@@ -3,9 +3,9 @@
     python -m benchmarks.quality --tables FOLDER                     # everything: hours
     python -m benchmarks.quality --only clinc --parts systems peers --seeds 1
     python -m benchmarks.quality --processes 8 --threads 1 --device cuda                 # eight fits side by side
-    python -m benchmarks.quality --rows 60 --epochs 1 --seeds 1 --out /tmp/tried.jsonl   # whether it works; no page
+    python -m benchmarks.quality --rows 60 --epochs 1 --seeds 1 --out /tmp/tried   # whether it works; no page
 
-A fit that the file of measurements holds is not done again, so that a stopped run goes on where it was; --again NAME
+A fit that the measurements hold is not done again, so that a stopped run goes on where it was; --again NAME
 forgets those of one system. Peers run in an environment of their own, made once under --work (1.8 GB).
 """
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure, the last two on few tables"
     )
     parser.add_argument("--seeds", type=int, default=3, help="of peers, ablations and encoders the first alone")
-    parser.add_argument("--out", type=Path, default=PAGE.with_suffix(".jsonl"), help="the file of measurements")
+    parser.add_argument("--out", type=Path, default=PAGE.with_suffix(""), help="folder of measurements")
     parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
     parser.add_argument("--threads", type=int, default=2, help="of each fit")

@@ -1,4 +1,4 @@
-"""Measurements in a file of JSON lines: one a fit, written as soon as it is there, and read again by the next run."""
+"""Measurements as JSON lines, one a fit, a file a table: written as soon as they are there, and read by a next run."""
 
 from __future__ import annotations
 
@@ -67,14 +67,15 @@ class Fit:
 class Measurements:
     """What is known so far, by a fit's key; of a key that stands twice the last line holds."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.replies: dict[str, Reply] = {}
         self.codes: dict[str, str] = {}
         self.machines: Counter[str] = Counter()
         self.load = 0.0
-        for line in _whole_lines(path) if path.is_file() else ():
-            self._take(json.loads(line))
+        for path in sorted(folder.glob("*.jsonl")):
+            for line in _whole_lines(path):
+                self._take(json.loads(line))
 
     def _take(self, row: dict[str, Any]) -> None:
         self.replies[row["key"]] = Reply.from_plain(row["reply"])
@@ -87,8 +88,8 @@ class Measurements:
         code = "" if fit.contender.is_peer else code_digest()
         machine = ", ".join(filter(None, (hardware(), reply.gpu)))
         row = {"key": fit.key, "reply": asdict(reply), "code": code, "machine": machine, "load": load}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{fit.table.name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
         self._take(row)
 

@@ -105,22 +105,22 @@ def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -
 
 def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> None:
     fits = [fit for seed in (0, 1) for fit in fits_of(table, TFIDF, seed)]
-    known = Measurements(tmp_path / "found.jsonl")
+    known = Measurements(tmp_path / "found")
     unknown = Fit(table, 0, Contender("no-such-system", {}, {"": "Nobody"}), 0)
     options = argparse.Namespace(work=tmp_path, processes=2, threads=1, device="cpu")
     absent = _measured([*fits, unknown], known, options)
     assert known.replies.keys() == {fit.key for fit in fits}
-    assert Measurements(known.path).replies == known.replies
+    assert Measurements(known.folder).replies == known.replies
     assert [(name, "no-such-system" in why) for name, why in absent.items()] == [("Nobody tiny", True)]
 
 
 def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table, tmp_path: Path) -> None:
-    path, reply = tmp_path / "found.jsonl", Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])})
+    path, reply = tmp_path / "tiny.jsonl", Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])})
     first, second = (fits_of(table, TFIDF, seed)[0] for seed in (0, 1))
-    Measurements(path).add(first, reply, 0.0)
+    Measurements(tmp_path).add(first, reply, 0.0)
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole + whole[:40], encoding="utf-8")
-    known = Measurements(path)
+    known = Measurements(tmp_path)
     assert path.read_text(encoding="utf-8") == whole
     assert first.key in known.replies
     assert second.key not in known.replies
@@ -147,7 +147,7 @@ def test_what_is_dear_has_one_seed_and_few_tables_that_there_are() -> None:
 
 def test_what_was_not_measured_says_why(table: Table, tmp_path: Path) -> None:
     absent = {"SetFit, 300 steps": "not installed: no index", "table nlupp": "not measured, no folder has it"}
-    known = Measurements(tmp_path / "found.jsonl")
+    known = Measurements(tmp_path / "found")
     page = Page(known, [table], Plan(), 1, absent)
     assert f"Not measured yet: `{table.name}`." in page.sections()["systems"]
     ours = next(iter(page.plan.own()))
