@@ -128,7 +128,7 @@ def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterato
 def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Drawn]) -> Line:
     if isinstance(found, str):
         return [name, found, *([""] * (len(SCORES) + 1))]
-    scores = (_of(scored[each].estimate()) if each in scored else _NONE for each in SCORES)
+    scores = (_of(scored[each].share(len(table.truth))) if each in scored else _NONE for each in SCORES)
     seeds = _FEW_SEEDS.get(len(found.chosen), "")
     return [name + seeds, *scores, _known(found.expected_over_true(table), 2), _known(found.cpu_seconds, 0)]
 
@@ -153,10 +153,11 @@ def _agents(table: Table, found: Result, columns: Indices) -> Line:
             "f1": lambda sums: sums.of_agents(columns).macro_f1(),
         },
     )
-    counts = (int(table.learnt[columns].sum()), int(table.truth[:, columns].sum()))
+    asked = int(table.truth[:, columns].sum())
+    counts = (int(table.learnt[columns].sum()), asked)
     expected = np.mean([each[columns].sum() for each in found.expected]) if found.expected else np.nan
-    share = table.truth[:, columns].sum() / len(table.truth)
-    figures = (_of(of["recall"].estimate()), _of(of["f1"].estimate()))
+    share = asked / len(table.truth)
+    figures = (_of(of["recall"].share(asked)), _of(of["f1"].share(asked)))
     return [*map(str, counts), *figures, f"{expected:.4f}", f"{share:.4f}"]
 
 

@@ -78,6 +78,10 @@ class Drawn:
     def estimate(self) -> Estimate:
         return Estimate.of(self.value, self.draws)
 
+    def share(self, prompts: int) -> Estimate:
+        """Of so many prompts; a difference is none."""
+        return Estimate.of_share(self.value, self.draws, prompts)
+
     def __sub__(self, other: Drawn) -> Drawn:
         return Drawn(self.value - other.value, self.draws - other.draws)
 
@@ -101,7 +105,8 @@ def share_of(rows: Sequence[Indices], count: int) -> Estimate:
     if not rows:
         return UNKNOWN
     hit = np.mean([np.isin(np.arange(count), each) for each in rows], axis=0)
-    return Estimate.of(float(hit.mean()), np.concatenate([w @ hit / count for w in resampling_weights(count)]))
+    drawn_shares = np.concatenate([w @ hit / count for w in resampling_weights(count)])
+    return Estimate.of_share(float(hit.mean()), drawn_shares, count)
 
 
 def matrix(labels: Labels, table: Table) -> Binary:

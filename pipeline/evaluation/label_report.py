@@ -128,7 +128,9 @@ def headline_estimates(predictions: Predictions, labels: Binary, draws: Indices)
     """Each headline metric with its interval."""
     chosen = predictions.chosen
     return {
-        metric: Estimate.of(statistic(labels, chosen), bootstrap(statistic, labels, chosen, draws), six_decimals)
+        metric: Estimate.of_share(
+            statistic(labels, chosen), bootstrap(statistic, labels, chosen, draws), len(labels), six_decimals
+        )
         for metric, statistic in HEADLINE.items()
     }
 
@@ -180,5 +182,5 @@ def slices(truth: Outcomes, chosen: Binary, rare: Sequence[int], params: Evaluat
 def _slice(name: str, labels: Binary, chosen: Binary, count: int) -> LabelSlice:
     """Micro-F1 of a part that was cut out, with its interval over the part's own prompts."""
     drawn = bootstrap(micro_f1, labels, chosen, resamples(len(labels), count, seed=0))
-    found = Estimate.of(micro_f1(labels, chosen), drawn, six_decimals)
+    found = Estimate.of_share(micro_f1(labels, chosen), drawn, len(labels), six_decimals)
     return LabelSlice(found.value, found.low, found.high, name, len(labels), int(labels.sum()))

@@ -8,7 +8,7 @@ cancels. Unpaired, the same interval would be several times as wide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,21 @@ class Estimate:
         if not np.isfinite(value) or not len(known):
             return UNKNOWN
         return Estimate(*(rounded(float(figure)) for figure in (value, *np.quantile(known, [_TAIL, 1.0 - _TAIL]))))
+
+    @classmethod
+    def of_share(
+        cls, value: float, draws: Values, prompts: int, rounded: Callable[[float], float] = six_digits
+    ) -> Estimate:
+        """As `of`, for a figure from 0 to 1 on so many prompts.
+
+        Where none of them is wrong, or none right, every resample says so too, as if nothing could be otherwise. The
+        interval then ends where that many prompts alike had a chance of 2.5 % (Clopper and Pearson, 1934).
+        """
+        found = cls.of(value, draws, rounded)
+        if found.low != found.high or found.value not in (0.0, 1.0) or not prompts:
+            return found
+        alike = rounded(_TAIL ** (1.0 / prompts))
+        return replace(found, low=alike) if found.value else replace(found, high=rounded(1.0 - alike))
 
     @property
     def is_known(self) -> bool:

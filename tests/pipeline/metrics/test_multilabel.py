@@ -109,6 +109,17 @@ def test_the_interval_leaves_equal_tails() -> None:
     assert (found.low, found.high) == pytest.approx((0.025, 0.975))
 
 
+@pytest.mark.parametrize(("value", "low", "high"), [(1.0, 0.691503, 1.0), (0.0, 0.0, 0.308497), (0.5, 0.5, 0.5)])
+def test_ten_prompts_that_are_all_alike_leave_room_for_one_that_is_not(value: float, low: float, high: float) -> None:
+    found = bootstrap.Estimate.of_share(value, np.full(1000, value), 10)
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-6)
+
+
+def test_where_prompts_differ_a_share_has_the_interval_of_its_resamples() -> None:
+    draws = np.arange(1001) / 1000
+    assert bootstrap.Estimate.of_share(1.0, draws, 10) == bootstrap.Estimate.of(1.0, draws)
+
+
 def test_one_draw_serves_two_systems_so_that_equal_ones_never_differ() -> None:
     truth, chosen = _pair(9)
     draws = bootstrap.resamples(len(truth), 50, seed=1)
