@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.night_report import METRICS, Banner, page_environment
+from pipeline.reports.settings import sections
 from pipeline.runtime.tables import write_text
 from pipeline.versions.audit import IN_SERVICE, NEVER, Audit, clock
 from pipeline.versions.audit_facts import plain_rows
-from pipeline.versions.diff import dotted
 from pipeline.versions.provenance import BASE_MODELS, CODE, DATA, STAGE_OUTPUT
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def render(audit: Audit) -> str:
             own_gates=_closed_first(facts.gates_against(champion=False)) if facts else [],
             paired_gates=_closed_first(facts.gates_against(champion=True)) if facts else [],
             metrics=_ordered(facts.metrics) if facts else {},
-            params=_sections(facts.provenance.params) if facts else {},
+            params=dict(sections(facts.provenance.params)) if facts else {},
         )
     )
 
@@ -102,13 +102,6 @@ def _closed_first(gates: Iterable[GateResult]) -> list[GateResult]:
 def _ordered(metrics: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """The metrics that have a name of their own first."""
     return {name: metrics[name] for name in dict.fromkeys([*METRICS, *metrics]) if name in metrics}
-
-
-def _sections(params: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """Each section's settings on one level."""
-    return {
-        section: dotted(values) if isinstance(values, Mapping) else {"": values} for section, values in params.items()
-    }
 
 
 def _environment() -> Environment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -248,29 +247,13 @@ def _print_gates(facts: VersionFacts) -> None:
 
 
 def _print_params(facts: VersionFacts) -> None:
-    rows = [row for section, values in facts.provenance.params.items() for row in _sections(section, values)]
+    from pipeline.reports.settings import sections
+
+    rows = [
+        [name, ", ".join(f"{key} {value}".strip() for key, value in settings.items()) or "none"]
+        for name, settings in sections(facts.provenance.params)
+    ]
     print_table("Params", ["section", "settings"], rows)
-
-
-def _sections(name: str, values: Any) -> Iterator[list[str]]:
-    """A section's settings, then the sections inside it as rows of their own."""
-    if not isinstance(values, Mapping):
-        yield [name, _setting(values)]
-        return
-    inner = {key: value for key, value in values.items() if value and isinstance(value, Mapping)}
-    if (own := [f"{key} {_setting(value)}" for key, value in values.items() if key not in inner]) or not inner:
-        yield [name, ", ".join(own) or "none"]
-    for key, value in inner.items():
-        yield from _sections(f"{name}.{key}", value)
-
-
-def _setting(value: Any) -> str:
-    """As a person says it; what is not set is none."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if value and isinstance(value, list):
-        return f"[{', '.join(map(_setting, value))}]"
-    return "none" if value is None or value in ("", [], {}) else str(value)
 
 
 def _print_rows(rows: pd.DataFrame, which: RowFilter) -> None:
