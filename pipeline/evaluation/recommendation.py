@@ -89,6 +89,8 @@ def recommend(
         router_minus_best_single=_difference(router, single),
         mixture=mixture,
         router_minus_best_per_dataset=_difference(router, rows[BEST_PER_DATASET]) if BEST_PER_DATASET in rows else None,
+        has_one_router=len(fitted) == 1,
+        single_varies=single.picks is not None and len(np.unique(single.picks)) > 1,
     )
     found, sentence = verdict(compared)
     return Recommendation(**vars(compared), verdict=found, sentence=sentence)

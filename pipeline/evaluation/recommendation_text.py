@@ -20,26 +20,27 @@ def verdict(found: ComparedChoices) -> tuple[str, str]:
 
 def _for_quality(found: ComparedChoices) -> tuple[str, str]:
     """Quality decides; cost decides between what is as good, if a mixture could not have saved as much."""
-    router, single = found.router, found.best_single
     quality, cost = found.router_minus_best_single.quality, found.router_minus_best_single.cost_usd
     equal = found.mixture.router_minus_mixture_at_equal_cost if found.mixture else None
     pays = cost.high < 0 and equal is not None and _is_above_0(equal)
+    use, ours = f"Use {found.router}: {'it' if found.has_one_router else found.ours}", found.ours
     if not quality.is_known:
-        return NOTHING, f"Nothing can be said: {router} chose no candidate that was tried where {single} was tried too."
+        return NOTHING, f"Nothing can be said: {ours} chose no candidate that was tried where {found.single} was too."
     if _is_above_0(quality):
-        return USE_ROUTER, f"Use {router}: it beat {single} alone by {spread(quality)}{_at_what_cost(found)}."
+        return USE_ROUTER, f"{use} beat {found.single} by {spread(quality)}{_at_what_cost(found)}."
     if quality.low >= -MARGIN and pays:
-        return USE_ROUTER, f"Use {router}: as good as {single} alone ({spread(quality)}){_at_what_cost(found)}."
-    alone = f"Use {single} alone: no router beat it (difference {spread(quality)})"
+        return USE_ROUTER, f"{use} was as good as {found.single} ({spread(quality)}){_at_what_cost(found)}."
+    beaten = found.single if found.single_varies else "it"
+    alone = f"Use {found.best_single} alone: no router beat {beaten} (difference {spread(quality)})"
     if pays and equal:
         spent = found.rows["router"].cost_usd.value
-        return ONE, f"{alone}; to spend {usd(spent)} a prompt, {router} beat a mixture by {spread(equal)}."
+        return ONE, f"{alone}; to spend {usd(spent)} a prompt, {ours} beat a mixture by {spread(equal)}."
     return ONE, f"{alone}."
 
 
 def _within_budget(found: ComparedChoices) -> tuple[str, str]:
     """A router has to beat the best candidate within the budget and the mixture that costs as much."""
-    router, single, mixture = found.router, found.best_single, found.mixture
+    single, mixture = found.single, found.mixture
     if found.budget_usd is None or mixture is None:
         raise ValueError("a comparison within a budget needs the budget and costs")
     if mixture.router_minus_mixture_at_budget is None or mixture.minus_best_single is None:
@@ -49,15 +50,19 @@ def _within_budget(found: ComparedChoices) -> tuple[str, str]:
     over_mixture = mixture.router_minus_mixture_at_budget.quality
     mixed = mixture.minus_best_single.quality
     if _is_above_0(over_single) and _is_above_0(over_mixture):
-        beaten = f"{single} alone by {spread(over_single)} and a mixture by {spread(over_mixture)}"
-        return USE_ROUTER, f"{start} {router}: it beat {beaten}."
+        ours = "it" if found.has_one_router else found.ours
+        beaten = f"{single} by {spread(over_single)} and a mixture by {spread(over_mixture)}"
+        return USE_ROUTER, f"{start} {found.router}: {ours} beat {beaten}."
     if _is_above_0(mixed):
-        pair = f"{mixture.cheaper} and {mixture.dearer}"
         return MIXTURE, (
-            f"{start} a random mixture of {pair}: it beat {single} alone by {spread(mixed)}, and no router beat it "
+            f"{start} a random mixture of {mixture.pair}: it beat {single} by {spread(mixed)}, and no router beat it "
             f"(difference {spread(over_mixture)})."
         )
-    return ONE, f"{start} {single} alone: neither a router (difference {spread(over_single)}) nor a mixture beat it."
+    beaten = f" {single}" if found.single_varies else " it"
+    return ONE, (
+        f"{start} {found.best_single} alone: neither a router (difference {spread(over_single)}) nor a mixture "
+        f"beat{beaten}."
+    )
 
 
 def _is_above_0(found: Estimate) -> bool:
@@ -142,10 +147,21 @@ class MixtureFigures:
     router_minus_mixture_at_budget: Difference | None = field(default=None, metadata=OMITTED)
     minus_best_single: Difference | None = field(default=None, metadata=OMITTED)
 
+    @property
+    def pair(self) -> str:
+        """`small (65% of prompts) and big (35%)`."""
+        dearer = self.share_of_dearer
+        return f"{self.cheaper} ({1 - dearer:.0%} of prompts) and {self.dearer} ({dearer:.0%})"
+
 
 @dataclass(frozen=True)
 class ComparedChoices:
-    """All that was compared. `router` names the one that is best over all; without costs there is no `mixture`."""
+    """All that was compared. Without costs there is no `mixture`.
+
+    What is compared is the best router of each fold, told by the other folds, and the best single candidate of each.
+    `router` and `best_single` name the router that is best over all and the candidate that was picked most often;
+    where only one router competes, or all folds agree on the candidate, they are what is compared.
+    """
 
     prompts: int
     candidates: int
@@ -157,6 +173,18 @@ class ComparedChoices:
     router_minus_best_single: Difference
     mixture: MixtureFigures | None
     router_minus_best_per_dataset: Difference | None = field(default=None, metadata=OMITTED)
+    has_one_router: bool = True
+    single_varies: bool = False
+
+    @property
+    def ours(self) -> str:
+        """The router that is compared."""
+        return self.router if self.has_one_router else "the best router of each fold"
+
+    @property
+    def single(self) -> str:
+        """The single candidate that it is compared with."""
+        return "the best single candidate of each fold" if self.single_varies else f"{self.best_single} alone"
 
 
 @dataclass(frozen=True)

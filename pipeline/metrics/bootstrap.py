@@ -55,12 +55,13 @@ class Estimate:
         """As `of`, for a figure from 0 to 1 on so many prompts.
 
         Where none of them is wrong, or none right, every resample says so too, as if nothing could be otherwise. The
-        interval then ends where that many prompts alike had a chance of 2.5 % (Clopper and Pearson, 1934).
+        interval then ends where that many prompts alike had a chance of 5 %, some 3 / prompts away (the rule of three,
+        Hanley and Lippman-Hand, 1983): where one is wrong, it ends there too.
         """
         found = cls.of(value, draws, rounded)
         if found.low != found.high or found.value not in (0.0, 1.0) or not prompts:
             return found
-        alike = rounded(_TAIL ** (1.0 / prompts))
+        alike = rounded((2.0 * _TAIL) ** (1.0 / prompts))
         return replace(found, low=alike) if found.value else replace(found, high=rounded(1.0 - alike))
 
     @property

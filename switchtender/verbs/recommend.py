@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,6 @@ from switchtender.show import print_json, print_table, say, size_of
 
 if TYPE_CHECKING:
     from pipeline.evaluation.recommendation_text import Recommendation
-
-_KNOWN = ("router", "random", "cheapest", "dearest", "best_single", "best_per_dataset", "oracle")
 
 app = typer.Typer()
 
@@ -43,9 +42,14 @@ def recommend(
     from pipeline.runtime.plain import plain
     from pipeline.runtime.reproducibility import pin
 
-    outcomes = replace(outcomes_of(table, agents), is_labels=False)  # labels read as outcomes: one candidate is chosen
+    given = outcomes_of(table, agents)
     pin(seed, threads, device)
-    folded = outer_folds(outcomes, folds, seed)
+    folded = outer_folds(given, folds, seed)
+    outcomes = replace(given, is_labels=False)
+    if given.is_labels and not as_json:
+        say(
+            "Labels are read as outcomes: one agent is chosen for each prompt, and quality is 1 if it is among its own."
+        )
     parts = recommendation.parts_of(outcomes, folded)
     if budget is not None:
         recommendation.require_affordable(outcomes, parts, budget)
@@ -61,9 +65,9 @@ def recommend(
 def _print(found: Recommendation) -> None:
     from switchtender.report_tables import cost, estimate_range
 
-    single = f"best single: {found.best_single}"
+    single = "best single of each fold" if found.single_varies else f"best single: {found.best_single}"
     names = {"router": "best router of each fold", "best_single": single, "best_per_dataset": "told data set"}
-    only = "router" if sum(name not in _KNOWN for name in found.rows) == 1 else ""
+    only = "router" if found.has_one_router else ""
     # Where not all were tried on the same prompts, means are over different ones, and each says over how many.
     differ = any(row.untried for row in found.rows.values())
     rows = [
@@ -71,7 +75,7 @@ def _print(found: Recommendation) -> None:
             names.get(name, name),
             estimate_range(row.quality),
             *([row.prompts] if differ else []),
-            cost(row.cost_usd.value),
+            cost(row.cost_usd.value) + _over(found.budget_usd, row.cost_usd.value),
         ]
         for name, row in found.rows.items()
         if name != only
@@ -83,29 +87,36 @@ def _print(found: Recommendation) -> None:
     say(found.sentence)
 
 
+def _over(budget: float | None, spent: float) -> str:
+    from pipeline.metrics.preference import affordable
+
+    return "" if budget is None or isnan(spent) or affordable(spent, budget) else " over"
+
+
 def _comparisons(found: Recommendation) -> list[str]:
     """In a line each: the router beside the best single candidate, the data sets' best, and a mixture of two."""
     from pipeline.evaluation.recommendation_text import spread, usd
 
-    router, mixture = found.router, found.mixture
-    lines = [f"{router} minus {found.best_single}: {spread(found.router_minus_best_single.quality)}"]
+    ours, mixture = found.ours, found.mixture
+    lines = [f"{ours} minus {found.single}: {spread(found.router_minus_best_single.quality)}"]
     if found.router_minus_best_per_dataset:
         told = spread(found.router_minus_best_per_dataset.quality)
-        lines.append(f"{router} minus the best candidate of each data set, which it is not told: {told}")
+        lines.append(f"{ours} minus the best candidate of each data set, which it is not told: {told}")
     if not mixture:
         return [*lines, "no costs are known, so nothing can be said of mixtures"]
-    one = mixture.cheaper == mixture.dearer
-    shares = f"({1 - mixture.share_of_dearer:.0%} of prompts) and {mixture.dearer} ({mixture.share_of_dearer:.0%})"
-    pair = f"{mixture.cheaper} alone" if one else f"a mixture of {mixture.cheaper} {shares}"
+    # Within a budget the mixture that is shown is the one that costs the budget, and not what the router costs.
+    pair = "a mixture" if found.budget_usd is not None else f"a mixture of {mixture.pair}"
+    if mixture.cheaper == mixture.dearer:
+        pair = f"{mixture.cheaper} alone"
     at_cost = mixture.router_minus_mixture_at_equal_cost
     at_quality = mixture.router_minus_mixture_at_equal_quality_usd
     if at_cost:
-        lines.append(f"{router} minus {pair}, at equal cost: {spread(at_cost)}")
+        lines.append(f"{ours} minus {pair}, at equal cost: {spread(at_cost)}")
     if at_quality:
         low, high = usd(at_quality.low), usd(at_quality.high)
         lines.append(
             f"its USD a prompt minus those of a mixture of equal quality: {usd(at_quality.value)}, 95 % {low} to {high}"
         )
     else:
-        lines.append(f"no mixture reaches the quality of {router}")
+        lines.append(f"no mixture reaches the quality of {ours}")
     return lines

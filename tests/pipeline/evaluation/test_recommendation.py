@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def test_a_budget_that_no_single_good_model_fits_speaks_for_a_mixture() -> None:
     facts = run(table(level=(0.9, 0.2, 0.1)), router(np.random.default_rng(5).random((ROWS, 3))), budget=5.0)
     assert facts.verdict == "mixture"
     assert facts.best_single == "mid"
-    assert facts.sentence.startswith("With USD 5 a prompt use a random mixture of small and big: it beat mid alone by ")
+    assert facts.sentence.startswith(
+        "With USD 5 a prompt use a random mixture of small (56% of prompts) and big (44%): it beat mid alone by "
+    )
     assert facts.mixture.share_of_dearer == pytest.approx(4 / 9, abs=1e-4)
 
 
@@ -217,7 +220,7 @@ AHEAD, EQUAL = figure(0.01, 0.02, 0.03), figure(-0.01, 0.0, 0.01)
         (figure(0.001, 0.01, 0.02), SAVES, AHEAD,
          ("router", "Use knn: it beat gpt-x alone by .010, 95 % .001 to .020, at 60% of its cost.")),
         (figure(-MARGIN, 0.001, 0.007), SAVES, AHEAD,
-         ("router", "Use knn: as good as gpt-x alone (.001, 95 % -.005 to .007), at 60% of its cost.")),
+         ("router", "Use knn: it was as good as gpt-x alone (.001, 95 % -.005 to .007), at 60% of its cost.")),
         (figure(-MARGIN, 0.001, 0.007), SAVES, EQUAL,
          ("one", "Use gpt-x alone: no router beat it (difference .001, 95 % -.005 to .007).")),
         (figure(-0.03, -0.02, -0.01), SAVES, AHEAD,
@@ -229,6 +232,26 @@ def test_the_sentence_follows_the_intervals(
     quality: Estimate, cost: Estimate, equal: Estimate, expected: tuple[str, str]
 ) -> None:
     assert verdict(facts_with(quality, cost, equal)) == expected
+
+
+def test_the_sentence_names_what_was_compared() -> None:
+    """Several routers, and a single candidate that folds do not agree on: the figures are of neither's name alone."""
+    found = replace(facts_with(figure(0.001, 0.01, 0.02), SAVES, AHEAD), has_one_router=False, single_varies=True)
+    compared = "the best router of each fold beat the best single candidate of each fold by .010, 95 % .001 to .020"
+    assert verdict(found) == ("router", f"Use knn: {compared}, at 60% of its cost.")
+    lost = replace(facts_with(figure(-0.010, -0.003, 0.004), SPENDS, EQUAL), single_varies=True)
+    beaten = "no router beat the best single candidate of each fold (difference -.003, 95 % -.010 to .004)"
+    assert verdict(lost) == ("one", f"Use gpt-x alone: {beaten}.")
+
+
+def test_what_competes_and_what_folds_disagree_on_is_known() -> None:
+    outcomes = table()
+    facts = run(outcomes, {"linear": router([0.1, 0.2, 0.9]), "knn": knowing(outcomes, 0.9)})
+    assert (facts.has_one_router, facts.single_varies, facts.single) == (False, False, "big alone")
+    quality = np.zeros((ROWS, 3), dtype=np.float32)
+    quality[np.arange(ROWS), FOLDS % 2] = 1.0  # each fold is best served by what the other three make look worse
+    varied = run(replace(outcomes, quality=quality), {"knn": router([0.9, 0.5, 0.1])})
+    assert (varied.has_one_router, varied.single_varies) == (True, True)
 
 
 def test_nothing_is_claimed_where_nothing_is_known() -> None:
@@ -277,11 +300,24 @@ def test_recommend_ends_in_its_sentence(graded: Path) -> None:
     done = command("recommend", graded / "all.parquet", "--router", "tfidf")
     assert done.exit_code == 0, done.output
     last = done.output.splitlines()[-1]
-    assert last.startswith(("Use tfidf: as good as big alone", "Use big alone: no router beat it"))
+    assert last.startswith(("Use tfidf: it was as good as big alone", "Use big alone: no router beat it"))
     facts = json.loads(command("recommend", graded / "all.parquet", "--router", "tfidf", "--json").output)
     assert facts["sentence"] == last
     wrong = command("recommend", graded / "all.parquet", "--router", "oracle")
     assert isinstance(wrong.exception, InputError)
+
+
+def test_labels_are_said_to_be_read_as_outcomes_and_what_is_dearer_than_the_budget_is_marked(
+    graded: Path, tmp_path: Path
+) -> None:
+    rows = [f"p{i},{'sum' if i % 2 else 'poem'} number {i},{'math' if i % 2 else 'poet'}\n" for i in range(20)]
+    (tmp_path / "labels.csv").write_text("prompt_id,prompt,agents\n" + "".join(rows), encoding="utf-8")
+    labels = command("recommend", tmp_path / "labels.csv", "--router", "tfidf").output
+    assert labels.startswith("Labels are read as outcomes: one agent is chosen for each prompt")
+    within = command("recommend", graded / "all.parquet", "--router", "tfidf", "--budget", 0.005).output
+    over = {line.split()[0] for line in within.splitlines() if line.rstrip().endswith(" over")}
+    assert {"dearest", "random"} <= over
+    assert "cheapest" not in over
 
 
 def test_crossval_says_what_it_left_out_and_draws(graded: Path) -> None:

@@ -109,10 +109,20 @@ def test_the_interval_leaves_equal_tails() -> None:
     assert (found.low, found.high) == pytest.approx((0.025, 0.975))
 
 
-@pytest.mark.parametrize(("value", "low", "high"), [(1.0, 0.691503, 1.0), (0.0, 0.0, 0.308497), (0.5, 0.5, 0.5)])
+@pytest.mark.parametrize(("value", "low", "high"), [(1.0, 0.741134, 1.0), (0.0, 0.0, 0.258866), (0.5, 0.5, 0.5)])
 def test_ten_prompts_that_are_all_alike_leave_room_for_one_that_is_not(value: float, low: float, high: float) -> None:
     found = bootstrap.Estimate.of_share(value, np.full(1000, value), 10)
     assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-6)
+
+
+@pytest.mark.parametrize("prompts", [8, 12, 50, 400])
+def test_one_error_more_never_narrows_what_may_be(prompts: int) -> None:
+    lows = []
+    for errors in (0, 1, 2):
+        right = np.arange(prompts) >= errors
+        draws = right[bootstrap.resamples(prompts, 2000, seed=1)].mean(axis=1)
+        lows.append(bootstrap.Estimate.of_share(float(right.mean()), draws, prompts).low)
+    assert lows == sorted(lows, reverse=True)
 
 
 def test_where_prompts_differ_a_share_has_the_interval_of_its_resamples() -> None:
