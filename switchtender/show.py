@@ -89,7 +89,7 @@ def _cell(value: object) -> str:
 
 def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] = GATE_COLUMNS) -> None:
     """Gates as a table, with the facts of each that `columns` names; a gate without a limit says so."""
-    rows = [{**vars(gate), "limit": gate.told_limit} for gate in gates]
+    rows = [{**vars(gate), "limit": gate.told_limit, "verdict": gate.told_verdict} for gate in gates]
     print_table(title, columns, [[row[column] for column in columns] for row in rows])
 
 

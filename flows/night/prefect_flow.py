@@ -167,7 +167,7 @@ def _markdown(done: StageDone, run: Run) -> str:
 
 def _show_gates(run_key: str, gates: tuple[GateResult, ...]) -> None:
     table = [
-        {"gate": gate.gate, "value": figure(gate.value), "limit": figure(gate.told_limit), "verdict": gate.verdict}
+        {"gate": gate.gate, "value": figure(gate.value), "limit": figure(gate.told_limit), "verdict": gate.told_verdict}
         for gate in gates
     ]
     create_table_artifact(table, key="gates", description=f"{run_key}: gates")

@@ -48,7 +48,7 @@ def _project(folder: str, track: str) -> Project:
 
 
 def _tell(move: Move, done: str, dry_run: bool) -> None:
-    rows = [(gate.gate, figure(gate.value), figure(gate.told_limit), gate.verdict) for gate in move.gates]
+    rows = [(gate.gate, figure(gate.value), figure(gate.told_limit), gate.told_verdict) for gate in move.gates]
     table = markdown_table(("gate", "value", "limit", "verdict"), rows) if rows else ""
     word = f"would be {done}" if dry_run else done
     create_markdown_artifact(

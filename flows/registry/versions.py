@@ -91,6 +91,8 @@ class Versions:
             raise self.none()
         if number not in self._by_number:
             known = ", ".join(list(self._by_number)[-5:]) or "none"
+            if (named := self.at(number)) is not None:
+                raise InputError(f"{number} is an alias; give the number, which is {named.version} today")
             raise InputError(
                 f"there is no version {number} of {self.model} (latest: {known}); see 'switchtender status'"
             )

@@ -13,6 +13,8 @@ from pipeline.runtime.tables import write_json
 
 GATE = "gate"
 PASSED, FAILED, UNDECIDABLE = "passed", "failed", "undecidable"
+NOT_ASKED = "not asked"
+"""How people read a pass without a question: nothing was measured, or there was nothing to hold it to."""
 NO_CHAMPION = "there is no champion to compare with"
 
 Against = Literal["limit", "champion", "best_single"]
@@ -41,6 +43,11 @@ class GateResult:
     def told_limit(self) -> float | str:
         """The limit as people read it: `none` where there is none to keep."""
         return "none" if self.limit is None else self.limit
+
+    @property
+    def told_verdict(self) -> str:
+        """The verdict as people read it."""
+        return NOT_ASKED if self.passed and (self.value is None or self.limit is None) else self.verdict
 
     def to_json(self) -> dict[str, str | float | None]:
         """As verdict.json has it."""

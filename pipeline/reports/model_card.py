@@ -47,7 +47,7 @@ def model_card(
         "model-index": [{"name": build.run_key, "results": [_result(track, figures)]}],
     }
     chosen = "one language model of a pool" if track is MODELS else "a subset of agents"
-    judged = [(gate.gate, figure(gate.value), figure(gate.told_limit), gate.verdict) for gate in gates]
+    judged = [(gate.gate, figure(gate.value), figure(gate.told_limit), gate.told_verdict) for gate in gates]
     parts = (
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# Router {build.run_key}",

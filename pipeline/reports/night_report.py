@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.data.outcomes import split_agents
-from pipeline.gating.results import PASSED, UNDECIDABLE
+from pipeline.gating.results import NOT_ASKED, PASSED, UNDECIDABLE
 from pipeline.learning.augmentation import WAYS
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.metrics.holdout_figures import ROUTER
@@ -153,7 +153,9 @@ def banner(facts: NightFacts) -> Banner:
         count = f"{len(facts.closed)} of {counted(len(facts.gates), 'gate')}"
         headline = f"Not passed: {count} did not open" if facts.closed else "Not passed"
         return Banner("bad", headline, "Nothing was registered." if facts.version is None else "")
-    opened = "its one gate" if len(facts.gates) == 1 else f"all {len(facts.gates)} gates"
+    asked = sum(gate.told_verdict != NOT_ASKED for gate in facts.gates)
+    opened = "its one gate" if len(facts.gates) == 1 else f"all {counted(asked, 'gate')}"
+    opened += f"; {len(facts.gates) - asked} not asked" if asked < len(facts.gates) else ""
     if facts.version is None:
         return Banner("good", f"Passed {opened}", "No version was registered.")
     role = f" as {facts.alias}" if facts.alias else ""

@@ -224,8 +224,9 @@ def _print_labels(facts: VersionFacts) -> None:
         print_table("People's decisions on labels", columns, reviews)
     suspects = facts.suspects[:MOST_SUSPECTS]
     rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.review] for s in suspects]
-    title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
-    print_table(title, ["", "row", "quality", "doubted", "likeliest others", "decided"], rows)
+    if rows:
+        title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
+        print_table(title, ["", "row", "quality", "doubted", "likeliest others", "decided"], rows)
 
 
 def _print_figures(facts: VersionFacts) -> None:
@@ -240,8 +241,8 @@ def _print_gates(facts: VersionFacts) -> None:
     """Those of the version alone with their reasons; of those against the champion `at least` is the lower bound."""
     print_gates("Gates of its night", facts.gates_against(champion=False))
     rows = [
-        [gate.gate.removeprefix("champion_"), gate.reason.partition(",")[0], gate.value, gate.told_limit, gate.verdict]
-        for gate in facts.gates_against(champion=True)
+        [one.gate.removeprefix("champion_"), one.reason.partition(",")[0], one.value, one.told_limit, one.told_verdict]
+        for one in facts.gates_against(champion=True)
     ]
     print_table("Gates against the champion of that night", ["of", "found", "at least", "limit", "verdict"], rows)
 

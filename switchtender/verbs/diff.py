@@ -28,6 +28,9 @@ def diff(older: VersionArgument, newer: VersionArgument, as_json: Json = False, 
     if as_json:
         print_json(found.to_json())
         return
+    if found.older.version == found.newer.version:
+        say(f"Both are version {found.older.version}: nothing differs.")
+        return
     before, after = (f"version {one.version} ({one.commit[:SHORT_SHA256]})" for one in (found.older, found.newer))
     say(f"From {before} to {after}")
     _print_row_diff(found)

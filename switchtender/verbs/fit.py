@@ -19,7 +19,7 @@ from switchtender.options import (
     WishedSystem,
 )
 from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
-from switchtender.show import print_json, say, size_of, training_bar
+from switchtender.show import print_json, say, say_aside, size_of, training_bar
 
 if TYPE_CHECKING:
     from pipeline.policies.policy import Policy
@@ -62,6 +62,8 @@ def fit(
     else:
         say(f"{router_name} fitted on {size_of(len(outcomes), len(outcomes.candidates))}: {out}")
         say(f"It answers a prompt by {_answers(router.policy)}.")
+    if len(outcomes.candidates) == 1:
+        say_aside(f"warning: {outcomes.candidates[0]} is the only candidate, so that there is nothing to choose")
 
 
 def _answers(policy: Policy) -> str:

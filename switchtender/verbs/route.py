@@ -11,7 +11,7 @@ import typer
 
 from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.text import to_digits
+from pipeline.runtime.text import counted, to_digits
 from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
 from switchtender.router_source import name_of, router_source
 from switchtender.show import print_json, print_table, say, warn_of_language
@@ -109,13 +109,20 @@ def _print_scores(title: str, predictions: Predictions, router: CalibratedRouter
         if "thresholds" in facts and not facts.get("exactly_one"):
             columns, rows = [*columns, "threshold"], [[*row, facts["thresholds"][row[1]]] for row in rows]
         print_table(title, columns, rows)
+        _say_others(len(quality), "agent")
         return
     if any(map(math.isfinite, spent)):
         rows = [[*row, cost(spent[place])] for row, place in zip(rows, order, strict=True)]
     print_table(title, ["", "model", "score", "USD"][: len(rows[0])], rows)
+    _say_others(len(quality), "model")
     kind = facts.pop("kind")
     told = ", ".join(f"{name} {to_digits(v) if isinstance(v, float) else v}" for name, v in facts.items())
     say(f"Chosen by the policy {kind}{f' ({told})' if told else ''}.")
+
+
+def _say_others(count: int, noun: str) -> None:
+    if count > _SHOWN:
+        say(f"{counted(count - _SHOWN, f'less likely {noun}')} not shown; --json tells all.")
 
 
 def _facts(policy: Policy, candidates: Sequence[str]) -> dict[str, Any]:
@@ -155,11 +162,19 @@ def _print_tasks(evidence: dict[str, Any], ranked: list[str]) -> None:
     print_table(title, ["share", "task", "words that tell it apart", *shown], rows)
 
 
+def _count(value: float) -> float:
+    """Whole where it is; where the reference was not tried its expectation stands in, and counts are parts."""
+    return int(value) if value == int(value) else round(value, 1)
+
+
 def _print_tags(evidence: dict[str, Any], ranked: list[str]) -> None:
     """Of the best candidate beside the reference, what each tag of the prompt knows, the weightiest first."""
     best = next((name for name in ranked if name != evidence["reference"]), ranked[0])
     found = [(tag["tag"], cell) for tag in evidence["tags"] for cell in tag["candidates"] if cell["candidate"] == best]
     found.sort(key=lambda pair: -abs(pair[1]["contribution"]))
-    rows = [[tag, *(float(cell[name]) for name in ("wins", "ties", "losses", "contribution"))] for tag, cell in found]
-    title = f"{best} against the reference, {evidence['reference']}, on prompts with the same tags"
-    print_table(title, ["tag", "wins", "ties", "losses", "adds"], rows)
+    rows = [
+        [tag, *(_count(cell[name]) for name in ("wins", "ties", "losses")), f"{cell['contribution']:+.4f}"]
+        for tag, cell in found
+    ]
+    title = f"{best} beside {evidence['reference']}, the reference, on train prompts with the same tags"
+    print_table(title, ["tag", "wins", "ties", "losses", f"adds to {best}"], rows)

@@ -49,5 +49,5 @@ def _print_last_night(last: LastNight | None, night: str) -> None:
     if last is None:
         say(f"No night has finished yet; run '{night}'.")
         return
-    print_gates(f"Gates of {last.run_key}", last.gates, ["gate", "value", "limit", "verdict"])
+    print_gates(f"Gates of {last.run_key}", last.gates)
     say(f"report  {last.report}")

@@ -66,7 +66,10 @@ def _scorer(router: CalibratedRouter) -> TasksScorer:
     from pipeline.routers.tasks.router import TasksScorer
 
     if not isinstance(router.scorer, TasksScorer):
-        raise InputError(f"a {router.scorer.name} router has no tasks; train one with --router tasks")
+        raise InputError(
+            f"a {router.scorer.name} router has no tasks; 'switchtender fit --router tasks' trains one that has, and a "
+            "night does where train.router (of the models' track: models.train.router) is tasks"
+        )
     return router.scorer
 
 

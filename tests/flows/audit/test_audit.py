@@ -237,6 +237,10 @@ def test_diff_shows_rows_code_files_metrics_and_flips(made: MadeProject) -> None
     assert (micro["difference"], micro["low"], micro["high"]) == (1.0, 1.0, 1.0)
 
 
+def test_a_version_beside_itself_differs_in_nothing(made: MadeProject) -> None:
+    assert run(made, "diff", "2", "champion").stdout == "Both are version 2: nothing differs.\n"
+
+
 def test_a_damaged_version_is_not_compared(made: MadeProject) -> None:
     (made.project.artifacts / "1" / "artifacts" / "router" / "evidence" / "metrics.json").write_text("{}")
     with pytest.raises(VerificationFailed):

@@ -27,7 +27,7 @@ def test_a_card_has_metadata_for_machines_and_figures_with_intervals_for_people(
     for line in (
         "| micro_f1 | 0.8700 | 0.8000 to 0.9000 |",
         "| micro_f1 | 0.870 | 0.800 | passed |",
-        "| cost_usd | 0.00012 | none | passed |",
+        "| cost_usd | 0.00012 | none | not asked |",
         "414 rows taught it",
     ):
         assert line in body

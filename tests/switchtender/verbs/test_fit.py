@@ -98,6 +98,13 @@ def test_it_says_how_many_agents_a_prompt_will_get(
     assert told in said
 
 
+def test_one_candidate_leaves_nothing_to_choose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(f"p{n}", f"case {n}", "x") for n in range(4)]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "agents"]), tmp_path / "t.csv")
+    fit(tmp_path / "t.csv", tmp_path / "router", "tfidf")
+    assert "warning: x is the only candidate" in capsys.readouterr().err
+
+
 def test_the_fitted_router_is_the_same_from_every_kind_of_file(prompts: Path) -> None:
     frame = pd.read_csv(prompts)
     lists = frame.assign(agents=frame["agents"].str.split("|"))

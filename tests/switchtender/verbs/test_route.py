@@ -46,6 +46,26 @@ def test_a_choice_below_every_threshold_is_the_likeliest_and_is_said(
     assert said["agents"] == [max(said["scores"], key=said["scores"].get)] != ["sql"]
 
 
+def test_tags_tell_whole_counts_and_route_says_how_many_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [f"model{n}" for n in range(10)]
+    rows = [
+        (f"p{i}", f"{'mend the loop' if i % 2 else 'write a poem'} number {i}", model, float((i + n) % 2))
+        for i in range(24)
+        for n, model in enumerate(models)
+    ]
+    write_table(pd.DataFrame(rows, columns=["prompt_id", "prompt", "candidate", "quality"]), tmp_path / "t.csv")
+    fit(tmp_path / "t.csv", tmp_path / "router", "tags")
+    capsys.readouterr()
+    route("mend the loop now", folder=tmp_path / "router", why=True)
+    shown = capsys.readouterr().out
+    assert "2 less likely models not shown; --json tells all." in shown
+    told = [cells for line in shown.splitlines() if (cells := line.split()) and cells[-1][0] in "+-"]
+    assert told
+    assert all(cell.isdigit() for cells in told for cell in cells[-4:-1])
+
+
 def test_a_language_that_the_encoder_was_not_made_for_is_told_by_route_and_predict(
     tmp_path: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

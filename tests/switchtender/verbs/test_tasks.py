@@ -58,5 +58,5 @@ def test_prompts_of_a_kind_of_their_own_are_drift(
 
 def test_a_router_without_tasks_is_refused(router: Path, tmp_path: Path) -> None:
     fit(router.parent / "table.csv", tmp_path / "other", "tfidf", threads=1, as_json=True)
-    with pytest.raises(InputError, match="has no tasks; train one with --router tasks"):
+    with pytest.raises(InputError, match="has no tasks; 'switchtender fit --router tasks' trains one"):
         tasks(folder=tmp_path / "other")
