@@ -6,10 +6,13 @@ import numpy as np
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.metrics.preference import preferred
-from pipeline.runtime.arrays import Values
+from pipeline.runtime.arrays import FloatMatrix, Values
 
 _PRIOR_PROMPTS = 10.0
 """A mean weighs as much as what it is shrunk towards at this many prompts; where all were tried nothing changes."""
+
+_MOST_SCARCE = 0.5
+"""With more scarcity a candidate is no best one: it was tried on fewer than some ten prompts, and others on more."""
 
 
 def best_single(part: Outcomes) -> int:
@@ -28,8 +31,12 @@ def dearest(part: Outcomes) -> int:
 
 
 def mean_quality_and_cost(part: Outcomes) -> tuple[Values, Values]:
-    """Each candidate's mean quality, shrunk as in `best_single` (-inf where never tried), and mean cost; [c] each."""
-    return shrunk_quality(part.quality.astype(np.float64)), mean_cost(part)
+    """Each candidate's mean quality, shrunk as in `best_single`, and mean cost; [c] each.
+
+    Quality is -inf where it was never tried, or so seldom beside others that one lucky answer would make it the best.
+    """
+    quality = part.quality.astype(np.float64)
+    return np.where(scarcity(quality) > _MOST_SCARCE, -np.inf, shrunk_quality(quality)), mean_cost(part)
 
 
 def shrunk_quality(quality: Values, towards: Values | None = None) -> Values:
@@ -42,6 +49,17 @@ def shrunk_quality(quality: Values, towards: Values | None = None) -> Values:
     prior = known_mean(quality) if towards is None else towards
     shrunk = (total + _PRIOR_PROMPTS * np.nan_to_num(prior)) / (tried + _PRIOR_PROMPTS)
     return np.asarray(np.where(tried > 0, shrunk, -np.inf))
+
+
+def scarcity(quality: FloatMatrix | Values) -> Values:
+    """How far what outcomes [n, c] say of each candidate is to be drawn to what is said of all, float64 [c] in 0..1.
+
+    0 for those tried most often, and where all were tried on every prompt; near 1 for one tried once or twice: as
+    `shrunk_quality` has it, beside those tried most often. 0 for one never tried, of which nothing is said.
+    """
+    tried = (~np.isnan(quality)).sum(axis=0)
+    weight = tried / (tried + _PRIOR_PROMPTS)
+    return np.asarray(np.where(tried > 0, 1.0 - weight / max(float(weight.max(initial=0.0)), 1e-9), 0.0))
 
 
 def mean_cost(part: Outcomes) -> Values:

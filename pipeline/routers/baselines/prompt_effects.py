@@ -7,7 +7,8 @@ prompt tells how easy it is, so each outcome is taken apart:
 
 The second part is known for every prompt, tried or not; only the rest is averaged over what was tried. It is a control
 variate, and the prompt's effect is the shrunk mean of a random-effects model (Henderson, 1975), whose two variances are
-estimated by moments. Where nothing is missing the parts add up to the plain shrunk mean.
+estimated by moments. The level of a candidate that was tried on few prompts is drawn to the mean of all. Where nothing
+is missing the parts add up to the plain shrunk mean.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.metrics.candidate_means import known_mean, scarcity
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 
 _ROUNDS = 10
@@ -43,6 +45,7 @@ class QualityDecomposition:
         shared[:, times == 0] = 0.0
         if not tried.all():
             level = np.where(times > 0, (known - tried * shared).sum(axis=0) / np.maximum(times, 1), _UNKNOWN)
+        level = level + scarcity(quality) * (np.nan_to_num(known_mean(quality.astype(np.float64))) - level)
         rest = np.where(tried, known - level - shared, 0.0)
         return cls(*(part.astype(np.float32) for part in (level, shared, rest, tried)))
 

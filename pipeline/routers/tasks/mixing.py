@@ -49,7 +49,8 @@ class TaskEstimates:
     for the f candidates of training: general, headed, spread float32 [n, f]; the probability of the likeliest task
     float32 [n], whether the prompt is like no known task, bool [n], and each candidate's mean over all train prompts,
     float64 [c], which is all that is known of such a prompt (None: of labels, and in an earlier release, the general
-    heads judge it).
+    heads judge it). `scarce` float64 [c] is how far what is said of a candidate tried on few prompts is drawn to
+    that mean (None: of nobody).
     """
 
     task: Values
@@ -60,6 +61,7 @@ class TaskEstimates:
     confidence: FloatMatrix
     is_new: Binary
     overall: Values | None = None
+    scarce: Values | None = None
 
     def mixed(self, how: MixingWeights) -> Values:
         """Expected quality float64 [n, c]. One that joined later has its tasks' means, and the prompt's level."""
@@ -73,6 +75,8 @@ class TaskEstimates:
         found[abstains, :heads] = self.general[abstains]
         if self.overall is not None:
             found[self.is_new] = self.overall
+            if self.scarce is not None:
+                found += self.scarce * (self.overall - found)
         return _led(found, heads, how.leads) if how.leads >= 0 else found
 
     def abstains(self, how: MixingWeights) -> Binary:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.metrics.candidate_means import scarcity
 from pipeline.routers.tasks.assignment import TaskClassifier
 from pipeline.routers.tasks.discovery import DiscoverySettings, TaskPartition, discovered
 from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
@@ -39,7 +40,8 @@ class TaskModel:
     """Features, the tasks' classifier, means float64 [tasks, c] with standard errors, shortlists and heads.
 
     `encoder` assigns prompts to tasks where one was fine-tuned to; the classifier still knows what is new, and of
-    graded outcomes gets `overall`, each candidate's mean over all prompts, float64 [c].
+    graded outcomes gets `overall`, each candidate's mean over all prompts, float64 [c]. `scarce` [c] is how far those
+    tried on few prompts are drawn to it; None where all were tried alike.
     """
 
     features: PromptFeatures
@@ -51,6 +53,7 @@ class TaskModel:
     shortlist: Binary
     overall: Values | None = None
     encoder: EncoderAssignment | None = None
+    scarce: Values | None = None
 
     @classmethod
     def fit(
@@ -78,7 +81,9 @@ class TaskModel:
         heads = TaskHeads.fit(known, outcomes.quality, belongs, short, seed, how.heads)
         error = standard_error(outcomes.quality, tasks.task, means, prior)
         overall = None if outcomes.is_labels else fallback(outcomes.quality)
-        return cls(features, assignment, heads, tasks.group, means, error, short, overall, encoder), tasks
+        few = scarcity(outcomes.quality)
+        scarce = few if few.any() and overall is not None else None
+        return cls(features, assignment, heads, tasks.group, means, error, short, overall, encoder, scarce), tasks
 
     def belongs(self, texts: Sequence[str], features: FloatMatrix) -> FloatMatrix:
         """The probability of each task, float32 [n, tasks], for texts and their features [n, width]."""
@@ -98,6 +103,7 @@ class TaskModel:
             belongs.max(axis=1),
             self.assignment.is_new(features),
             self.overall,
+            self.scarce,
         )
 
     def joined(self, quality: FloatMatrix, belongs: FloatMatrix, how: DiscoverySettings) -> TaskModel:
@@ -113,12 +119,15 @@ class TaskModel:
         if overall is not None:
             usual = np.full(quality.shape[1], overall[: self.heads.candidates].mean())
             overall = np.append(overall, fallback(quality, usual))
-        return replace(self, means=means, error=errors, shortlist=short, overall=overall)
+        scarce = None if self.scarce is None else np.append(self.scarce, np.zeros(quality.shape[1]))
+        return replace(self, means=means, error=errors, shortlist=short, overall=overall, scarce=scarce)
 
     def tensors(self) -> Tensors:
         own = {"group": self.group, "means": self.means, "error": self.error, "shortlist": self.shortlist}
         if self.overall is not None:
             own["overall"] = self.overall
+        if self.scarce is not None:
+            own["scarce"] = self.scarce
         return {**self.features.tensors(), **self.assignment.tensors(), **self.heads.tensors(), **own}
 
     def save_encoder(self, folder: Path) -> None:
@@ -131,4 +140,4 @@ class TaskModel:
         group, means, error, shortlist = (tensors[name] for name in ("group", "means", "error", "shortlist"))
         parts = PromptFeatures.load(tensors), TaskClassifier.load(tensors), TaskHeads.load(tensors)
         encoder = EncoderAssignment.load(folder) if EncoderAssignment.is_in(folder) else None
-        return cls(*parts, group, means, error, shortlist, tensors.get("overall"), encoder)
+        return cls(*parts, group, means, error, shortlist, tensors.get("overall"), encoder, tensors.get("scarce"))

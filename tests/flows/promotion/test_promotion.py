@@ -87,9 +87,15 @@ def test_a_gate_that_is_closed_today_stops_promotion_unless_forced(project: Proj
     assert "failed" in last.gates.values()
 
 
-@pytest.mark.parametrize(("version", "reason", "message"), [
-    ("2", " \u200b", "a reason is needed"), ("9", "why", "no version 9"), ("1", "why", "serves already"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("version", "reason", "message"),
+    [
+        ("2", " \u200b", "a reason is needed"),
+        ("9", "why", "no version 9"),
+        ("champion", "why", "champion is an alias; give the number, which is 1"),
+        ("1", "why", "serves already"),
+    ],
+)
 def test_what_cannot_be_promoted_is_said(project: Project, version: str, reason: str, message: str) -> None:
     before = history(project)
     with pytest.raises(InputError, match=message):

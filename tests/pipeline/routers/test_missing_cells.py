@@ -14,9 +14,11 @@ from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.evaluation.reference_strategies import LEARNT, RememberedEmbedding
 from pipeline.routers.base.protocol import Scorer
+from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.baselines.knn import KnnScorer
 from pipeline.routers.baselines.prompt_effects import QualityDecomposition
 from pipeline.routers.calibrated import CalibratedRouter
+from pipeline.routers.systems import new_router
 from pipeline.runtime.arrays import FloatMatrix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,6 +65,22 @@ def test_with_half_of_the_cells_gone_the_chosen_quality_falls_by_at_most_a_hundr
     ]
     assert whole > chance.max(axis=1).mean() - 0.02
     assert np.mean(halves) >= whole - 0.01
+
+
+@pytest.mark.parametrize("name", [*LEARNT, "tags", "tasks"])
+def test_one_lucky_answer_makes_nobody_good_nor_others_better(name: str, minilm: FrozenEmbedding) -> None:
+    """The last candidate was tried once, and right; the others' own means are known from 80 prompts."""
+    table, _ = planted(80, seed=4)
+    quality = table.quality.copy()
+    quality[:, 3] = np.nan
+    quality[0, 3] = 1.0
+    router = CalibratedRouter(new_router(name, FinetuningParams(), 7).scorer)
+    router.scorer.embedding = router.scorer.frozen = minilm  # type: ignore[attr-defined]
+    router.fit(replace(table, quality=quality), inner_folds(table, 3, 7))
+    found = router.predict(table.prompts).quality.mean(axis=0)
+    known = np.nanmean(quality[:, :3], axis=0)
+    assert np.abs(found[:3] - known).max() < 0.1
+    assert found[3] < known.mean() + 0.15
 
 
 def test_nothing_missing_gives_the_plain_shrunk_mean() -> None:
