@@ -12,6 +12,7 @@ from switchtender.app import app
 from switchtender.show import say_aside
 
 INTERRUPTED = 130
+_INTERRUPTED = "switchtender: interrupted; what was finished is kept, run the same command to go on"
 
 
 def main() -> None:
@@ -21,11 +22,15 @@ def main() -> None:
     try:
         _require_text(sys.argv[1:])
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer takes Ctrl-C for itself, and says nothing
+            say_aside(_INTERRUPTED)
+        raise
     except SwitchtenderError as error:
         say_aside(f"switchtender: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say_aside("switchtender: interrupted; what was finished is kept, run the same command to go on")
+        say_aside(_INTERRUPTED)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

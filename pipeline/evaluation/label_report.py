@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.data.outcomes import Outcomes, from_labels
 from pipeline.evaluation.language_report import UnsupportedLanguage
-from pipeline.metrics.bootstrap import Estimate, bootstrap, paired_differences, resamples, six_decimals
+from pipeline.metrics.bootstrap import UNKNOWN, Estimate, bootstrap, paired_differences, resamples, six_decimals
 from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.metrics.multilabel import (
     HEADLINE,
@@ -180,7 +180,14 @@ def slices(truth: Outcomes, chosen: Binary, rare: Sequence[int], params: Evaluat
 
 
 def _slice(name: str, labels: Binary, chosen: Binary, count: int) -> LabelSlice:
-    """Micro-F1 of a part that was cut out, with its interval over the part's own prompts."""
-    drawn = bootstrap(micro_f1, labels, chosen, resamples(len(labels), count, seed=0))
-    found = Estimate.of_share(micro_f1(labels, chosen), drawn, len(labels), six_decimals)
+    """Micro-F1 of a part that was cut out, with its interval over the part's own prompts.
+
+    Those that neither ask for one of its agents nor get one say nothing of it, and are not drawn: where agents are rare
+    a resample would often hold no other, and its F1 would be 0 for want of anything.
+    """
+    told = labels.any(axis=1) | chosen.any(axis=1)
+    found = UNKNOWN
+    if tells := int(told.sum()):
+        drawn = bootstrap(micro_f1, labels[told], chosen[told], resamples(tells, count, seed=0))
+        found = Estimate.of_share(micro_f1(labels, chosen), drawn, tells, six_decimals)
     return LabelSlice(found.value, found.low, found.high, name, len(labels), int(labels.sum()))

@@ -99,11 +99,15 @@ def _metrics(
         for what, column in _columns(strategy, strategies, outcomes, reference).items()
     }
     means, place = Resampled.of(list(columns.values())), {key: i for i, key in enumerate(columns)}
-    known = {key: means.estimate(i) for key, i in place.items() if not _is_zero_by_definition(*key)}
+    known = {
+        key: means.share(i) if key[1] in _SHARES else means.estimate(i)
+        for key, i in place.items()
+        if not _is_zero_by_definition(*key)
+    }
     over: dict[str, Estimate] = {}
     if len(datasets) > 1:
         by_set = Resampled.of([s.quality for s in strategies.values()], [part.rows for part in datasets])
-        over = {name: by_set.estimate(i) for i, name in enumerate(strategies)}
+        over = {name: by_set.share(i) for i, name in enumerate(strategies)}
     return {
         name: StrategyFigures(
             **{what: found for (owner, what), found in known.items() if owner == name},
@@ -119,7 +123,7 @@ def _metrics(
     }
 
 
-_ABOVE = "minus_best_single"
+_ABOVE, _SHARES = "minus_best_single", ("quality", "accept_rate")
 
 
 def _columns(strategy: Strategy, others: Strategies, outcomes: Outcomes, reference: int) -> dict[str, Values]:

@@ -199,7 +199,7 @@ def _rows(strategies: Mapping[str, Strategy]) -> dict[str, ChoiceFigures]:
     """Quality and cost of each way of choosing, with intervals, and on how many prompts they rest."""
     means = Resampled.of([column for s in strategies.values() for column in (s.quality, s.cost)])
     return {
-        name: ChoiceFigures(means.estimate(2 * i), means.estimate(2 * i + 1), len(s.quality) - s.untried, s.untried)
+        name: ChoiceFigures(means.share(2 * i), means.estimate(2 * i + 1), len(s.quality) - s.untried, s.untried)
         for i, (name, s) in enumerate(strategies.items())
     }
 

@@ -125,10 +125,14 @@ def lower_bound(
 
 @dataclass(frozen=True)
 class Resampled:
-    """k means: of all rows (`value`, float64 [k]) and of each bootstrap resample of them (`draws` [count, k])."""
+    """k means: of all rows (`value`, float64 [k]) and of each bootstrap resample of them (`draws` [count, k]).
+
+    `rows` [k] is on how many each rests.
+    """
 
     value: Values
     draws: Values
+    rows: Values
 
     @classmethod
     def of(
@@ -150,11 +154,15 @@ class Resampled:
             )
 
         drawn = [means(weight) for weight in resampling_weights(len(values), count)]
-        return cls(means(np.ones((1, len(values))))[0], np.concatenate(drawn))
+        return cls(means(np.ones((1, len(values))))[0], np.concatenate(drawn), known.sum(axis=0))
 
     def estimate(self, column: int) -> Estimate:
         """A column's mean with its 95 % interval."""
         return Estimate.of(self.value[column], self.draws[:, column])
+
+    def share(self, column: int) -> Estimate:
+        """The same for a mean of figures from 0 to 1, none of which need be alike: no difference, no cost."""
+        return Estimate.of_share(self.value[column], self.draws[:, column], int(self.rows[column]))
 
 
 def _ratio(above: Values, below: Values) -> Values:

@@ -32,7 +32,7 @@ from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_cos
 from pipeline.routers.base.protocol import CanExplain, CanJoin, Fitted, KnowsUncertainty, Predictions, Scorer
 from pipeline.routers.base.windowed_scores import errors_of, out_of_distribution, scores_of
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
-from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.tables import write_json
 
 FORMAT = 1
@@ -244,6 +244,10 @@ class CalibratedRouter:
         for an agent, while a graded quality is the windows' mean.
         """
         scores = scores_of(self.scorer, prompts, reading, np.maximum if self.calibration else np.add)
+        if (found := scores.shape[1]) != (known := len(self._candidates)):
+            raise VerificationFailed(
+                f"a damaged router: {found} candidates have scores, and {known} names; fit it again"
+            )
         return self._expected(scores)
 
     def _expected(self, scores: FloatMatrix) -> FloatMatrix:
@@ -279,6 +283,10 @@ class CalibratedRouter:
         """The inverse of `save`, from router.json's content; raises what a damaged folder raises."""
         self.scorer.load(folder)
         self._candidates = tuple(description["candidates"])
+        if not all(isinstance(name, str) for name in self._candidates) or len({*self._candidates}) < len(
+            self._candidates
+        ):
+            raise ValueError("candidates are no names that differ")
         self.prefixes = tuple(description.get("prefixes", ()))
         self.costs = CostModel.from_json(description["costs"])
         if description["calibration"] is not None:

@@ -97,11 +97,19 @@ def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = (
     try:
         router.save(partial)
         (partial / LEARNT_PROMPTS).write_text("\n".join(sorted(set(learnt))) + "\n", encoding="utf-8")
+        for file in partial.rglob("*"):  # tensors are written for their owner alone
+            file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
         partial.rename(folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another place") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:

@@ -142,7 +142,7 @@ def load_router(
         router.restore(description, folder)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again") from error
+        raise _damaged(folder, reason) from error
     if engine is not None and router.scorer.embedding is not None:
         router.scorer.embedding = OnnxEncoder.load(engine, threads)
     elif router.encoder and isinstance(router.scorer.embedding, FrozenEmbedding):
@@ -163,6 +163,14 @@ def _require_same(made_with: str, encoder: str, folder: Path) -> None:
 def _description(folder: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no router ({DESCRIPTION} is missing or broken); make one with fit") from error
+    except OSError as error:
+        raise InputError(f"{folder} holds no router (no {DESCRIPTION} can be read); make one with fit") from error
+    except ValueError as error:
+        raise _damaged(folder, f"{DESCRIPTION} is no JSON") from error
+    if not isinstance(value, dict):
+        raise _damaged(folder, f"{DESCRIPTION} is no description of one")
     return value
+
+
+def _damaged(folder: Path, reason: str) -> VerificationFailed:
+    return VerificationFailed(f"{folder} holds a damaged router ({reason}); restore it or make it again")

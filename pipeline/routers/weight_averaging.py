@@ -11,6 +11,7 @@ from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.finetuning import ClassifierNetwork, TrainingRows, Weights, new_network
 from pipeline.routers.parallel_fits import one_thread
 from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.errors import InputError
 
 _PUBLISHED, _INVERSE_PENALTY = 0.3, 100.0
 """Of exclusive labels: the share of the published weights, and how freely the regression may grow."""
@@ -22,6 +23,9 @@ def averaged(params: FinetuningParams, rows: TrainingRows, trained: Sequence[Wei
     Where each prompt has exactly one label the encoder goes part of the way back to its published weights (WiSE-FT,
     Wortsman et al., 2022), and a logistic regression on its vectors of what was learnt from is added to the head: with
     a handful of prompts a label, fine-tuning forgets more than it learns.
+
+    Raises:
+        InputError: training diverged.
     """
     network = new_network(params, rows.labels.shape[1])
     state = network.state_dict()
@@ -30,6 +34,10 @@ def averaged(params: FinetuningParams, rows: TrainingRows, trained: Sequence[Wei
             mean = torch.stack([weights[name].double() for weights in trained]).mean(dim=0)
             kept = _PUBLISHED if rows.exclusive and not name.startswith("head.") else 0.0
             state[name].copy_(mean + kept * (state[name].cpu().double() - mean))
+    if not all(bool(torch.isfinite(values).all()) for values in state.values()):
+        raise InputError(
+            "training diverged, its weights are no numbers; lower train.learning_rate or train.head_learning_rate"
+        )
     network.eval()
     if rows.exclusive:
         with one_thread():

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.runtime.errors import listed
+from pipeline.runtime.errors import InputError, listed
 from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
 from switchtender.show import print_json, say, say_aside, size_of, warn_of_language
@@ -53,6 +53,8 @@ def predict(
     from pipeline.runtime.reproducibility import pin
     from pipeline.runtime.tables import write_table
 
+    if out.exists() and any(out.samefile(read) for read in (table, pool) if read and read.exists()):
+        raise InputError(f"--out {out} is what is read from; name another file")
     ids, prompts = read_prompts(table)
     entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
     if labels is None and any(entry.never_send for entry in entries or ()):

@@ -85,6 +85,7 @@ GOOD = "prompt_id,prompt,agents\na,one,x\nb,two,y\nc,three,x\n"
         (("fit", "t.csv", "--router", "oracle", "--out", "o"), "unknown router 'oracle'"),
         (("fit", "t.csv", "--out", "t.csv"), "t.csv exists"),
         (("predict", "nowhere", "t.csv", "--out", "p.csv"), "nowhere holds no router"),
+        (("predict", "nowhere", "t.csv", "--out", "t.csv"), "--out t.csv is what is read from; name another file"),
         (("evaluate", "t.csv", "t.csv"), "lacks the column 'candidate'"),
         (("fit", "t.csv", "--agents", "absent.yaml", "--out", "o"), "absent.yaml is missing"),
         (("recommend", "t.csv", "--budget", "inf"), "write a finite number"),
@@ -101,6 +102,17 @@ def test_a_wrong_argument_is_one_clear_line(arguments: tuple[str, ...], expected
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.txt"]
+
+
+def test_an_interrupted_verb_says_so_and_ends_with_130(tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "import switchtender.app as a, switchtender.__main__ as m, _thread, os\n"
+    code += "@a.app.command()\ndef stuck() -> None:\n    os.kill(os.getpid(), signal.SIGINT)\n    input()\nm.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "stuck"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "switchtender: interrupted; what was finished is kept, run the same command to go on\n"
 
 
 def test_the_release_is_told(tmp_path: Path) -> None:

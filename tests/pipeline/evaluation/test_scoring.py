@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.data.outcomes import label_matrix, split_agents
+from pipeline.evaluation import label_report
 from pipeline.evaluation.outcome_facts import OutcomeReport
 from pipeline.evaluation.outcome_report import outcome_report
 from pipeline.evaluation.scoring import LabelScores, label_scores, read_predictions
@@ -51,6 +52,14 @@ def test_perfect_predictions_score_one(tmp_path: Path) -> None:
         assert report.metrics[name] == Estimate(1.0, 0.549280, 1.0), "five prompts are no proof"
     assert report.metrics["hamming_loss"].value == report.calibration_error == 0.0
     assert [row.support for row in report.per_candidate] == [3, 2, 2]
+
+
+@pytest.mark.parametrize(("found", "value", "low", "high"), [(True, 1.0, 0.368403, 1.0), (False, 0.0, 0.0, 0.631597)])
+def test_three_rare_labels_prove_as_much_as_three_prompts(found: bool, value: float, low: float, high: float) -> None:
+    """Of 110 prompts three ask for the rare agent: the other 107 say nothing of it."""
+    labels = np.arange(110)[:, None] < 3
+    told = label_report._slice("rare agents", labels, labels & found, 2000)
+    assert (told.value, told.low, told.high, told.prompts) == pytest.approx((value, low, high, 110), abs=1e-6)
 
 
 def test_errors_count_and_the_order_of_rows_does_not(tmp_path: Path) -> None:

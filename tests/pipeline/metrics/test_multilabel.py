@@ -130,6 +130,15 @@ def test_where_prompts_differ_a_share_has_the_interval_of_its_resamples() -> Non
     assert bootstrap.Estimate.of_share(1.0, draws, 10) == bootstrap.Estimate.of(1.0, draws)
 
 
+def test_a_mean_of_shares_leaves_room_and_a_difference_or_a_cost_does_not() -> None:
+    right = np.where(np.arange(9) < 6, 1.0, np.nan)
+    means = bootstrap.Resampled.of([right, np.zeros(9)])
+    assert (means.share(0).low, means.estimate(0).low) == pytest.approx((0.606962, 1.0), abs=1e-6), (
+        "of six that are known"
+    )
+    assert vars(means.estimate(1)) == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
 def test_one_draw_serves_two_systems_so_that_equal_ones_never_differ() -> None:
     truth, chosen = _pair(9)
     draws = bootstrap.resamples(len(truth), 50, seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import DESCRIPTION, FORMAT, CalibratedRouter
 from pipeline.routers.finetuning import FinetuningParams
-from pipeline.routers.fitting import fit_router
+from pipeline.routers.fitting import fit_router, save_whole
 from pipeline.routers.systems import SYSTEMS, new_router, open_router
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.errors import InputError, VerificationFailed
@@ -225,9 +226,25 @@ def test_a_folder_that_is_missing_or_broken_holds_no_router(saved: Path) -> None
     with pytest.raises(InputError, match="holds no router") as caught:
         open_router(saved.with_name("elsewhere"))
     assert caught.value.exit_code == 2
-    (saved / DESCRIPTION).write_text('{"format": 1', encoding="utf-8")
-    with pytest.raises(InputError, match="missing or broken"):
-        open_router(saved)
+    for broken in ('{"format": 1', "[]", "null"):
+        (saved / DESCRIPTION).write_text(broken, encoding="utf-8")
+        with pytest.raises(VerificationFailed, match="holds a damaged router"):
+            open_router(saved)
+
+
+@pytest.mark.parametrize("names", [[], [NAMES[0]], ["a", "a", "a"], [1, 2, 3]])
+def test_names_that_are_not_those_of_the_scores_are_a_damaged_router(names: list[object], saved: Path) -> None:
+    _describe(saved, candidates=names)
+    with pytest.raises(VerificationFailed, match="damaged router"):
+        open_router(saved).predict(NEW)
+
+
+def test_a_saved_router_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    save_whole(fit_router("tfidf", _labels(), FinetuningParams(), 0), tmp_path / "router")
+    mask = os.umask(0)
+    os.umask(mask)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "router").rglob("*") if path.is_file()}
+    assert modes == {0o666 & ~mask}
 
 
 def test_an_unknown_system_is_named_with_the_known_ones(saved: Path, params: FinetuningParams) -> None:

@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.finetuning import ClassifierNetwork, TrainingRows, finetune, infer, new_network
 from pipeline.routers.weight_averaging import averaged
+from pipeline.runtime.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SUBJECTS = ("mend the loop", "write a mail", "book a train")
@@ -44,6 +45,12 @@ def test_what_serves_is_the_mean_of_the_networks(tiny_encoder: Path) -> None:
     assert len(differing) > 10
     for name in differing:
         assert torch.allclose(mean[name], (one[name] + other[name]) / 2, atol=1e-7)
+
+
+def test_weights_that_are_no_numbers_are_refused(tiny_encoder: Path) -> None:
+    rows, params = _exclusive(3, 3), _params(tiny_encoder).model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(InputError, match=r"training diverged.*lower train\.learning_rate"):
+        averaged(params, rows, [finetune(rows, params, 7).trained()])
 
 
 def test_of_exclusive_labels_the_encoder_goes_part_of_the_way_back(tiny_encoder: Path) -> None:
