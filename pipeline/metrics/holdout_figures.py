@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.metrics.multilabel import CandidateScores
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.track import TRACKS
 
@@ -15,13 +16,15 @@ ROUTER = "router"
 class HoldoutFigures:
     """Each system's figures by name, and the router's gains over the others in the track's headline figure.
 
-    `prompts` counts those of the holdout; `best_single` is the candidate that is best in train, empty for agents.
+    `prompts` counts those of the holdout; `best_single` is the candidate that is best in train, empty for agents, and
+    `per_agent` how well each agent is chosen, empty for models.
     """
 
     systems: dict[str, dict[str, Estimate]]
     gains: dict[str, Estimate]
     prompts: int
     best_single: str = ""
+    per_agent: tuple[CandidateScores, ...] = ()
 
     @property
     def router(self) -> dict[str, Estimate]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.data.agents import read_agents
@@ -24,6 +25,7 @@ from pipeline.data.label_reviews import COLUMNS, facts_of
 from pipeline.data.outcomes import split_agents
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
+from pipeline.metrics.multilabel import CandidateScores
 from pipeline.routers.systems import training_material_in
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.tables import read_json
@@ -45,13 +47,20 @@ class AgentRows:
     """The rows whose label names one agent, or on which one language model did best: how many had each fate, how many
     taught the router or test it.
 
-    A row of two agents, or of two models that did equally well, counts under both.
+    A row of two agents, or of two models that did equally well, counts under both. `f1` is that of an agent on the
+    holdout; None of a model, and where neither the holdout nor the router names the agent.
     """
 
     agent: str
     fates: dict[str, int]
     taught: int
     holdout: int
+    f1: float | None = None
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether holdout prompts ask for it and the router finds none of them."""
+        return self.f1 == 0.0 and self.holdout > 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ def read_version(folder: VersionFolder) -> VersionFacts:
             provenance_sha256=folder.provenance_sha256(),
             rows=rows,
             fates=count_fates(rows),
-            agents=count_agents(rows, names),
+            agents=_scored(count_agents(rows, names), figures.per_agent),
             suspects=_suspects(folder.table(SUSPECTS)) if of_agents else (),
             reviews=read_decisions(folder.text("label_reviews.csv"), rows) if of_agents else (),
             metrics=figures.router,
@@ -198,6 +207,11 @@ def count_agents(rows: pd.DataFrame, names: list[str]) -> tuple[AgentRows, ...]:
         AgentRows(name, {fate: count[fate] for fate in FATES}, count["taught rows"], count["holdout rows"])
         for name, count in found.items()
     )
+
+
+def _scored(agents: Sequence[AgentRows], scores: Sequence[CandidateScores]) -> tuple[AgentRows, ...]:
+    f1 = {one.candidate: one.f1 for one in scores if one.support or one.f1}
+    return tuple(replace(one, f1=f1.get(one.agent)) for one in agents)
 
 
 def read_decisions(text: str, rows: pd.DataFrame) -> tuple[Review, ...]:

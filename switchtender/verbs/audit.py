@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
+from pipeline.runtime.text import counted
 from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, say_fact, short
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from pipeline.versions.audit_facts import RowFilter, VersionFacts
 
 MOST_SUSPECTS, MOST_CHAMPIONS = 10, 10
-SHORT_FATES = {"relabelled": "relab.", "excluded": "excl.", "quarantined": "quar.", "augmented": "augm."}
+SHORT_FATES = {
+    "relabelled": "relab.",
+    "excluded": "excl.",
+    "quarantined": "quar.",
+    "augmented": "augm.",
+    "refused": "ref.",
+}
 
 app = typer.Typer()
 
@@ -210,9 +217,15 @@ def _print_fates(facts: VersionFacts) -> None:
     totals = ", ".join(f"{facts.fates[fate]} {fate}" for fate in seen)
     say("")
     say(f"{len(facts.rows)} rows: {totals}; {facts.taught} taught the router, {facts.split('holdout')} test it")
-    rows = [[one.agent, one.taught, one.holdout, *(one.fates[fate] for fate in seen)] for one in facts.agents]
-    columns = ["agent", "taught", "test", *(SHORT_FATES.get(fate, fate) for fate in seen)]
+    scored = any(one.f1 is not None for one in facts.agents)
+    rows = [
+        [one.agent, *([one.f1] if scored else []), one.taught, one.holdout, *(one.fates[fate] for fate in seen)]
+        for one in facts.agents
+    ]
+    columns = ["agent", *(["F1"] if scored else []), "taught", "test", *(SHORT_FATES.get(f, f) for f in seen)]
     print_table("Rows by agent (a row of two agents counts twice)", columns, rows)
+    if missed := [f"{one.agent} ({counted(one.holdout, 'prompt')})" for one in facts.agents if one.is_missed]:
+        say(f"Found in none of its prompts of the holdout: {listed(missed)}.")
 
 
 def _print_labels(facts: VersionFacts) -> None:

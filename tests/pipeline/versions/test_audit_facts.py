@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from made_versions import AGENTS, Recipe, row, write_folder
 
+from pipeline.metrics.multilabel import CandidateScores
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.audit_facts import (
@@ -22,6 +24,7 @@ from pipeline.versions.audit_facts import (
     plain_rows,
     read_version,
 )
+from pipeline.versions.folder import EVIDENCE
 
 PLANTED = (
     row("p1", "coding"),
@@ -63,6 +66,16 @@ def test_a_row_of_two_agents_counts_under_both(facts: VersionFacts) -> None:
     assert (found["coding"].fates["relabelled"], found["email"].fates["relabelled"]) == (1, 1)
     assert (found["coding"].taught, found["email"].taught, found["sql"].taught) == (2, 2, 1)
     assert (found["sql"].holdout, found["coding"].holdout) == (1, 0)
+
+
+def test_an_agent_that_is_never_found_is_told_and_one_that_was_not_asked_for_is_not(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "router", Recipe(rows=PLANTED))
+    place = folder.root / EVIDENCE / "metrics.json"
+    scores = [CandidateScores("sql", 0.0, 0.0, 0.0, 1), CandidateScores("email", 0.0, 0.0, 0.0, 0)]
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"per_agent": [vars(one) for one in scores]}))
+    found = {one.agent: one for one in read_version(folder).agents}
+    assert (found["sql"].f1, found["email"].f1, found["coding"].f1) == (0.0, None, None)
+    assert [name for name, one in found.items() if one.is_missed] == ["sql"]
 
 
 def test_labels_that_no_agent_bears_are_counted_too(facts: VersionFacts) -> None:
