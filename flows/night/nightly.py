@@ -253,7 +253,7 @@ def _witnessed(project: Project, tell: Tell) -> None:
 def _taken_in(project: Project, version: Version) -> tuple[str, ...]:
     """Index a new version, take the first one of a store into service where params say so; returns its aliases."""
     if project.params("register", RegisterParams).first_becomes_champion:
-        promote_first(project, version, project.track.flow)
+        promote_first(project, version)
     update_index(project, version)
     return versions_of(project).number(version.version).aliases
 

@@ -31,6 +31,8 @@ from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.text import is_blank
 
 FIRST_REASON = "first gated version of a store without a champion"
+_NIGHT = "nightly"
+"""Who takes a first version into service, whatever its track."""
 
 
 def promote(
@@ -120,14 +122,14 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
         return move
 
 
-def promote_first(project: Project, version: Version, flow: str) -> bool:
-    """Take a store's first gated version into service; False where one serves already."""
-    with held(project.promotion_lock, f"first version, by {flow}"):
+def promote_first(project: Project, version: Version) -> bool:
+    """Take a store's first gated version into service, on a night's own account; False where one serves already."""
+    with held(project.promotion_lock, f"first version, by {_NIGHT}"):
         versions = _continued(project)
         serving = in_service(project, versions)
         if serving.version or serving.alias:
             return False
-        _move(project, versions, judged(project, versions, version, ""), PROMOTED, FIRST_REASON, flow, forced=False)
+        _move(project, versions, judged(project, versions, version, ""), PROMOTED, FIRST_REASON, _NIGHT, forced=False)
         return True
 
 
