@@ -9,7 +9,6 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.metrics.candidate_means import known_mean, scarcity
 from pipeline.runtime.arrays import FloatMatrix, Values
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -23,7 +22,7 @@ def fit_heads(
 
     All heads are fitted in one optimisation, since they share the features. `balanced` weighs each class by the
     inverse of its share. Rows where a candidate was not tried do not count for that candidate; a candidate with
-    one value only gets that value and no weights. Graded, one that was tried on few rows is drawn to the mean of all.
+    one value only gets that value and no weights.
     """
     quality = outcomes.quality.astype(np.float64)
     known = ~np.isnan(quality)
@@ -37,10 +36,6 @@ def fit_heads(
         if len(values) == 0 or np.ptp(values) == 0.0:
             level = float(values[0]) if len(values) else 0.5
             weights[c], biases[c] = 0.0, _logit(level) if outcomes.is_labels else level
-    if not outcomes.is_labels:
-        few = scarcity(quality)
-        weights *= 1.0 - few[:, None]
-        biases += few * (np.nan_to_num(known_mean(quality)) - biases)
     # safetensors writes the buffer as it lies, so the rows have to lie in order.
     return np.ascontiguousarray(weights, dtype=np.float32), np.ascontiguousarray(biases, dtype=np.float32)
 

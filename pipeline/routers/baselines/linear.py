@@ -13,8 +13,9 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import Score, cross_fit_vectors
-from pipeline.learning.linear_heads import PENALTIES, apply_heads, fit_heads
+from pipeline.learning.linear_heads import PENALTIES, apply_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
+from pipeline.routers.baselines.drawn_heads import fit_drawn_heads
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
 TENSORS = "linear.safetensors"
@@ -34,7 +35,7 @@ class LinearScorer(Scorer):
 
     def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         def fit(penalty: float, vectors: FloatMatrix, part: Outcomes) -> Score:
-            heads = fit_heads(vectors, part, penalty, balanced=True)
+            heads = fit_drawn_heads(vectors, part, penalty, balanced=True)
             return lambda asked: apply_heads(asked, *heads)
 
         self.inverse_penalty, scores, quantised = cross_fit_vectors(self.frozen, int8, outcomes, folds, PENALTIES, fit)
@@ -42,7 +43,7 @@ class LinearScorer(Scorer):
 
     def fit(self, outcomes: Outcomes) -> None:
         vectors = self.frozen.embed(outcomes.prompts)
-        self._weights, self._biases = fit_heads(vectors, outcomes, self.inverse_penalty, balanced=True)
+        self._weights, self._biases = fit_drawn_heads(vectors, outcomes, self.inverse_penalty, balanced=True)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return apply_heads(vectors, self._weights, self._biases)

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import cross_fit
-from pipeline.learning.linear_heads import apply_heads, fit_heads
+from pipeline.learning.linear_heads import apply_heads
 from pipeline.learning.tfidf import new_vectorizer
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
+from pipeline.routers.baselines.drawn_heads import fit_drawn_heads
 from pipeline.runtime.arrays import FloatMatrix, Indices
 from pipeline.runtime.tables import write_json
 
@@ -43,7 +44,7 @@ class TfidfScorer(Scorer):
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
             vectorizer = new_vectorizer()
-            heads = fit_heads(vectorizer.fit_transform(inside.prompts), inside, *setting)
+            heads = fit_drawn_heads(vectorizer.fit_transform(inside.prompts), inside, *setting)
             return apply_heads(vectorizer.transform(outcomes.rows(held_out).prompts), *heads)
 
         self.setting, scores = cross_fit(outcomes, folds, SETTINGS, fit_and_score)
@@ -52,7 +53,7 @@ class TfidfScorer(Scorer):
     def fit(self, outcomes: Outcomes) -> None:
         self._vectorizer = new_vectorizer()
         features = self._vectorizer.fit_transform(outcomes.prompts)
-        self._weights, self._biases = fit_heads(features, outcomes, *self.setting)
+        self._weights, self._biases = fit_drawn_heads(features, outcomes, *self.setting)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:
         return apply_heads(self._vectorizer.transform(prompts), self._weights, self._biases)
