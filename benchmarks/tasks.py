@@ -1,12 +1,12 @@
 """The two-stage router `tasks` on outcome tables, beside its parts and what every report shows.
 
     python -m benchmarks.tasks TABLE... [--unseen-data-sets] [--assignment finetuned] [--descriptions MODEL]
-        [--prompts N] [--markdown FILE]
+        [--prompts N] [--folds N] [--markdown FILE]
 
 Each table needs a column `fold`. For each fold a router is fitted, tuned and mixed on the other folds alone. The sweep
 over alpha is judged on the rows that it would be chosen on, and says so. With `--unseen-data-sets` folds are made of
 whole data sets: a prompt is judged by a router that never saw another of its own. `--descriptions` and `--assignment`
-are settings of the router; `--prompts` draws as many of each table.
+are settings of the router; `--prompts` draws as many of each table, and `--folds` judges the first ones alone.
 """
 
 from __future__ import annotations
@@ -61,17 +61,18 @@ DATA_SET_FOLDS = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured: a table, or so many prompts of it (0: all), and whether its data sets are to be new."""
+    """What is measured: so many prompts and folds of a table (0: all), and whether its data sets are to be new."""
 
     table: Path
     params: FinetuningParams
     unseen: bool = False
     prompts: int = 0
+    folds: int = 0
 
 
 @dataclass
 class Measured:
-    """One table: predictions of every row by name, what was chosen for each fold, and seconds.
+    """One table's judged rows: predictions of each by name, what was chosen for each fold, and seconds.
 
     Folds share what a language model wrote of a prompt.
     """
@@ -99,9 +100,10 @@ def measured(asked: Asked) -> Measured:
         outcomes = outcomes.rows(np.sort(some))
     folds = data_set_folds(outcomes, DATA_SET_FOLDS) if asked.unseen else outcomes.folds
     embedding = RememberedEmbedding(params.encoder, params.max_tokens)
-    found = Measured(outcomes, TaskDescriptions(params.tasks.descriptions))
-    for fold in np.unique(folds):
-        rows, train = np.flatnonzero(folds == fold), outcomes.rows(np.flatnonzero(folds != fold))
+    judged = np.isin(folds, np.unique(folds)[: asked.folds or None])
+    found = Measured(outcomes.rows(np.flatnonzero(judged)), TaskDescriptions(params.tasks.descriptions))
+    for fold in np.unique(folds[judged]):
+        rows, train = np.flatnonzero(folds[judged] == fold), outcomes.rows(np.flatnonzero(folds != fold))
         found.parts.append((train, rows))
         for name, predictions in _of_fold(found, asked, embedding, train, rows):
             found.made.setdefault(name, []).append((rows, predictions))
@@ -264,13 +266,14 @@ def main() -> None:
     parser.add_argument("--descriptions", default="", help="a causal language model that describes the tasks")
     parser.add_argument("--assignment", choices=("linear", "finetuned", "auto"), default="linear")
     parser.add_argument("--prompts", type=int, default=0, help="so many of each table, drawn once; 0: all")
+    parser.add_argument("--folds", type=int, default=0, help="so many of the table's folds are judged; 0: all")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     told = parser.parse_args()
     pin(SEED, told.threads)
     tasks = TasksParams(descriptions=told.descriptions, assignment=told.assignment)
     params = FinetuningParams(tasks=tasks)
-    every = [Asked(table, params, told.unseen_data_sets, told.prompts) for table in told.tables]
+    every = [Asked(table, params, told.unseen_data_sets, told.prompts, told.folds) for table in told.tables]
     page = "\n".join(markdown(asked, measured(asked)) for asked in every)
     if told.markdown:
         told.markdown.write_text(page, encoding="utf-8")
