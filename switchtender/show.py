@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from pipeline.gating.results import GateResult
 
-GATE_COLUMNS = ("gate", "value", "limit", "verdict", "reason")
 SHORT_SHA256 = 12
 _SENTENCE = 20
 """The least width of a column of sentences, where names and figures compete for a line."""
@@ -87,10 +86,10 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def print_gates(title: str, gates: Iterable[GateResult], columns: Sequence[str] = GATE_COLUMNS) -> None:
-    """Gates as a table, with the facts of each that `columns` names; a gate without a limit says so."""
-    rows = [{**vars(gate), "limit": gate.told_limit, "verdict": gate.told_verdict} for gate in gates]
-    print_table(title, columns, [[row[column] for column in columns] for row in rows])
+def print_gates(title: str, gates: Iterable[GateResult]) -> None:
+    """Gates as a table; a gate without a limit, or that was not asked, says so."""
+    rows = [[gate.gate, gate.value, gate.told_limit, gate.told_verdict, gate.reason] for gate in gates]
+    print_table(title, ["gate", "value", "limit", "verdict", "reason"], rows)
 
 
 def say(line: str) -> None:
