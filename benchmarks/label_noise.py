@@ -1,16 +1,16 @@
 """How many planted wrong labels stand first among the suspects, by ranking, table and kind of slip.
 
-    python -m benchmarks.label_noise [--tables FOLDER] [--kinds mixed] [--seeds 3] [--heads-only]
+    python -m benchmarks.label_noise [--tables FOLDER] [--only TABLE ...] [--kinds mixed] [--seeds 3] [--heads-only]
 
 A tenth of the train rows get a wrong label: an agent swapped for another, one added, one dropped (of several), or a
-third of each. The shipped table is measured, and each Parquet file of FOLDER (`prompt_id`, `prompt`, `agents`; where it
-has a column `split`, its rows that are `train`). Networks are trained anew for each line, which takes minutes.
+third of each. The tables are those of `benchmarks.quality`, their train rows alone. Networks are trained anew for each
+line, which takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,35 +18,69 @@ import pandas as pd
 from scipy.special import logit
 from sklearn.metrics import average_precision_score
 
-from pipeline.data.agents import read_agents
+from benchmarks.quality.tables import NAMES, tables
 from pipeline.data.folds import make_folds
-from pipeline.data.holdout import named_matrix, read_holdout
 from pipeline.data.names import SEPARATOR
-from pipeline.data.outcomes import from_labels, split_agents
+from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.label_errors import LabelErrors, calibrated, find_label_errors, pooled
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
 from pipeline.runtime.reproducibility import pin
-from pipeline.runtime.tables import read_table
 from pipeline.stages.label_noise import out_of_fold_probabilities
 
 SWAP, ADD, DROP = KINDS = ("swap", "add", "drop")
 MIXED = "mixed"
 SHARE, FOLDS = 0.1, 6
-Table = tuple[str, pd.DataFrame, tuple[str, ...]]
+TABLES = ("shipped", "clinc", "nlupp")
 
 
-def tables(folder: Path | None) -> Iterator[Table]:
-    """Each table's name, train rows and agents."""
-    rows = read_table(Path("data/prompts.csv"))
-    held_out = rows["prompt_id"].isin(read_holdout(Path("data/holdout.txt")))
-    yield "prompts.csv", rows[~held_out].reset_index(drop=True), tuple(agent.name for agent in read_agents())
-    for path in sorted(folder.glob("*.parquet")) if folder else ():
-        rows = read_table(path)
-        rows = rows[rows["split"] == "train"].reset_index(drop=True) if "split" in rows else rows
-        yield path.name, rows, tuple(sorted({name for cell in rows["agents"] for name in split_agents(cell)}))
+@dataclass(frozen=True)
+class SpoiltTable:
+    """Train with wrong labels planted, and what heads that did not see a row say of it.
+
+    `given` bool [n, c] are the labels as planted, `slips` [n] the kind of each row's slip, '' where it has none; `rows`
+    are the prompts with the labels given, as a night has them.
+    """
+
+    train: Outcomes
+    given: Binary
+    slips: Values
+    rows: pd.DataFrame
+    heads: FloatMatrix
+
+    @classmethod
+    def planted(cls, train: Outcomes, vectors: FloatMatrix, kind: str, seed: int) -> SpoiltTable:
+        given, slips = spoilt(train.quality > 0.5, kind, seed)
+        cells = [SEPARATOR.join(np.array(train.candidates)[row]) for row in given]
+        rows = pd.DataFrame({"prompt_id": train.prompt_ids, "prompt": train.prompts, "agents": cells})
+        rows = rows.assign(fold=make_folds(labelled(train, given), FOLDS, seed), phrase="", review="")
+        return cls(train, given, slips, rows, out_of_fold_probabilities(rows, train.candidates, vectors))
+
+    def rankings(self, seed: int, heads_only: bool) -> dict[str, LabelErrors]:
+        """The suspects by each way to rank them."""
+        found = {
+            "margin, heads": margin(self.heads, self.given),
+            "slips, heads": find_label_errors(self.heads, self.given),
+        }
+        if not heads_only:
+            networks = self.network_probabilities(seed)
+            both = pooled([self.heads, networks], self.given, self.rows["fold"].to_numpy())
+            found["slips, networks"] = find_label_errors(networks, self.given)
+            found["slips, both"] = find_label_errors(both, self.given)
+        return found
+
+    def network_probabilities(self, seed: int) -> FloatMatrix:
+        """What the classifier's fold networks say of the rows that they did not see."""
+        outcomes, params = labelled(self.train, self.given), FinetuningParams()
+        folds = make_folds(outcomes, params.folds, seed)
+        return calibrated(ClassifierScorer(params, seed).cross_fit(outcomes, folds).scores, self.given, folds)
+
+
+def labelled(train: Outcomes, labels: Binary) -> Outcomes:
+    """The same prompts with other labels, bool [n, c]."""
+    return replace(train, quality=labels.astype(np.float32))
 
 
 def spoilt(truth: Binary, kind: str, seed: int) -> tuple[Binary, Values]:
@@ -67,14 +101,6 @@ def spoilt(truth: Binary, kind: str, seed: int) -> tuple[Binary, Values]:
         given[row, absent] = slip != DROP
         given[row, present] = slip == ADD
     return given, slips
-
-
-def network_probabilities(train: pd.DataFrame, names: tuple[str, ...], seed: int) -> FloatMatrix:
-    """What the classifier's fold networks say of the rows that they did not see."""
-    outcomes, params = from_labels(train, names), FinetuningParams()
-    folds = make_folds(outcomes, params.folds, seed)
-    scores = ClassifierScorer(params, seed).cross_fit(outcomes, folds).scores
-    return calibrated(scores, named_matrix(train["agents"], names), folds)
 
 
 def margin(probabilities: FloatMatrix, given: Binary) -> LabelErrors:
@@ -98,25 +124,10 @@ def figures(found: LabelErrors, truth: Binary, slips: Values) -> list[float]:
     return [*precision, (first & wrong).sum() / wrong.sum(), float(mended)]
 
 
-def rankings(
-    rows: pd.DataFrame, names: tuple[str, ...], vectors: FloatMatrix, given: Binary, seed: int, heads_only: bool
-) -> dict[str, LabelErrors]:
-    labels = [SEPARATOR.join(name for name, one in zip(names, row, strict=True) if one) for row in given]
-    train = rows.assign(agents=labels)
-    train = train.assign(fold=make_folds(from_labels(train, names), FOLDS, seed))
-    heads = out_of_fold_probabilities(train, names, vectors)
-    found = {"margin, heads": margin(heads, given), "slips, heads": find_label_errors(heads, given)}
-    if not heads_only:
-        networks = network_probabilities(train, names, seed)
-        both = pooled([heads, networks], given, train["fold"].to_numpy())
-        found["slips, networks"] = find_label_errors(networks, given)
-        found["slips, both"] = find_label_errors(both, given)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path)
+    parser.add_argument("--only", nargs="+", default=TABLES, choices=NAMES, metavar="TABLE")
     parser.add_argument("--kinds", nargs="+", default=[MIXED], choices=(MIXED, *KINDS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--heads-only", action="store_true", help="without training networks: seconds a line")
@@ -125,19 +136,19 @@ def main() -> None:
     pin(1, arguments.threads)
     print("| table | planted | ranking | seeds | AP | swap | add | drop | recall at 2k | suggested right |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for table, rows, names in tables(arguments.tables):
-        vectors = FrozenEmbedding("minilm", 256).embed(list(rows["prompt"]))
-        truth = named_matrix(rows["agents"], names)
+    for table in tables(arguments.only, arguments.tables)[0]:
+        train = table.everything
+        vectors = FrozenEmbedding("minilm", 256).embed(list(train.prompts))
         for kind in arguments.kinds:
             measured: dict[str, list[list[float]]] = {}
             for seed in range(1, arguments.seeds + 1):
-                given, slips = spoilt(truth, kind, seed)
-                found = rankings(rows, names, vectors, given, seed, arguments.heads_only)
-                for ranking, errors in found.items():
-                    measured.setdefault(ranking, []).append(figures(errors, truth, slips))
+                planted = SpoiltTable.planted(train, vectors, kind, seed)
+                for ranking, errors in planted.rankings(seed, arguments.heads_only).items():
+                    figures_of = figures(errors, train.quality > 0.5, planted.slips)
+                    measured.setdefault(ranking, []).append(figures_of)
             for ranking, values in measured.items():
                 cells = " | ".join("" if np.isnan(value) else f"{value:.2f}" for value in np.mean(values, axis=0))
-                print(f"| {table} | {kind} | {ranking} | {len(values)} | {cells} |", flush=True)
+                print(f"| {table.name} | {kind} | {ranking} | {len(values)} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

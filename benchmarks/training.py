@@ -50,10 +50,9 @@ class Times:
 def contenders(epochs: int | None) -> dict[str, tuple[Contender, dict[str, str]]]:
     """Each with what stands in its environment besides."""
     plan = Plan(epochs)
-    setfit, _, trainer = plan.peers()
-    plain = Contender("trainer", {**trainer.settings, "held_out": False}, trainer.answers, is_peer=True)
+    setfit, _, plain, _ = plan.peers()
     ours = next(plan.own())
-    own = Contender(ours.system, ours.settings, ours.answers)
+    own = Contender(ours.system, ours.settings, ours.name)
     return {OURS: (own, {}), TRAINER: (plain, {}), PASSIVE: (plain, PASSIVE_WAIT), SETFIT: (setfit, {})}
 
 
@@ -93,7 +92,7 @@ def timed(prompts: Table, rounds: int, threads: int, epochs: int | None, work: P
 
 
 def _seconds(fit: Fit, python: Path, threads: int, more: dict[str, str]) -> float:
-    return next(iter(measured(fit, python, threads, more).answers.values())).wall_seconds
+    return measured(fit, python, threads, more).answer.wall_seconds
 
 
 def ratio(above: list[float], below: list[float]) -> Spread | None:

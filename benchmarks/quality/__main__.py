@@ -111,7 +111,7 @@ def _planned(found: Sequence[Table], plan: Plan, seeds: int) -> list[Fit]:
     for seed in range(seeds):
         for table in found:
             for part, contender in plan.contenders():
-                if plan.covers(part, table.name, seed):
+                if contender.is_measured_on(table.name) and (seed == 0 or part == "systems"):
                     made += fits_of(table, contender, seed)
     return list({fit.key: fit for fit in made}.values())
 
@@ -131,7 +131,7 @@ def _measured(fits: Sequence[Fit], known: Measurements, options: argparse.Namesp
     for fit, failed in _side_by_side(
         do, [fit for fit in fits if peers or not fit.contender.is_peer], options.processes
     ):
-        absent[f"{fit.contender} {fit.table.name}"] = str(failed)
+        absent[f"{fit.contender.name} {fit.table.name}"] = str(failed)
     return absent
 
 
@@ -143,11 +143,11 @@ def _side_by_side(do: Callable[[Fit], None], fits: Sequence[Fit], processes: int
             for done in (bar := tqdm(as_completed(asked), total=len(asked), unit="fit", disable=None)):
                 fit = asked[done]
                 place = f"{fit.table.name} {fit.split + 1}/{len(fit.table.splits)}"
-                bar.set_postfix_str(f"{place}, {fit.contender}, seed {fit.seed}")
+                bar.set_postfix_str(f"{place}, {fit.contender.name}, seed {fit.seed}")
                 try:
                     done.result()
                 except Gone as error:
-                    bar.write(f"{fit.table.name}, {fit.contender}: {error}", file=sys.stderr)
+                    bar.write(f"{fit.table.name}, {fit.contender.name}: {error}", file=sys.stderr)
                     yield fit, error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -160,7 +160,7 @@ def _peers(contenders: Sequence[Contender], work: Path, absent: dict[str, str]) 
     try:
         return peer_python(work.resolve())
     except NotInstalled as error:
-        absent |= {str(contender): f"not installed: {error}" for contender in contenders}
+        absent |= {contender.name: f"not installed: {error}" for contender in contenders}
         return None
 
 

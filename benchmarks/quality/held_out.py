@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.quality.job import Job
 
-HALF, ONE_THRESHOLD = "threshold .5", "threshold from held-out folds"
+HALF = 0.5
+"""The threshold of who chooses none."""
 Matrix = Any
 Score = Callable[[Sequence[str]], Matrix]
 """Scores [n, c] of prompts."""

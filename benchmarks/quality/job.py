@@ -73,9 +73,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer for each way of choosing that the system was fitted for; the libraries and the GPU at work."""
+    """The answer, and the libraries and the GPU at work."""
 
-    answers: dict[str, Answer]
+    answer: Answer
     versions: dict[str, str] = field(default_factory=dict)
     gpu: str = ""
 
@@ -89,8 +89,7 @@ class Reply:
     @classmethod
     def from_plain(cls, value: dict[str, Any]) -> Reply:
         """The inverse of `asdict`."""
-        answers = {name: Answer(**answer) for name, answer in value["answers"].items()}
-        return cls(answers, value["versions"], value.get("gpu", ""))
+        return cls(Answer(**value["answer"]), value["versions"], value["gpu"])
 
 
 @dataclass

@@ -13,8 +13,8 @@ from pipeline.runtime.arrays import Binary
 from pipeline.runtime.reproducibility import pin
 
 
-def answers(job: Job) -> dict[str, Answer]:
-    """One answer: the policy is fitted inside train."""
+def answer(job: Job) -> Answer:
+    """The policy is fitted inside train."""
     pin(job.seed, job.threads, job.device)
     with timed() as took:
         router = fit_router(job.system, _outcomes(job), FinetuningParams.model_validate(job.settings), job.seed)
@@ -22,7 +22,7 @@ def answers(job: Job) -> dict[str, Answer]:
     found = router.predict(job.asked)
     moved = {name: _moved(router, found.chosen, prompts) for name, prompts in job.reworded.items()}
     expected = found.quality.mean(axis=0, dtype=np.float64).round(7).tolist()
-    return {"": Answer(numbers(found.chosen), took.wall, took.cpu, expected, moved)}
+    return Answer(numbers(found.chosen), took.wall, took.cpu, expected, moved)
 
 
 def _outcomes(job: Job) -> Outcomes:

@@ -18,7 +18,7 @@ from benchmarks.quality.job import Answer, Job, numbers, timed
 TOP_K, AGGREGATIONS = (5, 10, 20, 50), ("mean", "max", "sum")
 
 
-def answers(job: Job) -> dict[str, Answer]:
+def answer(job: Job) -> Answer:
     """A route an agent, its prompts as utterances; aggregation and top_k are chosen with the threshold."""
     truth = truth_of(job)
     with timed() as took:
@@ -31,7 +31,7 @@ def answers(job: Job) -> dict[str, Answer]:
         score = known.router(job, top_k, how, np.arange(len(job.prompts)))
     known.read(job.asked)
     chosen = reached(score(job.asked), threshold, truth)
-    return {"": Answer(numbers(chosen), took.wall, took.cpu)}
+    return Answer(numbers(chosen), took.wall, took.cpu)
 
 
 class _Vectors:

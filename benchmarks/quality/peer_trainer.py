@@ -21,7 +21,6 @@ from transformers import (
 
 from benchmarks.quality.held_out import (
     HALF,
-    ONE_THRESHOLD,
     Matrix,
     Score,
     best_threshold,
@@ -33,23 +32,18 @@ from benchmarks.quality.held_out import (
 from benchmarks.quality.job import Answer, Job, numbers, timed
 
 
-def answers(job: Job) -> dict[str, Answer]:
-    """`transformers.Trainer` on `AutoModelForSequenceClassification`: epochs and rates are named, all else its own."""
-    truth, every = truth_of(job), np.arange(len(job.prompts))
-    with timed() as plain:
-        score = _finetuned(job, truth, every)
-    scores = score(job.asked)
-    chosen = numbers(reached(scores, job.settings["threshold"], truth))
-    found = {HALF: Answer(chosen, plain.wall, plain.cpu)}
-    if is_exclusive(truth):  # no threshold plays a part there
-        found[ONE_THRESHOLD] = found[HALF]
-    elif job.settings.get("held_out", True):
-        with timed() as folds:
+def answer(job: Job) -> Answer:
+    """`transformers.Trainer` on `AutoModelForSequenceClassification`: epochs and rates are named, all else its own.
+
+    The threshold is .5, or with `held_out` the best common one of held-out folds.
+    """
+    truth = truth_of(job)
+    with timed() as took:
+        score, threshold = _finetuned(job, truth, np.arange(len(job.prompts))), HALF
+        if job.settings["held_out"]:
             held_out = held_out_scores(job, lambda rows: _finetuned(job, truth, rows))
             threshold, _ = best_threshold(held_out, truth)
-        both = plain + folds
-        found[ONE_THRESHOLD] = Answer(numbers(reached(scores, threshold, truth)), both.wall, both.cpu)
-    return found
+    return Answer(numbers(reached(score(job.asked), threshold, truth)), took.wall, took.cpu)
 
 
 def _finetuned(job: Job, truth: Matrix, rows: Matrix) -> Score:

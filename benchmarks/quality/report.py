@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.figures import table as markdown_table
 from benchmarks.quality.contenders import Contender, Plan
 from benchmarks.quality.measurements import Measurements
-from benchmarks.quality.results import Result, results
+from benchmarks.quality.results import Result, result
 from benchmarks.quality.scores import MACRO, MICRO, RARE_F1, RARE_RECALL, SUBSET, Drawn, drawn, share_of
 from benchmarks.quality.tables import RARE_BELOW, Table
 from pipeline.metrics.bootstrap import Estimate
@@ -34,13 +34,15 @@ class Page:
     absent: Mapping[str, str]
 
     def rows(self, table: Table, contenders: Iterator[Contender], seeds: int) -> list[tuple[str, Result | str]]:
-        """The contenders by the names of their ways to choose, each with its result or why there is none."""
-        found: list[tuple[str, Result | str]] = []
-        for contender in contenders:
-            made = results(self.known, table, contender, seeds)
-            why = self.absent.get(f"{contender} {table.name}") or self.absent.get(str(contender), "not measured")
-            found += [(title, made.get(name, why)) for name, title in contender.answers.items()]
-        return found
+        """Those who are measured on the table, by name, each with its result or why there is none."""
+        return [
+            (each.name, result(self.known, table, each, seeds) or self._why_not(table, each))
+            for each in contenders
+            if each.is_measured_on(table.name)
+        ]
+
+    def _why_not(self, table: Table, contender: Contender) -> str:
+        return self.absent.get(f"{contender.name} {table.name}") or self.absent.get(contender.name, "not measured")
 
     def sections(self) -> dict[str, list[str]]:
         """Lines by the name of the comment that they stand under."""
@@ -109,7 +111,7 @@ class Page:
                 if isinstance(found, Result) and found.moved:
                     kinds = list(found.moved)
                     shares = (share_of(found.moved[kind], len(table.truth)) for kind in kinds)
-                    lines.append([table.name, name, *(_of(share) for share in shares)])
+                    lines.append([table.name, name, *(with_interval(share) for share in shares)])
         yield from markdown_table(("table", "choices moved by", *kinds), lines)
 
 
@@ -121,14 +123,14 @@ def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterato
     (ours, _), *others = rows
     if ours in scored and (others := [(name, found) for name, found in others if name in scored]):
         yield ""
-        lines = ([name, *_apart(scored[ours], scored[name], DIFFERENCES)] for name, _ in others)
+        lines = ([name, *minus(scored[ours], scored[name], DIFFERENCES)] for name, _ in others)
         yield from markdown_table((f"{ours} minus", *DIFFERENCES), lines)
 
 
 def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Drawn]) -> Line:
     if isinstance(found, str):
         return [name, found, *([""] * (len(SCORES) + 1))]
-    scores = (_of(scored[each].share(len(table.truth))) if each in scored else _NONE for each in SCORES)
+    scores = (with_interval(scored[each].share(len(table.truth))) if each in scored else _NONE for each in SCORES)
     seeds = _FEW_SEEDS.get(len(found.chosen), "")
     return [name + seeds, *scores, _known(found.expected_over_true(table), 2), _known(found.cpu_seconds, 0)]
 
@@ -136,10 +138,10 @@ def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Dra
 def _differences(table: Table, found: Result | str, base: Result | str, names: Sequence[str]) -> Line:
     if isinstance(found, str) or isinstance(base, str):
         return [found if isinstance(found, str) else "defaults not measured", *([""] * (len(names) - 1))]
-    return _apart(found.figures(table), base.figures(table), names)
+    return minus(found.figures(table), base.figures(table), names)
 
 
-def _apart(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn], names: Sequence[str]) -> Line:
+def minus(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn], names: Sequence[str]) -> Line:
     return [_signed((ours[each] - theirs[each]).estimate()) if each in ours else _NONE for each in names]
 
 
@@ -157,11 +159,11 @@ def _agents(table: Table, found: Result, columns: Indices) -> Line:
     counts = (int(table.learnt[columns].sum()), asked)
     expected = np.mean([each[columns].sum() for each in found.expected]) if found.expected else np.nan
     share = asked / len(table.truth)
-    figures = (_of(of["recall"].share(asked)), _of(of["f1"].share(asked)))
+    figures = (with_interval(of["recall"].share(asked)), with_interval(of["f1"].share(asked)))
     return [*map(str, counts), *figures, f"{expected:.4f}", f"{share:.4f}"]
 
 
-def _of(found: Estimate) -> str:
+def with_interval(found: Estimate) -> str:
     """`.778 (.741 to .812)`."""
     return f"{_short(found.value)} ({_short(found.low)} to {_short(found.high)})"
 

@@ -38,15 +38,13 @@ class Result:
         return float(np.mean([each.sum() for each in self.expected]) / table.truth.sum(axis=1).mean())
 
 
-def results(known: Measurements, table: Table, contender: Contender, seeds: int) -> dict[str, Result]:
-    """By way of choosing; only seeds of which every split was measured count, and without any nothing is known."""
+def result(known: Measurements, table: Table, contender: Contender, seeds: int) -> Result | None:
+    """Only seeds of which every split was measured count, and without any nothing is known."""
     fits = [fits_of(table, contender, seed) for seed in range(seeds)]
-    whole = [(seed, row) for seed, row in enumerate(fits) if all(fit.key in known.replies for fit in row)]
-    made = {}
-    for name in contender.answers if whole else ():
-        rows = [[known.replies[fit.key].answers[name] for fit in row] for _, row in whole]
-        made[name] = _together(table, rows)
-    return made
+    whole = [
+        [known.replies[fit.key].answer for fit in row] for row in fits if all(fit.key in known.replies for fit in row)
+    ]
+    return _together(table, whole) if whole else None
 
 
 def fits_of(table: Table, contender: Contender, seed: int) -> list[Fit]:

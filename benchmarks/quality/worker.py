@@ -19,10 +19,8 @@ def main() -> None:
     module = importlib.import_module(f"benchmarks.quality.{PEERS.get(job.system, 'own')}")
     if job.system in PEERS:
         importlib.import_module("torch").set_num_threads(job.threads)
-    answers, gpu = module.answers(job), _gpu_in_use()
-    if gpu:
-        answers = {name: replace(answer, cpu_seconds=None) for name, answer in answers.items()}
-    Reply(answers, versions(), gpu).write(folder)
+    answer, gpu = module.answer(job), _gpu_in_use()
+    Reply(replace(answer, cpu_seconds=None) if gpu else answer, versions(), gpu).write(folder)
 
 
 def _gpu_in_use() -> str:

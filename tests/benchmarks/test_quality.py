@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import numpy as np
 import pytest
 
 from benchmarks.page import fill
-from benchmarks.quality.__main__ import _measured
-from benchmarks.quality.contenders import _TABLES, Contender, Plan
+from benchmarks.quality.__main__ import _measured, _planned
+from benchmarks.quality.contenders import Contender, Plan
 from benchmarks.quality.held_out import best_threshold, reached
 from benchmarks.quality.job import Answer, Reply
 from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
 from benchmarks.quality.report import Page
-from benchmarks.quality.results import fits_of, results
+from benchmarks.quality.results import fits_of, result
 from benchmarks.quality.rewording import reworded
 from benchmarks.quality.scores import MACRO, MICRO, RARE_F1, RARE_RECALL, SUBSET, drawn, figures
 from benchmarks.quality.tables import NAMES, Table, stratified, tables
@@ -31,7 +32,7 @@ WORDS = {
     "sql": "write a query that counts rows",
     "travel": "book a train",
 }
-TFIDF = Contender("tfidf", {}, {"": "TF-IDF"})
+TFIDF = Contender("tfidf", {}, "TF-IDF")
 
 
 def outcomes_of(rows: int, start: int = 0) -> Outcomes:
@@ -94,7 +95,7 @@ def test_a_peers_threshold_is_that_of_the_highest_f1() -> None:
 
 
 def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -> None:
-    (answer,) = measured(Fit(table, 0, TFIDF, 0), Path(sys.executable), 1).answers.values()
+    answer = measured(Fit(table, 0, TFIDF, 0), Path(sys.executable), 1).answer
     assert answer.chosen == [[number % 3] for number in range(100, 109)]
     assert sum(answer.expected or ()) == pytest.approx(1.0, abs=0.5)
     assert answer.cpu_seconds is not None
@@ -106,7 +107,7 @@ def test_a_worker_answers_every_prompt_and_says_why_it_could_not(table: Table) -
 def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> None:
     fits = [fit for seed in (0, 1) for fit in fits_of(table, TFIDF, seed)]
     known = Measurements(tmp_path / "found")
-    unknown = Fit(table, 0, Contender("no-such-system", {}, {"": "Nobody"}), 0)
+    unknown = Fit(table, 0, Contender("no-such-system", {}, "Nobody"), 0)
     options = argparse.Namespace(work=tmp_path, processes=2, threads=1, device="cpu")
     absent = _measured([*fits, unknown], known, options)
     assert known.replies.keys() == {fit.key for fit in fits}
@@ -115,7 +116,7 @@ def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> N
 
 
 def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table, tmp_path: Path) -> None:
-    path, reply = tmp_path / "tiny.jsonl", Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])})
+    path, reply = tmp_path / "tiny.jsonl", Reply(Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25]))
     first, second = (fits_of(table, TFIDF, seed)[0] for seed in (0, 1))
     Measurements(tmp_path).add(first, reply, 0.0)
     whole = path.read_text(encoding="utf-8")
@@ -124,10 +125,11 @@ def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table
     assert path.read_text(encoding="utf-8") == whole
     assert first.key in known.replies
     assert second.key not in known.replies
-    found = results(known, table, TFIDF, seeds=2)[""]
+    found = result(known, table, TFIDF, seeds=2)
+    assert found
     assert (len(found.chosen), found.cpu_seconds, found.expected_over_true(table)) == (1, 2.0, 1.0)
     known.forget(["tfidf"])
-    assert results(known, table, TFIDF, seeds=2) == {}
+    assert result(known, table, TFIDF, seeds=2) is None
 
 
 def test_changed_settings_are_another_measurement(table: Table) -> None:
@@ -135,14 +137,15 @@ def test_changed_settings_are_another_measurement(table: Table) -> None:
     assert len(keys) == len(list(Plan().contenders()))
 
 
-def test_what_is_dear_has_one_seed_and_few_tables_that_there_are() -> None:
-    plan, known = Plan(), {f"{name}{size}" for name in NAMES for size in ("", "-500", "-2000")}
-    for part, few in _TABLES.items():
-        assert known.issuperset(few)
-        assert all(plan.covers(part, name, 0) and not plan.covers(part, name, 1) for name in few)
-        assert not plan.covers(part, "shipped", 0)
-    assert plan.covers("systems", "shipped", 2)
-    assert not plan.covers("peers", "shipped", 1)
+def test_what_is_dear_has_one_seed_and_few_tables_that_there_are(table: Table) -> None:
+    every = {f"{name}{size}" for name in NAMES for size in ("", "-500", "-2000")}
+    assert all(every.issuperset(contender.tables) for _, contender in Plan().contenders())
+    fits = _planned([replace(table, name=name) for name in ("clinc", "shipped")], Plan(), 3)
+    planned = Counter((fit.contender.name, fit.table.name) for fit in fits)
+    assert planned["**classifier**", "shipped"] == 3
+    assert planned["SetFit, 300 steps", "shipped"] == planned["epochs: 6", "clinc"] == 1
+    assert ("epochs: 6", "shipped") not in planned
+    assert ("plain fine-tuning, threshold from held-out folds", "shipped") not in planned
 
 
 def test_what_was_not_measured_says_why(table: Table, tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_what_was_not_measured_says_why(table: Table, tmp_path: Path) -> None:
     page = Page(known, [table], Plan(), 1, absent)
     assert f"Not measured yet: `{table.name}`." in page.sections()["systems"]
     ours = next(iter(page.plan.own()))
-    known.add(fits_of(table, ours, 0)[0], Reply({"": Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])}), 0.0)
+    known.add(fits_of(table, ours, 0)[0], Reply(Answer([[0]] * 9, 1.0, 2.0, [0.5, 0.25, 0.25])), 0.0)
     lines = page.sections()["systems"]
     assert any("SetFit, 300 steps | not installed: no index" in line for line in lines)
     assert "### nlupp: not measured, no folder has it" in lines

@@ -1,0 +1,162 @@
+"""What it does to a router when doubtful labels are put aside, or changed, without a person.
+
+    python -m benchmarks.quarantine --tables FOLDER [--table clinc] [--systems linear classifier] [--ways WAY ...]
+
+A tenth of the train rows get a wrong label, as in `benchmarks.label_noise`. What is doubted, and what leaves as set in
+params.yaml, is decided as in a night, by heads alone; routers are judged on test prompts whose labels are right.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.figures import table as markdown_table
+from benchmarks.label_noise import MIXED, SpoiltTable, labelled
+from benchmarks.quality.report import minus, with_interval
+from benchmarks.quality.scores import MACRO, MICRO, SUBSET, drawn, figures
+from benchmarks.quality.tables import NAMES, Table, tables
+from pipeline.data.outcomes import Outcomes
+from pipeline.encoders.frozen import FrozenEmbedding
+from pipeline.learning.label_errors import LabelErrors, find_label_errors, rank_suspects
+from pipeline.routers.base.settings import FinetuningParams
+from pipeline.routers.fitting import fit_router
+from pipeline.runtime.arrays import Binary
+from pipeline.runtime.params import read
+from pipeline.runtime.reproducibility import pin
+from pipeline.stages.label_noise import LabelNoiseParams, choose_quarantined
+
+DOUBTED_BELOW = 0.5
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """Train with wrong labels planted, and its rows that are doubted."""
+
+    planted: SpoiltTable
+
+    @cached_property
+    def found(self) -> LabelErrors:
+        return find_label_errors(self.planted.heads, self.planted.given)
+
+    @property
+    def rows(self) -> Binary:
+        """Those likelier wrong than right, bool [n]."""
+        return self.found.quality < DOUBTED_BELOW
+
+    @property
+    def quarantined(self) -> Binary:
+        """Those that a night would leave out by itself, bool [n]."""
+        rows, names = self.planted.rows, self.planted.train.candidates
+        ranked = rank_suspects(rows, self.planted.heads, names, len(rows))
+        gone = choose_quarantined(ranked, rows, names, read("label_noise", LabelNoiseParams))
+        return rows["prompt_id"].isin(gone).to_numpy()
+
+    @property
+    def wrong(self) -> Binary:
+        return np.asarray(self.planted.slips != "")
+
+    def without(self, gone: Binary) -> tuple[Outcomes, Binary]:
+        """What is learnt from without some rows, and those rows."""
+        return labelled(self.planted.train, self.planted.given).rows(np.flatnonzero(~gone)), gone
+
+    def relabelled(self) -> tuple[Outcomes, Binary]:
+        """What is learnt from with the labels that are suggested, and the rows that have them."""
+        labels = np.where(self.rows[:, None], self.found.suggested, self.planted.given)
+        return labelled(self.planted.train, labels), self.rows
+
+
+Way = Callable[[Doubted], tuple[Outcomes, Binary]]
+WAYS: dict[str, Way] = {
+    "all rows": lambda doubted: doubted.without(np.zeros_like(doubted.rows)),
+    "quarantine as set": lambda doubted: doubted.without(doubted.quarantined),
+    "doubted rows left out": lambda doubted: doubted.without(doubted.rows),
+    "doubted rows relabelled": Doubted.relabelled,
+    "wrong rows left out": lambda doubted: doubted.without(doubted.wrong),
+    "clean": lambda doubted: (doubted.planted.train, doubted.wrong),
+}
+
+
+@dataclass
+class Outcome:
+    """Of one way: what was chosen for all test prompts, bool [n, c], with each seed, and how many rows were touched."""
+
+    chosen: list[Binary] = field(default_factory=list)
+    touched: list[int] = field(default_factory=list)
+    wrong: list[int] = field(default_factory=list)
+
+    def add(self, chosen: Binary, touched: int, wrong: int) -> None:
+        self.chosen.append(chosen)
+        self.touched.append(touched)
+        self.wrong.append(wrong)
+
+    def told(self) -> str:
+        return f"{_between(self.touched)}, of them wrong {_between(self.wrong)}"
+
+
+def measured(table: Table, system: str, ways: Sequence[str], seeds: int) -> dict[str, Outcome]:
+    """Each way with each seed; of a cross-validated table every split with its own slips."""
+    embedding, found = FrozenEmbedding("minilm", 256), {way: Outcome() for way in ways}
+    with tqdm(total=seeds * len(ways) * len(table.splits), desc=system, unit="fit") as bar:
+        for seed in range(1, seeds + 1):
+            doubted = [
+                Doubted(SpoiltTable.planted(train, embedding.embed(list(train.prompts)), MIXED, seed))
+                for train, _ in table.splits
+            ]
+            for way in ways:
+                chosen, touched, wrong = [], 0, 0
+                for each, (_, test) in zip(doubted, table.splits, strict=True):
+                    learnt, rows = WAYS[way](each)
+                    router = fit_router(system, learnt, FinetuningParams(), seed)
+                    chosen.append(router.predict(list(test.prompts)).chosen)
+                    touched, wrong = touched + int(rows.sum()), wrong + int((rows & each.wrong).sum())
+                    bar.update()
+                found[way].add(np.concatenate(chosen), touched, wrong)
+    return found
+
+
+def lines(table: Table, system: str, found: dict[str, Outcome]) -> Iterator[str]:
+    """A row a way, and its difference to the first on the same prompts."""
+    wanted = {name: figure for name, figure in figures(table.rare).items() if name in (MICRO, MACRO, SUBSET)}
+    scored = {way: drawn(table.truth, outcome.chosen, wanted) for way, outcome in found.items()}
+    first = next(iter(scored))
+    rows = []
+    for way, scores in scored.items():
+        less = minus(scores, scored[first], [MICRO]) if way != first else [""]
+        rows.append(
+            [system, way, found[way].told(), *(with_interval(scores[name].estimate()) for name in wanted), *less]
+        )
+    yield from markdown_table(("system", "trained on", "rows touched", *wanted, f"{MICRO} minus {first}"), rows)
+
+
+def _between(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=Path)
+    parser.add_argument("--table", default="clinc", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--systems", nargs="+", default=["linear", "classifier"])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    pin(1, arguments.threads)
+    found, missing = tables([arguments.table], arguments.tables)
+    if missing:
+        parser.error(f"no table {missing[0]}; name the folder that holds it with --tables")
+    for system in arguments.systems:
+        outcomes = measured(found[0], system, arguments.ways, arguments.seeds)
+        print("\n".join(lines(found[0], system, outcomes)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
