@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit
 from sklearn.metrics import average_precision_score
 
-from benchmarks.quality.tables import NAMES, tables
+from benchmarks.quality.tables import NAMES, Table, add_folder_option, every_table
 from pipeline.data.folds import make_folds
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import Outcomes
@@ -27,6 +27,7 @@ from pipeline.learning.label_errors import LabelErrors, calibrated, find_label_e
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.classifier import ClassifierScorer
 from pipeline.runtime.arrays import Binary, FloatMatrix, Values
+from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.reproducibility import pin
 from pipeline.stages.label_noise import out_of_fold_probabilities
 
@@ -84,7 +85,11 @@ def labelled(train: Outcomes, labels: Binary) -> Outcomes:
 
 
 def spoilt(truth: Binary, kind: str, seed: int) -> tuple[Binary, Values]:
-    """The labels with slips planted blindly, bool [n, c], and each row's kind of slip, '' where there is none."""
+    """The labels with slips planted blindly, bool [n, c], and each row's kind of slip, '' where there is none.
+
+    Raises:
+        InputError: too few rows have a label to drop.
+    """
     generator = np.random.default_rng(seed)
     given, slips = truth.copy(), np.full(len(truth), "", dtype=object)
     count = round(SHARE * len(truth))
@@ -94,7 +99,9 @@ def spoilt(truth: Binary, kind: str, seed: int) -> tuple[Binary, Values]:
     for slip in sorted(planned, key=lambda one: one != DROP):
         row = next((row for row in (several if slip == DROP else order) if not slips[row]), None)
         if row is None:
-            continue
+            raise InputError(
+                f"{len(several)} rows have several agents, too few to drop one of; plant swap or add alone"
+            )
         slips[row] = slip
         absent = generator.choice(np.flatnonzero(~truth[row]))
         present = generator.choice(np.flatnonzero(truth[row]))
@@ -124,9 +131,21 @@ def figures(found: LabelErrors, truth: Binary, slips: Values) -> list[float]:
     return [*precision, (first & wrong).sum() / wrong.sum(), float(mended)]
 
 
+def measured(table: Table, kind: str, seeds: int, heads_only: bool) -> dict[str, list[list[float]]]:
+    """The figures of each ranking, a list a seed."""
+    train = table.everything
+    vectors = FrozenEmbedding("minilm", 256).embed(list(train.prompts))
+    found: dict[str, list[list[float]]] = {}
+    for seed in range(1, seeds + 1):
+        planted = SpoiltTable.planted(train, vectors, kind, seed)
+        for ranking, errors in planted.rankings(seed, heads_only).items():
+            found.setdefault(ranking, []).append(figures(errors, train.quality > 0.5, planted.slips))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", type=Path)
+    add_folder_option(parser)
     parser.add_argument("--only", nargs="+", default=TABLES, choices=NAMES, metavar="TABLE")
     parser.add_argument("--kinds", nargs="+", default=[MIXED], choices=(MIXED, *KINDS))
     parser.add_argument("--seeds", type=int, default=3)
@@ -134,21 +153,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     pin(1, arguments.threads)
-    print("| table | planted | ranking | seeds | AP | swap | add | drop | recall at 2k | suggested right |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for table in tables(arguments.only, arguments.tables)[0]:
-        train = table.everything
-        vectors = FrozenEmbedding("minilm", 256).embed(list(train.prompts))
-        for kind in arguments.kinds:
-            measured: dict[str, list[list[float]]] = {}
-            for seed in range(1, arguments.seeds + 1):
-                planted = SpoiltTable.planted(train, vectors, kind, seed)
-                for ranking, errors in planted.rankings(seed, arguments.heads_only).items():
-                    figures_of = figures(errors, train.quality > 0.5, planted.slips)
-                    measured.setdefault(ranking, []).append(figures_of)
-            for ranking, values in measured.items():
+    try:
+        found = every_table(arguments.only, arguments.tables)
+        print("| table | planted | ranking | seeds | AP | swap | add | drop | recall at 2k | suggested right |")
+        print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+        for table, kind in product(found, arguments.kinds):
+            for ranking, values in measured(table, kind, arguments.seeds, arguments.heads_only).items():
                 cells = " | ".join("" if np.isnan(value) else f"{value:.2f}" for value in np.mean(values, axis=0))
                 print(f"| {table.name} | {kind} | {ranking} | {len(values)} | {cells} |", flush=True)
+    except SwitchtenderError as error:
+        parser.exit(error.exit_code, f"benchmarks.label_noise: {error}\n")
 
 
 if __name__ == "__main__":

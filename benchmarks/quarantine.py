@@ -12,27 +12,30 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.figures import table as markdown_table
 from benchmarks.label_noise import MIXED, SpoiltTable, labelled
+from benchmarks.quality.contenders import CLASSIFIER, LINEAR, TFIDF
 from benchmarks.quality.report import minus, with_interval
-from benchmarks.quality.scores import MACRO, MICRO, SUBSET, drawn, figures
-from benchmarks.quality.tables import NAMES, Table, tables
+from benchmarks.quality.scores import MICRO, drawn, figures
+from benchmarks.quality.tables import Table, add_folder_option, every_table
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.label_errors import LabelErrors, find_label_errors, rank_suspects
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.fitting import fit_router
 from pipeline.runtime.arrays import Binary
+from pipeline.runtime.errors import SwitchtenderError
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import pin
 from pipeline.stages.label_noise import LabelNoiseParams, choose_quarantined
 
 DOUBTED_BELOW = 0.5
+ALL = "all rows"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Doubted:
 
 Way = Callable[[Doubted], tuple[Outcomes, Binary]]
 WAYS: dict[str, Way] = {
-    "all rows": lambda doubted: doubted.without(np.zeros_like(doubted.rows)),
+    ALL: lambda doubted: doubted.without(np.zeros_like(doubted.rows)),
     "quarantine as set": lambda doubted: doubted.without(doubted.quarantined),
     "doubted rows left out": lambda doubted: doubted.without(doubted.rows),
     "doubted rows relabelled": Doubted.relabelled,
@@ -100,39 +103,48 @@ class Outcome:
         return f"{_between(self.touched)}, of them wrong {_between(self.wrong)}"
 
 
-def measured(table: Table, system: str, ways: Sequence[str], seeds: int) -> dict[str, Outcome]:
-    """Each way with each seed; of a cross-validated table every split with its own slips."""
-    embedding, found = FrozenEmbedding("minilm", 256), {way: Outcome() for way in ways}
-    with tqdm(total=seeds * len(ways) * len(table.splits), desc=system, unit="fit") as bar:
-        for seed in range(1, seeds + 1):
-            doubted = [
-                Doubted(SpoiltTable.planted(train, embedding.embed(list(train.prompts)), MIXED, seed))
-                for train, _ in table.splits
-            ]
-            for way in ways:
-                chosen, touched, wrong = [], 0, 0
-                for each, (_, test) in zip(doubted, table.splits, strict=True):
-                    learnt, rows = WAYS[way](each)
-                    router = fit_router(system, learnt, FinetuningParams(), seed)
-                    chosen.append(router.predict(list(test.prompts)).chosen)
-                    touched, wrong = touched + int(rows.sum()), wrong + int((rows & each.wrong).sum())
-                    bar.update()
-                found[way].add(np.concatenate(chosen), touched, wrong)
+def planted(table: Table, seeds: int) -> list[list[Doubted]]:
+    """By seed what is doubted of each split's train; of a cross-validated table every split has its own slips."""
+    embedding = FrozenEmbedding("minilm", 256)
+    vectors = [embedding.embed(list(train.prompts)) for train, _ in table.splits]
+    return [
+        [
+            Doubted(SpoiltTable.planted(train, each, MIXED, seed))
+            for (train, _), each in zip(table.splits, vectors, strict=True)
+        ]
+        for seed in range(1, seeds + 1)
+    ]
+
+
+def measured(
+    table: Table, doubted: Sequence[Sequence[Doubted]], system: str, ways: Sequence[str]
+) -> dict[str, Outcome]:
+    """The system fitted on what each way leaves, with the seed that the slips were planted with."""
+    found = {way: Outcome() for way in ways}
+    with tqdm(total=len(doubted) * len(ways) * len(table.splits), desc=system, unit="fit") as bar:
+        for (seed, parts), way in product(enumerate(doubted, start=1), ways):
+            chosen, touched, wrong = [], 0, 0
+            for part, (_, test) in zip(parts, table.splits, strict=True):
+                learnt, rows = WAYS[way](part)
+                router = fit_router(system, learnt, FinetuningParams(), seed)
+                chosen.append(router.predict(list(test.prompts)).chosen)
+                touched, wrong = touched + int(rows.sum()), wrong + int((rows & part.wrong).sum())
+                bar.update()
+            found[way].add(np.concatenate(chosen), touched, wrong)
     return found
 
 
 def lines(table: Table, system: str, found: dict[str, Outcome]) -> Iterator[str]:
-    """A row a way, and its difference to the first on the same prompts."""
-    wanted = {name: figure for name, figure in figures(table.rare).items() if name in (MICRO, MACRO, SUBSET)}
+    """A row a way, and its difference to all rows on the same prompts."""
+    wanted = figures(table.rare[:0])
     scored = {way: drawn(table.truth, outcome.chosen, wanted) for way, outcome in found.items()}
-    first = next(iter(scored))
     rows = []
     for way, scores in scored.items():
-        less = minus(scores, scored[first], [MICRO]) if way != first else [""]
+        less = minus(scores, scored[ALL], [MICRO]) if way != ALL else [""]
         rows.append(
-            [system, way, found[way].told(), *(with_interval(scores[name].estimate()) for name in wanted), *less]
+            [system, way, found[way].told(), *(with_interval(each.estimate()) for each in scores.values()), *less]
         )
-    yield from markdown_table(("system", "trained on", "rows touched", *wanted, f"{MICRO} minus {first}"), rows)
+    yield from markdown_table(("system", "trained on", "rows touched", *wanted, f"{MICRO} minus {ALL}"), rows)
 
 
 def _between(counts: Sequence[int]) -> str:
@@ -142,20 +154,22 @@ def _between(counts: Sequence[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", type=Path)
-    parser.add_argument("--table", default="clinc", help=f"one of {', '.join(NAMES)}")
-    parser.add_argument("--systems", nargs="+", default=["linear", "classifier"])
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    add_folder_option(parser)
+    parser.add_argument("--table", default="clinc", choices=("shipped", "clinc", "nlupp"))
+    parser.add_argument("--systems", nargs="+", default=[LINEAR, CLASSIFIER], choices=(TFIDF, LINEAR, CLASSIFIER))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, help=f"besides {ALL}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     pin(1, arguments.threads)
-    found, missing = tables([arguments.table], arguments.tables)
-    if missing:
-        parser.error(f"no table {missing[0]}; name the folder that holds it with --tables")
-    for system in arguments.systems:
-        outcomes = measured(found[0], system, arguments.ways, arguments.seeds)
-        print("\n".join(lines(found[0], system, outcomes)), flush=True)
+    try:
+        (table,) = every_table([arguments.table], arguments.tables)
+        doubted = planted(table, arguments.seeds)
+        for system in arguments.systems:
+            found = measured(table, doubted, system, list(dict.fromkeys((ALL, *arguments.ways))))
+            print("\n".join(lines(table, system, found)), flush=True)
+    except SwitchtenderError as error:
+        parser.exit(error.exit_code, f"benchmarks.quarantine: {error}\n")
 
 
 if __name__ == "__main__":

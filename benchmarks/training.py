@@ -4,8 +4,9 @@
     python -m benchmarks.training --tables FOLDER --only clinc --rounds 3
 
 Plain fine-tuning is one fit of 12 epochs by transformers.Trainer, SetFit trains for 300 steps, and this project's
-training is a night's: a fit a fold, then the networks on all rows, with calibration and thresholds. Then the same with
-one busy process a core beside it. A night sets OMP_WAIT_POLICY=PASSIVE; plain fine-tuning is timed without and with it.
+training is a night's: a fit a fold, one without augmentation, then the networks on all rows, with calibration and
+thresholds. Then the same with one busy process a core beside it. A night sets OMP_WAIT_POLICY=PASSIVE; plain
+fine-tuning is timed without and with it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from tqdm import tqdm
 
 from benchmarks.figures import table
 from benchmarks.page import fill
-from benchmarks.quality.__main__ import FOLDER, PAGE
 from benchmarks.quality.contenders import Contender, Plan
-from benchmarks.quality.measurements import PASSIVE_WAIT, Fit, measured
-from benchmarks.quality.tables import NAMES, Table, tables
+from benchmarks.quality.measurements import PASSIVE_WAIT, Fit, Gone, measured
+from benchmarks.quality.report import PAGE
+from benchmarks.quality.tables import NAMES, Table, add_folder_option, every_table
 from benchmarks.serving.figures import Aim, Spread
 from benchmarks.serving.machine import described
 from benchmarks.serving.peer_environment import NotInstalled, peer_python
@@ -50,10 +51,8 @@ class Times:
 def contenders(epochs: int | None) -> dict[str, tuple[Contender, dict[str, str]]]:
     """Each with what stands in its environment besides."""
     plan = Plan(epochs)
-    setfit, _, plain, _ = plan.peers()
-    ours = next(plan.own())
-    own = Contender(ours.system, ours.settings, ours.name)
-    return {OURS: (own, {}), TRAINER: (plain, {}), PASSIVE: (plain, PASSIVE_WAIT), SETFIT: (setfit, {})}
+    plain, setfit = (next(each for each in plan.peers() if each.system == name) for name in ("trainer", "setfit"))
+    return {OURS: (next(plan.own()), {}), TRAINER: (plain, {}), PASSIVE: (plain, PASSIVE_WAIT), SETFIT: (setfit, {})}
 
 
 @contextmanager
@@ -71,23 +70,28 @@ def busy_cores() -> Iterator[None]:
 
 def timed(prompts: Table, rounds: int, threads: int, epochs: int | None, work: Path) -> dict[str, Times]:
     """All contenders, round by round, idle and busy."""
-    found = {name: Times() for name in contenders(epochs)}
+    asked = contenders(epochs)
+    found = {name: Times() for name in asked}
     try:
         peers = peer_python(work)
     except NotInstalled as error:
         for name in (TRAINER, PASSIVE, SETFIT):
             found[name].missing = f"not installed: {error}"
-    for name, (contender, more) in (
-        bar := tqdm(list(contenders(epochs).items()) * rounds, unit="training", disable=None)
-    ):
+    for name, (contender, more) in (bar := tqdm(list(asked.items()) * rounds, unit="training", disable=None)):
         if found[name].missing:
             continue
         bar.set_postfix_str(name)
         python = peers if contender.is_peer else Path(sys.executable)
         fit = Fit(prompts, 0, contender, seed=1)
-        found[name].idle.append(_seconds(fit, python, threads, more))
-        with busy_cores():
-            found[name].busy.append(_seconds(fit, python, threads, more))
+        try:
+            idle = _seconds(fit, python, threads, more)
+            with busy_cores():
+                busy = _seconds(fit, python, threads, more)
+        except Gone as error:  # the seconds of the others stay
+            found[name].missing = str(error)
+            continue
+        found[name].idle.append(idle)
+        found[name].busy.append(busy)
     return found
 
 
@@ -135,8 +139,7 @@ def _spread(found: Spread | None, digits: int) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.splitlines()[0])
-    folder = os.environ.get(FOLDER)
-    parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
+    add_folder_option(parser)
     parser.add_argument("--only", choices=NAMES, default="shipped", help="the table")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -151,16 +154,14 @@ def main() -> None:
     """Train, print the table, and write it into the page."""
     options = _parser().parse_args()
     try:
-        found, missing = tables([options.only], options.tables, options.rows)
-        if missing:
-            raise SystemExit(f"benchmarks.training: no folder with {options.only}; name one with --tables or ${FOLDER}")
-        everything, machine = found[0].everything, described()
-        prompts = Table(found[0].name, ((everything, found[0].splits[0][1]),))
+        found, machine = every_table([options.only], options.tables, options.rows)[0], described()
+        prompts = Table(found.name, ((found.everything, found.splits[0][1]),))
         times = timed(prompts, options.rounds, options.threads, options.epochs, options.work.resolve())
         train = (
             f"{prompts.name}: {len(prompts.splits[0][0])} prompts, {options.threads} threads, {options.rounds} rounds."
         )
-        text = [f"    python -m benchmarks.training --rounds {options.rounds}", "", machine, train, "", *lines(times)]
+        command = f"    python -m benchmarks.training --tables FOLDER --only {options.only} --rounds {options.rounds}"
+        text = [command, "", machine, train, "", *lines(times)]
         print("\n".join(text))
         if options.rows is None and options.epochs is None:
             fill(options.page, "training", text)

@@ -6,7 +6,7 @@
     python -m benchmarks.quality --rows 60 --epochs 1 --seeds 1 --out /tmp/tried   # whether it works; no page
 
 A fit that the measurements hold is not done again, so that a stopped run goes on where it was; --again NAME
-forgets those of one system. Peers run in an environment of their own, made once under --work (1.8 GB).
+takes those of a system out of them first. Peers run in an environment of their own, made once under --work (1.8 GB).
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ from threading import Lock
 from tqdm import tqdm
 
 from benchmarks.page import fill
-from benchmarks.quality.contenders import CLASSIFIER, LINEAR, PARTS, Contender, Plan
+from benchmarks.quality.contenders import PARTS, SYSTEMS, Contender, Plan
 from benchmarks.quality.measurements import Fit, Gone, Measurements, measured
-from benchmarks.quality.report import Page
+from benchmarks.quality.report import PAGE, Page
 from benchmarks.quality.results import fits_of
-from benchmarks.quality.tables import NAMES, Table, tables
+from benchmarks.quality.tables import FOLDER, NAMES, Table, add_folder_option, tables
 from benchmarks.serving.peer_environment import NotInstalled, peer_python
 from benchmarks.serving.race import ROOT
 from pipeline.runtime.device import resolved
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
-FOLDER = "SWITCHTENDER_TABLES"
 COMMAND = "python -m benchmarks.quality --tables FOLDER"
-PAGE = ROOT / "docs" / "results" / "quality.md"
 
 
 def main() -> None:
@@ -52,15 +50,14 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
-    folder = os.environ.get(FOLDER)
-    parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
+    add_folder_option(parser)
     parser.add_argument("--only", default=",".join(NAMES), help="tables, with commas between them")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure, the last two on few tables"
     )
     parser.add_argument("--seeds", type=int, default=3, help="of peers, ablations and encoders the first alone")
     parser.add_argument("--out", type=Path, default=PAGE.with_suffix(""), help="folder of measurements")
-    parser.add_argument("--again", nargs="*", default=(), help="systems whose measurements are forgotten first")
+    parser.add_argument("--again", nargs="+", default=(), choices=SYSTEMS, help="systems that are measured anew")
     parser.add_argument("--work", type=Path, default=ROOT / "var" / "bench", help="where the peers' environment is")
     parser.add_argument("--threads", type=int, default=2, help="of each fit")
     parser.add_argument(
@@ -83,11 +80,10 @@ def _run(options: argparse.Namespace) -> None:
     plan, known = Plan(options.epochs, options.parts), Measurements(options.out)
     absent = {f"table {name}": f"not measured, {FOLDER} names no folder that has it" for name in missing}
     fits = _planned(found, plan, options.seeds)
-    known.forget(options.again)
+    known.forget([fit for fit in fits if fit.contender.system in options.again])
     if old := known.older(fits):
-        told = f"{old} measurements are of other code of this project; --again {CLASSIFIER} {LINEAR} repeats them"
-        print(told, file=sys.stderr)
-    absent |= _measured([fit for fit in fits if fit.key not in known.replies], known, options)
+        print(f"{old} measurements are of other code; --again and their systems repeats them", file=sys.stderr)
+    absent |= _measured([fit for fit in fits if fit not in known], known, options)
     _show(Page(known, shown, plan, options.seeds, absent), options)
 
 

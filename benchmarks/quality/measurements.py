@@ -6,15 +6,14 @@ import json
 import os
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.contenders import Contender
-from benchmarks.quality.job import Job, Reply, numbers
+from benchmarks.quality.job import Answer, Job, Reply, numbers
 from benchmarks.quality.rewording import reworded
 from benchmarks.quality.tables import SEED, Table, digest
 from benchmarks.serving.machine import hardware
@@ -25,8 +24,8 @@ from pipeline.routers.base.settings import FinetuningParams
 from pipeline.runtime.device import Device
 from pipeline.runtime.tables import sha256_file, sha256_text, write_text
 
-_CODE = tuple(ROOT / "pipeline" / room for room in ("encoders", "learning", "policies", "routers"))
-
+_CODE = ("data", "encoders", "learning", "policies", "routers")
+_HERE = Path(__file__).parent
 _GPUS = "CUDA_VISIBLE_DEVICES"
 PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """As the command line and a night set it before torch is imported."""
@@ -64,51 +63,68 @@ class Fit:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """A fit's reply; the digest of the code that gave it, the machine, and how many processes ran as it began."""
+
+    reply: Reply
+    code: str
+    machine: str
+    load: float
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Measurement:
+        return cls(Reply.from_plain(row["reply"]), row["code"], row["machine"], row["load"])
+
+
 class Measurements:
     """What is known so far, by a fit's key; of a key that stands twice the last line holds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.replies: dict[str, Reply] = {}
-        self.codes: dict[str, str] = {}
-        self.machines: Counter[str] = Counter()
-        self.load = 0.0
-        for path in sorted(folder.glob("*.jsonl")):
-            for line in _whole_lines(path):
-                self._take(json.loads(line))
+        lines = (line for path in sorted(folder.glob("*.jsonl")) for line in _whole_lines(path))
+        self.by_key = {row["key"]: Measurement.of(row) for row in map(json.loads, lines)}
 
-    def _take(self, row: dict[str, Any]) -> None:
-        self.replies[row["key"]] = Reply.from_plain(row["reply"])
-        self.codes[row["key"]] = row["code"]
-        self.machines[row["machine"]] += 1
-        self.load += row["load"]
+    def __contains__(self, fit: Fit) -> bool:
+        return fit.key in self.by_key
+
+    def answer(self, fit: Fit) -> Answer:
+        return self.by_key[fit.key].reply.answer
 
     def add(self, fit: Fit, reply: Reply, load: float) -> None:
         """Remember, and write at once; `load` is how many processes ran on average as the fit began."""
-        code = "" if fit.contender.is_peer else code_digest()
         machine = ", ".join(filter(None, (hardware(), reply.gpu)))
-        row = {"key": fit.key, "reply": asdict(reply), "code": code, "machine": machine, "load": load}
+        found = Measurement(reply, code_digest(fit.contender.is_peer), machine, load)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{fit.table.name}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, separators=(",", ":")) + "\n")
-        self._take(row)
+        with self._file(fit).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": fit.key, **asdict(found)}, separators=(",", ":")) + "\n")
+        self.by_key[fit.key] = found
+
+    def forget(self, fits: Sequence[Fit]) -> None:
+        """Take these out of the files, so that they are measured anew also where that is stopped."""
+        gone = {fit.key for fit in fits if self.by_key.pop(fit.key, None)}
+        for path in {self._file(fit) for fit in fits if fit.key in gone}:
+            kept = [line for line in _whole_lines(path) if json.loads(line)["key"] not in gone]
+            write_text("".join(f"{line}\n" for line in kept), path)
+
+    def _file(self, fit: Fit) -> Path:
+        return self.folder / f"{fit.table.name}.jsonl"
 
     def circumstances(self) -> str:
-        """On what was measured, and what ran beside it."""
-        if not self.machines:
+        """On what was measured, by how many states of the code, and what ran beside it."""
+        if not self.by_key:
             return "Nothing is measured yet."
-        fits = sum(self.machines.values())
-        return f"{'; '.join(sorted(self.machines))}. As a fit began, {self.load / fits:.1f} processes ran on average."
-
-    def forget(self, systems: Collection[str]) -> None:
-        """Measure these systems anew; what is forgotten stays in the file, before what will be found."""
-        for key in [key for key in self.replies if key.split(" ")[3] in systems]:
-            del self.replies[key], self.codes[key]
+        found = self.by_key.values()
+        machines, codes = sorted({each.machine for each in found}), {each.code for each in found if each.code}
+        load = sum(each.load for each in found) / len(found)
+        return (
+            f"{'; '.join(machines)}. The code had {len(codes)} states meanwhile; "
+            f"as a fit began, {load:.1f} processes ran on average."
+        )
 
     def older(self, fits: Sequence[Fit]) -> int:
-        """How many of these were measured when this project's code for them was another."""
-        now = code_digest()
-        return sum(self.codes.get(fit.key, "") not in ("", now) for fit in fits)
+        """How many of these were measured when the code for them was another."""
+        return sum(self.by_key[fit.key].code != code_digest(fit.contender.is_peer) for fit in fits if fit in self)
 
 
 def _whole_lines(path: Path) -> list[str]:
@@ -120,9 +136,12 @@ def _whole_lines(path: Path) -> list[str]:
 
 
 @cache
-def code_digest() -> str:
-    """Of what this project's systems are made of."""
-    files = sorted(path for room in _CODE for path in room.rglob("*.py"))
+def code_digest(is_peer: bool) -> str:
+    """Of what this project's systems are made of, or of what asks the peers."""
+    rooms = (ROOT / "pipeline" / room for room in _CODE)
+    files = (
+        sorted(_HERE.glob("peer_*.py")) if is_peer else sorted(path for room in rooms for path in room.rglob("*.py"))
+    )
     return sha256_text("".join(f"{path.relative_to(ROOT)} {sha256_file(path)}\n" for path in files))[:16]
 
 

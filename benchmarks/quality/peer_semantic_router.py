@@ -1,4 +1,4 @@
-"""semantic-router at its best setting for several labels, in the peers' own environment."""
+"""semantic-router with its best common setting for several labels, in the peers' own environment."""
 
 from __future__ import annotations
 

@@ -13,10 +13,13 @@ from benchmarks.quality.measurements import Measurements
 from benchmarks.quality.results import Result, result
 from benchmarks.quality.scores import MACRO, MICRO, RARE_F1, RARE_RECALL, SUBSET, Drawn, drawn, share_of
 from benchmarks.quality.tables import RARE_BELOW, Table
+from benchmarks.serving.race import ROOT
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.runtime.arrays import Indices
 
+PAGE = ROOT / "docs" / "results" / "quality.md"
 Line = list[str]
+Row = tuple[Contender, Result | str]
 SCORES = (MICRO, MACRO, SUBSET, RARE_F1, RARE_RECALL)
 DIFFERENCES = (MICRO, MACRO, SUBSET, RARE_F1)
 _NONE = "–"
@@ -33,10 +36,10 @@ class Page:
     seeds: int
     absent: Mapping[str, str]
 
-    def rows(self, table: Table, contenders: Iterator[Contender], seeds: int) -> list[tuple[str, Result | str]]:
-        """Those who are measured on the table, by name, each with its result or why there is none."""
+    def rows(self, table: Table, contenders: Iterator[Contender], seeds: int) -> list[Row]:
+        """Those who are measured on the table, each with its result or why there is none."""
         return [
-            (each.name, result(self.known, table, each, seeds) or self._why_not(table, each))
+            (each, result(self.known, table, each, seeds) or self._why_not(table, each))
             for each in contenders
             if each.is_measured_on(table.name)
         ]
@@ -68,19 +71,21 @@ class Page:
                 yield from ("", f"### {name.removeprefix('table ')}: {why}")
 
     def _ablations(self) -> Iterator[str]:
-        yield from self._beside_the_classifier("one change", self.plan.ablations)
+        yield from self._beside_the_defaults("one change", self.plan.ablations)
 
     def _encoders(self) -> Iterator[str]:
-        yield from self._beside_the_classifier("encoder", self.plan.encoders)
+        yield from self._beside_the_defaults("encoder", self.plan.encoders)
 
-    def _beside_the_classifier(self, what: str, contenders: Callable[[], Iterator[Contender]]) -> Iterator[str]:
-        """Differences to the classifier at its defaults, a row a variant and table, seed 0 alone."""
+    def _beside_the_defaults(self, what: str, contenders: Callable[[], Iterator[Contender]]) -> Iterator[str]:
+        """Differences to the same system at its defaults, a row a variant and table, seed 0 alone."""
         lines = []
         for table in self.tables:
-            (_, base), *_ = self.rows(table, self.plan.own(), 1)
+            base = {each.system: found for each, found in self.rows(table, self.plan.own(), 1)}
             rows = self.rows(table, contenders(), 1)
             if any(isinstance(found, Result) for _, found in rows):
-                lines += [[table.name, name, *_differences(table, found, base, DIFFERENCES)] for name, found in rows]
+                lines += [
+                    [table.name, each.name, *_differences(table, found, base[each.system])] for each, found in rows
+                ]
         if lines:
             yield from markdown_table(("table", f"{what}, minus the defaults", *DIFFERENCES), lines)
         else:
@@ -107,23 +112,23 @@ class Page:
     def _robustness(self) -> Iterator[str]:
         lines, kinds = [], list[str]()
         for table in self.tables:
-            for name, found in self.rows(table, self.plan.own(), 1)[:2]:
+            for each, found in self.rows(table, self.plan.own(), 1):
                 if isinstance(found, Result) and found.moved:
                     kinds = list(found.moved)
                     shares = (share_of(found.moved[kind], len(table.truth)) for kind in kinds)
-                    lines.append([table.name, name, *(with_interval(share) for share in shares)])
+                    lines.append([table.name, each.name, *(with_interval(share) for share in shares)])
         yield from markdown_table(("table", "choices moved by", *kinds), lines)
 
 
-def _compared(table: Table, rows: Sequence[tuple[str, Result | str]]) -> Iterator[str]:
+def _compared(table: Table, rows: Sequence[Row]) -> Iterator[str]:
     """All figures of each, then what the first exceeds the others by."""
-    scored = {name: found.figures(table) for name, found in rows if isinstance(found, Result)}
+    scored = {each.name: found.figures(table) for each, found in rows if isinstance(found, Result)}
     head = ("system", *SCORES, "probability over labels", "CPU s")
-    yield from markdown_table(head, (_line(table, name, found, scored.get(name, {})) for name, found in rows))
-    (ours, _), *others = rows
-    if ours in scored and (others := [(name, found) for name, found in others if name in scored]):
+    yield from markdown_table(head, (_line(table, each.name, found, scored.get(each.name, {})) for each, found in rows))
+    ours, *others = (each.name for each, _ in rows)
+    if ours in scored and (others := [name for name in others if name in scored]):
         yield ""
-        lines = ([name, *minus(scored[ours], scored[name], DIFFERENCES)] for name, _ in others)
+        lines = ([name, *minus(scored[ours], scored[name], DIFFERENCES)] for name in others)
         yield from markdown_table((f"{ours} minus", *DIFFERENCES), lines)
 
 
@@ -135,10 +140,10 @@ def _line(table: Table, name: str, found: Result | str, scored: Mapping[str, Dra
     return [name + seeds, *scores, _known(found.expected_over_true(table), 2), _known(found.cpu_seconds, 0)]
 
 
-def _differences(table: Table, found: Result | str, base: Result | str, names: Sequence[str]) -> Line:
+def _differences(table: Table, found: Result | str, base: Result | str) -> Line:
     if isinstance(found, str) or isinstance(base, str):
-        return [found if isinstance(found, str) else "defaults not measured", *([""] * (len(names) - 1))]
-    return minus(found.figures(table), base.figures(table), names)
+        return [found if isinstance(found, str) else "defaults not measured", *([""] * (len(DIFFERENCES) - 1))]
+    return minus(found.figures(table), base.figures(table), DIFFERENCES)
 
 
 def minus(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn], names: Sequence[str]) -> Line:

@@ -41,9 +41,7 @@ class Result:
 def result(known: Measurements, table: Table, contender: Contender, seeds: int) -> Result | None:
     """Only seeds of which every split was measured count, and without any nothing is known."""
     fits = [fits_of(table, contender, seed) for seed in range(seeds)]
-    whole = [
-        [known.replies[fit.key].answer for fit in row] for row in fits if all(fit.key in known.replies for fit in row)
-    ]
+    whole = [[known.answer(fit) for fit in row] for row in fits if all(fit in known for fit in row)]
     return _together(table, whole) if whole else None
 
 

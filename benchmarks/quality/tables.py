@@ -5,6 +5,8 @@ The shipped prompts without the holdout, which is never read here; of others, th
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +29,7 @@ SEED, FOLDS, RARE_BELOW = 7, 5, 20
 NAMES = ("shipped", "clinc", "nlupp", "banking77", "clinc_domains")
 _FILES = {"clinc": "route502_clinc", "nlupp": "route502_nlupp_train"}
 _SUBSETS = (500, 2000)
+FOLDER = "SWITCHTENDER_TABLES"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class Table:
         return f"{prompts:,} prompts, {len(self.agents)} agents, {how}"
 
 
+def add_folder_option(parser: argparse.ArgumentParser) -> None:
+    """`--tables`, the folder of the tables that are no part of this project."""
+    folder = os.environ.get(FOLDER)
+    parser.add_argument("--tables", type=Path, default=folder and Path(folder), help=f"their folder; else ${FOLDER}")
+
+
 def digest(split: tuple[Outcomes, Outcomes]) -> str:
     """Which rows a split holds."""
     parts = (*split[0].prompts, *split[1].prompts, *split[0].candidates)
@@ -108,6 +117,18 @@ def tables(names: Sequence[str], folder: Path | None, rows: int | None = None) -
     return found, missing
 
 
+def every_table(names: Sequence[str], folder: Path | None, rows: int | None = None) -> list[Table]:
+    """As `tables`, where each is needed.
+
+    Raises:
+        InputError: also where one is missing.
+    """
+    found, missing = tables(names, folder, rows)
+    if missing:
+        raise InputError(f"no folder has {', '.join(missing)}; name theirs with --tables or ${FOLDER}")
+    return found
+
+
 def _shipped() -> Outcomes:
     frame = read_table(ROOT / DATASET)
     names = [agent.name for agent in read_agents(ROOT / "data" / "agents.yaml")]
@@ -129,14 +150,14 @@ def _of_file(name: str, path: Path, rows: int | None) -> Iterator[Table]:
 
 
 def _crossvalidated(name: str, outcomes: Outcomes, rows: int | None) -> Table:
-    outcomes = outcomes.rows(np.arange(min(rows or len(outcomes), len(outcomes))))
+    outcomes = outcomes.rows(np.arange(len(outcomes))[:rows])
     folds = make_folds(outcomes, FOLDS if rows is None else 2, SEED)
     parts = ((np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds))
     return Table(name, tuple((outcomes.rows(train), outcomes.rows(held_out)) for train, held_out in parts))
 
 
 def _tried(name: str, train: Outcomes, test: Outcomes, rows: int | None) -> Table:
-    first, second = (part.rows(np.arange(min(rows or len(part), len(part)))) for part in (train, test))
+    first, second = (part.rows(np.arange(len(part))[:rows]) for part in (train, test))
     return Table(name, ((first, second),))
 
 

@@ -110,8 +110,8 @@ def test_fits_side_by_side_are_all_remembered(table: Table, tmp_path: Path) -> N
     unknown = Fit(table, 0, Contender("no-such-system", {}, "Nobody"), 0)
     options = argparse.Namespace(work=tmp_path, processes=2, threads=1, device="cpu")
     absent = _measured([*fits, unknown], known, options)
-    assert known.replies.keys() == {fit.key for fit in fits}
-    assert Measurements(known.folder).replies == known.replies
+    assert known.by_key.keys() == {fit.key for fit in fits}
+    assert Measurements(known.folder).by_key == known.by_key
     assert [(name, "no-such-system" in why) for name, why in absent.items()] == [("Nobody tiny", True)]
 
 
@@ -123,13 +123,14 @@ def test_a_stopped_run_goes_on_and_what_was_half_written_is_cut_off(table: Table
     path.write_text(whole + whole[:40], encoding="utf-8")
     known = Measurements(tmp_path)
     assert path.read_text(encoding="utf-8") == whole
-    assert first.key in known.replies
-    assert second.key not in known.replies
+    assert first in known
+    assert second not in known
     found = result(known, table, TFIDF, seeds=2)
     assert found
     assert (len(found.chosen), found.cpu_seconds, found.expected_over_true(table)) == (1, 2.0, 1.0)
-    known.forget(["tfidf"])
+    known.forget([first, second])
     assert result(known, table, TFIDF, seeds=2) is None
+    assert first not in Measurements(tmp_path), "also where the run is stopped before it is measured anew"
 
 
 def test_changed_settings_are_another_measurement(table: Table) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted_subjects import subject_table
 
 from benchmarks.label_noise import MIXED, SpoiltTable
 from benchmarks.quality.tables import Table
-from benchmarks.quarantine import WAYS, Doubted, lines, measured
+from benchmarks.quarantine import ALL, WAYS, Doubted, lines, measured, planted
+from pipeline.runtime.errors import InputError
 
 ROWS = 80
 
@@ -40,9 +43,16 @@ def test_each_way_touches_the_rows_that_it_says_and_no_others(doubted: Doubted) 
 
 
 def test_a_row_tells_what_was_touched_and_the_difference_to_the_first_way() -> None:
-    train, test = subject_table(ROWS, 4, True), subject_table(20, 4, True)
-    table = Table("planted", ((train, test),))
-    told = list(lines(table, "tfidf", measured(table, "tfidf", ["all rows", "clean"], seeds=1)))
+    table = Table("planted", ((subject_table(ROWS, 4, True), subject_table(20, 4, True)),))
+    told = list(lines(table, "tfidf", measured(table, planted(table, 1), "tfidf", [ALL, "clean"])))
     assert told[2].startswith("| tfidf | all rows | 0, of them wrong 0 | ")
     assert told[2].endswith(" |  |")
     assert " to " in told[3].split("|")[-2]
+
+
+def test_where_no_row_has_several_agents_none_can_be_dropped() -> None:
+    train = subject_table(ROWS, 4, True)
+    alone = replace(train, quality=np.eye(4, dtype=np.float32)[np.arange(ROWS) % 4])
+    table = Table("planted", ((alone, alone),))
+    with pytest.raises(InputError, match="0 rows have several agents"):
+        planted(table, 1)
