@@ -147,7 +147,7 @@ def _differences(table: Table, found: Result | str, base: Result | str) -> Line:
 
 
 def minus(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn], names: Sequence[str]) -> Line:
-    return [_signed((ours[each] - theirs[each]).estimate()) if each in ours else _NONE for each in names]
+    return [plus_minus((ours[each] - theirs[each]).estimate()) if each in ours else _NONE for each in names]
 
 
 def _agents(table: Table, found: Result, columns: Indices) -> Line:
@@ -181,7 +181,7 @@ def _short(value: float) -> str:
     return f"{value:.3f}".removeprefix("0")
 
 
-def _signed(found: Estimate) -> str:
+def plus_minus(found: Estimate) -> str:
     return f"{_plus(found.value)} ({_plus(found.low)} to {_plus(found.high)})"
 
 
