@@ -18,7 +18,7 @@ from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, Versions,
 from flows.workspace import runs
 from flows.workspace.changed_params import night_params
 from flows.workspace.dvc_objects import ObjectStore, cache_of, remote_of
-from flows.workspace.git import git
+from flows.workspace.git import git, git_bytes
 from flows.workspace.project import Project
 from flows.workspace.snapshot import RUN_REF
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
@@ -211,8 +211,8 @@ def _state(place: ObjectStore, material: Material) -> str:
 
 def _in_git(project: Project, commit: str, material: Material) -> str:
     try:
-        content = git(project.root, "cat-file", "blob", f"{commit}:{material.name}", strip=False)
+        content = git_bytes(project.root, "cat-file", "blob", f"{commit}:{material.name}")
     except SwitchtenderError:
         return ABSENT
-    same = hashlib.sha256(content.encode("utf-8")).hexdigest() == material.digest["sha256"]
+    same = hashlib.sha256(content).hexdigest() == material.digest["sha256"]
     return THERE if same else CHANGED

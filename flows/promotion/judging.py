@@ -12,7 +12,7 @@ from flows.registry.verification import proved, require_sound
 from flows.registry.versions import Version, Versions, opened
 from flows.workspace.changed_params import night_params, uncommitted_params
 from flows.workspace.dvc_objects import cache_of, remote_of
-from flows.workspace.git import git
+from flows.workspace.git import git_bytes
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
 from pipeline.gating.results import UNDECIDABLE, GateResult
@@ -123,7 +123,7 @@ def _dataset(project: Project, folder: VersionFolder, place: Path) -> Path:
     md5 = next((m.notes.get("md5", "") for m in provenance.materials if m.name == name), "")
     copy = place / Path(name).name
     if not md5:
-        copy.write_text(git(project.root, "cat-file", "blob", f"{provenance.commit}:{name}", strip=False), "utf-8")
+        copy.write_bytes(git_bytes(project.root, "cat-file", "blob", f"{provenance.commit}:{name}"))
         return copy
     for where in (cache_of(project), remote_of(project)):
         try:

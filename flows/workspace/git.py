@@ -17,6 +17,10 @@ IDENTITY = {
 }
 
 
+_OWN = ("-c", "commit.gpgsign=false", "-c", f"core.hooksPath={os.devnull}")
+"""A person's hooks and signing key are for what the person commits; nights have neither a terminal nor the key."""
+
+
 def git(
     folder: Path, *arguments: str, env: Mapping[str, str] | None = None, strip: bool = True, stdin: str = ""
 ) -> str:
@@ -32,6 +36,11 @@ def git(
 def git_bytes(folder: Path, *arguments: str) -> bytes:
     """The same, byte for byte, as a file's content needs it."""
     return _run(folder, arguments, {}, b"")
+
+
+def git_list(folder: Path, command: str, *arguments: str) -> list[str]:
+    """What `git status` or `git ls-files` lists, with files' names as they are: else those not in ASCII are quoted."""
+    return git(folder, command, "-z", *arguments, strip=False).split("\0")[:-1]
 
 
 def git_objects(folder: Path, names: Iterable[str]) -> dict[str, bytes | None]:
@@ -66,7 +75,7 @@ def _run(folder: Path, arguments: Sequence[str], env: Mapping[str, str], stdin: 
         environment.pop(name, None)
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, check=True, input=stdin
+            ["git", *_OWN, *arguments], cwd=folder, env=environment, capture_output=True, check=True, input=stdin
         )
     except FileNotFoundError as error:
         raise SwitchtenderError("git is not installed; install it and run this again") from error

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from flows.workspace.dvc_stages import own_stages
-from flows.workspace.git import git
+from flows.workspace.git import git, git_list
 from flows.workspace.installed_code import is_installed, records
 from flows.workspace.project import Project
 from flows.workspace.snapshot import refuse_uncommitted_code
@@ -110,7 +110,7 @@ def data_digests(project: Project, root: Path) -> dict[str, str]:
         hint = "fetch it with 'make setup'" if table == DATASET else "see params.yaml: models.validate.table"
         raise InputError(f"{table} is not there; {hint}")
     kinds = [f"data/*.{kind}" for kind in ("yaml", "csv", "txt", "json", "jsonl", "parquet")]
-    listed = [Path(name) for name in git(root, "ls-files", "-co", "--exclude-standard", *kinds).splitlines()]
+    listed = [Path(name) for name in git_list(root, "ls-files", "-co", "--exclude-standard", *kinds)]
     if project.track is MODELS:
         also, folders = {"agents.yaml", "forgotten.csv", "prices.yaml"}, (CANDIDATES, EXPECTATIONS)
         named = [path for path in listed if path.name in also or path.suffix == ".txt" or path.parent in folders]

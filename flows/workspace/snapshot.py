@@ -17,7 +17,7 @@ import yaml
 from flows.workspace.commits import tree_with
 from flows.workspace.dvc_objects import refuse_foreign_remote, store_url
 from flows.workspace.dvc_stages import LOCK, own_stages
-from flows.workspace.git import git
+from flows.workspace.git import git, git_list
 from flows.workspace.installed_code import CODE as CODE_RECORD
 from flows.workspace.installed_code import is_installed
 from flows.workspace.own_files import is_own
@@ -41,14 +41,14 @@ def refuse_uncommitted_code(project: Project) -> None:
     Raises:
         InputError: names the first file.
     """
-    lines = git(project.root, "status", "--porcelain", "--ignored", "-uall", "--", *CODE, strip=False).splitlines()
+    lines = _status(project, "--ignored", "--", *CODE)
     changed = [line[3:] for line in lines if line[:2] != _IGNORED or line.endswith(_IMPORTED)]
     if changed:
         raise InputError(
             f"{changed[0]} is changed and not committed; commit it (a router must be traceable to a commit)"
         )
     # h and S: assume-unchanged and skip-worktree, under which git status is silent.
-    hidden = [line[2:] for line in git(project.root, "ls-files", "-v", "--", *CODE).splitlines() if line[0] != "H"]
+    hidden = [line[2:] for line in git_list(project.root, "ls-files", "-v", "--", *CODE) if line[0] != "H"]
     if hidden:
         raise InputError(
             f"{hidden[0]} is hidden from git's sight; show it with 'git update-index --no-assume-unchanged "
@@ -58,9 +58,12 @@ def refuse_uncommitted_code(project: Project) -> None:
 
 def uncommitted_data(project: Project) -> list[str]:
     """Changed files under data/ and params.yaml, which the night takes along and reports."""
-    lines = git(project.root, "status", "--porcelain", "-uall", "--", *_inputs(project), strip=False).splitlines()
-    changed = [line[3:] for line in lines]
+    changed = [line[3:] for line in _status(project, "--", *_inputs(project))]
     return changed + ([str(project.table)] if _table_differs(project.root, project.table) else [])
+
+
+def _status(project: Project, *arguments: str) -> list[str]:
+    return git_list(project.root, "status", "--porcelain", "--no-renames", "-uall", *arguments)
 
 
 def _inputs(project: Project) -> tuple[str, ...]:
