@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from flows.audit.trace_index import index_signer, take_in
+from flows.promotion.in_service import version_named
 from flows.records.promotion_log import promotions
 from flows.records.removal_log import PRUNED, RemovalLog
 from flows.records.serving_log import ServingPeriod, serving_periods
@@ -58,7 +59,7 @@ class Tracing:
     """
 
     def __init__(self, project: Project, versions: Versions, index: TraceIndex, direct: TraceIndex) -> None:
-        self.versions = versions
+        self.project, self.versions = project, versions
         self._index, self._direct = index, direct
         self._removed = RemovalLog(project)
         self._listed = {version.version: version for version in versions.all}
@@ -136,8 +137,8 @@ class Tracing:
         Raises:
             InputError: nothing is registered, or no such version.
         """
-        latest, named = self._latest(), self.versions.at(number)
-        number = named.version if named else number
+        latest = self._latest()
+        number = number if number.isdigit() else version_named(self.project, self.versions, number).version
         for each in (number, latest):
             self._need(each)
         present = {_key(row) for row in self._ask(lambda index: index.of_version(latest))}
@@ -209,21 +210,3 @@ def tracing(project: Project) -> Iterator[Tracing]:
     versions = versions_of(project)
     with read_index(project.trace_index, index_signer(project)) as index, in_memory() as direct:
         yield Tracing(project, versions, index, direct)
-
-
-def trace_row(project: Project, prompt_id: str = "", text: str = "") -> list[RowInVersion]:
-    """See `Tracing.row`; versions of which nothing can be said are not in it, `Tracing.unknown` names them."""
-    with tracing(project) as asked:
-        return asked.row(prompt_id, text)
-
-
-def trace_agent(project: Project, agent: str) -> list[RowInVersion]:
-    """See `Tracing.agent`."""
-    with tracing(project) as asked:
-        return asked.agent(agent)[1]
-
-
-def removed_since(project: Project, version: str) -> list[RowInVersion]:
-    """See `Tracing.removed_since`."""
-    with tracing(project) as asked:
-        return asked.removed_since(version)[1]

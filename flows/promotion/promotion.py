@@ -33,6 +33,8 @@ from pipeline.runtime.text import is_blank
 FIRST_REASON = "first gated version of a store without a champion"
 _NIGHT = "nightly"
 """Who takes a first version into service, whatever its track."""
+_PATIENCE = 60.0
+"""Seconds that a night waits for a person's promotion to end."""
 
 
 def promote(
@@ -56,7 +58,7 @@ def promote(
             if not dry_run:
                 align_aliases(project, versions)
             return Move(number, number)
-        _agreed(serving, number)
+        _agreed(serving, number, versions)
         refuse_unfinished(project)
         # What the tag says is asked first: erased files cannot be proved any more, and the rows are the reason.
         _refuse_forgotten(
@@ -88,10 +90,12 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
     who = who or who_am_i(project)
     with held(project.promotion_lock, f"rollback by {who}"):
         versions = _continued(project)
-        serving = _agreed(in_service(project, versions), "")
+        serving = _agreed(in_service(project, versions), "", versions)
         if not serving.version:
             raise versions.none_at(CHAMPION)
         before = stack(promotions(project))[:-1]
+        if not versions.has(serving.version):  # an older registry was put back: what it lacks is passed over
+            before = [number for number in before if versions.has(number)]
         if not before:
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
         refuse_unfinished(project)
@@ -102,11 +106,11 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
         return move
 
 
-def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
+def adopt(project: Project, reason: str, *, force: bool = False, dry_run: bool = False) -> Move:
     """Accept an alias that was moved through MLflow's own API: the version is proved, then recorded as serving.
 
     Raises:
-        InputError: no reason, or the alias was not moved.
+        InputError: no reason, the alias was not moved, or it holds forgotten rows and `force` was not given.
         VerificationFailed: the version's bytes are not as recorded.
     """
     _require_reason(reason)
@@ -116,21 +120,32 @@ def adopt(project: Project, reason: str, *, dry_run: bool = False) -> Move:
         serving = in_service(project, versions)
         if serving.agrees or not serving.alias:
             raise InputError("the alias champion is where the promotion log says; there is nothing to adopt")
+        refuse_unfinished(project)
         move = moved_to(project, serving.version, versions.number(serving.alias))
+        _refuse_forgotten(move, force, project)
         if not dry_run:
-            _move(project, versions, move, ADOPTED, reason, who, forced=False)
+            _move(project, versions, move, ADOPTED, reason, who, force and bool(move.forgotten))
         return move
 
 
 def promote_first(project: Project, version: Version) -> bool:
-    """Take a store's first gated version into service, on a night's own account; False where one serves already."""
-    with held(project.promotion_lock, f"first version, by {_NIGHT}"):
+    """Take a store's first gated version into service, on a night's own account; False where one serves already.
+
+    Where one does, the lock is not asked for: a promotion under way must not stop a night.
+    """
+    if not _is_first(project, versions_of(project)):
+        return False
+    with held(project.promotion_lock, f"first version, by {_NIGHT}", _PATIENCE):
         versions = _continued(project)
-        serving = in_service(project, versions)
-        if serving.version or serving.alias:
+        if not _is_first(project, versions):
             return False
         _move(project, versions, judged(project, versions, version, ""), PROMOTED, FIRST_REASON, _NIGHT, forced=False)
         return True
+
+
+def _is_first(project: Project, versions: Versions) -> bool:
+    serving = in_service(project, versions)
+    return not (serving.version or serving.alias)
 
 
 def _continued(project: Project) -> Versions:
@@ -145,9 +160,13 @@ def _require_reason(reason: str) -> None:
         raise InputError("a reason is needed", 'say --reason "why"')
 
 
-def _agreed(serving: InService, number: str) -> InService:
-    """Refuse where the alias was moved through MLflow, unless this move sets it right, and where the version serves."""
-    if not serving.agrees and serving.version != number:
+def _agreed(serving: InService, number: str, versions: Versions) -> InService:
+    """Refuse where the alias was moved through MLflow, unless this move sets it right, and where the version serves.
+
+    Where the registry lacks the version that serves by the log, as an older copy does, the alias was not moved.
+    """
+    is_lost = bool(serving.version) and not versions.has(serving.version)
+    if not serving.agrees and serving.version != number and not is_lost:
         raise VerificationFailed(
             f"the alias champion names version {serving.alias or '(none)'}, the promotion log says "
             f"{serving.version or '(none)'}: it was moved outside; 'switchtender promote --adopt --reason ...' "

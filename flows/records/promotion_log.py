@@ -6,12 +6,12 @@ An alias in MLflow carries neither time nor actor; this log is what says who ser
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from flows.records.serving_log import swap
-from flows.records.signed_logs import PROMOTIONS, SERVED, SignedLogs, file_of
+from flows.records.signed_logs import PROMOTIONS, SERVED, SignedLogs, file_of, known_facts
 from flows.workspace.git import git
 from flows.workspace.project import Project
 from pipeline.runtime.errors import SwitchtenderError
@@ -39,7 +39,6 @@ class Promotion:
     forced: bool = False
     gates: dict[str, str] = field(default_factory=dict)
     judged_by: JsonObject = field(default_factory=dict)
-    sequence: int = 0
 
 
 def who_am_i(project: Project) -> str:
@@ -47,7 +46,14 @@ def who_am_i(project: Project) -> str:
     try:
         return f"{git(project.root, 'config', 'user.name')} <{git(project.root, 'config', 'user.email')}>"
     except SwitchtenderError:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
+        return f"{_account()}@{socket.gethostname()}"
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id that no table of users names
+        return f"uid {os.getuid()}"
 
 
 def record_promotion(project: Project, promotion: Promotion) -> None:
@@ -57,9 +63,8 @@ def record_promotion(project: Project, promotion: Promotion) -> None:
         VerificationFailed: a log is not as it was signed, so nothing may be added.
         SwitchtenderError: nothing can be signed, or somebody else wrote meanwhile.
     """
-    facts = {key: value for key, value in asdict(promotion).items() if key != "sequence"}
     served = swap(promotion.version_to, promotion.provenance_sha256)
-    SignedLogs(project).append([(file_of(project, PROMOTIONS), facts), (file_of(project, SERVED), served)])
+    SignedLogs(project).append([(file_of(project, PROMOTIONS), asdict(promotion)), (file_of(project, SERVED), served)])
 
 
 def promotions(project: Project) -> list[Promotion]:
@@ -68,11 +73,7 @@ def promotions(project: Project) -> list[Promotion]:
     Raises:
         VerificationFailed: a log is not as it was signed; names it.
     """
-    return [_promotion(entry) for entry in SignedLogs(project).entries(file_of(project, PROMOTIONS))]
-
-
-def _promotion(entry: dict[str, Any]) -> Promotion:
-    return Promotion(**{key: value for key, value in entry.items() if key != "previous"})
+    return [known_facts(entry, Promotion) for entry in SignedLogs(project).entries(file_of(project, PROMOTIONS))]
 
 
 def stack(found: list[Promotion]) -> list[str]:
@@ -80,7 +81,8 @@ def stack(found: list[Promotion]) -> list[str]:
     serving: list[str] = []
     for promotion in found:
         if promotion.action == ROLLED_BACK and promotion.version_to in serving:
-            del serving[serving.index(promotion.version_to) + 1 :]
+            while serving[-1] != promotion.version_to:
+                serving.pop()
         else:
             serving.append(promotion.version_to)
     return serving

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from flows.records.signed_logs import REGISTRATIONS, SignedLogs, file_of
+from flows.records.signed_logs import REGISTRATIONS, SignedLogs, file_of, known_facts
 from flows.workspace.project import Project
 
 
@@ -36,7 +36,4 @@ def registrations(project: Project) -> dict[str, RegistrationEntry]:
         VerificationFailed: a log is not as it was signed.
     """
     found = SignedLogs(project).entries(file_of(project, REGISTRATIONS))
-    names = RegistrationEntry.__dataclass_fields__
-    return {
-        entry["version"]: RegistrationEntry(**{name: str(entry.get(name, "")) for name in names}) for entry in found
-    }
+    return {entry["version"]: known_facts(entry, RegistrationEntry) for entry in found}

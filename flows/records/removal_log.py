@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from flows.records.signed_logs import REMOVALS, SignedLogs, file_of
+from flows.records.signed_logs import REMOVALS, SignedLogs, file_of, known_facts
 from flows.workspace.project import Project
+from pipeline.runtime.plain import JsonObject
 
 PRUNED, ERASED, FORGOTTEN = "pruned", "erased", "forgotten"
 
@@ -26,13 +26,11 @@ class RemovalEntry:
     objects: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    sequence: int = 0
 
 
 def record_removal(project: Project, removal: RemovalEntry) -> None:
     """Write it down before it is done, so that a removal cut short is known as one. Call under a lock."""
-    facts = {key: value for key, value in asdict(removal).items() if key != "sequence"}
-    SignedLogs(project).append([(file_of(project, REMOVALS), facts)])
+    SignedLogs(project).append([(file_of(project, REMOVALS), asdict(removal))])
 
 
 def removals(project: Project) -> list[RemovalEntry]:
@@ -44,9 +42,9 @@ def removals(project: Project) -> list[RemovalEntry]:
     return [_removal(entry) for entry in SignedLogs(project).entries(file_of(project, REMOVALS))]
 
 
-def _removal(entry: dict[str, Any]) -> RemovalEntry:
-    facts = {key: value for key, value in entry.items() if key != "previous"}
-    return RemovalEntry(**facts | {key: tuple(facts.get(key, ())) for key in ("versions", "objects", "rows", "files")})
+def _removal(entry: JsonObject) -> RemovalEntry:
+    lists = {name: tuple(entry.get(name, ())) for name in ("versions", "objects", "rows", "files")}
+    return known_facts({**entry, **lists}, RemovalEntry)
 
 
 class RemovalLog:

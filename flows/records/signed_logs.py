@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +30,11 @@ from pipeline.runtime.tables import write_text
 from pipeline.versions.hash_chain import START, Head, chained, entries, head_of, read_log, whole_lines
 from pipeline.versions.signed_head import SignedHead, described, parse_head, sign_head
 from pipeline.versions.signing import FileDifference, Signer, SigningParams
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+E = TypeVar("E", bound="DataclassInstance")
 
 REF = "refs/switchtender/records"
 HEAD = "head.json"
@@ -233,6 +240,12 @@ class SignedLogs:
         """
         with _writing(self.folder):
             write_text(chained(SignedLogs(self.project).proved()[file], entry), self.folder / file)
+
+
+def known_facts(entry: JsonObject, kind: type[E]) -> E:
+    """An entry as a dataclass, without what the chain adds and what a later release may have added."""
+    names = (field.name for field in fields(kind))
+    return kind(**{name: entry[name] for name in names if name in entry})
 
 
 def begin_anew(project: Project) -> str:

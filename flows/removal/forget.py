@@ -146,7 +146,7 @@ def _complete(project: Project, done: Forgetting, touched: Sequence[AffectedTrac
     for part in [part for part in touched if part.rows] or touched[:1]:
         unmarked = part.unmarked()
         entry = RemovalEntry(done.at, done.who, FORGOTTEN, done.reason, part.marked, rows=tuple(sorted(done.ids)))
-        known = {replace(one, sequence=0) for one in removals(part.project)}
+        known = set(removals(part.project))
         if (done.commit or unmarked) and entry not in known:
             record_removal(part.project, entry)
         if unmarked and part.versions is not None:

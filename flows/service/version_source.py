@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.promotion.in_service import version_named
 from flows.records.promotion_log import promotions
 from flows.records.serving_log import record_swap
 from flows.records.signed_logs import PROMOTIONS
@@ -90,9 +91,7 @@ class RegistrySource:
 
     def _named(self) -> VersionPointer | None:
         versions = versions_of(self.project)
-        version = versions.number(self.which) if self.which.isdigit() else versions.at(self.which)
-        if version is None:
-            raise versions.none_at(self.which)
+        version = version_named(self.project, versions, self.which)
         return VersionPointer(version.version, version.run_key, version.tags.get(PROVENANCE_TAG, ""))
 
 

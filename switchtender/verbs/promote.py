@@ -37,7 +37,7 @@ def promote(
         raise InputError("name one version to promote, or say --adopt without one; see 'switchtender promote --help'")
     project = find_project(track=track)
     if adopt:
-        _print(promotion.adopt(project, reason, dry_run=dry_run), "adopted", dry_run, as_json)
+        _print(promotion.adopt(project, reason, force=force, dry_run=dry_run), "adopted", dry_run, as_json)
     else:
         move = promotion.promote(project, version, reason, force=force, dry_run=dry_run)
         _print(move, "promoted", dry_run, as_json)

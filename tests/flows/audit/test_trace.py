@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.trace import ROOT, SyntheticStore
-from flows.audit.trace import RowInVersion, removed_since, trace_agent, trace_row, tracing
+from flows.audit.trace import RowInVersion, tracing
 from flows.audit.trace_index import rebuild_index, update_index
 from flows.records.promotion_log import PROMOTED, Promotion, record_promotion
 from flows.records.removal_log import PRUNED, RemovalEntry, record_removal
 from flows.records.serving_log import record_swap
 from flows.registry.versions import versions_of
+from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_text
 from pipeline.versions.folder import EVIDENCE, LINEAGE
@@ -64,6 +65,21 @@ def prune(store: SyntheticStore, number: str, listed: bool = True) -> None:
 def unlist(store: SyntheticStore, number: str) -> None:
     with closing(sqlite3.connect(store.project.mlflow_database)) as mlflow, mlflow:
         mlflow.execute("update model_versions set current_stage = 'Deleted_Internal' where version = ?", (number,))
+
+
+def trace_row(project: Project, prompt_id: str = "", text: str = "") -> list[RowInVersion]:
+    with tracing(project) as asked:
+        return asked.row(prompt_id, text)
+
+
+def trace_agent(project: Project, agent: str) -> list[RowInVersion]:
+    with tracing(project) as asked:
+        return asked.agent(agent)[1]
+
+
+def removed_since(project: Project, version: str) -> list[RowInVersion]:
+    with tracing(project) as asked:
+        return asked.removed_since(version)[1]
 
 
 def short(rows: list[RowInVersion]) -> list[tuple[str, str, str, str, bool]]:

@@ -13,7 +13,7 @@ from sandbox import Sandbox
 
 from flows.promotion import promotion
 from flows.promotion.in_service import in_service
-from flows.promotion.promotion import promote, rollback
+from flows.promotion.promotion import adopt, promote, promote_first, rollback
 from flows.records.promotion_log import promotions
 from flows.records.serving_log import serving_periods
 from flows.records.signed_logs import PROMOTIONS, REF, SERVED, SignedLogs
@@ -23,6 +23,7 @@ from flows.registry.versions import Versions
 from flows.workspace.git import git
 from flows.workspace.lock import held
 from flows.workspace.project import Project
+from pipeline.gating.results import UNDECIDABLE
 from pipeline.runtime.errors import GateNotPassed, InputError, SwitchtenderError, VerificationFailed
 
 MODEL = "agent-router"
@@ -213,6 +214,45 @@ def test_what_judged_is_in_the_signed_record(project: Project) -> None:
     assert noted["gates"]["champion_micro_f1"]["against"] == "champion"
     assert noted["gates"]["micro_f1"]["limit"] is not None
     assert noted["uncommitted"] == list(move.params)
+
+
+def lose(project: Project, number: str) -> None:
+    """Take a version out of the registry, as where an older copy of it was put back."""
+    registry = Registry(project, MODEL)
+    registry.drop_alias("champion")
+    registry.client.delete_model_version(MODEL, number)
+    registry.set_alias("champion", "1")
+
+
+def test_where_the_registry_lacks_the_champion_a_version_that_is_there_serves_by_force(project: Project) -> None:
+    promote(project, "2", "better")
+    lose(project, "2")
+    move = promote(project, "1", "an older registry was put back", force=True, dry_run=True)
+    assert next(gate.verdict for gate in move.gates if gate.gate == "champion") == UNDECIDABLE
+    promote(project, "1", "an older registry was put back", force=True)
+    assert (serves(project), aliases(project)["champion"]) == ("1", "1")
+
+
+def test_where_the_registry_lacks_the_champion_rollback_passes_it_over(project: Project) -> None:
+    promote(project, "2", "better")
+    lose(project, "2")
+    rollback(project, "an older registry was put back", force=True)
+    assert serves(project) == "1"
+
+
+def test_an_alias_on_a_forgotten_row_is_adopted_only_by_force(project: Project) -> None:
+    promote(project, "2", "better")
+    Registry(project, MODEL).set_alias("champion", "1")
+    with pytest.raises(InputError, match="forgotten since"):
+        adopt(project, "moved in MLflow")
+    assert serves(project) == "2"
+    adopt(project, "moved in MLflow", force=True)
+    assert (serves(project), promotions(project)[-1].forced) == ("1", True)
+
+
+def test_where_a_champion_serves_a_night_waits_for_no_promotion(project: Project) -> None:
+    with held(project.promotion_lock, "promotion of version 2 by Ana"):
+        assert not promote_first(project, Versions(project, MODEL).number("2"))
 
 
 def test_a_tag_taken_away_lets_no_forgotten_row_back(project: Project) -> None:
