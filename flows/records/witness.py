@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import rfc8785
 
 from flows.records.signed_logs import HEAD, REF, SignedLogs
 from flows.workspace.git import git
+from flows.workspace.json_lines import append_text
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, one_line
 from pipeline.runtime.params import PARAMS_FILE, Section, read
@@ -39,8 +39,10 @@ class WitnessParams(Section):
 
 
 def witness_params(project: Project) -> WitnessParams:
-    """As the checkout's params.yaml says, for both tracks."""
-    return read("witness", WitnessParams, project.root / PARAMS_FILE)
+    """As the checkout's params.yaml says, for both tracks; files start in the project's folder, wherever one stands."""
+    params = read("witness", WitnessParams, project.root / PARAMS_FILE)
+    places = [place if place.startswith(_GIT) or "://" in place else str(project.root / place) for place in params.to]
+    return params.model_copy(update={"to": places})
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def keep(project: Project, kept: WitnessedHead, place: str) -> None:
         elif "://" in place:
             _put(place, kept)
         else:
-            _append(Path(place), f"{kept.to_line()}\n")
+            append_text(Path(place), f"{kept.to_line()}\n".encode())
     except (OSError, ValueError, ImportError) as error:  # fsspec: an unknown kind of URL, or a driver not installed
         raise SwitchtenderError(f"the witness {place} cannot be written ({one_line(error, 160)})") from error
 
@@ -132,14 +134,6 @@ def _lines(project: Project, place: str) -> Iterator[tuple[str, str]]:
         raise InputError(f"the witness {place} is not there; name the file, git:REMOTE or URL that keeps it") from error
     except (OSError, ValueError, ImportError) as error:
         raise SwitchtenderError(f"the witness {place} cannot be read ({one_line(error, 160)})") from error
-
-
-def _append(path: Path, line: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _push(project: Project, remote: str) -> None:

@@ -237,12 +237,12 @@ def _described(night: FinishedNight, build: Build, files: dict[str, str]) -> dic
 def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    import mlflow
-
     client = registry.client
     with contextlib.suppress(MlflowException):  # there already, except on the first night
         client.create_registered_model(registry.model, description=f"Routes a prompt to {night.track.name}.")
-    logged = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
+    experiment = client.get_run(run_id).info.experiment_id
+    # Named, since the run may be of an attempt that was cut short, and this process has no experiment of its own then.
+    logged = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     figures = summaries(night.stages)
     tags = {
         RUN_KEY: night.key,
@@ -255,7 +255,6 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
     }
     place, model_id = logged[0].artifact_location, logged[0].model_id
     taken = registrations(registry.project)
-    experiment = client.get_run(run_id).info.experiment_id
     while True:
         made = client.create_model_version(
             registry.model,

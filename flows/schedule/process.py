@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from types import FrameType
 
+from flows.night.params import tracks
 from flows.night.prefect_server import advertise, api_at, is_healthy, require_free, start_server, wait_until_up
 from flows.notifications.sending import notify_quietly
 from flows.schedule import state
@@ -75,7 +76,7 @@ def run_schedule(project: Project, projects: Sequence[Project], options: Schedul
             for look in count(1):
                 time.sleep(_LOOK_SECONDS)
                 children.keep_up()
-                take_up_missed(children.api, projects, now_utc(), tell_new)
+                take_up_missed(children.api, project, now_utc(), tell_new)
                 if look % _LOOKS_A_WORD == 0:
                     notify_quietly(project, tell)
 
@@ -108,13 +109,16 @@ def _told(ahead: timedelta) -> str:
     return " ".join(part for part in parts if part)
 
 
-def take_up_missed(api: str, projects: Sequence[Project], now: datetime, tell: Tell) -> None:
+def take_up_missed(api: str, project: Project, now: datetime, tell: Tell) -> None:
     """Ask for the night of the latest date that was missed, once an attempt; later, where it cannot be asked now.
+
+    Of the tracks that params.yaml names by now: the flow, too, reads them anew.
 
     A run that ended before it could note an attempt (a full disk, code that does not import) is asked for again hourly.
     One that ended while the server was gone could not say so, and no night would begin while it holds their one place.
     """
     try:
+        projects = tracks(project)
         date = missed(projects, now - _GRACE)
         if date is None or is_under_way(projects[0]):
             return

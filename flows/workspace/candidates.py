@@ -6,13 +6,18 @@ The router is not trained again. What it knows of the other candidates stays as 
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.workspace.identity import CANDIDATES
 from flows.workspace.project import Project
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.runtime.errors import InputError, listed
 from pipeline.runtime.tables import write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> tuple[Path, int]:
@@ -41,8 +46,8 @@ def keep(project: Project, name: str, outcomes: Outcomes, source: Path, *, dry_r
 
     place = project.root / CANDIDATES / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.csv"
     known = read_outcomes(project.root / project.table)
-    if name in known.candidates or place.exists():
-        raise InputError(f"'{name}' is a candidate already; remove {place.name} or its rows of {project.table} first")
+    if name in known.candidates:
+        raise InputError(f"'{name}' is a candidate already; remove its rows of {project.table} first")
     column = outcomes.candidates.index(name)
     tried = np.flatnonzero(~np.isnan(outcomes.quality[:, column]))
     texts = dict(zip(known.prompt_ids, known.prompts, strict=True))
@@ -58,6 +63,16 @@ def keep(project: Project, name: str, outcomes: Outcomes, source: Path, *, dry_r
             "cost": outcomes.cost[tried, column],
         }
     )
+    if place.exists() and not _holds(place, rows):
+        raise InputError(f"'{name}' is a candidate already, with other outcomes in {place.name}; remove that first")
     if not dry_run:
         write_table(rows, place)
     return place, len(rows)
+
+
+def _holds(place: Path, rows: pd.DataFrame) -> bool:
+    """Whether a file is what these rows are written as: then the command goes on where it was stopped."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / place.name
+        write_table(rows, again)
+        return again.read_bytes() == place.read_bytes()

@@ -19,9 +19,13 @@ E = TypeVar("E")
 
 def append_line(path: Path, entry: JsonObject) -> None:
     """Append an object, on disk before this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Half a surrogate pair, as a file's name may have it, becomes an escape of JSON.
-    line = f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
+    append_text(path, f"{json.dumps(entry, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace"))
+
+
+def append_text(path: Path, line: bytes) -> None:
+    """Append a line with its newline, on disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         # What a kill left of a line must not swallow the next one.
         if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":

@@ -26,7 +26,10 @@ def cache(
 
     folder, most = cache_folder(), most_bytes()
     if folder is None:
-        say(f"there is none: {PLACE}={OFF}")
+        if as_json:
+            print_json({"folder": None, "prompts": 0, "bytes": 0, "most_bytes": most})
+        else:
+            say(f"there is none: {PLACE}={OFF}")
         return
     store = VectorCache(folder, most)
     try:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.runtime.errors import InputError
+from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.text import counted
 from switchtender.nights import run_nights
 from switchtender.options import CandidateName, DryRun, Json, RouterFolder
@@ -67,9 +68,9 @@ def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:
     shown = place.relative_to(project.root)
     if not as_json:
         say(f"{'would write' if dry_run else 'wrote'} {count} outcomes of {name} to {shown}")
-    if dry_run:
-        if as_json:
-            print_json({"candidate": name, "outcomes": count, "file": str(shown), "dry_run": True})
-        return
-    project.enter_environment()
-    run_nights((project,), as_json)
+    known: JsonObject = {"candidate": name, "outcomes": count, "file": str(shown)}
+    if not dry_run:
+        project.enter_environment()
+        run_nights((project,), as_json, known)
+    elif as_json:
+        print_json({**known, "dry_run": True})

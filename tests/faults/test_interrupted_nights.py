@@ -16,8 +16,12 @@ import yaml
 from sandbox import Sandbox, flip
 from struck_nights import wait_for
 
+import mlflow
 from flows.mend import mend
 from flows.night import nightly
+from flows.registry import registration
+from flows.registry.mlflow_store import Registry
+from flows.registry.registration import FinishedNight
 from flows.workspace import runs
 from flows.workspace.project import NIGHT_MARK, Project
 from pipeline.runtime.errors import SwitchtenderError
@@ -94,6 +98,28 @@ def test_a_night_killed_after_registration_is_taken_up_as_it_was_recorded(
     assert len(project.versions()) == 2
     done = project.run("verify", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_night_killed_before_its_version_was_made_finds_what_it_had_logged(
+    two_versions: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever experiment MLflow takes for the present one in the process that goes on."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    copy = two_versions.copy_to(tmp_path / "project")
+    project, (_, made) = Project(copy.root), copy.versions()
+    registry = Registry(project, "agent-router")
+    registry.prepare()
+    run = next(run for run in runs.all_runs(project) if run.key == made.run_key)
+    clone = runs.clone_of(project, run.key)
+    night = FinishedNight(run.key, clone, run.commit, run.data, run.verdict, run.started, run.ended)
+    mlflow.set_experiment("of somebody else")
+    registration._create_version(registry, night, run.mlflow_run)
+    again = copy.versions()[-1]
+    assert (again.version, again.run_key) == ("3", made.run_key)
+    assert registry.client.get_model_version("agent-router", "3").source == (
+        registry.client.get_model_version("agent-router", "2").source
+    )
 
 
 def test_a_key_is_never_allotted_again_whatever_lies_in_var(two_versions: Sandbox, tmp_path: Path) -> None:

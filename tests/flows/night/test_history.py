@@ -73,6 +73,13 @@ def test_a_night_under_way_tells_its_stage_and_how_far_it_is_and_a_killed_one_wh
     assert night.seconds > 3600 > killed.seconds > 0, "since it began, not what its finished stages took"
 
 
+def test_a_date_that_is_passed_over_while_a_night_runs_hides_it_not(project: Project) -> None:
+    make_night(project, MadeNight(1, "", done=STAGES[:4], stage="train", value=None))
+    make_night(project, MadeNight(2, PASSED_OVER, "missed", has_run=False))
+    with held(project.lock, project.track.flow):
+        assert [night.state for night in history(project).nights] == [PASSED_OVER, UNDER_WAY]
+
+
 def test_what_a_killed_process_left_in_the_lock_is_no_night_under_way(project: Project) -> None:
     make_night(project, MadeNight(1, ""))
     holder = {"pid": 1, "purpose": project.track.flow, "since": "1999-01-01T00:00:00+00:00"}

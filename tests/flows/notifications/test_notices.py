@@ -18,6 +18,7 @@ from flows.workspace.night_log import (
     GATE_CLOSED,
     MOST_ATTEMPTS,
     NOTHING_NEW,
+    PASSED_OVER,
     REGISTERED,
     logged,
 )
@@ -32,6 +33,7 @@ DATE = "2026-03-01T03:00:00+00:00"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
+    (tmp_path / "params.yaml").write_text("nightly: {tracks: [agents]}\n")
     return Project(tmp_path)
 
 
@@ -58,6 +60,13 @@ def test_a_failed_night_is_told_with_its_reason(project: Project) -> None:
     (notice,) = notices(project, PARAMS, NOW)
     assert notice.title == "agents: the night of 2026-03-01 03:00 failed"
     assert notice.text.startswith("stage train failed (exit 1): no space. What serves stays.")
+
+
+def test_a_date_that_is_passed_over_after_it_hides_no_failed_night(project: Project) -> None:
+    tried(project, FAILED, "stage train failed (exit 1): no space", scheduled=DATE)
+    before = told(project)
+    tried(project, PASSED_OVER, "missed; a later night stands for it")
+    assert before == told(project) != []
 
 
 def test_a_closed_gate_is_one_thing_however_many_nights_it_stays_closed(project: Project) -> None:

@@ -9,7 +9,7 @@ import pytest
 from made_versions import MadeProject
 
 from flows.records.promotion_log import PROMOTED, Promotion, record_promotion
-from flows.records.witness import WitnessedHead, WitnessParams, keep, read_witness, witness
+from flows.records.witness import WitnessedHead, WitnessParams, keep, read_witness, witness, witness_params
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError
 
@@ -35,6 +35,22 @@ def test_each_head_is_one_more_line_of_a_file(project: Project, tmp_path: Path) 
         keep(project, witness(project, NOWHERE), place)
     entries = [json.loads(line)["entries"] for _, line in read_witness(project, place)]
     assert entries == [2, 4]
+
+
+def test_a_file_named_in_params_lies_in_the_project_wherever_one_stands(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = project.root / "params.yaml"
+    params.write_text(params.read_text().replace("{to: []", "{to: [heads.jsonl, 'git:origin', 's3://bucket']"))
+    monkeypatch.chdir(tmp_path)
+    assert witness_params(project).to == [str(project.root / "heads.jsonl"), "git:origin", "s3://bucket"]
+
+
+def test_half_a_line_swallows_no_head(project: Project, tmp_path: Path) -> None:
+    promote(project)
+    (tmp_path / "heads").write_text('{"entries": 1, "he')
+    keep(project, witness(project, NOWHERE), str(tmp_path / "heads"))
+    assert json.loads((tmp_path / "heads").read_text().splitlines()[-1])["entries"] == 2
 
 
 def test_what_keeps_no_head_is_no_witness(project: Project, tmp_path: Path) -> None:

@@ -90,6 +90,10 @@ def test_forms_know_the_types(deployed: dict[str, dict[str, Any]]) -> None:
 def projects(tmp_path: Path) -> list[Project]:
     """A project whose schedule began in the spring."""
     project = Project(tmp_path)
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        text.replace("tracks: [agents, models]", "tracks: [agents]"), encoding="utf-8"
+    )
     state.begin(project, Calendar("0 3 * * *", "UTC"), SPRING)
     return [project]
 
@@ -105,7 +109,7 @@ def test_a_missed_date_is_asked_for_once_an_attempt(
         if attempts == 2:
             with pytest.raises(KeyboardInterrupt), logged(projects[0], "2026-05-04T03:00:00+00:00"):
                 raise KeyboardInterrupt
-        take_up_missed(prefect_address, projects, now, told.append)
+        take_up_missed(prefect_address, projects[0], now, told.append)
         runs = asked(prefect_address, "flow_runs/filter", {"flow_runs": {"tags": {"all_": ["switchtender"]}}})
         late = [one for one in runs if (one["parameters"].get("request") or {}).get("scheduled")]
         assert {one["parameters"]["request"]["scheduled"] for one in late} == {"2026-05-04T03:00:00+00:00"}
@@ -125,10 +129,10 @@ def test_a_run_without_a_process_holds_no_place_and_one_with_it_keeps_its_own(
     alive = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "PREFECT__FLOW_RUN_ID": runs[0]})
     _tag(prefect_address, deployed["night/nightly"], [TAG, own_mark(projects[0])])
     try:
-        take_up_missed(prefect_address, projects, SPRING + timedelta(days=9), print)
+        take_up_missed(prefect_address, projects[0], SPRING + timedelta(days=9), print)
         assert [_state_of(prefect_address, run) for run in runs] == ["PENDING"] * 2, "they may be about to begin"
         monkeypatch.setattr(process, "_GRACE", timedelta())
-        take_up_missed(prefect_address, projects, SPRING + timedelta(days=9), print)
+        take_up_missed(prefect_address, projects[0], SPRING + timedelta(days=9), print)
     finally:
         alive.kill()
         _tag(prefect_address, deployed["night/nightly"], [TAG])
@@ -138,7 +142,7 @@ def test_a_run_without_a_process_holds_no_place_and_one_with_it_keeps_its_own(
 
 def test_a_server_that_is_gone_is_asked_again_later(projects: list[Project]) -> None:
     told: list[str] = []
-    take_up_missed("http://127.0.0.1:9/api", projects, SPRING + timedelta(days=3), told.append)
+    take_up_missed("http://127.0.0.1:9/api", projects[0], SPRING + timedelta(days=3), told.append)
     assert len(told) == 1
     assert "not taken up yet: Prefect's server does not answer" in told[0]
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.night.prefect_server import advertise, require_free, running_server
 from flows.schedule import process, state
@@ -26,11 +27,29 @@ SPRING = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OPTIONS = ScheduleOptions(DAILY, 4200, ui=False)
 
 
+def write_params(folder: Path, tracks: str = "agents") -> None:
+    params = {"cron": "0 3 * * *", "timezone": "UTC", "page": "", "stage_timeout_minutes": 60, "retries": 0}
+    nightly = {"tracks": tracks.split(", "), "retry_delay_seconds": 1, **params}
+    (folder / "params.yaml").write_text(yaml.safe_dump({"nightly": nightly}))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project whose schedule began in the spring."""
+    write_params(tmp_path)
     state.begin(Project(tmp_path), DAILY, SPRING)
     return Project(tmp_path)
+
+
+def test_a_track_that_params_leave_out_by_now_is_not_asked_for(project: Project) -> None:
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "crash_left_behind", lambda *_: None)
+        patched.setattr(process, "start_night", lambda _api, names, *_, **__: asked.extend(names))
+        for names in ("agents, models", "agents"):
+            write_params(project.root, names)
+            take_up_missed("", project, SPRING + timedelta(days=3), print)
+    assert asked == ["agents", "models", "agents"]
 
 
 def test_a_server_of_another_project_is_not_ones_own(project: Project, prefect_address: str) -> None:
@@ -68,7 +87,7 @@ def test_what_hinders_a_missed_night_is_told_once_and_ends_no_schedule(
     monkeypatch.setattr(process, "is_under_way", lambda _project: False)  # and a moment later it is
     with held(project.var / "scheduled.lock", "a scheduled night"):
         for _ in range(3):
-            take_up_missed("http://127.0.0.1:9/api", [project], SPRING + timedelta(days=3), tell)
+            take_up_missed("http://127.0.0.1:9/api", project, SPRING + timedelta(days=3), tell)
     assert len(told) == 1
     assert told[0].startswith("missed nights are not taken up yet: ")
 

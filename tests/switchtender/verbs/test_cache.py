@@ -31,3 +31,4 @@ def test_the_second_router_finds_what_the_first_one_read_until_it_is_cleared(
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
     monkeypatch.setenv("SWITCHTENDER_CACHE", "off")
     assert "there is none" in command("cache", cwd=tmp_path).stdout
+    assert json.loads(command("cache", "--json", cwd=tmp_path).stdout)["folder"] is None
