@@ -77,6 +77,10 @@ AgentsFile = Annotated[
 PoolFile = Annotated[
     Path | None, typer.Option("--pool", help="pool.yaml: prices; at a prediction also who may answer what.")
 ]
+JoiningPool = Annotated[
+    Path | None,
+    typer.Option("--pool", help="With --from: pool.yaml, where the router was fitted with one."),
+]
 Baselines = Annotated[
     bool, typer.Option("--baselines/--no-baselines", help="Graded outcomes: also fit knn, linear and clusters.")
 ]

@@ -15,6 +15,7 @@ from switchtender.show import reading_bar, say_aside, training_bar
 
 if TYPE_CHECKING:
     from pipeline.data.outcomes import Outcomes
+    from pipeline.data.pool import PoolCandidate
     from pipeline.encoders.fast_reading import Precision
     from pipeline.policies.policy import PolicyParams
     from pipeline.routers.base.protocol import Predictions
@@ -66,6 +67,19 @@ def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
     return folds
 
 
+def joining_prices(pool: Path | None, folder: Path | None) -> tuple[PoolCandidate, ...]:
+    """The prices that a candidate brings to a router's folder; the project's own are those of data/prices.yaml.
+
+    Raises:
+        InputError: a pool without a folder, or one that is malformed.
+    """
+    from pipeline.data.pool import read_pool
+
+    if pool and folder is None:
+        raise InputError("--pool goes with --from; a project's own prices stand in data/prices.yaml")
+    return read_pool(pool) if pool else ()
+
+
 def training_params(
     params: Path | None, wished: str | None, is_labels: bool
 ) -> tuple[str, FinetuningParams, PolicyParams]:
@@ -90,6 +104,8 @@ def training_params(
     named = train.router if "router" in train.model_fields_set else usual
     if wished and named != wished:
         raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
+    if train.priced:
+        raise InputError(f"{params} has train.priced, which nights alone read; leave it out, and say --pool PRICES")
     return named, train.finetuning(), train.policy
 
 

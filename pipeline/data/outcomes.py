@@ -220,7 +220,7 @@ def datasets_in(frame: pd.DataFrame) -> tuple[str, ...] | None:
 
 
 def _whole_folds(frame: pd.DataFrame, path: Path) -> Indices:
-    folds = figures(frame, "fold", path, -1, np.iinfo(np.int32).max)
+    folds = figures(frame, "fold", path, 0, np.iinfo(np.int32).max)
     refuse(frame, np.isnan(folds) | (folds % 1 != 0), path, "fold is not a whole number")
     return folds.astype(np.int64)
 

@@ -90,8 +90,8 @@ def require_parity(encoder: SentenceEncoder, exported: OnnxEncoder, prompts: Seq
     difference = float(np.abs(encoder.embed(prompts) - exported.embed(prompts)).max())
     if not difference <= _TOLERANCE:
         raise SwitchtenderError(
-            f"the exported encoder differs from torch by {difference:.4f} (at most {_TOLERANCE}); set optimize.export: "
-            "false to serve in torch, and report the encoder"
+            f"the exported encoder differs from torch by {difference:.4f} (at most {_TOLERANCE}), so it cannot serve; "
+            "name another in train.encoder, and report this one"
         )
     return difference
 

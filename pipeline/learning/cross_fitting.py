@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.linear_heads import held_out_loss
 from pipeline.runtime.arrays import FloatMatrix, Indices
 
@@ -55,7 +55,7 @@ def cross_fit_vectors(
     folds: Indices,
     settings: Sequence[T],
     fit: FitVectors[T],
-) -> tuple[T, FloatMatrix, QuantisedScores | None]:
+) -> tuple[T, FloatMatrix, FloatMatrix | None]:
     """`cross_fit` on the prompts' vectors; `fit(setting, vectors, outcomes)` learns from one part.
 
     Where `int8` is given, the best setting is scored once more with the held-out rows' vectors in int8; what is
@@ -71,4 +71,4 @@ def cross_fit_vectors(
         return best, scores, None
     with int8(embedding.loaded()) as coarse:
         again = partial(fit_and_score, coarse.embed(outcomes.prompts))
-    return best, scores, QuantisedScores(scores, cross_fit(outcomes, folds, (best,), again)[1])
+    return best, scores, cross_fit(outcomes, folds, (best,), again)[1]

@@ -31,6 +31,18 @@ NEVER_STRONG = 2.0
 """A threshold that no difference of two qualities reaches."""
 
 
+_GOES_WITH = {
+    "quality_per_usd": ("willingness",),
+    "mean_budget_usd": ("willingness",),
+    "strong": ("pair",),
+    "weak": ("pair",),
+    "theta": ("pair",),
+    "strong_share": ("pair",),
+    "budget_usd": ("budget",),
+    "doubt": ("best", "willingness", "budget", "auto"),
+}
+
+
 class PolicyParams(Section):
     """How a choice is made. `auto` is a subset for labels, and quality first for graded outcomes.
 
@@ -56,9 +68,14 @@ class PolicyParams(Section):
     doubt: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _doubts_where_it_pays(self) -> Self:
-        if self.doubt and self.kind in ("subset", "pair"):
-            raise ValueError(f"doubt goes with kind best, willingness or budget, not with {self.kind}; leave it out")
+    def _says_only_what_counts(self) -> Self:
+        said = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        for name in sorted(said & _GOES_WITH.keys()):
+            if self.kind not in (kinds := _GOES_WITH[name]):
+                raise ValueError(f"{name} goes with kind {', '.join(kinds)}, not with {self.kind}; leave it out")
+        for one, other in (("quality_per_usd", "mean_budget_usd"), ("theta", "strong_share")):
+            if {one, other} <= said:
+                raise ValueError(f"{one} says what {other} would choose; give one of them")
         return self
 
 

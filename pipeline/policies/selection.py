@@ -5,6 +5,7 @@ What they were chosen on is kept beside them. Nothing that a router is judged by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,32 +71,53 @@ def choose_policy(
     Raises:
         InputError: it needs costs, thresholds, standard errors or a candidate that there are none of.
     """
-    kind = params.kind if params.kind != "auto" else "subset" if is_labels else "best"
-    if params.doubt:
-        require_grounds_to_doubt(is_labels, held_out.has_costs, held_out.expected_error is not None)
+    require_possible(
+        params, held_out.candidates, is_labels, held_out.has_costs, has_errors=held_out.expected_error is not None
+    )
+    kind = _kind(params, is_labels)
     if kind == "subset":
-        return _subset(held_out, is_labels, is_exclusive)
+        return _subset(held_out, is_exclusive)
     if kind == "pair":
         return _pair(params, held_out)
     if kind == "best":
         return _with_figures(doubting(BestPolicy(), params.doubt), held_out, "quality first")
-    if not held_out.has_costs:
-        raise InputError(
-            f"policy.kind {kind} weighs costs, and the table has none; add a column 'cost', or take 'best'"
-        )
-    if kind == "budget":
-        if params.budget_usd is None:
-            raise InputError("policy.kind budget needs policy.budget_usd, the most that one request may cost in USD")
+    if params.budget_usd is not None:
         return _with_figures(doubting(BudgetPolicy(params.budget_usd), params.doubt), held_out, "given")
     return choose_willingness(params, held_out)
 
 
-def require_grounds_to_doubt(is_labels: bool, has_costs: bool, has_errors: bool) -> None:
-    """What policy.doubt needs: graded outcomes, some known costs, and standard errors.
+def _kind(params: PolicyParams, is_labels: bool) -> str:
+    return params.kind if params.kind != "auto" else "subset" if is_labels else "best"
+
+
+def require_possible(
+    params: PolicyParams, candidates: Sequence[str], is_labels: bool, has_costs: bool, has_errors: bool
+) -> None:
+    """What a policy asks of a table and a system, known before anything is trained.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: it needs costs, labels, grades, standard errors or a candidate that there are none of.
     """
+    if params.doubt:
+        _require_grounds_to_doubt(is_labels, has_costs, has_errors)
+    kind = _kind(params, is_labels)
+    if kind == "subset" and not is_labels:
+        raise InputError("policy.kind subset is for tables with agents; take 'best' or 'willingness' for graded ones")
+    if kind in ("willingness", "budget") and not has_costs:
+        raise InputError(
+            f"policy.kind {kind} weighs costs, and the table has none; add a column 'cost', or take 'best'"
+        )
+    if kind == "budget" and params.budget_usd is None:
+        raise InputError("policy.kind budget needs policy.budget_usd, the most that one request may cost in USD")
+    if kind == "pair":
+        for role, name in (("strong", params.strong), ("weak", params.weak)):
+            if name and name not in candidates:
+                raise InputError(f"policy.{role} '{name}' is no candidate of the table; known are {listed(candidates)}")
+        if len(candidates) < 2:
+            raise InputError("policy.kind pair needs two candidates, and the table has one")
+
+
+def _require_grounds_to_doubt(is_labels: bool, has_costs: bool, has_errors: bool) -> None:
     if is_labels:
         raise InputError("policy.doubt is for graded outcomes, and this is a table with labels; leave it out")
     if not has_costs:
@@ -179,11 +201,6 @@ def calibrated_theta(apart: Values, share: float) -> float:
 def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]:
     """The strong candidate, by default the best of train, and the weak one: the other of two, or the cheapest."""
     names = held_out.candidates
-    for role, name in (("strong", params.strong), ("weak", params.weak)):
-        if name and name not in names:
-            raise InputError(f"policy.{role} '{name}' is no candidate of the table; known are {listed(names)}")
-    if len(names) < 2:
-        raise InputError("policy.kind pair needs two candidates, and the table has one")
     given = names.index(params.weak) if params.weak else -1
     level = np.nan_to_num(known_mean(held_out.quality, axis=0), nan=-np.inf)
     if given >= 0:
@@ -200,10 +217,8 @@ def _columns(params: PolicyParams, held_out: HeldOutOutcomes) -> tuple[int, int]
     return strong, int(np.nanargmin(spent))
 
 
-def _subset(held_out: HeldOutOutcomes, is_labels: bool, is_exclusive: bool) -> Chosen:
-    """Thresholds of a subset, for tables with labels only."""
-    if not is_labels:
-        raise InputError("policy.kind subset is for tables with agents; take 'best' or 'willingness' for graded ones")
+def _subset(held_out: HeldOutOutcomes, is_exclusive: bool) -> Chosen:
+    """Thresholds of a subset."""
     expected = held_out.expected_quality.astype(np.float32)
     policy = fit_subset_policy(expected, held_out.quality.astype(np.float32), is_exclusive)
     return Chosen(policy, {**_sample(held_out), "criterion": "F1 on held-out prompts"})

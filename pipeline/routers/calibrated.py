@@ -15,7 +15,7 @@ from pipeline.data.prices import Priced
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.languages.detection import unsupported_languages
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.learning.calibration import Calibration, fit_calibration
@@ -26,7 +26,7 @@ from pipeline.policies.selection import (
     HeldOutOutcomes,
     choose_policy,
     choose_willingness,
-    require_grounds_to_doubt,
+    require_possible,
 )
 from pipeline.routers.base.cost_model import CostModel, cross_fit_costs, fit_costs, prices_of, tokens_in
 from pipeline.routers.base.protocol import CanExplain, CanJoin, Fitted, KnowsUncertainty, Predictions, Scorer
@@ -93,8 +93,8 @@ class CalibratedRouter:
         """
         if self.params.doubt and not isinstance(self.scorer, KnowsUncertainty):
             raise InputError(f"policy.doubt: a {self.scorer.name} router knows no uncertainty; leave it out")
-        if self.params.doubt:
-            require_grounds_to_doubt(outcomes.is_labels, bool(np.isfinite(outcomes.cost).any()), has_errors=True)
+        has_costs = bool(np.isfinite(outcomes.cost).any())
+        require_possible(self.params, outcomes.candidates, outcomes.is_labels, has_costs, has_errors=True)
         if len(outcomes) < 2:
             raise InputError("a router needs at least 2 prompts to learn from; add rows")
         self._candidates = outcomes.candidates
@@ -110,14 +110,18 @@ class CalibratedRouter:
             self.calibration = fit_calibration(
                 found.scores[rows], outcomes.quality[rows], folds[rows], outcomes.is_exclusive
             )
-        held_out = np.full(found.scores.shape, np.nan, dtype=np.float32)
-        held_out[rows] = self._expected(found.scores[rows])
-        both = found.quantised
-        quantised = QuantisedScores(self._expected(both.fp32), self._expected(both.int8)) if both else None
-        fitted = Fitted(held_out, cost, None if outcomes.is_labels else found.error, quantised)
+        held_out = self._expected_of(found.scores, rows)
+        coarse = None if found.int8 is None else self._expected_of(found.int8, rows)
+        fitted = Fitted(held_out, cost, None if outcomes.is_labels else found.error, coarse)
         self._choose(outcomes, folds, rows, fitted)
         self.scorer.fit(outcomes)
         return fitted
+
+    def _expected_of(self, scores: FloatMatrix, rows: Indices) -> FloatMatrix:
+        """Expected quality float32 [n, c] of some rows, NaN of the others."""
+        found = np.full(scores.shape, np.nan, dtype=np.float32)
+        found[rows] = self._expected(scores[rows])
+        return found
 
     def _choose(self, outcomes: Outcomes, folds: Indices, rows: Indices, fitted: Fitted) -> None:
         """The policy; and for graded outcomes with costs also the willingness at which it could operate."""
@@ -131,7 +135,7 @@ class CalibratedRouter:
         if self.params.kind == "willingness":
             self.operating = chosen
         elif judged.has_costs and not outcomes.is_labels:
-            self.operating = choose_willingness(PolicyParams(give_up=self.params.give_up), judged)
+            self.operating = choose_willingness(PolicyParams(kind="willingness", give_up=self.params.give_up), judged)
 
     def join(self, outcomes: Outcomes, prices: Sequence[Priced] = ()) -> None:
         """Take in candidates from their outcomes alone; what is known of the others does not change.

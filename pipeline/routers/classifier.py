@@ -22,7 +22,7 @@ from scipy.special import expit
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.augmentation import COMPOSE, REFUSE, RETYPE, ROWS, WAYS, AugmentationTrial
 from pipeline.learning.linear_heads import apply_heads
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
@@ -79,14 +79,18 @@ class ClassifierScorer(Scorer):
             judged = outcomes.quality[pairs[0][1]]
             both = found[0].fp32, without.fp32
             self.augmentation = AugmentationTrial.of(*both, judged, singly, outcomes.is_exclusive)
-            found[0] = found[0] if self.augmentation.used else without
+            if not self.augmentation.used:
+                # What is calibrated on has to be of the kind that serves.
+                others = [partial(_held_out, self._job(outcomes, *pair, ()), int8) for pair in pairs[1:]]
+                again = [f"{name} without augmentation" for name in names[1 : len(pairs)]]
+                found = [without, *fit_all(others, again, self._fold_steps(outcomes, folds), self.progress)]
         self.graded = not outcomes.is_labels
         scores = np.full(outcomes.quality.shape, np.nan, dtype=np.float32)
         coarse = scores.copy()
         for (_, part), scored in zip(pairs, found, strict=False):
             scores[part] = self._scores(scored.fp32)
             coarse[part] = np.nan if scored.int8 is None else self._scores(scored.int8)
-        return CrossFitScores(scores, QuantisedScores(scores, coarse) if int8 else None)
+        return CrossFitScores(scores, coarse if int8 else None)
 
     def fit(self, outcomes: Outcomes) -> None:
         from pipeline.routers.parallel_fits import fit_all

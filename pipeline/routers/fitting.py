@@ -49,10 +49,11 @@ def fit_router(
     return router
 
 
-def load_and_join(folder: Path, name: str, table: Path) -> tuple[CalibratedRouter, int]:
+def load_and_join(folder: Path, name: str, table: Path, prices: Sequence[Priced] = ()) -> tuple[CalibratedRouter, int]:
     """A saved router with one candidate more, learnt from a table alone, and from how many prompts.
 
-    The table holds the new candidate's outcomes and, on the same prompts, those of the known ones.
+    The table holds the new candidate's outcomes and, on the same prompts, those of the known ones; `prices` are needed
+    where the router was fitted with some.
 
     Raises:
         InputError: the router cannot take one in, or the table has no outcome of it.
@@ -65,7 +66,7 @@ def load_and_join(folder: Path, name: str, table: Path) -> tuple[CalibratedRoute
     tried = np.flatnonzero(~np.isnan(outcomes.quality[:, -1]))
     if not len(tried):
         raise InputError(f"{table} has no outcome of '{name}'; add rows, or check the name")
-    router.join(outcomes.rows(tried))
+    router.join(outcomes.rows(tried), prices)
     return router, len(tried)
 
 

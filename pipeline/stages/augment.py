@@ -27,6 +27,7 @@ from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import STAGES, Summary, run_stage
 from pipeline.runtime.tables import read_table, write_table
+from pipeline.runtime.text import folded
 
 NAME = "augment"
 COMPOSE, SURFACE = "compose", "surface"
@@ -145,6 +146,8 @@ class _Checks:
         return scores
 
     def _reason(self, row: ProposedRow, scores: FloatMatrix, near_holdout: float) -> str:
+        if folded(row.prompt) in {folded(self.outcomes.prompts[parent]) for parent in row.parents}:
+            return "says what its parent says"
         if near_holdout >= self.params.holdout_cosine:
             return f"cosine {near_holdout:.2f} to a holdout prompt"
         inside = [self.names.index(name) for name in row.agents]

@@ -34,7 +34,7 @@ from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.label_errors import calibrated, rank_suspects, reason_of, vouched
 from pipeline.learning.linear_heads import apply_heads, fit_heads
-from pipeline.learning.tfidf import new_vectorizer
+from pipeline.learning.tfidf import fitted_vectorizer
 from pipeline.learning.trigger_phrases import trigger_phrases
 from pipeline.runtime.arrays import FloatMatrix
 from pipeline.runtime.params import Section, read
@@ -128,8 +128,7 @@ def out_of_fold_probabilities(train: pd.DataFrame, names: tuple[str, ...], vecto
 
     def fit_and_score(penalties: tuple[float, float], fitted: np.ndarray, held_out: np.ndarray) -> FloatMatrix:
         inside, outside = outcomes.rows(fitted), outcomes.rows(held_out)
-        words = new_vectorizer()
-        counted = words.fit_transform(inside.prompts)
+        words, counted = fitted_vectorizer(inside.prompts)
         by_meaning = fit_heads(vectors[fitted], inside, penalties[0], balanced=True)
         by_words = fit_heads(counted, inside, penalties[1], balanced=True)
         scores = apply_heads(vectors[held_out], *by_meaning) + apply_heads(words.transform(outside.prompts), *by_words)

@@ -1,4 +1,4 @@
-"""Stage `train`: one router, fitted on train alone; epochs, calibration and thresholds from held-out folds in it."""
+"""Stage `train`: one router, fitted on train alone; calibration and thresholds from held-out folds in it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.data.prices import PRICES_FILE, read_prices
 from pipeline.data.stage_rows import read_rows
 from pipeline.metrics.multilabel import headline, macro_f1
-from pipeline.routers.base.protocol import CountsEpochs, Fitted, TriesAugmentation
+from pipeline.routers.base.protocol import CountsEpochs, Fitted, Scorer, TriesAugmentation
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import new_router
+from pipeline.runtime.arrays import Indices
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track, shows_progress
@@ -42,14 +44,16 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     is tuned on real prompts.
 
     Raises:
-        InputError: unknown router or encoder.
+        InputError: unknown router or encoder, folds of unlike size, or prices for agents.
     """
+    if params.priced and track is AGENTS:
+        raise InputError("train.priced is for the models' track: agents are chosen whatever they cost; leave it out")
     out = track.stages / NAME
     learnt = read_rows(track, track.learnt)
     rows, outcomes = learnt.labelled(), learnt.outcomes()
     if "parents" in rows.columns:
         outcomes = replace(outcomes, augmented=(rows["parents"] != "").to_numpy())
-    folds = rows["fold"].to_numpy() % params.folds
+    folds = _merged(rows["fold"].to_numpy(), params.folds)
     with tqdm(unit="step", desc="train", disable=not shows_progress(), leave=False) as bar:
         prices = tuple(read_prices(PRICES_FILE).by_name.values()) if params.priced else ()
         advance = _Advance(bar, ProgressFile(f"{track.prefix}{NAME}"))
@@ -65,17 +69,36 @@ def train(params: TrainParams, run: RunParams, track: Track = AGENTS) -> Summary
     return {**_summary(router, outcomes, fitted), "router_sha256": sha256_folder(out / "router")}
 
 
+def _merged(folds: Indices, count: int) -> Indices:
+    """The folds of `split`, several as one.
+
+    Raises:
+        InputError: they would differ in size.
+    """
+    made = int(folds.max()) + 1
+    if made % count:
+        raise InputError(f"train.folds {count} does not divide the {made} folds of split; take a number that does")
+    return folds % count
+
+
 def _fates(rows: pd.DataFrame, router: CalibratedRouter) -> list[Fate]:
-    """Every row was learnt from, but for augmented ones where the router found no help in them."""
-    trial = router.scorer.augmentation if isinstance(router.scorer, TriesAugmentation) else None
-    if trial is None or trial.used or "parents" not in rows.columns:
+    """Every row was learnt from, but for augmented ones where the router does without them."""
+    reason = _no_augmented_rows(router.scorer)
+    if not reason or "parents" not in rows.columns:
         return fates_of_rows(rows, KEPT, TRAIN)
-    reason = f"augmentation raised the loss on {trial.prompts} held-out prompts from {trial.loss_without:.3f}"
-    refused = [
-        replace(fate, reason=f"{reason} to {trial.loss_with:.3f}")
-        for fate in fates_of_rows(rows[rows["parents"] != ""], REFUSED, TRAIN)
-    ]
+    refused = [replace(fate, reason=reason) for fate in fates_of_rows(rows[rows["parents"] != ""], REFUSED, TRAIN)]
     return fates_of_rows(rows[rows["parents"] == ""], KEPT, TRAIN) + refused
+
+
+def _no_augmented_rows(scorer: Scorer) -> str:
+    """Why a scorer learnt from none; empty where it learnt from them."""
+    if not scorer.learns_augmented:
+        return f"a {scorer.name} router learns from real rows alone"
+    trial = scorer.augmentation if isinstance(scorer, TriesAugmentation) else None
+    if trial is None or trial.used:
+        return ""
+    losses = f"from {trial.loss_without:.3f} to {trial.loss_with:.3f}"
+    return f"augmentation raised the loss on {trial.prompts} held-out prompts {losses}"
 
 
 class _Advance:
@@ -102,10 +125,10 @@ def _in_int8(encoder: SentenceEncoder, threads: int) -> AbstractContextManager[T
 def _quantised_table(rows: pd.DataFrame, candidates: Sequence[str], fitted: Fitted) -> pd.DataFrame:
     """Held-out probabilities twice, by precision; the rows of one network a fold, in fp32 and in int8."""
     columns = ["prompt_id", "agents", "precision", *candidates]
-    if fitted.quantised is None:
+    if fitted.int8 is None:
         return pd.DataFrame({name: [] for name in columns})
     facts = rows[["prompt_id", "agents"]].reset_index(drop=True)
-    both = {"fp32": fitted.quantised.fp32, "int8": fitted.quantised.int8}
+    both = {"fp32": fitted.held_out, "int8": fitted.int8}
     tables = [
         pd.concat([facts, pd.DataFrame(values, columns=list(candidates))], axis=1).assign(precision=which)
         for which, values in both.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +12,14 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.nights import run_nights
-from switchtender.options import CandidateName, DryRun, Json, RouterFolder
-from switchtender.own_tables import warn_of_names
+from switchtender.options import CandidateName, DryRun, JoiningPool, Json, RouterFolder
+from switchtender.own_tables import joining_prices, warn_of_names
 from switchtender.router_source import router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.workspace.project import Project
+    from pipeline.data.pool import PoolCandidate
     from pipeline.onboarding.ability import Ability
     from pipeline.onboarding.aptitude_sheet import AptitudeSheet
     from pipeline.onboarding.graded_answers import GradedAnswers
@@ -98,6 +99,7 @@ def import_(
     folder: RouterFolder = None,
     out: Annotated[Path | None, typer.Option("--out", help="With --from: the folder to write.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Although some items have no quality.")] = False,
+    pool: JoiningPool = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -107,6 +109,7 @@ def import_(
 
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
+    prices = joining_prices(pool, folder)
     with _tested(version, folder) as (router, test):
         if name in router.candidates:
             raise InputError(f"the router knows '{name}' already; give the new candidate another name")
@@ -115,7 +118,7 @@ def import_(
         graded = read_graded_answers(results, test, router.followed, partial=partial, holdout=holdout)
         ability = ability_of(test, graded.on(test))
         if out:
-            _join_folder(router, name, graded, folder, out, dry_run)
+            _join_folder(router, name, graded, folder, out, prices, dry_run)
     facts = {"candidate": name, **_facts(ability), "folder": str(out) if out else None, "dry_run": dry_run}
     if not as_json:
         _print_ability(name, ability)
@@ -183,12 +186,18 @@ def _holdout_texts() -> tuple[str, ...]:
 
 
 def _join_folder(
-    router: CalibratedRouter, name: str, graded: GradedAnswers, folder: Path | None, out: Path, dry_run: bool
+    router: CalibratedRouter,
+    name: str,
+    graded: GradedAnswers,
+    folder: Path | None,
+    out: Path,
+    prices: Sequence[PoolCandidate],
+    dry_run: bool,
 ) -> None:
     from pipeline.routers.fitting import learnt_prompts, refuse_existing, save_whole
 
     refuse_existing(out)
-    router.join(graded.outcomes(name, router.candidates))
+    router.join(graded.outcomes(name, router.candidates), prices)
     if not dry_run:
         save_whole(router, out, learnt_prompts(folder) if folder else ())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +12,12 @@ from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.text import counted
 from switchtender.nights import run_nights
-from switchtender.options import CandidateName, DryRun, Json, RouterFolder
-from switchtender.own_tables import warn_of_names
+from switchtender.options import CandidateName, DryRun, JoiningPool, Json, RouterFolder
+from switchtender.own_tables import joining_prices, warn_of_names
 from switchtender.show import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.data.pool import PoolCandidate
 
 app = typer.Typer(
     name="candidate", help="Language models of the pool that join a trained router.", no_args_is_help=True
@@ -31,6 +35,7 @@ def add(
     outcomes: Annotated[Path, typer.Argument(help="Its outcomes on prompts of the router's own table.")],
     folder: RouterFolder = None,
     out: Annotated[Path | None, typer.Option("--out", help="With --from: the folder to write.")] = None,
+    pool: JoiningPool = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -38,16 +43,19 @@ def add(
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
     if folder and out:
-        _join_folder(name, outcomes, folder, out, dry_run, as_json)
+        _join_folder(name, outcomes, folder, out, joining_prices(pool, folder), dry_run, as_json)
     else:
+        joining_prices(pool, folder)
         _join_project(name, outcomes, dry_run, as_json)
 
 
-def _join_folder(name: str, table: Path, folder: Path, out: Path, dry_run: bool, as_json: bool) -> None:
+def _join_folder(
+    name: str, table: Path, folder: Path, out: Path, prices: Sequence[PoolCandidate], dry_run: bool, as_json: bool
+) -> None:
     from pipeline.routers.fitting import learnt_prompts, load_and_join, refuse_existing, save_whole
 
     refuse_existing(out)
-    router, prompts = load_and_join(folder, name, table)
+    router, prompts = load_and_join(folder, name, table, prices)
     warn_of_names(router.candidates)
     if not dry_run:
         save_whole(router, out, learnt_prompts(folder))

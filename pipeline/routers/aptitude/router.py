@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.routers.aptitude.attention_reader import AttentionReader
 from pipeline.routers.aptitude.capability import Capability, accuracy, facts_of
 from pipeline.routers.aptitude.items import AptitudeTest, chosen_test, digest
@@ -45,6 +45,7 @@ class AptitudeScorer(Scorer):
     """
 
     name: ClassVar[str] = "aptitude"
+    learns_augmented: ClassVar[bool] = False
     training_material: ClassVar[tuple[TrainingMaterial, ...]] = (
         TrainingMaterial(TENSORS, "a vector of each item of the test, and the answers to it"),
         TrainingMaterial(FACTS, "ids and digests of the items, and phrases of each task's prompts"),
@@ -97,7 +98,7 @@ class AptitudeScorer(Scorer):
             return CrossFitScores(scores, error=error)
         with int8(self.frozen.loaded()) as coarse:
             again = _spread(found, outcomes, coarse.embed(outcomes.prompts))
-        return CrossFitScores(scores, QuantisedScores(scores, self._of(again)), error)
+        return CrossFitScores(scores, self._of(again), error)
 
     def _some(self, held_out: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """All folds; for the full variant the first alone, with at most about 200 held-out rows."""

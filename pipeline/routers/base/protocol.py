@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE, TRAINING_ROWS
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.encoders.windows import Embedding
 from pipeline.learning.augmentation import AugmentationTrial
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
@@ -81,14 +81,14 @@ class Fitted:
     """What a fit expects of each row by folds that did not see it; NaN where no fold holds a row out.
 
     `held_out` is the quality, float32 [n, c], calibrated, in 0..1, `cost` float64 [n, c] in USD, `error` the standard
-    error of each quality, float64 [n, c], where the system tells one of graded outcomes; `quantised` is the quality in
-    both precisions, where int8 was asked for.
+    error of each quality, float64 [n, c], where the system tells one of graded outcomes; `int8` is the quality with the
+    encoder in int8, float32 [n, c], where that was asked for.
     """
 
     held_out: FloatMatrix
     cost: Values
     error: Values | None
-    quantised: QuantisedScores | None
+    int8: FloatMatrix | None
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ class CrossFitScores:
     """Scores float32 [n, c] of each row from a fit that did not see its fold, NaN for rows of fold -1.
 
     `error` float64 [n, c] is what those fits say of how far off each may be, where the system tells it; a policy that
-    doubts is chosen on that. `quantised` are scores in both precisions, where int8 was asked for.
+    doubts is chosen on that. `int8` are the scores with the encoder in int8, where that was asked for.
     """
 
     scores: FloatMatrix
-    quantised: QuantisedScores | None = None
+    int8: FloatMatrix | None = None
     error: Values | None = None
 
 
@@ -111,15 +111,17 @@ class Scorer(Protocol):
     vectors, and may be exchanged for the ONNX encoder, which in int8 differs within `optimize.max_loss`; it is None for
     a system that needs none.
     `training_material` names every file of `save` that keeps something of training prompts; none for weights alone.
+    `learns_augmented` is False where augmented rows are left out of every fit.
     What else a scorer may be able to do stands below, an ability a protocol.
     """
 
     name: ClassVar[str]
     training_material: ClassVar[tuple[TrainingMaterial, ...]]
+    learns_augmented: ClassVar[bool] = True
     embedding: Embedding | None = None
 
     def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
-        """Scores of each row by folds. What is tuned (a penalty, a number of epochs) is chosen here and kept for `fit`.
+        """Scores of each row by folds. What is tuned (a penalty, say) is chosen here and kept for `fit`.
 
         `int8` makes an encoder's quantised form, to measure what it would cost; nothing comes of it without an encoder.
         """

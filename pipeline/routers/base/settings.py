@@ -88,10 +88,11 @@ class AptitudeParams(Section):
     The test has at most `tasks` x `shots` items and at most `share` of the train prompts; fewer tasks before fewer
     shots. `lean` reads it with a small cross-attention scorer; `full` with a causal language model and a capability
     encoder, each by name or path. It is trained for `steps` steps, each of `step_candidates` capabilities with
-    `step_prompts` prompts: by the share `distil` on what the lean reader says, else on outcomes. After a prompt it
-    reads, in words, what a candidate got on the `nearest` tasks. `facts` are free text about candidates, by their
-    names, which `full` reads besides the test. `loss` is `pointwise` (yes or no), or `group`: one handled and k-1
-    mishandled prompts for one capability, after which candidates' scores are comparable only by calibration.
+    `step_prompts` prompts: by the share `distil` on what the lean reader says, else on outcomes (with `loss` `group` on
+    outcomes alone). After a prompt it reads, in words, what a candidate got on the `nearest` tasks. `facts` are free
+    text about candidates, by their names, which `full` reads besides the test. `loss` is `pointwise` (yes or no), or
+    `group`: one handled and k-1 mishandled prompts for one capability, after which candidates' scores are comparable
+    only by calibration.
     """
 
     variant: Literal["lean", "full"] = "lean"
@@ -149,6 +150,12 @@ class FinetuningParams(Section):
     tags: TagsParams = TagsParams()
     tasks: TasksParams = TasksParams()
     aptitude: AptitudeParams = AptitudeParams()
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.compose + self.refuse + self.retype > 1:
+            raise ValueError("compose, refuse and retype are shares of the same rows; let them add up to 1 at most")
+        return self
 
 
 def planned_epochs(rows: int, params: FinetuningParams) -> int:

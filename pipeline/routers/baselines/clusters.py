@@ -82,10 +82,15 @@ def _centres(vectors: FloatMatrix, count: int, seed: int) -> FloatMatrix:
 
 
 def k_means(vectors: FloatMatrix, count: int, seed: int) -> FloatMatrix:
-    """Cluster centres float32 [count, width]; `count` at most as many as vectors differ."""
-    from sklearn.cluster import KMeans
+    """Cluster centres float32 [count, width]; `count` at most as many as vectors differ.
 
-    centres = KMeans(count, n_init=3, random_state=seed).fit(vectors).cluster_centers_
+    On one thread: scikit-learn adds up what its threads found in the order in which they end.
+    """
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        centres = KMeans(count, n_init=3, random_state=seed).fit(vectors).cluster_centers_
     return np.ascontiguousarray(centres, dtype=np.float32)
 
 

@@ -14,7 +14,7 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import apply_heads
-from pipeline.learning.tfidf import new_vectorizer
+from pipeline.learning.tfidf import fitted_vectorizer, new_vectorizer
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
 from pipeline.routers.baselines.drawn_heads import fit_drawn_heads
 from pipeline.runtime.arrays import FloatMatrix, Indices
@@ -43,16 +43,15 @@ class TfidfScorer(Scorer):
     def cross_fit(self, outcomes: Outcomes, folds: Indices, int8: MakeInt8 | None = None) -> CrossFitScores:
         def fit_and_score(setting: tuple[float, bool], train: Any, held_out: Any) -> FloatMatrix:
             inside = outcomes.rows(train)
-            vectorizer = new_vectorizer()
-            heads = fit_drawn_heads(vectorizer.fit_transform(inside.prompts), inside, *setting)
+            vectorizer, features = fitted_vectorizer(inside.prompts)
+            heads = fit_drawn_heads(features, inside, *setting)
             return apply_heads(vectorizer.transform(outcomes.rows(held_out).prompts), *heads)
 
         self.setting, scores = cross_fit(outcomes, folds, SETTINGS, fit_and_score)
         return CrossFitScores(scores)
 
     def fit(self, outcomes: Outcomes) -> None:
-        self._vectorizer = new_vectorizer()
-        features = self._vectorizer.fit_transform(outcomes.prompts)
+        self._vectorizer, features = fitted_vectorizer(outcomes.prompts)
         self._weights, self._biases = fit_drawn_heads(features, outcomes, *self.setting)
 
     def scores(self, prompts: Sequence[str], vectors: FloatMatrix) -> FloatMatrix:

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.cross_fitting import cross_fit
 from pipeline.learning.linear_heads import level_scores
 from pipeline.metrics.candidate_means import best_single
@@ -90,7 +90,7 @@ class TagsScorer(Scorer):
         with int8(self.frozen.loaded()) as coarse:
             asked = coarse.embed(outcomes.prompts)
         again = cross_fit(outcomes, folds, (self.setting,), fit_and_score)[1]
-        return CrossFitScores(scores, QuantisedScores(scores, again))
+        return CrossFitScores(scores, again)
 
     def fit(self, outcomes: Outcomes) -> None:
         self._is_labels, self.candidates = outcomes.is_labels, outcomes.candidates

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.data.folds import make_folds, parts
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.quantised import MakeInt8, QuantisedScores
+from pipeline.encoders.quantised import MakeInt8
 from pipeline.learning.linear_heads import level_scores
 from pipeline.routers.base.joining import joining_quality
 from pipeline.routers.base.protocol import CrossFitScores, Scorer, TrainingMaterial
@@ -109,7 +109,7 @@ class TasksScorer(Scorer):
         with int8(self.frozen.loaded()) as coarse:
             again = _estimates(models, outcomes.prompts, coarse.embed(outcomes.prompts))
         values = gathered_estimates(again, self.mixing, outcomes.quality.shape)
-        return CrossFitScores(scores, QuantisedScores(scores, self._of(values)), error)
+        return CrossFitScores(scores, self._of(values), error)
 
     def _chosen(self, outcomes: Outcomes, vectors: FloatMatrix) -> ModelSettings:
         """What train rows choose of both stages, but for how they are mixed."""

@@ -94,6 +94,12 @@ def with_folds(text: str, folds: list[str]) -> str:
     return "\n".join([f"{head},fold", *(f"{row},{fold}" for row, fold in zip(rows, folds, strict=True))]) + "\n"
 
 
+def test_a_fold_is_a_whole_number_from_0_on(tmp_path: Path) -> None:
+    for fold in ("-1", "0.5"):
+        with pytest.raises(TableError, match="fold"):
+            read_outcomes(put(tmp_path, with_folds(LABELS, [fold, "0", "1"])), NAMES)
+
+
 def test_the_fold_column_belongs_to_the_prompt(tmp_path: Path) -> None:
     labels = read_outcomes(put(tmp_path, with_folds(LABELS, ["2", "0", "1"])), NAMES)
     graded = read_outcomes(put(tmp_path, with_folds(GRADED, ["4", "4", "3"])))

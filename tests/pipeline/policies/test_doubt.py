@@ -167,9 +167,26 @@ def test_a_table_that_leaves_nothing_to_doubt_is_refused_before_anything_is_lear
             scorer.tasks()
 
 
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (PolicyParams(kind="subset"), "is for tables with agents"),
+        (PolicyParams(kind="budget"), "needs policy.budget_usd"),
+        (PolicyParams(kind="pair", weak="nobody"), "policy.weak 'nobody' is no candidate"),
+    ],
+)
+def test_a_policy_that_the_table_cannot_have_is_refused_before_anything_is_learnt(
+    policy: PolicyParams, message: str
+) -> None:
+    scorer = TfidfScorer()
+    with pytest.raises(InputError, match=message):
+        CalibratedRouter(scorer, policy).fit(graded(), make_folds(graded(), 3, 0))
+    assert scorer._vectorizer is None
+
+
 @pytest.mark.parametrize("kind", ["subset", "pair"])
 def test_kinds_that_do_not_doubt_say_so(kind: str) -> None:
-    with pytest.raises(ParamsError, match=f"doubt goes with kind best, willingness or budget, not with {kind}"):
+    with pytest.raises(ParamsError, match=f"doubt goes with kind best, willingness, budget, auto, not with {kind}"):
         parse("train.policy", PolicyParams, {"kind": kind, "doubt": 1.0})
     for wrong in (-1.0, float("inf"), float("nan")):
         with pytest.raises(ParamsError, match="doubt"):

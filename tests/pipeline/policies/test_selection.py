@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from pipeline.policies.policy import BestPolicy, BudgetPolicy, PairPolicy, PolicyParams, SubsetPolicy, WillingnessPolicy
 from pipeline.policies.selection import Chosen, HeldOutOutcomes, calibrated_theta, choose_policy, choose_willingness
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, ParamsError
 from pipeline.runtime.params import parse
 
 NAN = np.nan
@@ -56,10 +56,10 @@ def test_what_may_be_given_up_buys_a_lower_cost() -> None:
 
 def test_a_mean_budget_takes_the_best_quality_that_keeps_within_it() -> None:
     judged = held_out(EXPECTED, QUALITY)
-    chosen = choose_willingness(PolicyParams(mean_budget_usd=4.0), judged).chosen_on
+    chosen = choose_willingness(PolicyParams(kind="willingness", mean_budget_usd=4.0), judged).chosen_on
     assert (chosen["quality"], chosen["cost_usd"]) == (0.75, 3.5)
     with pytest.raises(InputError, match=r"mean_budget_usd 0.5 is below the least held-out cost, 1 a prompt"):
-        choose_willingness(PolicyParams(mean_budget_usd=0.5), judged)
+        choose_willingness(PolicyParams(kind="willingness", mean_budget_usd=0.5), judged)
 
 
 def test_loss_is_counted_where_both_are_known() -> None:
@@ -75,6 +75,26 @@ def test_a_lambda_that_is_given_is_not_chosen_again() -> None:
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"budget_usd": 0.001}, "budget_usd goes with kind budget, not with auto"),
+        ({"kind": "best", "quality_per_usd": 50.0}, "quality_per_usd goes with kind willingness, not with best"),
+        ({"kind": "budget", "budget_usd": 1.0, "weak": "small"}, "weak goes with kind pair, not with budget"),
+        ({"kind": "willingness", "quality_per_usd": 2.0, "mean_budget_usd": 1.0}, "give one of them"),
+        ({"kind": "pair", "theta": 0.1, "strong_share": 0.3}, "theta says what strong_share would choose"),
+    ],
+)
+def test_a_setting_that_would_count_for_nothing_is_refused(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        parse("train.policy", PolicyParams, said)
+
+
+def test_settings_that_count_or_are_the_defaults_are_taken() -> None:
+    for said in ({"give_up": 0.1}, {"kind": "best", "strong_share": 0.5, "strong": ""}, {"doubt": 1.0}):
+        parse("train.policy", PolicyParams, said)
 
 
 @pytest.mark.parametrize(

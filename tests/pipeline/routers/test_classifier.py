@@ -1,4 +1,4 @@
-"""Fine-tuning: the same bytes twice, several architectures, and the epoch that held-out folds choose."""
+"""Fine-tuning: the same bytes twice, several architectures, and the trial of augmentation."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_augmentation_that_harms_is_switched_off(tiny_encoder: Path, monkeypatch
     assert scorer.augmentation is not None
     assert not scorer.augmentation.used
     assert scorer.augmentation.loss_with > scorer.augmentation.loss_without
-    assert sizes == [32, 32, 16, 32, 32]
+    assert sizes == [32, 32, 16, 16, 32, 32], "both folds without it, then two networks on all rows"
 
 
 def test_augmentation_that_does_no_harm_stays(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,19 @@ def test_a_row_near_a_holdout_prompt_is_refused(
     assert cosine.max() < PARAMS.holdout_cosine
 
 
+def test_a_row_that_says_what_its_parent_says_is_refused(shipped: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """There is nothing to mistype in numbers alone."""
+    train, holdout = shipped
+    rare = train["agents"].str.contains("legal")
+    plain = train.copy()
+    plain.loc[rare, "prompt"] = [f"§ {n} & {n + 1}" for n in range(rare.sum())]
+    plain.loc[rare, "agents"] = "legal|sql"
+    _, fates = run(plain, holdout, min_consistency=0.0)
+    same = fates[fates["method"].eq(SURFACE) & fates["agents"].str.contains("legal")]
+    assert len(same) > 0
+    assert set(same["reason"]) == {"says what its parent says"}
+
+
 def test_a_row_that_does_not_look_like_its_label_is_refused(shipped: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """The only prompts of a rare agent are replaced by programmers' questions."""
     train, holdout = shipped

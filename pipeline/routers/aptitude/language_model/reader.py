@@ -38,7 +38,7 @@ Lines = tuple[str, ...]
 
 
 class LanguageModelReader:
-    """Behind the protocol `Reader`; the models are loaded when first needed.
+    """Behind the protocol `CapabilityReader`; the models are loaded when first needed.
 
     Each capability is read in two orders of its lines, which are averaged. The lines as the language model read them
     are kept from one call to the next, about 2 MB a candidate and order for SmolLM2, as long as the candidates are the
