@@ -132,8 +132,11 @@ def test_a_candidate_is_refused_where_it_is_known_or_its_prompts_are_not(
     project: Sandbox, joined: dict[str, Any], tmp_path: Path
 ) -> None:
     later = planted()[1]
-    later.to_csv(tmp_path / "again.csv", index=False)
-    assert "is a candidate already" in project.run("candidate", "add", "newcomer", str(tmp_path / "again.csv")).stderr
+    later.assign(quality=1 - later["quality"]).to_csv(tmp_path / "again.csv", index=False)
+    assert (
+        "is a candidate already, with other outcomes"
+        in project.run("candidate", "add", "newcomer", str(tmp_path / "again.csv")).stderr
+    )
     later.assign(candidate="other", prompt_id="x-" + later["prompt_id"]).to_csv(tmp_path / "other.csv", index=False)
     done = project.run("candidate", "add", "other", str(tmp_path / "other.csv"))
     assert done.returncode == 2

@@ -344,7 +344,10 @@ def test_a_moved_alias_does_not_serve_until_it_is_adopted(victim: Victim) -> Non
     refused = victim.sandbox.run("rollback", "--reason", "back")
     assert refused.returncode == 4
     assert "moved outside" in refused.stderr
-    adopted = victim.sandbox.run("promote", "--adopt", "--reason", "was right")
+    marked = victim.sandbox.run("promote", "--adopt", "--reason", "was right")
+    assert marked.returncode == 2
+    assert "forgotten since" in marked.stderr
+    adopted = victim.sandbox.run("promote", "--adopt", "--reason", "was right", "--force")
     assert adopted.returncode == 0, adopted.stderr
     assert json.loads(victim.sandbox.run("route", "Translate this.", "--json").stdout)["version"] == "1"
     assert victim.faults() == []
