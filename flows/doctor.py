@@ -103,7 +103,7 @@ def _disk(project: Project) -> Check:
     )
 
 
-def _store(project: Project) -> Check:
+def _registry(project: Project) -> Check:
     there = project.has_store
     return _check("registry", there, project.tracking_uri.rsplit("@", 1)[-1] if there else "no store yet", "make setup")
 
@@ -175,7 +175,7 @@ _CHECKS = (
     _encoder,
     _disk,
     _code,
-    _store,
+    _registry,
     _place,
     _signing,
     _runs,

@@ -42,10 +42,10 @@ def add(
     """Make a new language model routable from its outcomes alone, as a new gated version; nothing is trained again."""
     if (folder is None) != (out is None):
         raise InputError("--from and --out belong together; give both, or neither for the project's own router")
+    prices = joining_prices(pool, folder)
     if folder and out:
-        _join_folder(name, outcomes, folder, out, joining_prices(pool, folder), dry_run, as_json)
+        _join_folder(name, outcomes, folder, out, prices, dry_run, as_json)
     else:
-        joining_prices(pool, folder)
         _join_project(name, outcomes, dry_run, as_json)
 
 

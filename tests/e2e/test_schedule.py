@@ -134,6 +134,7 @@ def test_no_date_has_two_nights_and_none_is_lost(story: Story) -> None:
     state = schedule_state(story.project)
     assert state is not None
     assert min(dates) - datetime.fromisoformat(state.since) < timedelta(minutes=1)
+    assert story.began + timedelta(minutes=MINUTES - 1) < max(dates)
 
 
 def test_the_killed_night_went_on_under_its_key(story: Story) -> None:

@@ -74,9 +74,6 @@ def test_a_lambda_that_is_given_is_not_chosen_again() -> None:
     assert chosen.chosen_on["criterion"] == "given"
 
 
-# --- pairs ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("said", "message"),
     [
@@ -94,7 +91,10 @@ def test_a_setting_that_would_count_for_nothing_is_refused(said: dict[str, Any],
 
 def test_settings_that_count_or_are_the_defaults_are_taken() -> None:
     for said in ({"give_up": 0.1}, {"kind": "best", "strong_share": 0.5, "strong": ""}, {"doubt": 1.0}):
-        parse("train.policy", PolicyParams, said)
+        assert parse("train.policy", PolicyParams, said).model_dump(include=set(said)) == said
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
