@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.runtime.errors import GateNotPassed, SwitchtenderError, refused_by_the_system
+from pipeline.runtime.plain import JsonObject
 from switchtender.show import print_gates, print_json, say, say_aside
 
 if TYPE_CHECKING:
@@ -44,6 +46,25 @@ def run_nights(projects: Sequence[Project], as_json: bool, about: Mapping[str, o
         say_aside(f"switchtender: {other}")
     if wrong:
         raise wrong[0]
+
+
+def run_joining_night(
+    project: Project, kept: tuple[Path, int], facts: JsonObject, dry_run: bool, as_json: bool
+) -> None:
+    """Say which outcomes of a new candidate were kept, and run the night that lets it in or not.
+
+    `facts` name the candidate, and what else the JSON is to tell of it.
+    """
+    place, count = kept
+    shown = str(place.relative_to(project.root))
+    if not as_json:
+        say(f"{'would write' if dry_run else 'wrote'} {count} outcomes of {facts['candidate']} to {shown}")
+    known = {**facts, "outcomes": count, "file": shown, "dry_run": dry_run}
+    if not dry_run:
+        project.enter_environment()
+        run_nights((project,), as_json, known)
+    elif as_json:
+        print_json(known)
 
 
 def _night(project: Project, as_json: bool) -> NightEnded:

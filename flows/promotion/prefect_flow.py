@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from flows.promotion.judging import Move
 from flows.promotion.promotion import promote, rollback
-from flows.workspace.project import Project, find_project
+from flows.workspace.project import find_project
 from pipeline.reports.markdown import figure, markdown_table
 
 VersionNumber = Annotated[int, Field(ge=1, description="The number of a registered version.")]
@@ -19,32 +18,20 @@ Reason = Annotated[str, Field(min_length=1, description="Why; it is kept for goo
 Force = Annotated[bool, Field(description="Although something speaks against it; recorded as such.")]
 TrackName = Annotated[str, Field(pattern=r"^(agents|models)$", description="Whose router: agents, or models.")]
 DryRun = Annotated[bool, Field(description="Say what would be done, and do nothing.")]
-Folder = Annotated[str, Field(description="The project's folder; empty for the one that serves this flow.")]
 
 
 @flow(name="promote", persist_result=False)
 def promote_version(
-    version: VersionNumber,
-    reason: Reason,
-    force: Force = False,
-    dry_run: DryRun = False,
-    folder: Folder = "",
-    track: TrackName = "agents",
+    version: VersionNumber, reason: Reason, force: Force = False, dry_run: DryRun = False, track: TrackName = "agents"
 ) -> None:
     """Put a version into service: bytes proved, gates read again, compared with the champion of today."""
-    _tell(promote(_project(folder, track), str(version), reason, force=force, dry_run=dry_run), "promoted", dry_run)
+    _tell(promote(find_project(track=track), str(version), reason, force=force, dry_run=dry_run), "promoted", dry_run)
 
 
 @flow(name="rollback", persist_result=False)
-def roll_back(
-    reason: Reason, force: Force = False, dry_run: DryRun = False, folder: Folder = "", track: TrackName = "agents"
-) -> None:
+def roll_back(reason: Reason, force: Force = False, dry_run: DryRun = False, track: TrackName = "agents") -> None:
     """Put the version before the present one into service again."""
-    _tell(rollback(_project(folder, track), reason, force=force, dry_run=dry_run), "rolled back", dry_run)
-
-
-def _project(folder: str, track: str) -> Project:
-    return find_project(Path(folder) if folder else None, track=track)
+    _tell(rollback(find_project(track=track), reason, force=force, dry_run=dry_run), "rolled back", dry_run)
 
 
 def _tell(move: Move, done: str, dry_run: bool) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from flows.records.removal_log import ERASED, RemovalEntry, record_removal
 from flows.removal.journals import blank_rows
 from flows.removal.row_locations import RowLocations
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
-from flows.workspace.own_files import remove_file
+from flows.workspace.own_files import remove
 from flows.workspace.project import Project
 from flows.workspace.runs import ABANDONED, UNFINISHED
 from pipeline.encoders.shared_prefixes import readings_of
@@ -47,14 +45,14 @@ def erase(
         if not blank_rows(path, held.rows)
     )
     for folder in held.folders:
-        _remove_folder(folder)
+        remove(folder)
     if held.objects or held.files:
         _note(affected, held, who, reason)
     for place in (cache_of(project), remote_of(project)):
         for md5 in held.objects:
             place.remove(md5)
     for path in (*held.files, *held.tracked):
-        remove_file(path)
+        remove(path)
     return left
 
 
@@ -88,12 +86,3 @@ def erase_vectors(texts: Collection[str]) -> None:
             f"{cache.path} may hold vectors of the rows and cannot be changed ({one_line(error)}); "
             "run 'switchtender cache --clear'"
         ) from error
-
-
-def _remove_folder(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise SwitchtenderError(f"{folder} cannot be removed ({error.strerror}); remove it, then again") from error

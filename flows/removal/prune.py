@@ -5,7 +5,6 @@ A version's row in MLflow, its run record and its recorded commit stay, and the 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,10 @@ from flows.removal.object_references import (
 from flows.workspace import runs
 from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.lock import held
+from flows.workspace.own_files import remove
 from flows.workspace.project import Project
 from flows.workspace.runs import folder_of
-from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed
+from pipeline.runtime.errors import InputError, VerificationFailed
 
 PRUNED_TAG = "switchtender.pruned"
 
@@ -151,17 +151,7 @@ def _remove(project: Project, found: PruneResult, who: str, reason: str) -> None
         for md5 in found.objects:
             place.remove(md5)
     for path in found.folders:
-        _remove_folder(path)
+        remove(path)
     registry = Registry(project, versions_of(project).model)
     for number in numbers:
         registry.set_tag(number, PRUNED_TAG, runs.now())
-
-
-def _remove_folder(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise SwitchtenderError(f"{path} cannot be removed ({error.strerror}); remove it, then prune again") from error

@@ -6,18 +6,15 @@ The router is not trained again. What it knows of the other candidates stays as 
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows.workspace.identity import CANDIDATES
 from flows.workspace.project import Project
 from pipeline.data.outcomes import Outcomes, read_outcomes
 from pipeline.runtime.errors import InputError, listed
-from pipeline.runtime.tables import write_table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pipeline.runtime.tables import write_table, write_whole
 
 
 def add(project: Project, name: str, table: Path, *, dry_run: bool = False) -> tuple[Path, int]:
@@ -63,16 +60,12 @@ def keep(project: Project, name: str, outcomes: Outcomes, source: Path, *, dry_r
             "cost": outcomes.cost[tried, column],
         }
     )
-    if place.exists() and not _holds(place, rows):
-        raise InputError(f"'{name}' is a candidate already, with other outcomes in {place.name}; remove that first")
-    if not dry_run:
-        write_table(rows, place)
-    return place, len(rows)
-
-
-def _holds(place: Path, rows: pd.DataFrame) -> bool:
-    """Whether a file is what these rows are written as: then the command goes on where it was stopped."""
     with tempfile.TemporaryDirectory() as folder:
-        again = Path(folder) / place.name
-        write_table(rows, again)
-        return again.read_bytes() == place.read_bytes()
+        made = Path(folder) / place.name
+        write_table(rows, made)
+        # One that is the same is gone on with: the command was stopped before its night.
+        if place.exists() and place.read_bytes() != made.read_bytes():
+            raise InputError(f"'{name}' is a candidate already, with other outcomes in {place.name}; remove that first")
+        if not dry_run:
+            write_whole(place, lambda to: shutil.copyfile(made, to))
+    return place, len(rows)

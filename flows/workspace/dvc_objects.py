@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from flows.workspace.own_files import refuse_foreign, remove_file
+from flows.workspace.own_files import refuse_foreign, remove
 from flows.workspace.project import Project
 from pipeline.runtime.errors import InputError, SwitchtenderError, TableError, VerificationFailed, one_line
 from pipeline.runtime.tables import read_json, write_whole
@@ -119,7 +119,7 @@ class ObjectStore:
         """
         path = self.path(md5)
         if self._files is None:
-            remove_file(Path(path))
+            remove(Path(path))
             return
         try:
             if self._files.exists(path):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.workspace.commits import commit_of, move_head
 from flows.workspace.git import git, git_bytes
-from flows.workspace.own_files import remove_file
+from flows.workspace.own_files import remove
 from flows.workspace.project import Project
 from pipeline.data.forgetting import FORGOTTEN_FILE, CuratedFiles, files_without_rows
 from pipeline.runtime.errors import InputError, SwitchtenderError, listed, one_line
@@ -176,7 +176,7 @@ def _content(root: Path, commit: str, name: str) -> bytes | None:
 
 def _write(path: Path, content: bytes | None) -> None:
     if content is None:
-        remove_file(path)
+        remove(path)
         return
     write: Callable[[Path], int] = lambda to: to.write_bytes(content)  # noqa: E731
     write_whole(path, write)

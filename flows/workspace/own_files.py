@@ -6,6 +6,7 @@ or a move, and would lead back there.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,14 +48,17 @@ def refuse_foreign(project: Project, path: Path, what: str, mend: str) -> None:
         raise InputError(f"{what} lies in another project, {around}; {mend}")
 
 
-def remove_file(path: Path) -> None:
-    """Remove a file; it may be gone already.
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that lies in it; it may be gone already.
 
     Raises:
         SwitchtenderError: it may not be removed.
     """
     try:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise SwitchtenderError(
             f"{path} cannot be removed ({error.strerror}); remove it, then run this again"

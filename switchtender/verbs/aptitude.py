@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.runtime.errors import InputError
-from switchtender.nights import run_nights
+from switchtender.nights import run_joining_night
 from switchtender.options import CandidateName, DryRun, JoiningPool, Json, RouterFolder
 from switchtender.own_tables import joining_prices, warn_of_names
 from switchtender.router_source import router_source
@@ -104,6 +104,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make the candidate routable from its graded answers, as a new gated version; nothing is trained again."""
+    from flows.workspace.candidates import keep
     from pipeline.onboarding.ability import ability_of
     from pipeline.onboarding.graded_answers import read_graded_answers
 
@@ -119,13 +120,14 @@ def import_(
         ability = ability_of(test, graded.on(test))
         if out:
             _join_folder(router, name, graded, folder, out, prices, dry_run)
-    facts = {"candidate": name, **_facts(ability), "folder": str(out) if out else None, "dry_run": dry_run}
+    facts = {"candidate": name, **_facts(ability), "folder": str(out) if out else None}
     if not as_json:
         _print_ability(name, ability)
     if not out:
-        _join_project(name, graded, results, facts, dry_run, as_json)
+        kept = keep(_project(), name, graded.outcomes(name), results, dry_run=dry_run)
+        run_joining_night(_project(), kept, facts, dry_run, as_json)
     elif as_json:
-        print_json(facts)
+        print_json({**facts, "dry_run": dry_run})
     else:
         say(f"{'would write' if dry_run else 'wrote'} a router with {name}: {out}")
 
@@ -200,25 +202,6 @@ def _join_folder(
     router.join(graded.outcomes(name, router.candidates), prices)
     if not dry_run:
         save_whole(router, out, learnt_prompts(folder) if folder else ())
-
-
-def _join_project(
-    name: str, graded: GradedAnswers, results: Path, facts: JsonObject, dry_run: bool, as_json: bool
-) -> None:
-    """Keep the answers among the project's candidates, and run the night that lets the candidate in or not."""
-    from flows.workspace.candidates import keep
-
-    project = _project()
-    place, count = keep(project, name, graded.outcomes(name), results, dry_run=dry_run)
-    shown = str(place.relative_to(project.root))
-    if not as_json:
-        say(f"{'would write' if dry_run else 'wrote'} {count} outcomes of {name} to {shown}")
-    known = {**facts, "outcomes": count, "file": shown}
-    if not dry_run:
-        project.enter_environment()
-        run_nights((project,), as_json, known)
-    elif as_json:
-        print_json(known)
 
 
 def _facts(ability: Ability) -> JsonObject:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.text import counted
-from switchtender.nights import run_nights
+from switchtender.nights import run_joining_night
 from switchtender.options import CandidateName, DryRun, JoiningPool, Json, RouterFolder
 from switchtender.own_tables import joining_prices, warn_of_names
 from switchtender.show import print_json, say
@@ -72,13 +71,5 @@ def _join_project(name: str, table: Path, dry_run: bool, as_json: bool) -> None:
     from pipeline.runtime.track import MODELS
 
     project = find_project(track=MODELS.name)
-    place, count = add(project, name, table, dry_run=dry_run)
-    shown = place.relative_to(project.root)
-    if not as_json:
-        say(f"{'would write' if dry_run else 'wrote'} {count} outcomes of {name} to {shown}")
-    known: JsonObject = {"candidate": name, "outcomes": count, "file": str(shown)}
-    if not dry_run:
-        project.enter_environment()
-        run_nights((project,), as_json, known)
-    elif as_json:
-        print_json({**known, "dry_run": True})
+    kept = add(project, name, table, dry_run=dry_run)
+    run_joining_night(project, kept, {"candidate": name}, dry_run, as_json)

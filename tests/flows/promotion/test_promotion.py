@@ -280,6 +280,6 @@ def test_the_flows_have_forms_and_do_the_same(project: Project, prefect_address:
     assert forms[0]["required"] == ["version", "reason"]
     assert forms[0]["properties"]["version"]["type"] == "integer", "as a person types it on the command line"
     assert {name: field["type"] for name, field in forms[1]["properties"].items()} == {
-        "reason": "string", "force": "boolean", "dry_run": "boolean", "folder": "string", "track": "string",
+        "reason": "string", "force": "boolean", "dry_run": "boolean", "track": "string",
     }  # fmt: skip
     assert history(project)[-1] == ("promoted", "1", "2")

@@ -18,7 +18,7 @@ from flows.records.removal_log import ERASED, RemovalEntry, RemovalLog, record_r
 from flows.registry.verification import check_version, require_sound
 from flows.registry.versions import Version, versions_of
 from flows.removal.training_files import material_of_versions
-from flows.workspace.own_files import remove_file
+from flows.workspace.own_files import remove
 from flows.workspace.project import Project
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.engine_files import ENGINE
@@ -69,7 +69,7 @@ def erased(place: Path, in_service: bool = False) -> list[str]:
     serving = {"agents-1"} if in_service else set()
     files, waiting = material_of_versions(Project(place), [version], {"agents-1"}, serving)
     for path in files:
-        remove_file(path)
+        remove(path)
     return waiting
 
 
