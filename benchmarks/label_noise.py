@@ -10,6 +10,7 @@ line, which takes minutes.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -18,15 +19,17 @@ import pandas as pd
 from scipy.special import logit
 from sklearn.metrics import average_precision_score
 
+from benchmarks.quality.report import with_interval
 from benchmarks.quality.tables import NAMES, Table, add_folder_option, every_table
 from pipeline.data.folds import make_folds
 from pipeline.data.names import SEPARATOR
 from pipeline.data.outcomes import Outcomes
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.learning.label_errors import LabelErrors, calibrated, find_label_errors, pooled
+from pipeline.metrics.bootstrap import Estimate, resamples
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.classifier import ClassifierScorer
-from pipeline.runtime.arrays import Binary, FloatMatrix, Values
+from pipeline.runtime.arrays import Binary, FloatMatrix, Indices, Values
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.reproducibility import pin
 from pipeline.stages.label_noise import out_of_fold_probabilities
@@ -117,30 +120,67 @@ def margin(probabilities: FloatMatrix, given: Binary) -> LabelErrors:
     return LabelErrors(np.where(given, -np.inf, logits).max(axis=1) - right, probabilities >= 0.5)
 
 
-def figures(found: LabelErrors, truth: Binary, slips: Values) -> list[float]:
-    """Average precision, that of each kind among right rows, recall at twice the wrong, and share rightly mended."""
-    wrong = slips != ""
-    first = np.zeros(len(wrong), dtype=bool)
-    first[np.argsort(-found.log_odds, kind="stable")[: 2 * wrong.sum()]] = True
-    precision = [average_precision_score(wrong, found.log_odds)]
-    for kind in KINDS:
-        among = ~wrong | (slips == kind)
-        any_of_kind = (slips == kind).any()
-        precision.append(average_precision_score(wrong[among], found.log_odds[among]) if any_of_kind else np.nan)
-    mended = (found.suggested == truth).all(axis=1)[first & wrong].mean()
-    return [*precision, (first & wrong).sum() / wrong.sum(), float(mended)]
+@dataclass(frozen=True)
+class Ranked:
+    """Suspects in their order, beside what was planted: `truth` bool [n, c], `slips` [n] as in `SpoiltTable`."""
+
+    found: LabelErrors
+    truth: Binary
+    slips: Values
+
+    def of_kind(self, kind: str) -> float:
+        """Average precision of one kind of slip among the right rows; NaN where none was planted."""
+        among = (self.slips == "") | (self.slips == kind)
+        wrong = (self.slips == kind)[among]
+        return average_precision_score(wrong, self.found.log_odds[among]) if wrong.any() else np.nan
+
+    def mended(self) -> float:
+        """The share of wrong rows among the first suspects whose suggestion is the truth."""
+        wrong = self.slips != ""
+        seen = first(self.found.log_odds, 2 * wrong.sum()) & wrong
+        return float((self.found.suggested == self.truth).all(axis=1)[seen].mean())
+
+    def headline(self, rows: Indices | slice = slice(None)) -> tuple[float, float]:
+        """Average precision, and recall at twice the wrong, of a resample of the rows; NaN where none is wrong."""
+        wrong, log_odds = (self.slips != "")[rows], self.found.log_odds[rows]
+        if not wrong.any():
+            return np.nan, np.nan
+        recall = (first(log_odds, 2 * wrong.sum()) & wrong).sum() / wrong.sum()
+        return average_precision_score(wrong, log_odds), recall
 
 
-def measured(table: Table, kind: str, seeds: int, heads_only: bool) -> dict[str, list[list[float]]]:
-    """The figures of each ranking, a list a seed."""
+def first(log_odds: Values, count: int) -> Binary:
+    """Which rows are among the first so many suspects."""
+    found = np.zeros(len(log_odds), dtype=bool)
+    found[np.argsort(-log_odds, kind="stable")[:count]] = True
+    return found
+
+
+def measured(table: Table, kind: str, seeds: int, heads_only: bool) -> dict[str, list[Ranked]]:
+    """The suspects by each ranking, one a seed."""
     train = table.everything
     vectors = FrozenEmbedding("minilm", 256).embed(list(train.prompts))
-    found: dict[str, list[list[float]]] = {}
+    found: dict[str, list[Ranked]] = {}
     for seed in range(1, seeds + 1):
         planted = SpoiltTable.planted(train, vectors, kind, seed)
         for ranking, errors in planted.rankings(seed, heads_only).items():
-            found.setdefault(ranking, []).append(figures(errors, train.quality > 0.5, planted.slips))
+            found.setdefault(ranking, []).append(Ranked(errors, train.quality > 0.5, planted.slips))
     return found
+
+
+def told(ranked: Sequence[Ranked]) -> list[str]:
+    """Means over seeds; the same prompts are resampled in all of them."""
+    draws = resamples(len(ranked[0].slips), 1000, 0)
+    resampled = np.array([[each.headline(rows) for rows in draws] for each in ranked]).mean(axis=0)
+    means = np.mean([each.headline() for each in ranked], axis=0)
+    precision, recall = (with_interval(Estimate.of(means[at], resampled[:, at])) for at in (0, 1))
+    of_kinds = [np.mean([each.of_kind(kind) for each in ranked]) for kind in KINDS]
+    mended = np.mean([each.mended() for each in ranked])
+    return [precision, *map(_short, of_kinds), recall, _short(mended)]
+
+
+def _short(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
 
 
 def main() -> None:
@@ -158,9 +198,9 @@ def main() -> None:
         print("| table | planted | ranking | seeds | AP | swap | add | drop | recall at 2k | suggested right |")
         print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for table, kind in product(found, arguments.kinds):
-            for ranking, values in measured(table, kind, arguments.seeds, arguments.heads_only).items():
-                cells = " | ".join("" if np.isnan(value) else f"{value:.2f}" for value in np.mean(values, axis=0))
-                print(f"| {table.name} | {kind} | {ranking} | {len(values)} | {cells} |", flush=True)
+            for ranking, ranked in measured(table, kind, arguments.seeds, arguments.heads_only).items():
+                cells = " | ".join([table.name, kind, ranking, str(len(ranked)), *told(ranked)])
+                print(f"| {cells} |", flush=True)
     except SwitchtenderError as error:
         parser.exit(error.exit_code, f"benchmarks.label_noise: {error}\n")
 
