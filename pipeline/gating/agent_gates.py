@@ -81,7 +81,6 @@ def judge(inputs: GateInputs, params: GateParams, seed: int) -> list[GateResult]
         _rare_recall(inputs, params),
         ceiling("calibration_error", metrics["calibration_error"], params.calibration_error),
         ceiling("label_count_error", metrics["label_count_error"], params.label_count_error),
-        row_count(inputs.train_rows, inputs.champion, params.row_drop),
         *against_champion(inputs, params, seed),
     ]
 
@@ -105,14 +104,17 @@ def _rare_recall(inputs: GateInputs, params: GateParams) -> GateResult:
 
 
 def against_champion(inputs: GateInputs, params: GateParams, seed: int) -> list[GateResult]:
-    """Non-inferiority overall, for each agent with enough holdout prompts, and for the rare ones pooled."""
+    """Rows to learn from; non-inferiority overall, for each agent with enough holdout prompts, and for the rare ones
+    pooled.
+    """
+    rows = row_count(inputs.train_rows, inputs.champion, params.row_drop)
     if inputs.champion_chosen is None:
-        return [not_compared("champion_micro_f1", -params.margin, inputs.champion)]
+        return [rows, not_compared("champion_micro_f1", -params.margin, inputs.champion)]
     draws = resamples(len(inputs.truth), params.resamples, seed)
     support = inputs.truth.sum(axis=0)
     rare = _rare(inputs, params)
     every = np.ones(len(support), dtype=np.bool_)
-    results = [_paired("champion_micro_f1", micro_f1, every, params.margin, inputs, params, draws)]
+    results = [rows, _paired("champion_micro_f1", micro_f1, every, params.margin, inputs, params, draws)]
     for column in np.flatnonzero((support >= params.agent_minimum) & ~rare):
         name = f"champion_f1_{inputs.names[column]}"
         one = np.arange(len(support)) == column

@@ -33,6 +33,9 @@ _ROUNDING = 1e-9
 _OFTEN = 0.05
 """Of the prompts: below this share choices of a candidate weigh little in any figure."""
 
+_FEWEST = 20
+"""Of fewer prompts every resample is much the same, and a bound that rests on them bounds nothing."""
+
 
 class ModelGateParams(Section):
     """Floors, ceilings and margins; costs in USD a prompt, 0 for no ceiling."""
@@ -99,33 +102,34 @@ def judge(inputs: ModelGateInputs, params: ModelGateParams, seed: int) -> list[G
         _over_best_single(inputs, params, seed),
         ceiling("calibration_error", inputs.calibration_error, params.calibration_error),
         _cost(inputs, params),
-        row_count(inputs.train_rows, inputs.champion, params.row_drop),
         *against_champion(inputs, params, seed),
     ]
 
 
 def against_champion(inputs: ModelGateInputs, params: ModelGateParams, seed: int) -> list[GateResult]:
-    """Not inferior in quality, and not much dearer."""
+    """Rows to learn from; not inferior in quality, and not much dearer."""
+    rows = row_count(inputs.train_rows, inputs.champion, params.row_drop)
     limits = {"champion_quality": -params.margin, "champion_cost": params.cost_rise}
     if inputs.champion_chosen is None:
-        return [not_compared(name, limit, inputs.champion) for name, limit in limits.items()]
+        return [rows, *(not_compared(name, limit, inputs.champion) for name, limit in limits.items())]
     paired = _paired("champion_quality", "champion", inputs, inputs.champion_chosen, params, seed)
-    return [paired, _champion_cost(inputs, inputs.champion_chosen, params)]
+    return [rows, paired, _champion_cost(inputs, inputs.champion_chosen, params)]
 
 
 def _tried(inputs: ModelGateInputs, params: ModelGateParams) -> GateResult:
-    """Whoever is chosen often was tried on enough of those prompts; else the figures say nothing of these choices."""
-    chosen = inputs.chosen.sum(axis=0)
+    """Choices were tried on enough prompts, all together and of whoever is chosen often; else the figures say nothing
+    of them.
+    """
+    chosen, tried = inputs.chosen.sum(axis=0), (inputs.chosen & ~np.isnan(inputs.quality)).sum(axis=0)
     often = np.flatnonzero(chosen > _OFTEN * len(inputs.chosen))
-    if not len(often):
-        return GateResult("judged", None, params.judged, PASSED, "no candidate is chosen often")
-    shares = (inputs.chosen & ~np.isnan(inputs.quality)).sum(axis=0)[often] / chosen[often]
-    least = int(shares.argmin())
-    name, share = inputs.candidates[often[least]], round(float(shares[least]), 6)
-    reason = f"{name} was chosen on {chosen[often[least]]} holdout prompts and tried on {share:.0%} of them" + (
-        "" if share >= params.judged else "; add its outcomes there"
-    )
-    return GateResult("judged", share, params.judged, PASSED if share >= params.judged else UNDECIDABLE, reason)
+    counts = [(inputs.candidates[column], chosen[column], tried[column]) for column in often]
+    name, times, judged = min([*counts, ("any candidate", chosen.sum(), tried.sum())], key=lambda one: one[2] / one[1])
+    share = round(float(judged / times), 6)
+    reason = f"{name} was chosen on {times} holdout prompts and tried on {share:.0%} of them"
+    if share >= params.judged:
+        return GateResult("judged", share, params.judged, PASSED, reason)
+    told = f"{reason}; add {'its ' if name in inputs.candidates else ''}outcomes there"
+    return GateResult("judged", share, params.judged, UNDECIDABLE, told)
 
 
 def _over_best_single(inputs: ModelGateInputs, params: ModelGateParams, seed: int) -> GateResult:
@@ -139,10 +143,9 @@ def _paired(
     name: str, against: Against, inputs: ModelGateInputs, theirs: Binary, params: ModelGateParams, seed: int
 ) -> GateResult:
     """The lower bound of the difference in quality, on the prompts where it is known of both choices."""
-    known = [(choice & ~np.isnan(inputs.quality)).any(axis=1) for choice in (inputs.chosen, theirs)]
-    both = known[0] & known[1]
-    if not both.any():
-        reason = "on no holdout prompt is the quality of both choices known"
+    both = _known_of_both(inputs.quality, inputs.chosen, theirs)
+    if both.sum() < _FEWEST:
+        reason = f"the quality of both choices is known on {both.sum()} holdout prompts; it takes {_FEWEST}"
         return GateResult(name, None, -params.margin, UNDECIDABLE, reason, against)
     quality, ours, other = inputs.quality[both], inputs.chosen[both], theirs[both]
     draws = resamples(len(quality), params.resamples, seed)
@@ -153,15 +156,16 @@ def _paired(
     return GateResult(name, round(bound, 6), -params.margin, verdict, reason, against)
 
 
-def _spent(inputs: ModelGateInputs, chosen: Binary) -> float | None:
-    """USD a prompt; None where no cost of what was chosen is known."""
-    known = chosen & ~np.isnan(inputs.cost)
-    return chosen_quality(inputs.cost, chosen) if known.any() else None
+def _known_of_both(cells: FloatMatrix, ours: Binary, theirs: Binary) -> Binary:
+    """On which prompts a cell of either choice is known: bool [n]."""
+    known = ~np.isnan(cells)
+    return (ours & known).any(axis=1) & (theirs & known).any(axis=1)
 
 
 def _cost(inputs: ModelGateInputs, params: ModelGateParams) -> GateResult:
     """Whether a prompt costs at most the ceiling."""
-    spent = _spent(inputs, inputs.chosen)
+    is_known = (inputs.chosen & ~np.isnan(inputs.cost)).any()
+    spent = chosen_quality(inputs.cost, inputs.chosen) if is_known else None
     if params.cost_usd == 0:
         return GateResult("cost_usd", spent, None, PASSED, "no ceiling is set")
     if spent is None:
@@ -170,10 +174,14 @@ def _cost(inputs: ModelGateInputs, params: ModelGateParams) -> GateResult:
 
 
 def _champion_cost(inputs: ModelGateInputs, theirs: Binary, params: ModelGateParams) -> GateResult:
-    """Whether a prompt costs at most a share `cost_rise` more than by the champion's choices."""
-    ours, before = _spent(inputs, inputs.chosen), _spent(inputs, theirs)
-    if ours is None or before is None:
+    """Whether a prompt costs at most a share `cost_rise` more than by the champion's choices, where both are known."""
+    if np.isnan(inputs.cost).all():
         return GateResult("champion_cost", None, params.cost_rise, PASSED, "no costs are known", "champion")
+    both = _known_of_both(inputs.cost, inputs.chosen, theirs)
+    if both.sum() < _FEWEST:
+        reason = f"the cost of both choices is known on {both.sum()} holdout prompts; it takes {_FEWEST}"
+        return GateResult("champion_cost", None, params.cost_rise, UNDECIDABLE, reason, "champion")
+    ours, before = (chosen_quality(inputs.cost[both], choice[both]) for choice in (inputs.chosen, theirs))
     rise = round((ours - before) / max(before, _ROUNDING), 6)
     reason = f"USD {ours:.3g} a prompt, the champion's choices cost {before:.3g}"
     verdict = PASSED if rise <= params.cost_rise else FAILED

@@ -100,10 +100,11 @@ def ceiling(name: str, value: float, limit: float) -> GateResult:
 def row_count(train_rows: int, champion: Champion | None, drop: float) -> GateResult:
     """Whether the router learnt from at most `drop` (a share) fewer rows than the champion."""
     if champion is None:
-        return GateResult("row_count", float(train_rows), None, PASSED, NO_CHAMPION)
+        return GateResult("row_count", float(train_rows), None, PASSED, NO_CHAMPION, "champion")
     limit = (1 - drop) * champion.train_rows
     reason = f"champion version {champion.version} learnt from {champion.train_rows} rows"
-    return GateResult("row_count", float(train_rows), limit, PASSED if train_rows >= limit else FAILED, reason)
+    verdict = PASSED if train_rows >= limit else FAILED
+    return GateResult("row_count", float(train_rows), limit, verdict, reason, "champion")
 
 
 def not_compared(gate: str, limit: float, champion: Champion | None) -> GateResult:

@@ -87,6 +87,46 @@ def test_a_candidate_chosen_now_and_then_needs_no_outcome() -> None:
     assert result("judged", replace(known, chosen=few, quality=quality)).verdict == PASSED
 
 
+def test_choices_spread_over_many_candidates_are_tried_too() -> None:
+    candidates = tuple(f"model-{number}" for number in range(50))
+    spread = np.eye(50, dtype=np.bool_)[np.arange(PROMPTS) % 50]
+    quality = np.full((PROMPTS, 50), np.nan, np.float32)
+    quality[spread] = np.where(np.arange(PROMPTS) < 20, 0.9, np.nan)
+    thin = replace(inputs(), candidates=candidates, quality=quality, cost=quality, chosen=spread)
+    found = result("judged", thin)
+    assert found.verdict == UNDECIDABLE
+    assert (
+        found.reason == "any candidate was chosen on 100 holdout prompts and tried on 20% of them; add outcomes there"
+    )
+
+
+def test_a_few_prompts_known_of_both_decide_nothing() -> None:
+    known = inputs()
+    quality, cost = known.quality.copy(), known.cost.copy()
+    quality[19:, 0] = cost[19:, 0] = np.nan
+    few = replace(known, quality=quality, cost=cost, chosen=chosen(1), champion=champion(), champion_chosen=chosen(0))
+    for name, of in (("over_best_single", "quality"), ("champion_quality", "quality"), ("champion_cost", "cost")):
+        found = result(name, few)
+        assert found.verdict == UNDECIDABLE
+        assert found.reason == f"the {of} of both choices is known on 19 holdout prompts; it takes 20"
+
+
+def test_costs_are_compared_where_both_are_known() -> None:
+    known = inputs()
+    cost = known.cost * np.array([1, 2, 1], dtype=np.float32)
+    cost[:50, 1] = np.nan
+    cost[50:, 0] = 1.0
+    found = result(
+        "champion_cost", replace(known, cost=cost, chosen=chosen(1), champion=champion(), champion_chosen=chosen(0))
+    )
+    assert (found.verdict, found.value) == (PASSED, -0.98)
+    without = np.full_like(cost, np.nan)
+    assert (
+        result("champion_cost", replace(known, cost=without, champion=champion(), champion_chosen=chosen(0))).reason
+        == "no costs are known"
+    )
+
+
 def test_the_champion_is_compared_prompt_by_prompt() -> None:
     worse = replace(inputs(), champion=champion(), champion_chosen=chosen(0), chosen=chosen(1))
     assert result("champion_quality", worse).verdict == FAILED
