@@ -251,7 +251,8 @@ def _create_version(registry: Registry, night: FinishedNight, run_id: str) -> No
         "router_sha256": router_sha256(figures),
         "train_rows": str(train_rows(figures)),
         night.track.headline: str(figures["evaluate"][night.track.headline]),
-        "holdout_version": str(figures["split"]["holdout_version"]),
+        # Not that of `split`: reviews change labels of the holdout after it.
+        "holdout_version": str(read_json(night.stages / "evaluate" / "metrics.json")["holdout_version"]),
     }
     place, model_id = logged[0].artifact_location, logged[0].model_id
     taken = registrations(registry.project)

@@ -23,7 +23,7 @@ from pipeline.gating.results import (
 )
 from pipeline.metrics.bootstrap import lower_bound, resamples
 from pipeline.metrics.holdout_figures import HoldoutFigures
-from pipeline.metrics.multilabel import chosen_quality
+from pipeline.metrics.multilabel import chosen_quality, known_of_both
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.params import Section
 
@@ -143,7 +143,7 @@ def _paired(
     name: str, against: Against, inputs: ModelGateInputs, theirs: Binary, params: ModelGateParams, seed: int
 ) -> GateResult:
     """The lower bound of the difference in quality, on the prompts where it is known of both choices."""
-    both = _known_of_both(inputs.quality, inputs.chosen, theirs)
+    both = known_of_both(inputs.quality, inputs.chosen, theirs)
     if both.sum() < _FEWEST:
         reason = f"the quality of both choices is known on {both.sum()} holdout prompts; it takes {_FEWEST}"
         return GateResult(name, None, -params.margin, UNDECIDABLE, reason, against)
@@ -154,12 +154,6 @@ def _paired(
     reason = f"difference {difference:+.4f}, {params.confidence:.0%} one-sided lower bound {bound:+.4f}"
     verdict = PASSED if bound >= -params.margin else FAILED
     return GateResult(name, round(bound, 6), -params.margin, verdict, reason, against)
-
-
-def _known_of_both(cells: FloatMatrix, ours: Binary, theirs: Binary) -> Binary:
-    """On which prompts a cell of either choice is known: bool [n]."""
-    known = ~np.isnan(cells)
-    return (ours & known).any(axis=1) & (theirs & known).any(axis=1)
 
 
 def _cost(inputs: ModelGateInputs, params: ModelGateParams) -> GateResult:
@@ -177,7 +171,7 @@ def _champion_cost(inputs: ModelGateInputs, theirs: Binary, params: ModelGatePar
     """Whether a prompt costs at most a share `cost_rise` more than by the champion's choices, where both are known."""
     if np.isnan(inputs.cost).all():
         return GateResult("champion_cost", None, params.cost_rise, PASSED, "no costs are known", "champion")
-    both = _known_of_both(inputs.cost, inputs.chosen, theirs)
+    both = known_of_both(inputs.cost, inputs.chosen, theirs)
     if both.sum() < _FEWEST:
         reason = f"the cost of both choices is known on {both.sum()} holdout prompts; it takes {_FEWEST}"
         return GateResult("champion_cost", None, params.cost_rise, UNDECIDABLE, reason, "champion")

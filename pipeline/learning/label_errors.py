@@ -93,11 +93,14 @@ def rank_suspects(rows: pd.DataFrame, probabilities: FloatMatrix, names: tuple[s
     A review mends a row whose label is wrong, so that its expected gain is the probability of that; `quality` is the
     rest. `rows` have `prompt_id, prompt, agents`, the `phrase` with a grip that a row holds and people's `review` of
     it, each empty where there is none. Rows with a phrase go before all others, and are listed however many there are.
+    Of the rest, `listed` that wait for a review; those that had one keep their rank among them and take nobody's place.
     """
     given = named_matrix(rows["agents"], names)
     found = find_label_errors(probabilities, given)
     plain = (rows["phrase"] == "").to_numpy()
-    order = np.lexsort((rows["prompt_id"].to_numpy(), -found.log_odds, plain))[: max(listed, int((~plain).sum()))]
+    order = np.lexsort((rows["prompt_id"].to_numpy(), -found.log_odds, plain))
+    waiting = (rows["review"] == "").to_numpy()[order].cumsum()
+    order = order[: max(int(np.searchsorted(waiting, listed)) + 1, int((~plain).sum()))]
     ranked = rows.iloc[order][["prompt_id", "prompt", "agents"]].reset_index(drop=True)
     ranked.insert(0, "rank", np.arange(1, len(order) + 1))
     evidence = [_evidence(given[i], found.suggested[i], probabilities[i], names) for i in order]

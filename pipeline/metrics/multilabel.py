@@ -35,6 +35,12 @@ def chosen_quality(quality: FloatMatrix, chosen: Binary) -> float:
     return float(means.mean()) if len(means) else 0.0
 
 
+def known_of_both(cells: FloatMatrix, ours: Binary, theirs: Binary) -> Binary:
+    """On which prompts a cell of either choice is known: bool [n]; arguments [n, c]."""
+    known = ~np.isnan(cells)
+    return np.logical_and((ours & known).any(axis=1), (theirs & known).any(axis=1))
+
+
 def macro_f1(truth: Binary, chosen: Binary) -> float:
     """Mean F1 over the candidates that occur in the truth or among the choices; arguments bool [n, c]."""
     total = truth.sum(axis=0) + chosen.sum(axis=0)

@@ -13,13 +13,16 @@ from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.markdown import figure, figures_table, markdown_table
 from pipeline.runtime.stage import Summary
-from pipeline.runtime.track import MODELS, Track
+from pipeline.runtime.track import AGENTS, MODELS, Track
 from pipeline.versions.provenance import DATA, Build
 
 _USE = """\
 For prompts like those it was trained on. It was judged on a frozen holdout of the same source, so the figures say
-nothing about other languages, other topics or prompts written to mislead it. Its probabilities are calibrated on
-held-out folds; below the thresholds the likeliest answers all the same, and is marked so."""
+nothing about other languages, other topics or prompts written to mislead it."""
+_CHOICE = {
+    AGENTS: "Its probabilities are calibrated on held-out folds. Where none reaches its threshold, the answer says so.",
+    MODELS: "It estimates the quality of each candidate's answer; its policy chooses by that, and by cost where known.",
+}
 _LOADING = """\
 ```python
 import mlflow
@@ -52,7 +55,7 @@ def model_card(
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
         f"# Router {build.run_key}",
         f"Sends a prompt to {chosen}. Trained by the night {build.run_key}, from commit `{build.commit}`.",
-        f"## What it is for, and what not\n\n{_USE}",
+        f"## What it is for, and what not\n\n{_USE}\n{_CHOICE[track]}",
         "## On the holdout\n\n" + figures_table("figure", figures.items()),
         "## Gates\n\n" + markdown_table(("gate", "value", "limit", "verdict"), judged),
         "## Data\n\n" + "\n".join(_data(build, stages)),

@@ -94,7 +94,7 @@ def unanswered(choices: Choices, dataset: Path, holdout: Path) -> dict[tuple[str
     texts = {
         (str(row["prompt_id"]), sha256_text(str(row["prompt"]))): str(row["prompt"])
         for row in rows.to_dict("records")
-        if row["prompt_id"] in ids
+        if str(row["prompt_id"]) in ids
     }
     return {key: text for key, text in texts.items() if key not in choices.by_row}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.data.holdout import truth_in
 from pipeline.data.outcomes import Outcomes, label_matrix, split_agents
-from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_decimals
-from pipeline.metrics.multilabel import HEADLINE, Statistic
-from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
+from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_digits
+from pipeline.metrics.multilabel import HEADLINE, chosen_quality, known_of_both
+from pipeline.runtime.arrays import Binary
 from pipeline.runtime.plain import JsonObject, plain_fields
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ BETTER, WORSE = ("now right", "better"), ("now wrong", "worse")
 
 @dataclass(frozen=True)
 class PairedMetric:
-    """One metric of both versions, and the paired difference, after minus before."""
+    """One metric of both versions on so many prompts, and the paired difference, after minus before."""
 
     metric: str
+    prompts: int
     before: float
     after: float
     difference: Estimate
 
-    def to_json(self) -> dict[str, str | float]:
+    def to_json(self) -> JsonObject:
         """The difference stands beside its bounds, under the metric's name."""
         found = self.difference
-        told: dict[str, str | float] = {"metric": self.metric, "before": self.before, "after": self.after}
-        return {**told, "difference": found.value, "low": found.low, "high": found.high}
+        return {**plain_fields(self), "difference": found.value, "low": found.low, "high": found.high}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Flip:
 class HoldoutDiff:
     """What both answered is compared by the newer version's labels; `relabelled` counts labels that differ.
 
-    `metrics` is empty where they have no prompt in common.
+    `metrics` is empty where they have no prompt in common; quality and cost rest on those where the outcomes of both
+    choices are known.
     """
 
     common: int
@@ -126,14 +127,16 @@ def diff_holdouts(
         )
         if set(old) != set(new)
     )  # fmt: skip
-    statistics = HEADLINE if truth is None else _of_outcomes(truth)
-    judged = label_matrix(cells["agents"], names) > 0.5 if truth is None else np.arange(len(both))
+    subsets = (cells["agents"], before, cells["chosen"])
+    asked, older_choice, newer_choice = (label_matrix(each, names) > 0.5 for each in subsets)
+    judges = _label_metrics(asked) if truth is None else _graded_metrics(truth, older_choice, newer_choice)
+    metrics = (judge.paired(older_choice, newer_choice, count, seed) for judge in judges if judge.rows.any())
     return HoldoutDiff(
         common=len(both),
         only_before=len(older) - len(both),
         only_after=len(newer) - len(both),
         relabelled=sum(set(old) != set(new) for old, new in zip(labels, cells["agents"], strict=True)),
-        metrics=_paired(statistics, judged, names, before, cells["chosen"], count, seed) if len(both) else (),
+        metrics=tuple(metrics),
         flips=tuple(flips),
     )
 
@@ -151,32 +154,32 @@ def _gains(truth: Outcomes | None, names: Sequence[str], before: Subsets, after:
     return [float(gain) if np.isfinite(gain) else None for gain in new - old]
 
 
-def _of_outcomes(truth: Outcomes) -> dict[str, Statistic]:
-    """Mean quality and mean cost of what was chosen, where every cell of them is known; rows stand for themselves."""
+@dataclass(frozen=True)
+class _Metric:
+    """A statistic, what it holds choices against, [n, c], and the prompts bool [n] where that is known of both
+    choices.
+    """
 
-    def mean_of(cells: FloatMatrix) -> Statistic:
-        return lambda rows, chosen: float(np.where(chosen, cells[rows], 0.0).sum(axis=1).mean())
+    name: str
+    statistic: Callable[[Any, Binary], float]
+    truth: Any
+    rows: Binary
 
-    known = {"quality": truth.quality, "cost_usd": truth.cost}
-    return {name: mean_of(cells) for name, cells in known.items() if np.isfinite(cells).all()}
-
-
-def _paired(
-    statistics: Mapping[str, Statistic],
-    truth: Any,
-    names: tuple[str, ...],
-    before: Subsets,
-    after: Subsets,
-    count: int,
-    seed: int,
-) -> tuple[PairedMetric, ...]:
-    """Each metric of both, on the same resamples; `truth` is what the statistics take, with a row a prompt."""
-    old, new = (label_matrix(subsets, names) > 0.5 for subsets in (before, after))
-    draws = resamples(len(truth), count, seed)
-    return tuple(_metric(name, statistic, truth, old, new, draws) for name, statistic in statistics.items())
+    def paired(self, old: Binary, new: Binary, count: int, seed: int) -> PairedMetric:
+        """Of both versions' choices, on the same resamples."""
+        truth, old, new = self.truth[self.rows], old[self.rows], new[self.rows]
+        draws = resamples(len(truth), count, seed)
+        before, after = self.statistic(truth, old), self.statistic(truth, new)
+        difference = Estimate.of(after - before, paired_differences(self.statistic, truth, new, old, draws))
+        return PairedMetric(self.name, len(truth), six_digits(before), six_digits(after), difference)
 
 
-def _metric(name: str, statistic: Statistic, truth: Any, old: Binary, new: Binary, draws: Indices) -> PairedMetric:
-    before, after = statistic(truth, old), statistic(truth, new)
-    difference = Estimate.of(after - before, paired_differences(statistic, truth, new, old, draws), six_decimals)
-    return PairedMetric(name, six_decimals(before), six_decimals(after), difference)
+def _label_metrics(asked: Binary) -> list[_Metric]:
+    everywhere = np.full(len(asked), True)
+    return [_Metric(name, statistic, asked, everywhere) for name, statistic in HEADLINE.items()]
+
+
+def _graded_metrics(truth: Outcomes, old: Binary, new: Binary) -> list[_Metric]:
+    """Mean quality and mean cost of what was chosen."""
+    cells = {"quality": truth.quality, "cost_usd": truth.cost}
+    return [_Metric(name, chosen_quality, each, known_of_both(each, old, new)) for name, each in cells.items()]

@@ -79,9 +79,13 @@ class RowMatcher:
         table = _table(content)
         if table is None:
             return self.are_written_in(content)
-        if {ID, PROMPT} <= set(table.columns) and (self._named(table) | table[PROMPT].isin(self.texts)).any():
+        told = set(table.columns)
+        if PROMPT in told and table[PROMPT].isin(self.texts).any():
             return True
-        others = [name for name in table.columns if name != PROMPT and not is_numeric_dtype(table[name])]
+        if {ID, PROMPT} <= told and self._named(table).any():
+            return True
+        # What stands beside an id is that row's own text, whatever it quotes.
+        others = [n for n in table.columns if (n != PROMPT or ID not in told) and not is_numeric_dtype(table[n])]
         return any(self.are_written_in("\n".join(table[name].astype(str)).encode()) for name in others)
 
     def are_named_in(self, content: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipeline.runtime.text import to_digits
 from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, print_json, print_table, say, short
 
@@ -78,15 +79,19 @@ def _none(value: object) -> object:
 def _print_holdout_diff(found: VersionDiff) -> None:
     holdout = found.holdout
     rows = [
-        [m.metric, m.before, m.after, *(f"{figure:+.3f}" for figure in vars(m.difference).values())]
+        [m.metric, m.prompts, m.before, m.after, *(_signed(figure) for figure in vars(m.difference).values())]
         for m in holdout.metrics
     ]
     title = f"On {holdout.common} holdout prompts of both (95 % intervals)"
-    print_table(title, ["metric", "before", "after", "difference", "low", "high"], rows)
+    print_table(title, ["metric", "prompts", "before", "after", "difference", "low", "high"], rows)
     flips = [[f.prompt_id, *(", ".join(names) for names in (f.truth, f.dropped, f.gained)), f.outcome]
              for f in holdout.flips]  # fmt: skip
     title = f"{len(flips)} holdout prompts are routed differently, {holdout.better} better and {holdout.worse} worse"
     _print_some(title, ["row", "label", "no longer chosen", "now chosen", "is"], flips, MOST_FLIPS)
+
+
+def _signed(value: float) -> str:
+    return f"{'-' if value < 0 else '+'}{to_digits(abs(value))}"
 
 
 def _cell(value: str) -> str:

@@ -37,7 +37,7 @@ def evaluate(
 
     predicted, outcomes = read_predictions(predictions, truth)
     warn_of_names(outcomes.candidates)
-    if predicted.learnt is not None and predicted.learnt.mean() > 0.5:
+    if predicted.learnt is not None and predicted.learnt.any():
         say_aside(
             f"warning: the router learnt from {int(predicted.learnt.sum())} of these {len(outcomes)} prompts, and so "
             "looks better than it is; judge it on prompts that it has not seen, or with crossval"

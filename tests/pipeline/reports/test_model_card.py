@@ -7,7 +7,7 @@ import yaml
 from pipeline.gating.results import GateResult
 from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.model_card import model_card
-from pipeline.runtime.track import AGENTS
+from pipeline.runtime.track import AGENTS, MODELS
 from pipeline.versions.provenance import DATA, Build, Material
 
 MATERIALS = (Material("data/prompts.csv", {"sha256": "a" * 64}, DATA),)
@@ -32,3 +32,10 @@ def test_a_card_has_metadata_for_machines_and_figures_with_intervals_for_people(
     ):
         assert line in body
     assert f"`data/prompts.csv`, sha256 `{'a' * 64}`" in body
+
+
+def test_a_card_says_how_its_own_track_chooses() -> None:
+    agents, models = (model_card(BUILD, track, {}, (), {"lineage": {"taught": 414}}) for track in (AGENTS, MODELS))
+    assert "Its probabilities are calibrated on held-out folds." in agents
+    assert "threshold" not in models
+    assert "It estimates the quality of each candidate's answer" in models

@@ -84,8 +84,10 @@ def test_a_row_that_no_network_was_trained_on_is_judged_by_the_heads(night: Nigh
 
 def test_listed_rows_are_flagged_unless_somebody_decided(night: Night) -> None:
     night.examined.loc[1, "review"] = "keep"
-    found = night.run(SuspectsParams(listed=3))
+    found = night.run(SuspectsParams(listed=2))
     assert set(found.index) == {"p00", "p01", "p02"}
+    assert len(night.run(SuspectsParams(listed=3))) == 4, "a decision takes nobody's place"
+    night.run(SuspectsParams(listed=2))
     fates = read_fates("suspects").set_index("prompt_id")
     assert fates["fate"].to_dict() == {i: FLAGGED if i in ("p00", "p02") else KEPT for i in night.ids}
     assert fates["reason"]["p00"].startswith("suspect ")

@@ -205,6 +205,11 @@ def test_graded_outcomes_are_compared_by_quality_and_cost_not_by_labels() -> Non
     assert (found.better, found.worse) == (1, 1)
     told = {metric.metric: (metric.before, metric.after) for metric in found.metrics}
     assert told == {"quality": (pytest.approx(2 / 3, abs=1e-6),) * 2, "cost_usd": (2.0, pytest.approx(8 / 3, abs=1e-6))}
+    cells[2]["quality"] = cells[2]["cost"] = None
+    cells[3]["cost"] = cells[6]["cost"] = 0.0000004
+    found = diff_holdouts(older, newer, 100, 7, pd.DataFrame(cells))
+    told = {metric.metric: (metric.prompts, metric.before, metric.after) for metric in found.metrics}
+    assert told == {"quality": (2, 0.5, 0.5), "cost_usd": (2, 0.0000004, 3.0)}, "where both choices' outcomes are known"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_a_table_holds_a_row_by_id_by_text_or_as_a_parent(tmp_path: Path) -> Non
     assert ROWS.texts_in(_parquet(path, prompt_id=["p9", "p1"], prompt=["x", "y"])) == {"y"}
 
 
+def test_a_table_without_ids_holds_a_row_by_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    assert ROWS.are_in(_parquet(path, prompt=["x", "short"], agents=["a", "b"]))
+    assert ROWS.are_in(_parquet(path, prompt=["x", f"{TEXT} today"], agents=["a", "b"]))
+    assert not ROWS.are_in(_parquet(path, prompt=["x", "shorter"], agents=["a", "b"]))
+
+
 def test_an_id_without_a_text_is_no_holding(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     assert not ROWS.are_in(_parquet(path, prompt_id=["p1"], text_sha256=["ab"]))

@@ -52,7 +52,7 @@ DIFF = VersionDiff(
     Side(EVIL, EVIL), Side(EVIL, EVIL),
     RowDiff((ROW_THEN,), (ROW_THEN,), (ROW_CHANGE,), (ROW_CHANGE,), (ROW_CHANGE,), (ROW_CHANGE,), 0, 0),
     None, (CHANGE,), (CHANGE,), (CHANGE,), (CodeChange(EVIL, 1, None),),
-    HoldoutDiff(1, 0, 0, 0, (PairedMetric(EVIL, 0.1, 0.2, Estimate(0.1, 0.0, 0.2)),),
+    HoldoutDiff(1, 0, 0, 0, (PairedMetric(EVIL, 1, 0.1, 0.2, Estimate(0.1, 0.0, 0.2)),),
                 (Flip(EVIL, EVIL, (EVIL,), (f"{EVIL}a",), (f"{EVIL}b",)),)),
 )  # fmt: skip
 SERVED = SimpleNamespace(version=EVIL, run_key=EVIL, provenance_sha256=EVIL, since=EVIL,
