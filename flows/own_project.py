@@ -226,7 +226,9 @@ def _drawn(root: Path, rows: pd.DataFrame, names: Sequence[str]) -> tuple[tuple[
     split, seed = params["split"], int(params["run"]["seed"])
     try:
         outcomes = from_labels(rows, names)
-        return draw_holdout(outcomes, split["holdout_share"], split["holdout_minimum"], seed), []
+        return draw_holdout(
+            outcomes, split["holdout_share"], split["holdout_minimum"], seed, "split.holdout_minimum"
+        ), []
     except InputError as error:
         found, _, mend = str(error).partition("; ")
         later = f"{mend}; then rm {HOLDOUT_FILE} && python -m pipeline.stages.split draw"

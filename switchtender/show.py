@@ -152,8 +152,3 @@ def short(value: object) -> str:
     """A value as a cell: a sha256 is cut to 12 characters."""
     text = str(value)
     return text[:SHORT_SHA256] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
-
-
-def clock(moment: str) -> str:
-    """A moment of a log, to the minute."""
-    return moment[:16].replace("T", " ")

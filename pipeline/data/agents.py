@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.data.names import Name
+from pipeline.data.names import Name, refuse_columns
 from pipeline.runtime.errors import InputError, as_piece
 from pipeline.runtime.yaml_file import load_yaml
 
@@ -30,7 +30,7 @@ def read_agents(path: Path = AGENTS_FILE) -> tuple[Agent, ...]:
     """Read the agents in file order, which is the column order of every score matrix.
 
     Raises:
-        InputError: the file is missing, malformed, or names an agent twice.
+        InputError: the file is missing, malformed, names an agent twice, or as a column is named.
     """
     try:
         content = load_yaml(path)
@@ -42,6 +42,7 @@ def read_agents(path: Path = AGENTS_FILE) -> tuple[Agent, ...]:
         raise InputError(f"{path} is not a list of agents; write '- name: ...' entries")
     agents = tuple(_agent(entry, number, path) for number, entry in enumerate(content, start=1))
     names = [agent.name for agent in agents]
+    refuse_columns(names, path)
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{path} names the agent '{name}' twice; rename one")

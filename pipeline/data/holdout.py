@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.data.names import SEPARATOR
+from pipeline.data.names import COLUMNS, SEPARATOR
 from pipeline.data.outcomes import Outcomes, from_labels, label_matrix, split_agents
 from pipeline.data.stage_rows import outcomes_of
 from pipeline.runtime.arrays import Binary, FloatMatrix
 from pipeline.runtime.errors import InputError
-from pipeline.runtime.tables import LINE, sha256_text
+from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.text import read_text
 
 HOLDOUT_FILE = Path("data/holdout.txt")
@@ -63,9 +63,6 @@ def _outcomes_by_prompt(graded: pd.DataFrame) -> dict[str, str]:
     return told
 
 
-_FACTS = ("prompt_id", "text_sha256", "agents", "chosen", LINE)
-
-
 def predictions_table(
     holdout: pd.DataFrame, names: Sequence[str], expected: FloatMatrix, chosen: Binary
 ) -> pd.DataFrame:
@@ -84,7 +81,7 @@ def predictions_table(
 
 def candidates_in(predictions: pd.DataFrame) -> tuple[str, ...]:
     """The candidates of a table, in its order."""
-    return tuple(name for name in predictions.columns if name not in _FACTS)
+    return tuple(name for name in predictions.columns if name not in COLUMNS)
 
 
 def named_matrix(cells: pd.Series, names: Sequence[str]) -> Binary:

@@ -11,10 +11,11 @@ from pipeline.data.outcomes import Outcomes
 from pipeline.runtime.errors import InputError
 
 
-def draw_holdout(outcomes: Outcomes, share: float, minimum: int, seed: int) -> tuple[str, ...]:
+def draw_holdout(outcomes: Outcomes, share: float, minimum: int, seed: int, setting: str) -> tuple[str, ...]:
     """Draw a stratified holdout in which every candidate has at least `minimum` prompts that it is right for.
 
-    `share` in 0..1 is how much of the prompts is held out; the ids come sorted.
+    `share` in 0..1 is how much of the prompts is held out, `setting` the name of `minimum` in params.yaml; the ids come
+    sorted.
 
     Raises:
         InputError: a candidate has too few prompts for that.
@@ -33,4 +34,9 @@ def draw_holdout(outcomes: Outcomes, share: float, minimum: int, seed: int) -> t
         if (labels[chosen].sum(axis=0)[: len(outcomes.candidates)] >= minimum).all():
             drawn = np.isin(groups, chosen)
             return tuple(sorted(np.array(outcomes.prompt_ids, dtype=object)[drawn]))
-    raise InputError("no draw gives every candidate enough holdout prompts; add prompts or lower split.holdout_minimum")
+    right = labels.sum(axis=0)[: len(outcomes.candidates)]
+    least = outcomes.candidates[int(right.argmin())]
+    raise InputError(
+        f"no draw gives every candidate {minimum} holdout prompts ({least} has {int(right.min())} in all); "
+        f"add prompts or lower {setting}"
+    )

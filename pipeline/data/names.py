@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from pipeline.runtime.errors import InputError
 from pipeline.runtime.text import folded, is_blank, valid_text
 
 SEPARATOR = "|"
 LIKE_A_LIST = ",;[]{}"
 """What several names in one look like."""
+
+
+COLUMNS = frozenset({"prompt_id", "prompt", "text_sha256", "agents", "chosen", "fold", "precision", "line"})
+"""Of tables that have a column for each candidate too."""
+
+
+def refuse_columns(names: Iterable[str], where: Path) -> None:
+    """Refuse candidates whose column would be taken for another.
+
+    Raises:
+        InputError: one is named as a column is.
+    """
+    if taken := COLUMNS.intersection(names):
+        raise InputError(f"{where} names a candidate '{min(taken)}', as a column of a night's tables is; rename it")
 
 
 def name_of(text: str) -> str:

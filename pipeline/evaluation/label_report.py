@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from pipeline.metrics.holdout_figures import ROUTER
 from pipeline.metrics.multilabel import (
     HEADLINE,
     CandidateScores,
-    expected_calibration_error,
     label_count_error,
     micro_f1,
     per_candidate,
+    reliability,
 )
 from pipeline.routers.base.protocol import Predictions
 from pipeline.routers.base.settings import FinetuningParams
@@ -137,12 +137,14 @@ def headline_estimates(predictions: Predictions, labels: Binary, draws: Indices)
 
 def _figures(predictions: Predictions, labels: Binary, draws: Indices) -> dict[str, Estimate]:
     """Headline metrics and what the probabilities are worth, each with its interval."""
-    errors = {"calibration_error": expected_calibration_error, "label_count_error": label_count_error}
-    found = headline_estimates(predictions, labels, draws)
-    for name, error in errors.items():
-        resampled = np.array([error(labels[rows], predictions.quality[rows]) for rows in draws])
-        found[name] = Estimate.of(error(labels, predictions.quality), resampled, six_decimals)
-    return found
+    off = np.array([label_count_error(labels[rows], predictions.quality[rows]) for rows in draws])
+    count_error = Estimate.of(label_count_error(labels, predictions.quality), off, six_decimals)
+    return {
+        **headline_estimates(predictions, labels, draws),
+        "calibration_error": reliability(labels, predictions.quality).error_estimate(),
+        # Of an absolute value every draw may lie above it.
+        "label_count_error": replace(count_error, low=min(count_error.low, count_error.value)),
+    }
 
 
 def _gain(router: Predictions, other: Predictions, labels: Binary, draws: Indices) -> Estimate:

@@ -64,12 +64,12 @@ def reliability_bins(truth: Binary, probability: FloatMatrix, bins: int = 10) ->
         {
             "cells": cells,
             "bin": number,
-            "probability": p,
-            "frequency": f,
-            "count": round(share * len(hit)),
+            "probability": found.expected,
+            "frequency": found.observed,
+            "count": found.count,
         }
         for cells, hit, score, count in parts
-        for number, (p, f, share) in enumerate(reliability(hit, score, count), start=1)
+        for number, found in enumerate(reliability(hit, score, count).table(), start=1)
     ]
     frame = pd.DataFrame(rows)
     return frame.assign(share=frame["count"] / truth.size).round(6)

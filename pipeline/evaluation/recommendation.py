@@ -97,7 +97,9 @@ def recommend(
 
 
 def _has_costs(parts: Sequence[Part]) -> bool:
-    return all(np.isfinite(part.cost).any() for part, _ in parts)
+    """Whether some candidate was tried often enough, and its cost is known, in each part."""
+    means = (mean_quality_and_cost(part) for part, _ in parts)
+    return all((np.isfinite(level) & np.isfinite(price)).any() for level, price in means)
 
 
 def require_affordable(outcomes: Outcomes, parts: Sequence[Part], budget: float) -> None:

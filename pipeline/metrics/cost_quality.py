@@ -1,4 +1,4 @@
-"""Statistics of graded outcomes: paired resampling, cost-quality curves, pairs, acceptance, ranks.
+"""Statistics of graded outcomes: cost-quality curves, pairs, acceptance, ranks.
 
 Everywhere NaN stands for what is not known (a candidate not tried, a cost not given): it is left out of a mean, and
 never counts as zero.
@@ -26,7 +26,7 @@ def taken(matrix: npt.NDArray[np.floating], picks: Indices) -> Values:
     return matrix[np.arange(len(matrix)), picks].astype(np.float64)
 
 
-# --- paired resampling ------------------------------------------------------------------------------------------
+# --- the way to the oracle --------------------------------------------------------------------------------------
 
 
 def gap_closed(chosen: Values, single: Values, oracle: Values) -> Values:
@@ -147,8 +147,8 @@ class PairCurve:
 
     @property
     def area(self) -> float:
-        """The mean value over the share."""
-        return float(np.trapezoid(self.value, self.share))
+        """The mean value over the share; NaN where there is no prompt."""
+        return float(np.trapezoid(self.value, self.share)) if len(self.share) else float("nan")
 
     def share_for(self, value: float) -> float:
         """The least share at which a value is reached; NaN where it is not."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.metrics.reliability import BINS, Reliability
 from pipeline.runtime.arrays import Binary, FloatMatrix
 
 Statistic = Callable[[Binary, Binary], float]
@@ -72,21 +73,14 @@ def label_count_error(truth: Binary, probability: FloatMatrix) -> float:
     return abs(float(probability.sum()) / labels - 1) if labels else float("nan")
 
 
-def expected_calibration_error(truth: Binary, probability: FloatMatrix, bins: int = 10) -> float:
-    """Gap between probability and frequency over all cells, in equally filled bins (Nixon et al., 2019).
-
-    Equal filling, since most cells of a many-label matrix lie near 0 and would hide everything else.
-    """
-    return float(sum(share * abs(p - f) for p, f, share in reliability(truth, probability, bins)))
+def expected_calibration_error(truth: Binary, probability: FloatMatrix, bins: int = BINS) -> float:
+    """Gap between probability and frequency over all cells, in equally filled bins (Nixon et al., 2019)."""
+    return reliability(truth, probability, bins).error()
 
 
-def reliability(truth: Binary, probability: FloatMatrix, bins: int = 10) -> list[tuple[float, float, float]]:
-    """For each bin: mean probability, observed frequency, share of the cells."""
-    order = np.argsort(probability, axis=None, kind="stable")
-    flat_p = probability.reshape(-1)[order].astype(np.float64)
-    flat_t = truth.reshape(-1)[order]
-    parts = zip(np.array_split(flat_p, bins), np.array_split(flat_t, bins), strict=True)
-    return [(float(p.mean()), float(t.mean()), len(p) / len(flat_p)) for p, t in parts if len(p)]
+def reliability(truth: Binary, probability: FloatMatrix, bins: int = BINS) -> Reliability:
+    """What labels say of probabilities, both [n, c]."""
+    return Reliability.of(probability.astype(np.float64), truth.astype(np.float64), bins)
 
 
 HEADLINE: dict[str, Statistic] = {

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.data.names import SEPARATOR
-from pipeline.metrics.bootstrap import Estimate, paired_differences, resamples, six_decimals
+from pipeline.metrics.bootstrap import RESAMPLES, Estimate, paired_differences, resamples, six_decimals
 from pipeline.metrics.multilabel import Headline
 from pipeline.runtime.arrays import Binary
 from pipeline.runtime.plain import OMITTED, JsonObject, parsed, plain_fields
-
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class PrecisionLoss:
     def of(cls, headline: Headline, fp32: Binary, int8: Binary, largest_difference: float) -> PrecisionLoss:
         """From the choices of both on the same rows, bool [n, c]. The loss is a difference of rounded figures."""
         exact, coarse = (six_decimals(headline.statistic(headline.truth, chosen)) for chosen in (fp32, int8))
-        draws = resamples(len(fp32), _RESAMPLES, seed=0)
+        draws = resamples(len(fp32), RESAMPLES, seed=0)
         lost = paired_differences(headline.statistic, headline.truth, fp32, int8, draws)
         loss = Estimate.of(six_decimals(exact - coarse), lost, six_decimals)
         return cls(headline.name, exact, coarse, loss, six_decimals(largest_difference))

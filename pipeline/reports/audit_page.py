@@ -15,7 +15,8 @@ from pipeline.metrics.bootstrap import Estimate
 from pipeline.reports.night_report import METRICS, Banner, page_environment
 from pipeline.reports.settings import sections
 from pipeline.runtime.tables import write_text
-from pipeline.versions.audit import IN_SERVICE, NEVER, Audit, clock
+from pipeline.runtime.text import clock
+from pipeline.versions.audit import IN_SERVICE, NEVER, Audit
 from pipeline.versions.audit_facts import plain_rows
 from pipeline.versions.provenance import BASE_MODELS, CODE, DATA, STAGE_OUTPUT
 

@@ -177,10 +177,34 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         ".parquet": lambda to: frame.to_parquet(to, index=False),
         ".jsonl": lambda to: frame.to_json(to, orient="records", lines=True, force_ascii=False),
     }
-    writer = endings.get(path.suffix.lower())
-    if writer is None:
+    require_writable(path)
+    write_whole(path, endings[path.suffix.lower()])
+
+
+def require_writable(path: Path) -> None:
+    """Ask before long work whether `write_table` has a chance.
+
+    Raises:
+        TableError: unknown ending, a folder, or a place in what is no folder.
+    """
+    if path.is_dir():
+        raise TableError(f"{path} is a directory; name a file in it")
+    if path.suffix.lower() not in (".csv", ".parquet", ".jsonl"):
         raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
-    write_whole(path, writer)
+    require_folder(path.parent)
+
+
+def require_folder(path: Path) -> None:
+    """Ask before long work whether a folder is there or can be made.
+
+    Raises:
+        TableError: a part of its path is a file, or may not be written to.
+    """
+    there = next(part for part in (path, *path.absolute().parents) if part.exists())
+    if not there.is_dir():
+        raise TableError(f"{there} is a file, not a folder; choose another place")
+    if not os.access(there, os.W_OK):
+        raise TableError(f"{there} may not be written to; choose another place")
 
 
 def _quoting(frame: pd.DataFrame) -> Literal[0, 2]:

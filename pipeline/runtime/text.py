@@ -45,6 +45,11 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
+def clock(moment: str) -> str:
+    """A moment of a log (UTC, ISO 8601) to the minute."""
+    return moment[:16].replace("T", " ")
+
+
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 

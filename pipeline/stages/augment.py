@@ -58,7 +58,9 @@ class ProposedRow:
 
 
 def augment(params: AugmentationParams, seed: int) -> Summary:
-    """Write train with the accepted rows appended; each proposed row has a fate (augmented or refused, with reason)."""
+    """Write train with the accepted rows appended; each row that was looked at has a fate (augmented, or
+    refused with a reason); past `rows_per_agent` none is.
+    """
     train = read_table(STAGES / "label_noise" / "train.parquet").drop(columns="line")
     holdout = read_table(STAGES / "label_noise" / "holdout.parquet")
     plain = train.assign(parents="", method="")

@@ -19,6 +19,7 @@ from pydantic import Field
 from pipeline.data.agents import read_agents
 from pipeline.data.fates import FATES, KEPT, QUARANTINED, Fate, fate_of, write_fates
 from pipeline.data.forgetting import forgotten_rows
+from pipeline.data.names import refuse_columns
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.stage_rows import JOINING, StageRows, graded_table
 from pipeline.runtime.errors import InputError
@@ -82,6 +83,7 @@ def check_table(table: Path, runner: SuiteRunner) -> TableCheck:
         return TableCheck(_none_gathered(), found, where=ROW)
     rows = gathered(table, frame, candidate_files(CANDIDATES), read_agents() if is_label_table(frame) else ())
     del frame
+    refuse_columns(rows["candidate"].dropna(), table)
     checked = TableCheck(rows, found, where=ROW)
     forgotten = {digest for _, digest in forgotten_rows(Path())}
     judged = tables.outcome_rows(rows, forgotten)

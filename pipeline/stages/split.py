@@ -12,17 +12,19 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pipeline.data.agents import read_agents
 from pipeline.data.dataset import DATASET
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, QUARANTINED, TRAIN, Fate, fate_of, fates_of_rows, write_fates
 from pipeline.data.folds import make_folds
 from pipeline.data.holdout import HOLDOUT_FILE, holdout_text, holdout_version, read_holdout
 from pipeline.data.holdout_draw import draw_holdout
+from pipeline.data.outcomes import read_outcomes
 from pipeline.data.stage_rows import JOINING, StageRows, of_prompts, read_joining, read_rows
 from pipeline.runtime.errors import InputError, SwitchtenderError
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams
 from pipeline.runtime.stage import Summary, run_stage_on_track
-from pipeline.runtime.tables import read_table, write_table, write_text
+from pipeline.runtime.tables import write_table, write_text
 from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.track import AGENTS, MODELS, Track, track_named
 from pipeline.validation.text_overlap import holdout_overlap
@@ -98,17 +100,19 @@ def _draw(track: Track) -> None:
     """Draw a track's holdout once.
 
     Raises:
-        InputError: there is one already, or no draw gives every candidate enough prompts.
+        InputError: there is one already, no draw gives every candidate enough prompts, or the table is malformed.
     """
     params, run = track.read(NAME, SplitParams), read("run", RunParams)
     place = Path(params.holdout)
     if place.exists():
         raise InputError(f"{place} exists and is frozen; a new holdout is a decision: remove the file first")
     if track is AGENTS:
-        rows = StageRows(read_table(DATASET, required=("prompt_id", "agents")))
+        # No rule has seen these rows yet.
+        outcomes = read_outcomes(DATASET, [agent.name for agent in read_agents()])
     else:
-        rows = read_rows(track, track.valid)
-    ids = draw_holdout(rows.outcomes(), params.holdout_share, params.holdout_minimum, run.seed)
+        outcomes = read_rows(track, track.valid).outcomes()
+    setting = f"{track.section}{NAME}.holdout_minimum"
+    ids = draw_holdout(outcomes, params.holdout_share, params.holdout_minimum, run.seed, setting)
     write_text(holdout_text(ids), place)
 
 

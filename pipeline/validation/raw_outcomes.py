@@ -16,6 +16,7 @@ from pipeline.data.agents import Agent
 from pipeline.data.cells import known_costs, names_in, prompt_in, readable_figures, text_of, values_of
 from pipeline.data.names import SEPARATOR, name_of
 from pipeline.runtime.arrays import Binary
+from pipeline.runtime.errors import TableError
 from pipeline.runtime.tables import LINE, read_table
 from pipeline.runtime.text import is_blank
 
@@ -23,13 +24,21 @@ ROW, FILE = "row", "file"
 """`row` numbers the rows of all files from 1; a label row is several outcomes of one number."""
 
 JOINING_COLUMNS = ("prompt_id", "candidate", "quality")
-ENDINGS = (".csv", ".parquet", ".jsonl")
+ENDINGS = (".csv", ".parquet", ".jsonl", ".ndjson")
 _SHOWN = 60
 
 
 def candidate_files(folder: Path) -> list[Path]:
-    """The tables of candidates that joined later, by name; none where there is no such folder."""
-    return sorted(path for path in folder.glob("*") if path.suffix in ENDINGS) if folder.is_dir() else []
+    """The tables of candidates that joined later, by name; none where there is no such folder.
+
+    Raises:
+        TableError: a file there is no table, so that whoever put it there would wait for its candidate in vain.
+    """
+    files = sorted(path for path in folder.glob("[!.]*") if path.is_file() and path.suffix != ".md")
+    for path in files:
+        if path.suffix.lower() not in ENDINGS:
+            raise TableError(f"{path}: unknown ending '{path.suffix}'; use {', '.join(ENDINGS)}, or move it elsewhere")
+    return files
 
 
 def is_label_table(frame: pd.DataFrame) -> bool:

@@ -202,8 +202,3 @@ def _facts(facts: VersionFacts) -> JsonObject:
         "gates": plain(facts.gates),
         "training_material": list(facts.training_material),
     }
-
-
-def clock(moment: str) -> str:
-    """A moment of a log (UTC, ISO 8601) to the minute."""
-    return moment[:16].replace("T", " ")

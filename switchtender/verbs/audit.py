@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
-from pipeline.runtime.text import counted
+from pipeline.runtime.text import clock, counted
 from switchtender.options import Json, TrackOption, VersionArgument
-from switchtender.show import SHORT_SHA256, clock, print_gates, print_json, print_table, say, say_aside, say_fact, short
+from switchtender.show import SHORT_SHA256, print_gates, print_json, print_table, say, say_aside, say_fact, short
 
 if TYPE_CHECKING:
     import pandas as pd

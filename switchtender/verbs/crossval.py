@@ -44,8 +44,11 @@ def crossval(
     from pipeline.evaluation.reference_strategies import LEARNT
     from pipeline.evaluation.scoring import label_scores
     from pipeline.runtime.reproducibility import pin
+    from pipeline.runtime.tables import require_folder
     from switchtender.report_tables import Crossvalidated, refuse_for_labels, show_labels, show_outcomes
 
+    if pictures:
+        require_folder(pictures)
     outcomes = outcomes_of(table, agents)
     pin(seed, threads, device)
     router_name, finetuning, policy = training_params(params, system, outcomes.is_labels)

@@ -33,8 +33,11 @@ def evaluate(
     from pipeline.evaluation.scoring import label_scores, read_predictions, read_train
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.runtime.reproducibility import pin
+    from pipeline.runtime.tables import require_folder
     from switchtender.report_tables import refuse_for_labels, show_labels, show_outcomes
 
+    if pictures:
+        require_folder(pictures)
     predicted, outcomes = read_predictions(predictions, truth)
     warn_of_names(outcomes.candidates)
     if predicted.learnt is not None and predicted.learnt.any():

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.runtime.text import clock
 from switchtender.options import Json
-from switchtender.show import clock, print_json, print_table, say
+from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from pipeline.reports.night_history import NightHistory, NightRow

@@ -51,10 +51,11 @@ def predict(
     from pipeline.routers.fitting import learnt_digest, learnt_prompts
     from pipeline.routers.systems import open_router
     from pipeline.runtime.reproducibility import pin
-    from pipeline.runtime.tables import write_table
+    from pipeline.runtime.tables import require_writable, write_table
 
     if out.exists() and any(out.samefile(read) for read in (table, pool) if read and read.exists()):
         raise InputError(f"--out {out} is what is read from; name another file")
+    require_writable(out)
     ids, prompts = read_prompts(table)
     entries, labels = (read_pool(pool), read_labels(table, ids)) if pool else (None, None)
     if labels is None and any(entry.never_send for entry in entries or ()):

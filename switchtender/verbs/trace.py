@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.runtime.errors import InputError, SwitchtenderError, listed
+from pipeline.runtime.text import clock
 from switchtender.options import Json, TrackOption
-from switchtender.show import clock, print_json, print_table, say, say_aside
+from switchtender.show import print_json, print_table, say, say_aside
 
 if TYPE_CHECKING:
     from flows.audit.trace import RowInVersion, Tracing

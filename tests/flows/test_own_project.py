@@ -90,7 +90,7 @@ def test_what_the_data_lack_is_told(tmp_path: Path) -> None:
     assert lacks["second label"].found == "no prompt names two agents"
     assert "line 26 of data/prompts.csv" in lacks["prompt_text_unique"].found
     assert "line 28" in lacks["prompt_present"].found
-    assert "no draw gives every candidate enough" in lacks["holdout"].found
+    assert lacks["holdout"].found.endswith("candidate 2 holdout prompts (summarizing has 1 in all)")
     assert lacks["enough_prompts_per_agent"].found.startswith("stops a night: 1 unexpected, summarizing: 1")
     assert "enough_prompts" not in lacks, "limits of the whole table are those of this one"
     assert "holdout_size" in lacks

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pipeline.reports.audit_page import MEANINGS, banner
 from pipeline.reports.night_report import METRICS, duration, figure
+from pipeline.runtime.text import clock
 from pipeline.serving.page.actions import closed
-from pipeline.versions.audit import clock
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -68,6 +68,11 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("says_nothing", {**AGENT, "description": "Codes."}, "agent 2: description: string should have at least 40"),
     ("no_mapping", "coding", "agent 2: entry: input should be a valid dictionary"),
     ("twice", AGENT, "names the agent 'coding' twice; rename one"),
+    (
+        "column",
+        {**AGENT, "name": "chosen"},
+        "names a candidate 'chosen', as a column of a night's tables is; rename it",
+    ),
 ]
 
 

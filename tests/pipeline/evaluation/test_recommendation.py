@@ -350,3 +350,11 @@ def test_options_of_graded_tables_are_refused_for_labels(tmp_path: Path) -> None
     done = command("crossval", tmp_path / "t.csv", "--router", "tfidf", "--folds", "2", "--pictures", tmp_path / "d")
     assert isinstance(done.exception, InputError)
     assert "--pictures is for tables with candidate and quality" in str(done.exception)
+
+
+def test_costs_of_a_candidate_that_was_hardly_tried_are_none() -> None:
+    outcomes = table(cost=(np.nan, np.nan, 1.0))
+    quality = outcomes.quality.copy()
+    quality[5:, 2] = np.nan
+    scarce = replace(outcomes, quality=quality)
+    assert recommend(scarce, parts_of(scarce, FOLDS), {"linear": router((0.8, 0.6, 0.4))}).mixture is None

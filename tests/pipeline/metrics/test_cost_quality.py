@@ -176,6 +176,7 @@ def test_the_area_of_the_accept_rate_over_the_share_of_strong_calls() -> None:
     assert knows.area == pytest.approx(0.875)
     blind = m.accept_curve(np.tile([1.0, 0.5, 0.1], (4, 1)), quality, 0)
     assert blind.area == pytest.approx((0.25 + 1) / 2)
+    assert np.isnan(m.pair_curve(np.array([NAN]), np.ones(1), np.ones(1)).area)
 
 
 def test_equals_share_a_rank_and_only_what_was_tried_is_ranked() -> None:

@@ -83,14 +83,14 @@ def test_a_constant_gap_is_the_calibration_error() -> None:
 def test_reliability_bins_hold_equal_shares_and_rise() -> None:
     random = np.random.default_rng(7)
     probability = random.random((40, 5)).astype(np.float32)
-    bins = metrics.reliability(probability > 0.5, probability)
-    assert [share for _, _, share in bins] == pytest.approx([0.1] * 10)
-    assert [p for p, _, _ in bins] == sorted(p for p, _, _ in bins)
+    bins = metrics.reliability(probability > 0.5, probability).table()
+    assert [each.count for each in bins] == [20] * 10
+    assert [each.expected for each in bins] == sorted(each.expected for each in bins)
 
 
 def test_fewer_cells_than_bins_are_still_counted_once() -> None:
-    bins = metrics.reliability(np.array([[True, False]]), np.array([[0.9, 0.2]], dtype=np.float32))
-    assert sum(share for _, _, share in bins) == pytest.approx(1.0)
+    bins = metrics.reliability(np.array([[True, False]]), np.array([[0.9, 0.2]], dtype=np.float32)).table()
+    assert sum(each.count for each in bins) == 2
 
 
 def test_the_bootstrap_interval_covers_the_true_value_about_as_often_as_it_says() -> None:

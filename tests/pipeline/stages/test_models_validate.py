@@ -26,6 +26,7 @@ from pipeline.validation import derived_outcome_tables as tables
 from pipeline.validation.derived_prompt_tables import TABLES as PROMPT_TABLES
 from pipeline.validation.expectations import CRITICAL, ROW, WARNING, SuiteRunner, read_suites
 from pipeline.validation.quarantine import TableCheck
+from pipeline.validation.raw_outcomes import candidate_files
 
 DATA = ROOT / "data"
 TABLE, STAGES = Path("data/outcomes.csv"), Path("var/models")
@@ -557,3 +558,13 @@ def test_a_real_table_passes_without_a_warning(name: str, prompts: int, candidat
     summary = validate(PARAMS.model_copy(update={"table": str(path)}), STAGES)
     assert (summary["prompts"], summary["candidates"]) == (prompts, candidates)
     assert (summary["quarantined"], summary["failed"]) == (0, 0)
+
+
+def test_a_file_of_a_candidate_that_is_no_table_is_refused_by_name(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.NDJSON", "README.md", ".gitkeep"):
+        (tmp_path / name).write_text("")
+    assert [path.name for path in candidate_files(tmp_path)] == ["a.NDJSON", "b.csv"]
+    (tmp_path / "c.xlsx").write_text("")
+    with pytest.raises(TableError, match=r"c\.xlsx: unknown ending '\.xlsx'"):
+        candidate_files(tmp_path)
+    assert candidate_files(tmp_path / "nowhere") == []

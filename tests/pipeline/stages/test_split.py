@@ -194,5 +194,25 @@ def test_a_draw_is_stratified_and_the_same_for_the_same_seed(rows: pd.DataFrame)
 def test_a_draw_that_would_starve_an_agent_is_refused(rows: pd.DataFrame) -> None:
     image = rows["agents"].str.contains("image_understanding")
     starved = rows[~image | (image.cumsum() <= 1)]
-    with pytest.raises(InputError, match="no draw gives every candidate enough holdout prompts; add prompts or lower"):
-        draw_holdout(from_labels(starved, NAMES), PARAMS.holdout_share, PARAMS.holdout_minimum, seed=7)
+    with pytest.raises(InputError) as told:
+        draw_holdout(from_labels(starved, NAMES), PARAMS.holdout_share, 2, 7, "split.holdout_minimum")
+    assert str(told.value) == (
+        "no draw gives every candidate 2 holdout prompts (image_understanding has 1 in all); add prompts or lower "
+        "split.holdout_minimum"
+    )
+
+
+def test_a_draw_names_the_line_of_an_agent_that_there_is_not(
+    rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    HOLDOUT_FILE.unlink()
+    dataset = Path("data/prompts.csv")
+    whole = dataset.read_text(encoding="utf-8")
+    dataset.unlink()
+    dataset.write_text(whole.replace(",travel", ",trvel", 1), encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        draw()
+    assert stop.value.code == 2
+    assert "trvel" in (said := capsys.readouterr().err), said
+    assert said.startswith("split: data/prompts.csv, line "), said
+    assert not HOLDOUT_FILE.exists()

@@ -52,12 +52,14 @@ def test_judging_on_what_was_learnt_is_told_aside_and_new_prompts_are_not(prompt
     # The same prompts under other ids and in capitals are the same prompts.
     again = frame[:24].assign(prompt_id=[f"other{i}" for i in range(24)], prompt=frame[:24]["prompt"].str.upper())
     again.to_csv(tmp_path / "again.csv", index=False)
-    for table in (learnt, tmp_path / "again.csv", new):
+    frame[20:].to_csv(tmp_path / "some.csv", index=False)
+    for table in (learnt, tmp_path / "again.csv", new, tmp_path / "some.csv"):
         assert command("predict", "router", table, "--out", "p.csv", cwd=tmp_path).returncode == 0
         told.append(command("evaluate", "p.csv", table, cwd=tmp_path).stderr)
     assert "learnt from 24 of these 24 prompts" in told[0]
     assert "learnt from 24 of these 24 prompts" in told[1]
     assert told[2] == ""
+    assert "learnt from 4 of these 16 prompts" in told[3]
 
 
 def test_a_budget_without_costs_is_refused_before_anything_is_fitted(prompts: Path) -> None:

@@ -164,6 +164,14 @@ def test_a_place_that_cannot_be_written_is_said(prompts: Path) -> None:
     folder = prompts.parent
     command("fit", prompts, "--router", "tfidf", "--out", "router", cwd=folder)
     (folder / "file").write_text("")
-    done = command("predict", "router", prompts, "--out", "file/p.csv", cwd=folder)
+    for out, said in (
+        ("file/p.csv", "file is a file, not a folder"),
+        ("p.tsv", "unknown ending '.tsv'"),
+        (".", "is a directory"),
+    ):
+        done = command("predict", "router", prompts, "--out", out, cwd=folder)
+        assert done.returncode == 2
+        assert said in done.stderr
+    done = command("crossval", prompts, "--router", "tfidf", "--pictures", "file", cwd=folder)
     assert done.returncode == 2
-    assert "cannot be written" in done.stderr
+    assert "file is a file, not a folder" in done.stderr
