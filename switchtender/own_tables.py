@@ -106,7 +106,11 @@ def training_params(
         raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
     if train.priced:
         raise InputError(f"{params} has train.priced, which nights alone read; leave it out, and say --pool PRICES")
-    return named, train.finetuning(), train.policy
+    finetuning = train.finetuning()
+    if Path(finetuning.encoder).expanduser().is_dir():
+        # The router is asked from other folders too.
+        finetuning = finetuning.model_copy(update={"encoder": str(Path(finetuning.encoder).expanduser().resolve())})
+    return named, finetuning, train.policy
 
 
 def crossvalidated(

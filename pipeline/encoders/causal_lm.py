@@ -17,13 +17,10 @@ def load_causal(name: str, setting: str) -> tuple[Any, Any]:
     Raises:
         InputError: they cannot be found, or are not a causal language model's.
     """
-    import torch
-
     from pipeline.encoders.pretrained import load_pretrained
 
-    with torch.random.fork_rng(devices=()):
-        place = locate_causal(name, setting)
-        return load_pretrained("AutoModelForCausalLM", place, f"the language model '{name}'", setting)
+    place = locate_causal(name, setting)
+    return load_pretrained("AutoModelForCausalLM", place, f"the language model '{name}'", setting)
 
 
 def locate_causal(name: str, setting: str) -> Place:

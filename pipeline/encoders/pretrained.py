@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 """What transformers call a learnt table of positions."""
 
 
-def load_pretrained(kind: str, place: Place, told: str, setting: str, **overrides: Any) -> tuple[Any, Any]:
+def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[Any, Any]:
     """Tokenizer and model in evaluation mode, on the device in use; a folder is loaded without any network.
 
     `kind` is the class of transformers that knows the model; `told` is how an error calls it, `the encoder 'x'`, and
-    `setting` where it was named; `overrides` go to the model. Weights are in fp32 whatever they are stored in,
-    and code that comes with them is never run. Torch's random numbers are left as they were, whatever loading draws.
+    `setting` where it was named. Weights are in fp32 whatever they are stored in, and code that comes with them is
+    never run. Torch's random numbers are left as they were, whatever loading draws.
 
     Raises:
         InputError: the files cannot be found, are damaged, or are not those of such a model and its tokenizer.
@@ -41,7 +42,7 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str, **override
         with torch.random.fork_rng(devices=()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
             loads = getattr(transformers, kind).from_pretrained
-            model, found = loads(folder, dtype=torch.float32, **source, **whole, **overrides)
+            model, found = loads(folder, dtype=torch.float32, **source, **whole)
         reason = _fault(tokenizer, model, found)
     except Exception as error:  # transformers, tokenizers and safetensors raise their own, plain and built-in ones
         reason = _FOREIGN_CODE if "trust_remote_code" in str(error) else one_line(error, 160) + _lacking_package(error)
@@ -103,7 +104,10 @@ def positions(model: Any) -> int | None:
 
 
 def silence() -> None:
-    """No progress bars and no warnings of transformers; what matters is raised here."""
+    """No progress bars and no warnings of transformers; what matters is raised here. Nor does it ask anybody on the
+    internet to convert a repository without safetensors.
+    """
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging as hub_logging
 
     hub_logging.set_verbosity_error()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,16 +37,14 @@ class SentenceEncoder(TextEncoder):
         self.trains_in_bf16 = False
 
     @classmethod
-    def load(cls, name: str, max_tokens: int, setting: str = SETTING, **overrides: Any) -> SentenceEncoder:
-        """Load by name or path, onto the device in use; `overrides` go to the model (dropout rates, say).
-
-        `setting` is what an error names.
+    def load(cls, name: str, max_tokens: int, setting: str = SETTING) -> SentenceEncoder:
+        """Load by name or path, onto the device in use; `setting` is what an error names.
 
         Raises:
             InputError: the files cannot be found or are not an encoder's, or it cannot read so many tokens at once.
         """
         told = f"the encoder '{name}'"
-        tokenizer, model = load_pretrained("AutoModel", locate(name, setting), told, setting, **overrides)
+        tokenizer, model = load_pretrained("AutoModel", locate(name, setting), told, setting)
         lower = f"lower {TOKENS_SETTING} to that, or " if setting == SETTING else ""
         require_positions(model, max_tokens, told, f"{lower}name another in {setting}")
         return cls(model, tokenizer, max_tokens)

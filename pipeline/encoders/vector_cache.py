@@ -104,7 +104,8 @@ class VectorCache:
         with self._opened() as store:
             store.executemany("insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", rows)
             if self._bytes(store) > self.most:
-                store.execute(_OLDEST_BEYOND, (self.most,))
+                # A tenth more, so that it is some time until this is asked again.
+                store.execute(_OLDEST_BEYOND, (self.most * 9 // 10,))
 
     def erase(self, texts: Iterable[str]) -> int:
         """Forget texts, whatever encoder read them; how many readings went."""

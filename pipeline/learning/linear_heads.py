@@ -50,6 +50,10 @@ def _cell_weights(target: Values, known: Any, balanced: bool) -> Values:
     return weights
 
 
+_MOST_ROWS = 4000
+"""In the span of so many rows an optimum is searched for; the way there is cubic in them."""
+
+
 def _logistic(features: Any, target: Values, cells: Values, inverse_penalty: float) -> tuple[Values, Values]:
     """Minimise sum of weighted log losses + |w|^2 / (2 C) over all heads at once (L-BFGS).
 
@@ -57,7 +61,7 @@ def _logistic(features: Any, target: Values, cells: Values, inverse_penalty: flo
     """
     from scipy.optimize import minimize
 
-    if features.shape[0] < features.shape[1]:
+    if features.shape[0] < min(features.shape[1], _MOST_ROWS):
         basis, scale = _row_space(features)
         weights, biases = _logistic(basis * scale, target, cells, inverse_penalty)
         return np.asarray((features.T @ (basis / scale) @ weights.T).T), biases

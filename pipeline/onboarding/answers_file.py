@@ -21,7 +21,8 @@ class AnswerFile:
     """A .csv or .jsonl file with these columns, held by one process at a time.
 
     Law: a row is written by one call and synced before the next prompt is asked, so that a kill loses at most the
-    answer under way. What a broken write left is cut off on opening.
+    answer under way. What a broken write left is cut off on opening; a last row that only lacks its line end, as some
+    editors leave it, gets one.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -91,16 +92,30 @@ class AnswerFile:
             raise HeldByAnotherRun(f"another process is adding answers to {self.path}; wait for it to end") from error
 
     def _cut_off_half_row(self) -> None:
-        """Cut off half a row at the end, and begin an empty file."""
+        """Cut off half a row at the end, end one that is whole, and begin an empty file."""
         content, head = self.path.read_bytes(), self._head()
         start = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")[: len(head)]
         if not head.startswith(start):
             raise TableError(f"{self.path} holds something else than answers to this sheet; name another file")
         whole = _whole(content, self._is_csv)
-        if whole < len(content):
+        if whole < len(content) and self._is_row(content[whole:]):
+            os.write(self._file, b"\n")
+        elif whole < len(content):
             os.ftruncate(self._file, whole)
         if not whole and self._is_csv:
             os.write(self._file, head)
+
+    def _is_row(self, line: bytes) -> bool:
+        """Whether what stands after the last line end is all of a row."""
+        try:
+            text = line.decode()
+            if self._is_csv:
+                rows = list(csv.reader(io.StringIO(text), strict=True))
+                return [len(row) for row in rows] == [len(self.columns)]
+            row = json.loads(text)
+            return isinstance(row, dict) and set(self.columns) <= row.keys()
+        except (ValueError, csv.Error):
+            return False
 
     @property
     def _is_csv(self) -> bool:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 RIGHT_OR_WRONG, SHARE = "0 or 1", "0 to 1"
 """How an item is graded: right or wrong, or as the share of it that is right."""
 ITEM, REFERENCE, HOLDOUT = "item", "reference", "holdout"
-TO_FILL = ("quality", "cost")
 
 StripPrefixes = Callable[[Sequence[str]], tuple[str, ...]]
 """What follows the beginnings that many prompts share: `CalibratedRouter.followed`. By that text an item is known."""

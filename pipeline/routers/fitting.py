@@ -18,7 +18,7 @@ from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router, open_router
 from pipeline.runtime.arrays import Indices
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import sha256_text
 from pipeline.runtime.text import folded
@@ -93,6 +93,8 @@ def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = (
     Raises:
         InputError: the folder exists or its place cannot be written.
     """
+    from safetensors import SafetensorError
+
     refuse_existing(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
@@ -103,6 +105,10 @@ def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = (
         partial.rename(folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another place") from error
+    except SafetensorError as error:
+        raise InputError(
+            f"{folder} cannot be written ({one_line(error, 100)}); make room, or choose another place"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

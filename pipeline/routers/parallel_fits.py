@@ -11,6 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,6 +20,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.device import device
+from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.runtime.progress import Progress
 
 T = TypeVar("T", covariant=True)
@@ -34,7 +36,21 @@ class Fit(Protocol[T]):
 
 
 def fit_all(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: Progress | None = None) -> list[T]:
-    """The fits' results in order. As many run beside each other as torch has threads, where `steps` are worth it."""
+    """The fits' results in order. As many run beside each other as torch has threads, where `steps` are worth it.
+
+    Raises:
+        SwitchtenderError: memory ran out, or a process was killed.
+    """
+    try:
+        return _fitted(fits, names, steps, progress)
+    except (MemoryError, torch.OutOfMemoryError, BrokenProcessPool) as error:
+        raise SwitchtenderError(
+            f"training was cut short, mostly for want of memory ({one_line(error, 100)}); lower batch_size, max_tokens "
+            "or threads, or name a smaller encoder"
+        ) from error
+
+
+def _fitted(fits: Sequence[Fit[T]], names: Sequence[str], steps: int, progress: Progress | None) -> list[T]:
     workers = min(torch.get_num_threads(), len(fits))
     if workers < 2 or steps < _WORTH_IT_STEPS or device() != "cpu":
         with one_thread():

@@ -30,7 +30,7 @@ def resolved(wanted: Wanted) -> Device:
     """
     if wanted == "cpu":
         return "cpu"
-    if _has_gpu():
+    if (wanted == "cuda" or _may_have_gpu()) and _torch_finds_gpu():
         return "cuda"
     if wanted == "cuda":
         raise InputError(
@@ -83,9 +83,13 @@ def bf16_in_training(where: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(where.type, torch.bfloat16) if native else nullcontext()
 
 
-def _has_gpu() -> bool:
-    if platform.system() == "Linux" and not any(Path("/dev").glob("nvidia*")) and not Path("/dev/dxg").exists():
-        return False
+def _may_have_gpu() -> bool:
+    """Without a driver's file there is none, and torch need not be imported to say so."""
+    drivers = (*Path("/dev").glob("nvidia*"), Path("/dev/kfd"), Path("/dev/dxg"))
+    return platform.system() != "Linux" or any(path.exists() for path in drivers)
+
+
+def _torch_finds_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()

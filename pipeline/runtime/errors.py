@@ -16,7 +16,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-EXIT_DONE = 0
 NIGHT_COMMAND = "make nightly"
 """What makes a version, where params.yaml has a night train the track (else see `Project.night_command`)."""
 _MOST_NAMES = 8

@@ -1,4 +1,4 @@
-"""How a stage is run from the command line: `python -m pipeline.<stage> [track]` inside a project folder."""
+"""How a stage is run from the command line: `python -m pipeline.stages.<stage> [track]` inside a project folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def run_stage(name: str, run: Callable[[], Summary]) -> None:
 
 def run_stage_on_track(name: str, run: Callable[[Track], Summary]) -> None:
     """Run a stage on the track that the command line names, by default the agents'; see `run_stage_of`."""
-    run_stage_of(track_named(sys.argv[1]) if len(sys.argv) > 1 else AGENTS, name, run)
+    try:
+        track = track_named(sys.argv[1]) if len(sys.argv) > 1 else AGENTS
+    except SwitchtenderError as error:
+        print(for_terminal(f"{name}: {error}"), file=sys.stderr)
+        sys.exit(error.exit_code)
+    run_stage_of(track, name, run)
 
 
 def run_stage_of(track: Track, name: str, run: Callable[[Track], Summary]) -> None:

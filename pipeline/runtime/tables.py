@@ -177,8 +177,13 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         ".parquet": lambda to: frame.to_parquet(to, index=False),
         ".jsonl": lambda to: frame.to_json(to, orient="records", lines=True, force_ascii=False),
     }
-    require_writable(path)
+    _require_ending(path)
     write_whole(path, endings[path.suffix.lower()])
+
+
+def _require_ending(path: Path) -> None:
+    if path.suffix.lower() not in (".csv", ".parquet", ".jsonl"):
+        raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
 
 
 def require_writable(path: Path) -> None:
@@ -189,8 +194,7 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise TableError(f"{path} is a directory; name a file in it")
-    if path.suffix.lower() not in (".csv", ".parquet", ".jsonl"):
-        raise TableError(f"{path}: unknown ending '{path.suffix}'; use .csv, .parquet or .jsonl")
+    _require_ending(path)
     require_folder(path.parent)
 
 

@@ -7,14 +7,13 @@ a night's identity and of its version's provenance.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.encoders.causal_lm import causal_identity, causal_patterns, locate_causal
-from pipeline.encoders.encoder_files import REVISION_MARK, Place, encoder_identity, locate
+from pipeline.encoders.encoder_files import REVISION_MARK, Place, encoder_identity, is_fixed, locate
 from pipeline.routers.base.settings import OWN_PROMPT, AptitudeParams, FinetuningParams, TagsParams, TasksParams
 from pipeline.routers.tags.generator_prompt import read_template
 from pipeline.runtime.errors import InputError
@@ -30,7 +29,6 @@ from pipeline.versions.provenance import (
     Material,
 )
 
-_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _CAUSAL = (TAG_GENERATOR, LANGUAGE_MODEL)
 _ALL = ("**/*",)
 
@@ -64,15 +62,16 @@ class NamedModel:
         Raises:
             InputError: it is not there, or is not pinned to a commit of its hub.
         """
-        place, revision = self.place
+        place = self.place[0]
         if self.role == PROMPT_TEMPLATE:
             return f"sha256:{sha256_file(Path(place))}"
-        if not Path(place).is_dir() and not _COMMIT.fullmatch(revision or ""):
+        identity = (causal_identity if self.role in _CAUSAL else encoder_identity)(self.name, self.setting)
+        if not is_fixed(identity):
             raise InputError(
                 f"the {self.role} '{self.name}' is not pinned, and what its name stands for may change between nights; "
                 f"write {place}{REVISION_MARK}<commit> in {self.setting}"
             )
-        return (causal_identity if self.role in _CAUSAL else encoder_identity)(self.name, self.setting)
+        return identity
 
     def materials(self) -> list[Material]:
         """Its files with their sha256, or the revision of one on a hub.

@@ -111,6 +111,35 @@ def test_int8_is_near_and_is_kept_apart(frozen: FrozenEmbedding) -> None:
     assert 0.9 < float((found * expected).sum(axis=1).min()) < 1 - 1e-7
 
 
+def test_an_encoder_that_cannot_be_exported_is_read_in_torch_and_not_kept_as_int8(
+    frozen: FrozenEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Exporting the operator 'aten::frobnicate' to ONNX is not supported")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.onnx.export", refuse)
+        watched = Watched("int8")
+        with reading_by(watched.reading.reader):
+            np.testing.assert_allclose(frozen.embed(PROMPTS), frozen.loaded().embed(PROMPTS), atol=1e-6)
+    (told,) = watched.told
+    assert "is read in torch, which is slower (the encoder cannot be exported to ONNX (Exporting the operator" in told
+    again = Watched("int8")
+    with reading_by(again.reading.reader):
+        FrozenEmbedding(frozen.encoder, ROOM).embed(PROMPTS[:1])
+    assert again.read == PROMPTS[:1]
+
+
+def test_of_a_hubs_name_without_a_commit_nothing_is_kept(
+    tiny_encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for identity, kept in (("hub:some/model@main", False), (f"hub:some/model@{'4f2c' * 10}", True)):
+        monkeypatch.setattr(fast_reading, "encoder_identity", lambda _, told=identity: told)
+        with reading_by(Watched().reading.reader):
+            FrozenEmbedding(str(tiny_encoder), ROOM).embed(PROMPTS[:1])
+        assert (cache / "vectors.sqlite").exists() is kept
+
+
 def test_another_encoder_has_vectors_of_its_own(frozen: FrozenEmbedding, tiny_encoder: Path) -> None:
     watched = Watched()
     with reading_by(watched.reading.reader):

@@ -127,6 +127,18 @@ def test_half_a_row_costs_one_answer(stub: Stub, sheet: Path, ending: str) -> No
     assert out.read_bytes() == whole
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_last_row_without_its_line_end_is_kept(stub: Stub, sheet: Path, ending: str) -> None:
+    out = sheet.parent / f"answers.{ending}"
+    stub.answer = lambda prompt: completion('two\nlines, and a " quote')
+    run(stub, sheet, out)
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-1])
+    stub.bodies.clear()
+    assert run(stub, sheet, out).asked == len(stub.bodies) == 0
+    assert out.read_bytes() == whole
+
+
 def test_answers_of_another_model_sheet_or_kind_are_not_gone_on_with(stub: Stub, sheet: Path) -> None:
     out = sheet.parent / "answers.csv"
     run(stub, sheet, out)

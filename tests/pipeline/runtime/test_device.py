@@ -36,7 +36,8 @@ META = torch.device("meta")
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that says it has a GPU."""
-    monkeypatch.setattr(device, "_has_gpu", lambda: True)
+    monkeypatch.setattr(device, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(device, "_torch_finds_gpu", lambda: True)
     monkeypatch.setattr(reproducibility, "gpu_name", lambda: "NVIDIA Some GPU")
     yield
     device.use_device("cpu")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.stage import Summary, run_stage
+from pipeline.runtime.stage import Summary, run_stage, run_stage_on_track
 
 
 def test_a_stage_on_a_full_disk_says_so_in_one_line(
@@ -21,3 +21,13 @@ def test_a_stage_on_a_full_disk_says_so_in_one_line(
         run_stage("train", full)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("train: router.bin: No space left on device")
+
+
+def test_a_track_that_there_is_not_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train", "agent"])
+    with pytest.raises(SystemExit, match="2"):
+        run_stage_on_track("train", lambda _: {})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("train: ")

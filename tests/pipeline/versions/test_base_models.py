@@ -103,7 +103,9 @@ def test_other_weights_or_another_template_are_another_identity_and_another_plac
     assert len({before, changed, identities(path, AGENTS)}) == 3
 
 
-@pytest.mark.parametrize("name", ["someone/model", "someone/model@main", "someone/model@v1.0"])
+@pytest.mark.parametrize(
+    "name", ["someone/model", "someone/model@main", "someone/model@v1.0", "someone/model@20240115"]
+)
 @pytest.mark.parametrize(("train", "setting"), [
     ({"router": "knn", "encoder": "NAME"}, "encoder"),
     ({"router": "tags", "tags": {"generator": "NAME"}}, "tags.generator"),
