@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -18,7 +18,6 @@ def _pair(seed: int, rows: int = 30, columns: int = 5, share: float = 0.3) -> tu
     return random.random((rows, columns)) < share, random.random((rows, columns)) < share
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 12), columns=st.integers(2, 6), share=st.floats(0, 1))
 def test_f1_hamming_and_subset_accuracy_agree_with_scikit_learn(
     seed: int, rows: int, columns: int, share: float

@@ -302,7 +302,7 @@ prices = arrays.arrays(np.float64, (5, 3), elements=st.one_of(st.just(np.nan), s
 masks = arrays.arrays(np.bool_, (5, 3))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(qualities, prices, masks, st.sampled_from([*SINGLES, *DOUBTS, SubsetPolicy((0.5, 0.2, 0.7), True)]))
 def test_every_kind_ranks_all_and_chooses_among_those_that_may(
     quality: FloatMatrix, cost: Any, allowed: Any, policy: Policy
@@ -326,7 +326,7 @@ def test_every_kind_ranks_all_and_chooses_among_those_that_may(
         assert (chosen.any(axis=1) == allowed.any(axis=1)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(qualities, arrays.arrays(np.float64, (5, 3), elements=st.floats(0, 1)), st.floats(0, 100), st.floats(0, 100))
 def test_a_greater_lambda_never_spends_more(quality: FloatMatrix, cost: Any, one: float, other: float) -> None:
     less, more = (
@@ -335,7 +335,7 @@ def test_a_greater_lambda_never_spends_more(quality: FloatMatrix, cost: Any, one
     assert (less <= more + 1e-9).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(qualities, prices, masks, st.sampled_from(DOUBTS), arrays.arrays(np.float64, (5, 3), elements=st.floats(0, 0.5)))
 def test_doubt_never_spends_more_and_gives_up_no_more_than_what_is_in_doubt(
     quality: FloatMatrix, cost: Any, allowed: Any, policy: DoubtPolicy, errors: Any

@@ -110,7 +110,7 @@ def test_equal_differences_cannot_be_parted() -> None:
     assert calibrated_theta(apart, 0.2) == 2.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays.arrays(np.float64, st.integers(1, 40), elements=st.floats(-1, 1)), st.floats(0, 1))
 def test_the_realised_share_is_as_near_as_equal_differences_allow(apart: Any, share: float) -> None:
     realised = (apart >= calibrated_theta(apart, share)).mean()

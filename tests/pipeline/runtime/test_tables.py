@@ -165,7 +165,7 @@ def test_each_row_remembers_the_line_on_which_it_began(tmp_path: Path) -> None:
     assert frame.to_dict("list") == {"a": ["1", ""], "b": ["two\nlines", "007"], "line": [2, 5]}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([("a\rb", "c")], ".csv")
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5), st.sampled_from([".csv", ".jsonl", ".parquet"]))
 def test_any_text_comes_back_as_it_was_written(tmp_path: Path, rows: list[tuple[str, str]], ending: str) -> None:

@@ -86,7 +86,7 @@ class TestAnswers:
             assert stored.execute("select count(*) from states").fetchone() == (2,)
             assert stored.execute("select count(*) from members").fetchone() == (100,)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.dictionaries(
             st.sampled_from("123456"),

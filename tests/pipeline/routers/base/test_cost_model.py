@@ -128,7 +128,7 @@ costs = arrays.arrays(
 sizes = arrays.arrays(np.float64, 6, elements=st.floats(1, 1e5))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(costs, sizes, st.floats(1, 1e6), st.booleans())
 def test_a_cost_is_never_negative_and_unknown_exactly_where_nothing_is_known(
     cost: Values, tokens: Values, asked: float, priced: bool

@@ -30,7 +30,6 @@ fuzzed = settings(
     max_examples=80,
     derandomize=True,
     database=None,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
