@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.figures import correlation, difference
 from benchmarks.left_out import columns, last
 from pipeline.data.outcomes import Outcomes, read_outcomes
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.frozen import FrozenEmbedding
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.metrics import cost_quality as m
 from pipeline.routers.aptitude.language_model.reader import LanguageModelReader
 from pipeline.routers.aptitude.router import AptitudeScorer

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.tasks import table_rows
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.evaluation.outcome_report import strategies_of
 from pipeline.evaluation.reference_strategies import LEARNT, TRAIN, Part, RememberedEmbedding
 from pipeline.routers.base.protocol import Predictions, gathered

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import RememberedEmbedding

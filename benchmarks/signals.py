@@ -29,7 +29,7 @@ from benchmarks.cross_validation import KeptEmbedding
 from benchmarks.figures import difference, table
 from pipeline.data.folds import inner_folds
 from pipeline.data.outcomes import Outcomes, read_outcomes
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import ContextWindow, EncodedPrompts
 from pipeline.evaluation.recommendation import parts_of
 from pipeline.evaluation.reference_strategies import LEARNT

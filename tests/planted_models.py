@@ -64,7 +64,7 @@ def planted_project(place: Path, encoder: Path, prefect: str, **changes: Any) ->
     (made.root / "data/model_holdout.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
     made.set_params(
         run__threads=1, nightly__tracks=["models"], models__validate__table="data/outcomes.csv",
-        models__train__max_tokens=32,
+        models__train__max_tokens=32, models__evaluate__max_tokens=32,
         models__split__holdout="data/model_holdout.txt", models__split__holdout_overlap=1.0,
         models__train__encoder=str(encoder),
         models__evaluate__encoder=str(encoder), models__gate__calibration_error=0.4,

@@ -14,7 +14,7 @@ from flows.workspace.dvc_objects import cache_of, remote_of
 from flows.workspace.own_files import remove
 from flows.workspace.project import Project
 from flows.workspace.runs import ABANDONED, UNFINISHED
-from pipeline.encoders.shared_prefixes import readings_of
+from pipeline.data.shared_prefixes import readings_of
 from pipeline.encoders.vector_cache import VectorCache, cache_folder, most_bytes
 from pipeline.runtime.errors import SwitchtenderError, one_line
 from pipeline.versions.folder import MODEL

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.data.outcomes import Outcomes
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.runtime.arrays import Binary, FloatMatrix, Indices
 from pipeline.runtime.text import folded
 
@@ -32,9 +33,14 @@ def parts(outcomes: Outcomes, folds: Indices) -> list[tuple[Indices, Indices]]:
 
 
 def same_prompts(prompts: Sequence[str]) -> Indices:
-    """The number of each prompt's group, int64 [n] in order of appearance: prompts that fold alike share one."""
+    """The number of each prompt's group, int64 [n] in order of appearance: prompts that fold alike share one.
+
+    So do those that differ only in a beginning that many share, which no router reads.
+    """
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(folded(prompt), len(numbers)) for prompt in prompts], dtype=np.int64)
+    beginnings = shared_prefixes(prompts)
+    read = [without_prefix(prompt, beginnings) for prompt in prompts] if beginnings else prompts
+    return np.array([numbers.setdefault(folded(prompt), len(numbers)) for prompt in read], dtype=np.int64)
 
 
 def parted_prompts(prompts: Sequence[str], folds: Indices) -> int:

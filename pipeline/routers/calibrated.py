@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.data.outcomes import Outcomes
 from pipeline.data.pool import PoolCandidate, eligible_matrix, offered
 from pipeline.data.prices import Priced
+from pipeline.data.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.encoder_files import encoder_identity
 from pipeline.encoders.frozen import FrozenEmbedding
 from pipeline.encoders.languages.detection import unsupported_languages
 from pipeline.encoders.quantised import MakeInt8
-from pipeline.encoders.shared_prefixes import shared_prefixes, without_prefix
 from pipeline.encoders.windows import EncodedPrompts
 from pipeline.learning.calibration import Calibration, fit_calibration
 from pipeline.policies.policy import AUTO, BestPolicy, DoubtPolicy, Policy, PolicyParams, policy_from_json

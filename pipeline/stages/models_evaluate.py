@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 
 from pipeline.data.fates import FATES, HOLDOUT, KEPT, fates_of_rows, write_fates
 from pipeline.data.holdout import holdout_version, predictions_table
@@ -39,9 +40,10 @@ _SHOWN = ("quality", "cost_usd", "gap_closed", "accept_rate", "mean_rank")
 
 
 class ModelEvaluationParams(Section):
-    """The encoder of the learnt baselines."""
+    """What the learnt baselines read prompts by; see `FinetuningParams`."""
 
     encoder: str
+    max_tokens: int = Field(default=128, gt=0)
 
 
 def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODELS) -> Summary:
@@ -57,7 +59,8 @@ def evaluate(params: ModelEvaluationParams, run: RunParams, track: Track = MODEL
     reading = router.read(truth.prompts)
     predictions = router.judge(truth.prompts, reading)
     parts = [(part, np.arange(len(truth)))]
-    learnt = learnt_predictions(tuple(LEARNT), truth, parts, FinetuningParams(encoder=params.encoder), run.seed)
+    reading_params = FinetuningParams(encoder=params.encoder, max_tokens=params.max_tokens)
+    learnt = learnt_predictions(tuple(LEARNT), truth, parts, reading_params, run.seed)
     outcomes = outcome_report(predictions, truth, learnt, parts)
     drift = drift_facts(truth.prompt_ids, router.is_new(truth.prompts, reading))
     report = models_report(outcomes, holdout_version(holdout.prompts, holdout.graded), drift)

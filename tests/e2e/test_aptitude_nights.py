@@ -53,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, prefec
     (made.root / "data/model_holdout.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
     made.set_params(
         run__threads=1, nightly__tracks=["models"], models__validate__table="data/outcomes.csv",
-        models__train__max_tokens=32,
+        models__train__max_tokens=32, models__evaluate__max_tokens=32,
         models__split__holdout="data/model_holdout.txt", models__split__holdout_overlap=1.0,
         models__train__encoder=str(tiny_encoder),
         models__train__router="aptitude", models__train__aptitude={"tasks": 4, "shots": 8},

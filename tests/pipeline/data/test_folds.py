@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.data.folds import NEVER, ONE_PART_ABOVE, inner_folds, make_folds, parts
+from pipeline.data.folds import NEVER, ONE_PART_ABOVE, inner_folds, make_folds, parts, same_prompts
 from pipeline.data.outcomes import Outcomes
 from pipeline.runtime.arrays import FloatMatrix
 
@@ -66,6 +66,14 @@ def test_rows_of_the_same_prompt_share_a_fold_whatever_their_labels_and_spelling
     for folds in (make_folds(outcomes, 5, seed=1), inner_folds(outcomes, 4, seed=1)):
         assert (folds[:20] == folds[20:]).all()
         assert np.bincount(folds).min() >= 40 // len(np.unique(folds)) - 6
+
+
+def test_one_question_under_two_shared_beginnings_has_one_fold() -> None:
+    asked = [f"question {number} of many" for number in range(40)]
+    prompts = [begun + one for begun in ("Answer in one word. " * 15, "Think step by step. " * 15) for one in asked]
+    first, second = np.split(same_prompts(prompts), 2)
+    assert (first == second).all()
+    assert len(np.unique(first)) == 40
 
 
 def test_one_prompt_alone_is_one_fold() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.outcomes import Outcomes
-from pipeline.encoders.shared_prefixes import readings_of, shared_prefixes, without_prefix
+from pipeline.data.shared_prefixes import readings_of, shared_prefixes, without_prefix
 from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.systems import new_router, open_router
 
