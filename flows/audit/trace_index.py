@@ -17,6 +17,7 @@ from flows.registry.versions import PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace.project import Project
 from pipeline.runtime.errors import HeldByAnotherRun, SwitchtenderError, VerificationFailed
 from pipeline.runtime.tables import sha256_file
+from pipeline.versions.commands import see_verify
 from pipeline.versions.folder import EVIDENCE, LINEAGE, VersionFolder
 from pipeline.versions.signing import Signer
 from pipeline.versions.trace_index import (
@@ -115,8 +116,7 @@ def _add(index: TraceIndex, version: Version) -> None:
     with opened(version) as folder:
         if not folder.root.is_dir():
             raise VerificationFailed(
-                f"the files of version {version.version} are missing, and it was not pruned; "
-                f"see 'switchtender verify {version.version}'"
+                f"the files of version {version.version} are missing, and it was not pruned; {see_verify(version)}"
             )
         index.add(_proved(version, folder), lineage_rows(folder.root / EVIDENCE / LINEAGE))
 
@@ -130,9 +130,7 @@ def _proved(version: Version, folder: VersionFolder) -> Indexed:
     provenance = folder.provenance_sha256()
     recorded = folder.provenance().subjects.get(f"{EVIDENCE}/{LINEAGE}")
     if lineage != recorded or provenance != version.tags.get(PROVENANCE_TAG):
-        raise VerificationFailed(
-            f"the lineage of version {version.version} is not as recorded; see 'switchtender verify {version.version}'"
-        )
+        raise VerificationFailed(f"the lineage of version {version.version} is not as recorded; {see_verify(version)}")
     return Indexed(version.version, version.run_key, provenance, lineage)
 
 

@@ -17,6 +17,7 @@ from flows.workspace.project import Project
 from flows.workspace.runs import latest_finished
 from pipeline.runtime.params import Section
 from pipeline.runtime.track import AGENTS
+from pipeline.versions.commands import command
 
 NIGHT_FAILED, CLOSED, NEW_CHALLENGER, OLD_CHAMPION, SUSPECTS = (
     "night failed", "gate closed", "new challenger", "old champion", "suspects waiting",
@@ -102,8 +103,9 @@ def _of_versions(project: Project, versions: Versions, params: NotifyParams, now
             NEW_CHALLENGER,
             f"{track} {challenger.version}",
             f"{track}: version {challenger.version} passed its gates and waits for promotion",
-            f"Version {serving.version} serves. Compare: switchtender diff {serving.version} {challenger.version}; "
-            f"then: switchtender promote {challenger.version} --reason ...",
+            f"Version {serving.version} serves. Compare: "
+            f"{command(f'diff {serving.version} {challenger.version}', project.track)}; "
+            f"then: {command(f'promote {challenger.version} --reason ...', project.track)}",
         )
     if serving.promotion:
         days = (now - datetime.fromisoformat(serving.promotion.at).astimezone(UTC)).days

@@ -29,6 +29,7 @@ from flows.workspace.project import Project
 from pipeline.runtime.errors import GateNotPassed, InputError, VerificationFailed, listed
 from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.text import is_blank
+from pipeline.versions.commands import command
 
 FIRST_REASON = "first gated version of a store without a champion"
 _NIGHT = "nightly"
@@ -165,12 +166,13 @@ def _agreed(serving: InService, number: str, versions: Versions) -> InService:
 
     Where the registry lacks the version that serves by the log, as an older copy does, the alias was not moved.
     """
+    track = versions.project.track
     is_lost = bool(serving.version) and not versions.has(serving.version)
     if not serving.agrees and serving.version != number and not is_lost:
         raise VerificationFailed(
             f"the alias champion names version {serving.alias or '(none)'}, the promotion log says "
-            f"{serving.version or '(none)'}: it was moved outside; 'switchtender promote --adopt --reason ...' "
-            f"accepts it, 'switchtender promote {serving.version} --reason ...' sets it back"
+            f"{serving.version or '(none)'}: it was moved outside; '{command('promote --adopt --reason ...', track)}' "
+            f"accepts it, '{command(f'promote {serving.version} --reason ...', track)}' sets it back"
         )
     if serving.agrees and serving.version == number and number:
         last = serving.promotion

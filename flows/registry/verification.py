@@ -30,6 +30,7 @@ from pipeline.routers.base.protocol import TRAINING_INDEX
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
 from pipeline.runtime.regular_files import irregular
 from pipeline.runtime.tables import sha256_file
+from pipeline.versions.commands import see_verify
 from pipeline.versions.folder import FOLDER, MODEL, PROVENANCE, SIGNATURE, VersionFolder
 from pipeline.versions.provenance import BASE_MODELS, CODE, DATA, Material, Provenance
 from pipeline.versions.signing import signed_files
@@ -250,5 +251,5 @@ def require_sound(project: Project, version: Version, folder: VersionFolder) -> 
     if found is not None:
         raise VerificationFailed(
             f"version {version.version}: {found.path} is {found.state} (expected {found.expected[:16] or 'nothing'}, "
-            f"found {found.actual[:80] or 'nothing'}); see 'switchtender verify {version.version}'"
+            f"found {found.actual[:80] or 'nothing'}); {see_verify(version)}"
         )

@@ -19,6 +19,7 @@ from flows.workspace import runs
 from flows.workspace.project import Project
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.serving.engine.hot_swap import VersionPointer
+from pipeline.versions.commands import see_verify
 from pipeline.versions.folder import FOLDER, VersionFolder
 
 LOOK_SECONDS = 60.0
@@ -61,7 +62,7 @@ class RegistrySource:
             if copy.provenance_sha256() != pointer.provenance_sha256:
                 raise VerificationFailed(
                     f"version {version.version} is not the one that was promoted (its provenance differs); "
-                    f"see 'switchtender verify {version.version}'"
+                    f"{see_verify(version)}"
                 )
             yield copy.model
 
@@ -108,7 +109,7 @@ def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFold
         shutil.copytree(folder.root.parent.parent, copy, symlinks=True)
     except (OSError, shutil.Error) as error:
         raise VerificationFailed(
-            f"version {version.version}: its files cannot be read; see 'switchtender verify {version.version}'"
+            f"version {version.version}: its files cannot be read; {see_verify(version)}"
         ) from error
     return VersionFolder(copy / "artifacts" / FOLDER)
 

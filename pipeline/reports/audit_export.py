@@ -14,7 +14,9 @@ from pipeline.reports.markdown import figures_table, markdown_table
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.plain import JsonObject
 from pipeline.runtime.tables import write_json, write_text
+from pipeline.runtime.track import track_of
 from pipeline.versions.audit import Audit, Term, as_json
+from pipeline.versions.commands import command
 from pipeline.versions.provenance import DATA
 
 DOCUMENTATION, EVENTS, FACTS, PAGE = "documentation.md", "events.jsonl", "audit.json", "audit.html"
@@ -62,6 +64,11 @@ def _events(audit: Audit) -> list[JsonObject]:
     return sorted(found, key=lambda event: str(event["at"]))
 
 
+def _checks(audit: Audit) -> str:
+    track = track_of(audit.run_key)
+    return ", ".join(f"`{command(f'{verb} {audit.version}', track)}`" for verb in ("verify", "replay")) + "."
+
+
 def documentation(audit: Audit) -> str:
     """What an auditor reads of a version, as Markdown."""
     facts = audit.facts
@@ -79,7 +86,7 @@ def documentation(audit: Audit) -> str:
         ),
         ("6. Known faults", "\n".join(f"- {fault}" for fault in _faults(audit)) or "None is known."),
         ("7. Record of events", _LOGGING),
-        ("8. How to check it", f"`switchtender verify {audit.version}`, `switchtender replay {audit.version}`."),
+        ("8. How to check it", _checks(audit)),
     ]
     return (
         "\n\n".join(f"{'#' if i == 0 else '##'} {title}\n\n{text}" for i, (title, text) in enumerate(sections)) + "\n"

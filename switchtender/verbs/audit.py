@@ -10,6 +10,7 @@ import typer
 
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.text import clock, counted
+from pipeline.versions.commands import see_verify
 from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import SHORT_SHA256, print_gates, print_json, print_table, say, say_aside, say_fact, short
 
@@ -68,9 +69,7 @@ def audit(
             _print_rows(chosen, which)
         _say_written(html, out, chosen)
     if found.faults:
-        raise VerificationFailed(
-            f"version {found.version} is not as recorded: {found.faults[0]}; see 'switchtender verify {found.version}'"
-        )
+        raise VerificationFailed(f"version {found.version} is not as recorded: {found.faults[0]}; {see_verify(found)}")
 
 
 def _rows(found: Audit, which: RowFilter) -> pd.DataFrame:

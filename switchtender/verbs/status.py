@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from pipeline.runtime.errors import none_in_service
+from pipeline.versions.commands import command
 from switchtender.options import Json, TrackOption
 from switchtender.show import print_gates, print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.status import LastNight, Status
+    from flows.workspace.project import Project
 
 app = typer.Typer()
 
@@ -28,21 +30,22 @@ def status(as_json: Json = False, track: TrackOption = "") -> None:
     if as_json:
         print_json(plain(found))
         return
-    _print_versions(found, project.night_command)
+    _print_versions(found, project)
     _print_last_night(found.last_night, project.night_command)
 
 
-def _print_versions(found: Status, night: str) -> None:
+def _print_versions(found: Status, project: Project) -> None:
     headline = found.headline
     rows = [[one.alias, one.version, one.figure, one.run_key] for one in found.versions]
     if not any(one.alias == "champion" for one in found.versions):
-        none = none_in_service(night).message
+        none = none_in_service(project.night_command).message
         say(f"{none[0].upper()}{none[1:]}.")
     print_table(f"Versions of {found.model}", ["alias", "version", headline.replace("_f1", "-F1"), "run key"], rows)
     if found.alias_moved_to is not None:
         moved = found.alias_moved_to or "none"
         say(f"MLflow's alias champion was moved to version {moved} from outside; that does not serve.")
-        say("'switchtender promote --adopt --reason ...' accepts it; see 'switchtender verify'.")
+        adopt, verify = (command(asked, project.track) for asked in ("promote --adopt --reason ...", "verify"))
+        say(f"'{adopt}' accepts it; see '{verify}'.")
 
 
 def _print_last_night(last: LastNight | None, night: str) -> None:
