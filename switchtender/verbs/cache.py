@@ -20,7 +20,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Erase all that is in it.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What `fit`, `predict`, `crossval` and `recommend` keep of prompts that they read: vectors, and no text."""
+    """What `fit`, `predict`, `crossval`, `recommend` and `evaluate --train` keep of prompts that they read: vectors, and no text."""
     from pipeline.encoders.converted import ENCODERS
     from pipeline.encoders.vector_cache import OFF, PLACE, VectorCache, cache_folder, most_bytes
 

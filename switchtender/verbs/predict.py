@@ -36,7 +36,7 @@ class PredictedTable:
 def predict(
     router: Annotated[Path, typer.Argument(help="A folder made by `fit`.")],
     table: Annotated[Path, typer.Argument(help="A table with prompt_id and prompt.")],
-    out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen: a row a pair.")],
+    out: Annotated[Path, typer.Option("--out", help="prompt_id,candidate,score,cost,chosen,learnt: a row a pair.")],
     threads: Threads = 2,
     pool: PoolFile = None,
     precision: Precision = "fp32",

@@ -35,7 +35,7 @@ def route(
     why: Annotated[bool, typer.Option("--why", help="What speaks for the choice, where the system can say.")] = False,
     track: TrackOption = "",
 ) -> None:
-    """Which agents answer a prompt, with the score of each."""
+    """Which agents, or which language model, answer a prompt, with the score of each."""
     from pipeline.routers.systems import open_router
 
     if folder and (version != "champion" or track):
