@@ -39,9 +39,17 @@ _PATIENCE = 60.0
 
 
 def promote(
-    project: Project, number: str, reason: str, *, who: str = "", force: bool = False, dry_run: bool = False
+    project: Project,
+    number: str,
+    reason: str,
+    *,
+    who: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    shown: tuple[str, str] | None = None,
 ) -> Move:
-    """Put a version into service. `who` is the person where it is not the account that this runs under.
+    """Put a version into service. `who` is the person where it is not the account that this runs under; `shown` are
+    the versions from and to of the move that they said yes to.
 
     Raises:
         InputError: no such version, no reason, it serves already, or it holds forgotten rows.
@@ -55,6 +63,7 @@ def promote(
         versions = _continued(project)
         candidate = versions.number(number)
         serving = in_service(project, versions)
+        _require_same(shown, serving.version, number)
         if serving.version == number and not serving.agrees:
             if not dry_run:
                 align_aliases(project, versions)
@@ -77,7 +86,24 @@ def promote(
         return move
 
 
-def rollback(project: Project, reason: str, *, who: str = "", force: bool = False, dry_run: bool = False) -> Move:
+def _require_same(shown: tuple[str, str] | None, version_from: str, version_to: str) -> None:
+    """Refuse to make another move than the one that was shown."""
+    if shown is not None and shown != (version_from, version_to):
+        raise InputError(
+            f"meanwhile version {version_from or 'none'} serves, so that this would go to version {version_to}; "
+            "look at the move once more"
+        )
+
+
+def rollback(
+    project: Project,
+    reason: str,
+    *,
+    who: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    shown: tuple[str, str] | None = None,
+) -> Move:
     """Put the version before the present one into service again. Bytes are proved; gates are not asked.
 
     `force` goes back even to a version that learnt from rows forgotten since.
@@ -99,6 +125,7 @@ def rollback(project: Project, reason: str, *, who: str = "", force: bool = Fals
             before = [number for number in before if versions.has(number)]
         if not before:
             raise InputError(f"nothing served before version {serving.version}; there is nothing to go back to")
+        _require_same(shown, serving.version, before[-1])
         refuse_unfinished(project)
         move = moved_to(project, serving.version, versions.number(before[-1]))
         _refuse_forgotten(move, force, project)

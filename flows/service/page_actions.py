@@ -113,14 +113,14 @@ class ProjectActions:
             move = promotion.promote(self.project, version, reason, force=True, dry_run=True)
         return VersionMove(move.version_from, move.version_to, move.gates, refusal)
 
-    def promote(self, version: str, reason: str, who: str) -> VersionMove:
-        return _plain(promotion.promote(self.project, version, reason, who=who))
+    def promote(self, shown: VersionMove, reason: str, who: str) -> VersionMove:
+        return _plain(promotion.promote(self.project, shown.version_to, reason, who=who, shown=shown.ends))
 
     def rehearse_rollback(self, reason: str) -> VersionMove:
         return _plain(promotion.rollback(self.project, reason, dry_run=True))
 
-    def rollback(self, reason: str, who: str) -> VersionMove:
-        return _plain(promotion.rollback(self.project, reason, who=who))
+    def rollback(self, shown: VersionMove, reason: str, who: str) -> VersionMove:
+        return _plain(promotion.rollback(self.project, reason, who=who, shown=shown.ends))
 
     def audit(self, version: str) -> Audit:
         return audit(self.project, version)

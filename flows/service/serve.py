@@ -78,7 +78,10 @@ def listen(params: ServeParams) -> socket.socket:
 
 
 def _resolved(host: str, port: int) -> tuple[int, Any]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # of a name that is none, such as 127.0.0..1
+        raise OSError(0, "not a name of a machine") from error
     return found[0][0], found[0][4]
 
 

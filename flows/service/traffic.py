@@ -32,10 +32,11 @@ class TrafficReader:
             OSError: a journal cannot be read.
         """
         with self._lock:
-            for folder, tail in self._tails.items():
+            new = {folder: tail.new_entries() for folder, tail in self._tails.items()}
+            if any(tail.has_gap for tail in self._tails.values()):
+                self._counts = TrafficCounts()  # hours in between would look empty that were not
+            for folder, entries in new.items():
                 default = self._track if folder == self._track.journal else None
-                self._counts.add(
-                    entry for entry in tail.new_entries() if (track_of_entry(entry) or default) is self._track
-                )
+                self._counts.add(entry for entry in entries if (track_of_entry(entry) or default) is self._track)
             skipped = any(tail.skipped for tail in self._tails.values())
             return self._counts.traffic(span, now or datetime.now(UTC), skipped)

@@ -17,7 +17,7 @@ from flows.registry.verification import require_sound
 from flows.registry.versions import CHAMPION, PROVENANCE_TAG, Version, opened, versions_of
 from flows.workspace import runs
 from flows.workspace.project import Project
-from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.errors import VerificationFailed, one_line
 from pipeline.serving.engine.hot_swap import VersionPointer
 from pipeline.versions.commands import see_verify
 from pipeline.versions.folder import FOLDER, VersionFolder
@@ -109,7 +109,8 @@ def _copied(version: Version, folder: VersionFolder, place: Path) -> VersionFold
         shutil.copytree(folder.root.parent.parent, copy, symlinks=True)
     except (OSError, shutil.Error) as error:
         raise VerificationFailed(
-            f"version {version.version}: its files cannot be read; {see_verify(version)}"
+            f"version {version.version}: its files cannot be copied to {place} ({one_line(error, 120)}); "
+            f"make room there, or {see_verify(version)}"
         ) from error
     return VersionFolder(copy / "artifacts" / FOLDER)
 

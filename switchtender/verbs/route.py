@@ -83,7 +83,7 @@ def _print_choice(
     if language:
         warn_of_language("the prompt seems", language)
     if why:
-        _print_evidence(evidence, [name for name, _, _ in ranked])
+        _print_evidence(evidence, [name for name, _, _ in sorted(ranked, key=lambda row: not row[2])])
 
 
 def _known_costs(predictions: Predictions, router: CalibratedRouter) -> dict[str, float]:

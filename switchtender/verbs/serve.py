@@ -84,6 +84,8 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
     from flows.service.serve import Service, listen
     from pipeline.serving.engine.hot_swap import FolderSource
 
+    if folder is not None and (version != "champion" or track):
+        raise InputError("--from names a folder, --version and --track a registered version; give one or the other")
     project = _project(folder, track)
     root = project.root if project else Path.cwd()
     params = options.over(_params(root))

@@ -166,8 +166,9 @@ def _log_unreadable(candidate: str, failure: UpstreamFailed | UpstreamRefused, h
 
 
 def _capped(body: JsonObject, most: int | None) -> JsonObject:
-    """The body with at most so many tokens to be generated, whichever field says so."""
+    """The body with at most so many tokens to be generated, whichever field says so; what is no number of them goes."""
     if most is None:
         return body
-    asked = [name for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
-    return body | ({name: min(body[name], most) for name in asked} or {"max_tokens": most})
+    fields = ("max_tokens", "max_completion_tokens")
+    asked = {name: min(body[name], most) for name in fields if type(body.get(name)) is int}
+    return {name: value for name, value in body.items() if name not in fields} | (asked or {"max_tokens": most})

@@ -45,7 +45,7 @@ class RoutingOptions:
 
     def to_json(self) -> dict[str, Any]:
         """All but the policy, for the journal; labels and lambda only where they are given."""
-        left_out = {"policy"} | {name for name in ("quality_per_usd", "labels") if not getattr(self, name)}
+        left_out = {"policy"} | {name for name in ("quality_per_usd", "labels") if getattr(self, name) in (None, ())}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -99,6 +99,8 @@ def _margin(scored: ScoredText, order: list[int], chosen: list[int], policy: Pol
     scores: list[float] = scored.quality.tolist()
     if isinstance(policy, SubsetPolicy) and not policy.exactly_one:
         return round(min(abs(scores[i] - policy.thresholds[i]) for i in order), 6)
+    if not isinstance(policy, SubsetPolicy | BestPolicy):
+        return None  # what else counts, such as cost, has no common measure with a score
     after = [i for i in order if i not in chosen]
     return round(abs(scores[chosen[-1]] - scores[after[0]]), 6) if after else None
 

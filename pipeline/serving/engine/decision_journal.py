@@ -45,11 +45,11 @@ class _Write:
 
 
 class Journal:
-    """Appends from any thread. `trouble` says why it cannot write at present; it tries again by itself."""
+    """Appends from any thread. `trouble` says why decisions cannot be written at present; it tries again by itself."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.trouble = ""
+        self._troubles: dict[str, str] = {}
         self._queue: queue.Queue[_Write | None] = queue.Queue(WAITING)
         self._appending = threading.Lock()
         self._unsynced: set[str] = set()
@@ -59,6 +59,11 @@ class Journal:
         self._syncer = threading.Thread(target=self._sync_every_second, name="journal-sync", daemon=True)
         self._writer.start()
         self._syncer.start()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is routed, empty where something is."""
+        return self._troubles.get(DECISIONS, "")
 
     def decisions(self, entries: Sequence[Mapping[str, Any]]) -> Future[None]:
         """Append decisions. The future ends when they are written; it raises JournalFailed where they cannot be."""
@@ -145,24 +150,28 @@ class Journal:
                 # A probe leaves a blank line, which readers pass over.
                 append_lines(path, b"".join(write.lines for write in writes) or b"\n")
         except OSError as error:
-            self._fail(
-                writes, JournalFailed(f"{path} cannot be written ({error.strerror or error}); nothing is routed")
-            )
+            self._fail(writes, f"{path} cannot be written ({error.strerror or error})")
             return
         self._unsynced.add(path.name)
-        if self.trouble:
-            log("journal_writes_again", path=path)
-        self.trouble = ""
+        self._set_trouble(path.name, "")
         for write in writes:
             write.done.set_result(None)
 
-    def _fail(self, writes: list[_Write], failure: JournalFailed) -> None:
-        """End the writes' futures with the failure; it is logged once until writing works again."""
-        if not self.trouble:
-            log("journal_failed", reason=str(failure))
-        self.trouble = str(failure)
+    def _fail(self, writes: list[_Write], reason: str) -> None:
+        """End the writes' futures with the failure."""
+        told = f"{reason}; nothing is routed" if writes[0].name == DECISIONS else f"{reason}; mend that, and try again"
         for write in writes:
-            write.done.set_exception(failure)
+            write.done.set_exception(JournalFailed(told))
+        self._set_trouble(writes[0].name, told)
+
+    def _set_trouble(self, name: str, trouble: str) -> None:
+        """Log where a file begins to fail, and where it writes again."""
+        before = self._troubles.get(name, "")
+        self._troubles[name] = trouble
+        if trouble and not before:
+            log("journal_failed", reason=trouble)
+        elif before and not trouble:
+            log("journal_writes_again", path=self.folder / name)
 
     def _sync_every_second(self) -> None:
         while not self._closing.wait(SYNC_SECONDS):

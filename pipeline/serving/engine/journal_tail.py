@@ -14,13 +14,14 @@ MOST_BYTES = 16_000_000
 class JournalTail:
     """Gives each whole entry once. Law: one look reads at most `most` bytes.
 
-    `skipped` tells that older entries were passed over for that. A file that was moved away, so that another one
-    grows in its place, is read from the beginning of the new one.
+    `skipped` tells that older entries were passed over for that, `has_gap` that the last look passed over some that
+    follow on those given before. A file that was moved away, so that another one grows in its place, is read from the
+    beginning of the new one.
     """
 
     def __init__(self, path: Path, most: int = MOST_BYTES) -> None:
         self.path, self.most = path, most
-        self.skipped = False
+        self.skipped = self.has_gap = False
         self._file = 0
         self._at = 0
 
@@ -41,6 +42,7 @@ class JournalTail:
         if facts.st_ino != self._file or facts.st_size < self._at:
             self._file, self._at = facts.st_ino, 0
         start = max(self._at, facts.st_size - self.most)
+        self.has_gap = start > self._at > 0
         self.skipped |= start > self._at
         file.seek(start)
         read = file.read(facts.st_size - start)

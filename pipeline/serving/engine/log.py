@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,11 +24,15 @@ def timestamp() -> str:
 
 
 def log(event: str, **facts: object) -> None:
-    """Write one line: when, what happened, and the facts given."""
+    """Write one line: when, what happened, and the facts given.
+
+    What a full disk or a closed pipe does not take is lost: whoever logs goes on.
+    """
     line = json.dumps({"at": timestamp(), "event": event, **facts}, default=str)
     # Line and newline in one write, so that threads do not break each other's lines.
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 @dataclass

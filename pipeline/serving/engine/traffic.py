@@ -127,7 +127,9 @@ class TrafficCounts:
                 if at > latest:
                     continue  # a clock that was wrong for a while must not make all else old
                 key = at.replace(minute=0, second=0, microsecond=0), str(entry["version"])
-                self._tallies.setdefault(key, _Tally()).add(entry)
+                tally = self._tallies.get(key, _Tally())
+                tally.add(entry)
+                self._tallies[key] = tally
                 self._since = min(self._since or entry["at"], entry["at"])
             except (KeyError, TypeError, ValueError, OverflowError):
                 continue

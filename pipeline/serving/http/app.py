@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -96,10 +97,8 @@ def _routing_routes(routing: RequestRouter, params: ServeParams) -> APIRouter:
         _require_small(texts, params)
         routed = await routing.route(RoutingRequest(request.state.request_id, texts, asked.options()))
         request.state.version, request.state.prompts = routed.served.version, len(texts)
-        answer = _answer(request.state.request_id, routed)
-        if asked.explain:
-            await _explain(answer, routed, texts)
-        return _json(answer)
+        evidence = await _evidence(routed, texts) if asked.explain else [None] * len(texts)
+        return _json(_answer(request.state.request_id, routed, evidence))
 
     @router.post("/feedback", response_model=FeedbackResponse, status_code=202, **examples.FEEDBACK)
     async def feedback(said: FeedbackRequest, request: Request) -> Response:
@@ -124,7 +123,7 @@ def _require_small(texts: tuple[str, ...], params: ServeParams) -> None:
             raise Problem(422, "prompt_too_long", f"{where} has {len(text)} characters", hint)
 
 
-def _answer(request_id: str, routed: RoutedTexts) -> RouteResponse:
+def _answer(request_id: str, routed: RoutedTexts, evidence: Sequence[dict[str, Any] | None]) -> RouteResponse:
     served = routed.served
     return RouteResponse(
         request_id=request_id,
@@ -132,18 +131,17 @@ def _answer(request_id: str, routed: RoutedTexts) -> RouteResponse:
         run_key=served.run_key or None,
         provenance_sha256=served.provenance_sha256 or None,
         policy=routed.decisions[0].policy,
-        results=[_result(routed, index) for index in range(len(routed.scored))],
+        results=[_result(routed, index, known) for index, known in enumerate(evidence)],
     )
 
 
-async def _explain(answer: RouteResponse, routed: RoutedTexts, texts: tuple[str, ...]) -> None:
-    """Add to each result how the version that routed it explains its scores."""
-    for result, text in zip(answer.results, texts, strict=True):
-        # In a thread: an explanation may encode the prompt again.
-        result.evidence = await asyncio.to_thread(routed.served.engine.explain, text)
+async def _evidence(routed: RoutedTexts, texts: Sequence[str]) -> list[dict[str, Any] | None]:
+    """How the version that routed the texts explains their scores; None where it cannot."""
+    # In a thread: an explanation may encode the prompt again.
+    return [await asyncio.to_thread(routed.served.engine.explain, text) for text in texts]
 
 
-def _result(routed: RoutedTexts, index: int) -> RouteResult:
+def _result(routed: RoutedTexts, index: int, evidence: dict[str, Any] | None) -> RouteResult:
     scored, decision = routed.scored[index], routed.decisions[index]
     costs = dict(zip(routed.served.engine.candidates, scored.cost.tolist(), strict=True))
     cost = sum(costs[name] for name in decision.chosen)
@@ -161,6 +159,7 @@ def _result(routed: RoutedTexts, index: int) -> RouteResult:
         tokens=scored.tokens,
         windows=scored.windows,
         unsupported_language=scored.unsupported_language,
+        evidence=evidence,
     )
 
 

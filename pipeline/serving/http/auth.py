@@ -74,12 +74,20 @@ class BrowserGuard:
         # DNS rebinding: to the browser a foreign name that resolves to this machine is that site's own origin.
         if _hostname(host) not in self.names:
             problem = Problem(403, "foreign_host", "without API keys only this machine's own name is answered")
-        elif origin is not None and urlsplit(origin).netloc != host:
+        elif origin is not None and place_of(origin) != host:
             problem = Problem(403, "foreign_origin", "without API keys no page of another origin is answered")
         else:
             await self.app(scope, receive, send)
             return
         await answer(problem, scope)(scope, receive, send)
+
+
+def place_of(origin: str) -> str:
+    """Host and port of an origin; nothing where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _hostname(host: str) -> str:

@@ -36,7 +36,8 @@ def status_routes(
         served = switch.served
         policy = served.engine.policy.to_json()
         names = served.engine.candidates
-        thresholds = policy.get("thresholds") or [None] * len(names)
+        has_lines = "thresholds" in policy and not policy.get("exactly_one")
+        thresholds = policy["thresholds"] if has_lines else [None] * len(names)
         costs = await routing.costs(served)
         rows = zip(names, thresholds, costs, strict=True)
         candidates = [ServedCandidate(name=name, threshold=threshold, cost_usd=cost) for name, threshold, cost in rows]

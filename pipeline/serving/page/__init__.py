@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PATH = "/ui"
+_LEAST_BYTES = 1_000_000
 _VISITORS = 4
 """So many have to come together to take all of the page's places."""
 
@@ -54,13 +55,9 @@ def mount(app: FastAPI, views: Sequence[TrackView], keys: ApiKeys) -> None:
     app.add_middleware(SecurityHeaders, path=PATH)
 
 
-def build(views: Sequence[TrackView], keys: ApiKeys) -> Any:
-    """The page as Gradio's Blocks, not mounted; `mount` adds the log-in, the reports and the guard."""
-    return _blocks(_pages(views, keys))
-
-
 def _pages(views: Sequence[TrackView], keys: ApiKeys) -> list[Page]:
-    visitors = Visitors(keys, views[0].switch.params.cache_bytes // 8)
+    # However little is remembered of prompts, what waits for a yes has to be.
+    visitors = Visitors(keys, max(views[0].switch.params.cache_bytes // 8, _LEAST_BYTES))
     reports = ReportLinks(visitors)
     addresses = {view.track.name: view.track.name if number else "./" for number, view in enumerate(views)}
     links = tuple((track, addresses[name]) for name, track in TRACKS.items() if name in addresses)

@@ -69,6 +69,11 @@ class VersionMove:
     gates: tuple[GateResult, ...] = ()
     refusal: str = ""
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """From and to."""
+        return self.version_from, self.version_to
+
 
 @dataclass(frozen=True)
 class NightRehearsal:
@@ -152,14 +157,14 @@ class Actions(Protocol):
     def rehearse_promotion(self, version: str, reason: str) -> VersionMove:
         """What promoting would do: bytes proved, gates read again; nothing changes. A closed gate is a refusal."""
 
-    def promote(self, version: str, reason: str, who: str) -> VersionMove:
-        """Put a version into service; `who` is empty where nobody had to give a name."""
+    def promote(self, shown: VersionMove, reason: str, who: str) -> VersionMove:
+        """Make the promotion that was shown, and no other; `who` is empty where nobody had to give a name."""
 
     def rehearse_rollback(self, reason: str) -> VersionMove:
         """What going back would do; nothing changes."""
 
-    def rollback(self, reason: str, who: str) -> VersionMove:
-        """Put the version before the present one into service again; `who` likewise."""
+    def rollback(self, shown: VersionMove, reason: str, who: str) -> VersionMove:
+        """Go back as it was shown, and to no other version; `who` likewise."""
 
     def audit(self, version: str) -> Audit:
         """Everything about one version, by number or alias."""

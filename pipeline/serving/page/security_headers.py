@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.runtime.track import TRACKS
+from pipeline.serving.http.auth import place_of
 from pipeline.serving.page.report_links import FOLDER
 
 HEADERS = {
@@ -52,7 +51,7 @@ def same_origin(headers: Headers) -> bool:
     if origin is None:
         return True
     # A foreign page cannot set X-Forwarded-Host: the browser would ask first (CORS), and that question is refused here.
-    return bool(origin) and urlsplit(origin).netloc in (headers.get("host"), headers.get("x-forwarded-host"))
+    return bool(origin) and place_of(origin) in (headers.get("host"), headers.get("x-forwarded-host"))
 
 
 def _with_headers(send: Send) -> Send:

@@ -76,6 +76,18 @@ def test_a_dry_run_asks_everything_and_changes_nothing(project: Project) -> None
     assert (history(project), aliases(project)) == before
 
 
+def test_only_the_move_that_was_shown_is_made(project: Project) -> None:
+    promote(project, "2", "better", shown=("1", "2"))
+    before = history(project)
+    for shown in (("3", "1"), ("2", "3")):
+        with pytest.raises(InputError, match="meanwhile version 2 serves, so that this would go to version 1; look at"):
+            rollback(project, "worse", shown=shown)
+    with pytest.raises(InputError, match="would go to version 1"):
+        promote(project, "1", "back", force=True, shown=("", "1"))
+    assert history(project) == before
+    assert rollback(project, "worse", shown=("2", "1")).version_to == "1"
+
+
 def test_a_gate_that_is_closed_today_stops_promotion_unless_forced(project: Project) -> None:
     set_gates(project, margin=0.0, agent_margin=0.0, rare_margin=0.0)
     before = history(project), aliases(project)

@@ -45,3 +45,13 @@ def test_a_long_journal_is_said_to_be_read_in_part(tmp_path: Path) -> None:
     found = TrafficReader(Project(tmp_path), most_bytes=10_000).traffic(SPANS[0], NOW)
     assert found.skipped
     assert 0 < found.together.requests < 500
+
+
+def test_after_a_gap_hours_in_between_are_not_shown_as_empty(tmp_path: Path) -> None:
+    reader = TrafficReader(Project(tmp_path), most_bytes=10_000)
+    decide(tmp_path, AGENTS.journal, "nightly-2026-03-01-0001", 3)
+    assert reader.traffic(SPANS[0], NOW).together.requests == 3
+    decide(tmp_path, AGENTS.journal, "nightly-2026-03-01-0001", 500)
+    found = reader.traffic(SPANS[0], NOW)
+    assert found.skipped
+    assert 0 < found.together.requests <= 10_000 // 80, "counted anew, from what was read"

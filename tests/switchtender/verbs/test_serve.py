@@ -23,6 +23,9 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ({"host": "0.0.0.0"}, "no keys are configured"),
         ({"host": "no.such.host.invalid"}, "cannot be listened on"),
+        ({"host": "127.0.0..1"}, "cannot be listened on"),
+        ({"version": "3"}, "--from names a folder, --version and --track a registered version"),
+        ({"track": "models"}, "--from names a folder, --version and --track a registered version"),
         ({"keys": "env:NOT_SET_AT_ALL"}, "holds no key"),
         ({"keys": "secret"}, "named, not written: env:NAME or file:PATH"),
         ({"keys": "file:nowhere.txt"}, "nowhere.txt cannot be read"),

@@ -211,7 +211,7 @@ def bars(asked: ScoredPrompt, options: RoutingOptions, decision: Decision) -> li
 
 def _thresholds(asked: ScoredPrompt, options: RoutingOptions) -> dict[str, float | None]:
     """The line that a candidate must reach, where the policy draws lines."""
-    if options.policy == BEST or not isinstance(asked.policy, SubsetPolicy):
+    if options.policy == BEST or not isinstance(asked.policy, SubsetPolicy) or asked.policy.exactly_one:
         return {}
     stored = dict(zip(asked.candidates, asked.policy.thresholds, strict=True))
     return {name: options.thresholds.get(name, line) for name, line in stored.items()}

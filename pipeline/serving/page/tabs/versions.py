@@ -24,7 +24,7 @@ class PendingMove:
     """A move that was shown and waits to be confirmed."""
 
     kind: str
-    version: str
+    move: VersionMove
     reason: str
 
 
@@ -124,13 +124,13 @@ class VersionsTab:
         """What promoting would do."""
         if not version:
             raise InputError("choose the version to put into service")
-        return self._rehearsed(visitor, PendingMove(PROMOTION, version, _given(reason)))
+        return self._rehearsed(visitor, PROMOTION, _given(reason), version)
 
     def rehearse_rollback(self, visitor: Visitor, reason: str) -> tuple[Any, ...] | Noticed:
         """What going back would do."""
-        return self._rehearsed(visitor, PendingMove(ROLLBACK, "", _given(reason)))
+        return self._rehearsed(visitor, ROLLBACK, _given(reason))
 
-    def _rehearsed(self, visitor: Visitor, asked: PendingMove) -> tuple[Any, ...] | Noticed:
+    def _rehearsed(self, visitor: Visitor, kind: str, reason: str, version: str = "") -> tuple[Any, ...] | Noticed:
         """What a move would do, and the two buttons; a move that may not be made has none."""
         import gradio as gr
 
@@ -138,17 +138,17 @@ class VersionsTab:
         self._pending.take(visitor.session)
         hidden = gr.update(visible=False)
         try:
-            if asked.kind == PROMOTION:
-                move = self.actions.rehearse_promotion(asked.version, asked.reason)
+            if kind == PROMOTION:
+                move = self.actions.rehearse_promotion(version, reason)
             else:
-                move = self.actions.rehearse_rollback(asked.reason)
+                move = self.actions.rehearse_rollback(reason)
         except SwitchtenderError as error:
             return Noticed(("", hidden, hidden), error.message, BAD)
-        shown = draw("move", move=move, kind=asked.kind, reason=asked.reason)
+        shown = draw("move", move=move, kind=kind, reason=reason)
         if move.refusal:
             return Noticed((shown, hidden, hidden), move.refusal, BAD)
-        self._pending.put(visitor.session, asked)
-        wording = "Put it into service" if asked.kind == PROMOTION else "Go back"
+        self._pending.put(visitor.session, PendingMove(kind, move, reason))
+        wording = "Put it into service" if kind == PROMOTION else "Go back"
         named = gr.update(visible=True, value=f"{wording}: version {move.version_to}")
         return shown, named, gr.update(visible=True)
 
@@ -172,8 +172,8 @@ class VersionsTab:
 
     def _made(self, asked: PendingMove, who: str) -> VersionMove:
         if asked.kind == PROMOTION:
-            return self.actions.promote(asked.version, asked.reason, who)
-        return self.actions.rollback(asked.reason, who)
+            return self.actions.promote(asked.move, asked.reason, who)
+        return self.actions.rollback(asked.move, asked.reason, who)
 
     def cancel(self, visitor: Visitor) -> Noticed:
         """Leave everything as it is."""

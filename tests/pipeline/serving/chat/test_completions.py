@@ -333,6 +333,8 @@ def test_a_parameter_that_a_provider_lacks_is_left_to_the_next(start: Start, stu
         ({"max_tokens": 5}, {"max_tokens": 5}),
         ({"max_tokens": 50}, {"max_tokens": 9}),
         ({"max_completion_tokens": 50}, {"max_completion_tokens": 9}),
+        ({"max_completion_tokens": 1e5}, {"max_tokens": 9}),
+        ({"max_tokens": 5, "max_completion_tokens": "100000"}, {"max_tokens": 5}),
     ],
 )
 def test_an_upstreams_own_limit_and_headers(start: Start, stub: Stub, asked: Any, sent: Any) -> None:

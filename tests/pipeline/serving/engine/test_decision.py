@@ -108,7 +108,7 @@ def test_what_is_told_to_cost_just_the_budget_fits_it() -> None:
         ((0.9, 0.1, 0.47), RoutingOptions(), BestPolicy(), 0.43),
         ((0.9, 0.1, 0.47), RoutingOptions(top_k=2), SUBSET, 0.37),
         ((0.9, 0.1, 0.47), RoutingOptions(top_k=3), SUBSET, None),
-        ((0.9, 0.85, 0.47), RoutingOptions(), WillingnessPolicy(10.0), 0.05),
+        ((0.9, 0.85, 0.47), RoutingOptions(), WillingnessPolicy(10.0), None),
     ],
 )
 def test_the_margin_is_how_near_another_choice_was(

@@ -97,6 +97,16 @@ def test_a_journal_that_cannot_write_says_so_and_recovers_by_itself(tmp_path: Pa
     assert [e["number"] for e in entries(blocked / DECISIONS)] == [2]
 
 
+def test_feedback_that_cannot_be_written_stops_no_routing(tmp_path: Path) -> None:
+    (tmp_path / FEEDBACK).mkdir()
+    journal = Journal(tmp_path)
+    with pytest.raises(JournalFailed, match="mend that, and try again"):
+        journal.feedback({"number": 1}).result()
+    assert not journal.trouble
+    journal.decisions([{"number": 2}]).result()
+    journal.close()
+
+
 def test_a_request_that_gives_up_waiting_stops_no_writing(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     cancelled = [journal.decisions([{"number": number}]).cancel() for number in range(200)]

@@ -34,6 +34,15 @@ def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
 
 
+def test_a_line_that_cannot_be_written_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, _: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.sys, "stderr", Full())
+    module.log("serving", version="1")
+
+
 def test_the_first_of_a_kind_is_written_whole_and_the_others_by_their_number(
     counted: CountedLog, clock: Clock, capfd: pytest.CaptureFixture[str]
 ) -> None:

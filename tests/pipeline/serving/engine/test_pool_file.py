@@ -108,6 +108,17 @@ def test_a_file_that_forgets_a_candidate_is_broken(pool: Pool) -> None:
         followed.of((*AGENTS, "other"))
 
 
+def test_of_two_versions_each_is_judged_by_its_own_candidates(pool: Pool) -> None:
+    followed = PoolFile(pool.path)
+    followed.of(AGENTS)
+    pool.replace(pool.path.read_text().replace("name: sql", "name: newer"))
+    assert len(followed.of(AGENTS)) == 3, "the version that serves goes on with what it was given"
+    assert "no candidate 'sql'" in followed.trouble
+    assert [entry.name for entry in followed.of(("newer", "email"))] == ["newer", "email"]
+    assert followed.trouble == ""
+    assert len(followed.of(AGENTS)) == 3
+
+
 def test_a_pool_that_cannot_be_used_at_the_start_stops_it(tmp_path: Path, pool: Pool) -> None:
     with pytest.raises(InputError, match="does not exist"):
         PoolFile(tmp_path / "none.yaml")

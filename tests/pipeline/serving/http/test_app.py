@@ -84,6 +84,16 @@ def test_where_none_reaches_its_threshold_the_likeliest_is_chosen_and_answer_and
     assert [entry["below_threshold"] for entry in written] == [True, True]
 
 
+def test_evidence_is_told_where_it_is_asked_for_and_there_is_some(
+    client: httpx.Client, small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _route(client, prompt=ASKED, explain=True)["results"][0]["evidence"] is None
+    monkeypatch.setattr(small.switch.served.engine, "explain", lambda text: {"read": text})
+    told = _route(client, prompts=[ASKED, "other"], explain=True)["results"]
+    assert [each["evidence"] for each in told] == [{"read": ASKED}, {"read": "other"}]
+    assert _route(client, prompt=ASKED)["results"][0]["evidence"] is None
+
+
 def test_of_a_dialogue_the_latest_turn_decides_unless_more_is_asked_for(client: httpx.Client) -> None:
     history = [
         {"role": "user", "content": "select the newest order"},

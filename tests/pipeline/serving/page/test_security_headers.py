@@ -155,6 +155,7 @@ def test_a_page_of_another_site_is_not_answered(page: TestClient) -> None:
         ({"host": "a:1", "origin": "http://a:1.evil.example"}, False),
         ({"host": "inside:1", "x-forwarded-host": "router.example", "origin": "https://router.example"}, True),
         ({"host": "a:1", "origin": ""}, False),
+        ({"host": "a:1", "origin": "http://["}, False),
     ],
 )
 def test_same_origin(headers: dict[str, str], same: bool) -> None:

@@ -41,11 +41,11 @@ class Store:
     def rehearse_rollback(self, reason: str) -> VersionMove:
         raise InputError("version 1 learnt from forgotten rows", "or say --force with a reason")
 
-    def promote(self, version: str, reason: str, who: str) -> VersionMove:
+    def promote(self, shown: VersionMove, reason: str, who: str) -> VersionMove:
         if self.refusal:
             raise InputError(self.refusal)
-        before, self.champion = self.champion, version
-        return VersionMove(before, version)
+        before, self.champion = self.champion, shown.version_to
+        return VersionMove(before, shown.version_to)
 
 
 @pytest.fixture
