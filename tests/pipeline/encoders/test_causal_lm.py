@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.encoders.causal_lm import causal_identity, load_causal, locate_causal
 from pipeline.encoders.smollm2 import packaged
-from pipeline.encoders.smollm2.packaged import SMOLLM2
+from pipeline.encoders.smollm2.packaged import SMOLLM2, locate_smollm2
 from pipeline.runtime.errors import InputError
 
 SETTING = "tags.generator"
@@ -88,6 +89,9 @@ def test_the_bundled_model_is_converted_once_and_writes_tags(tmp_path: Path, mon
     package = Path(spec.submodule_search_locations[0])
     before = sorted(str(path) for path in package.rglob("*"))
     prompt = "A train covers 120 km in 2 hours. What is its average speed?"
+    drawn = torch.random.get_rng_state()
+    locate_smollm2(SMOLLM2)
+    assert torch.equal(torch.random.get_rng_state(), drawn), "the weights that a conversion draws are nobody's"
     found = TagGenerator(SMOLLM2).tags([prompt])
     assert found[0]
     assert sorted(str(path) for path in package.rglob("*")) == before

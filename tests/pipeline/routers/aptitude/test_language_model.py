@@ -11,8 +11,8 @@ import pytest
 import torch
 from planted_aptitude import ITEMS, OTHERS, TASKS, levels_alone, other_specialists, prompts, specialists
 from safetensors.numpy import load_file
+from transformers import AutoTokenizer
 
-from pipeline.encoders import causal_lm as causal
 from pipeline.encoders.encoder_files import DECISIVE_BEFORE
 from pipeline.routers.aptitude.capability import Capability
 from pipeline.routers.aptitude.language_model.network import ReaderNetwork
@@ -157,10 +157,11 @@ def _mixed(training_set: TrainingSet) -> Capability:
 def test_what_loading_draws_changes_nothing(
     training_set: TrainingSet, tiny_causal: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first use of a bundled model converts it, and draws weights for that."""
+    """A model's weights are drawn before they are read from its files."""
     readers = [LanguageModelReader(_tiny(tiny_causal, tiny_encoder, steps=3)) for _ in range(2)]
     readers[0].fit(training_set, 5)
-    monkeypatch.setattr(causal, "locate_causal", lambda name, *others: (name, [torch.rand(3), None][1]))
+    loads = AutoTokenizer.from_pretrained
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *of, **how: [loads(*of, **how), torch.rand(3)][0])
     readers[1].fit(training_set, 5)
     assert readers[0].losses == readers[1].losses
 
