@@ -7,8 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.runtime.errors import InputError
+
 if TYPE_CHECKING:
     from flows.status import RouterSource
+
+CHAMPION = "champion"
+
+
+def refuse_both(folder: Path | None, version: str, track: str) -> None:
+    """Refuse a router that is named in two ways; `version` is CHAMPION and `track` empty where none is named.
+
+    Raises:
+        InputError: there is a folder, and a version or track too.
+    """
+    if folder is not None and (version != CHAMPION or track):
+        raise InputError("--from names a folder, --version and --track a registered version; give one or the other")
 
 
 @contextmanager

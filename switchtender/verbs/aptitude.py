@@ -14,7 +14,7 @@ from pipeline.runtime.errors import InputError
 from switchtender.nights import run_joining_night
 from switchtender.options import CandidateName, DryRun, JoiningPool, Json, RouterFolder
 from switchtender.own_tables import joining_prices, warn_of_names
-from switchtender.router_source import router_source
+from switchtender.router_source import CHAMPION, router_source
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.routers.calibrated import CalibratedRouter
     from pipeline.runtime.plain import JsonObject
 
-CHAMPION = "champion"
 Version = Annotated[str, typer.Option("--version", help="A version number or alias of the models' track.")]
 
 app = typer.Typer(
@@ -124,8 +123,9 @@ def import_(
     if not as_json:
         _print_ability(name, ability)
     if not out:
-        kept = keep(_project(), name, graded.outcomes(name), results, dry_run=dry_run)
-        run_joining_night(_project(), kept, facts, dry_run, as_json)
+        project = _project()
+        kept = keep(project, name, graded.outcomes(name), results, dry_run=dry_run)
+        run_joining_night(project, kept, facts, dry_run, as_json)
     elif as_json:
         print_json({**facts, "dry_run": dry_run})
     else:

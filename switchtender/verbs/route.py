@@ -13,7 +13,7 @@ from pipeline.data.prompt_text import fault_in_prompt
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.text import counted, to_digits
 from switchtender.options import Json, RouterFolder, TrackOption, VersionOption
-from switchtender.router_source import name_of, router_source
+from switchtender.router_source import CHAMPION, name_of, refuse_both, router_source
 from switchtender.show import print_json, print_table, say, warn_of_language
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _SHOWN = 8
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
     as_json: Json = False,
-    version: VersionOption = "champion",
+    version: VersionOption = CHAMPION,
     folder: RouterFolder = None,
     why: Annotated[bool, typer.Option("--why", help="What speaks for the choice, where the system can say.")] = False,
     track: TrackOption = "",
@@ -38,8 +38,7 @@ def route(
     """Which agents, or which language model, answer a prompt, with the score of each."""
     from pipeline.routers.systems import open_router
 
-    if folder and (version != "champion" or track):
-        raise InputError("--from names a folder, --version and --track a registered version; give one or the other")
+    refuse_both(folder, version, track)
     text = _asked(prompt)
     with router_source(version, folder, track) as (place, source):
         _print_choice(open_router(place), text, name_of(source, folder), source, as_json, why)

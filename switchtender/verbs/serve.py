@@ -13,6 +13,7 @@ import typer
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.text import counted
 from switchtender.options import RouterFolder, TrackOption
+from switchtender.router_source import CHAMPION, refuse_both
 from switchtender.show import say, say_aside
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ app = typer.Typer()
 def serve(
     host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine only with keys.")] = "",
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = None,
-    version: Annotated[str, typer.Option("--version", help="An alias, which is followed, or a number.")] = "champion",
+    version: Annotated[str, typer.Option("--version", help="An alias, which is followed, or a number.")] = CHAMPION,
     folder: RouterFolder = None,
     keys: Annotated[str, typer.Option("--keys", help="env:NAME or file:PATH of the API keys.")] = "",
     upstreams: Annotated[str, typer.Option("--upstreams", help="upstreams.yaml: offers /v1/chat/completions.")] = "",
@@ -84,8 +85,7 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
     from flows.service.serve import Service, listen
     from pipeline.serving.engine.hot_swap import FolderSource
 
-    if folder is not None and (version != "champion" or track):
-        raise InputError("--from names a folder, --version and --track a registered version; give one or the other")
+    refuse_both(folder, version, track)
     project = _project(folder, track)
     root = project.root if project else Path.cwd()
     params = options.over(_params(root))

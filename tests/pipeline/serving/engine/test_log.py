@@ -35,12 +35,17 @@ def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_a_line_that_cannot_be_written_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
     class Full:
-        def write(self, _: str) -> None:
+        def write(self, line: str) -> None:
+            tried.append(line)
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.sys, "stderr", Full())
     module.log("serving", version="1")
+    module.log("serving", version="2")
+    assert [json.loads(line)["version"] for line in tried] == ["1", "2"]
 
 
 def test_the_first_of_a_kind_is_written_whole_and_the_others_by_their_number(
