@@ -160,9 +160,10 @@ class Journal:
     def _fail(self, writes: list[_Write], reason: str) -> None:
         """End the writes' futures with the failure."""
         told = f"{reason}; nothing is routed" if writes[0].name == DECISIONS else f"{reason}; mend that, and try again"
+        # First, so that whoever is told of the failure finds the trouble too.
+        self._set_trouble(writes[0].name, told)
         for write in writes:
             write.done.set_exception(JournalFailed(told))
-        self._set_trouble(writes[0].name, told)
 
     def _set_trouble(self, name: str, trouble: str) -> None:
         """Log where a file begins to fail, and where it writes again."""
