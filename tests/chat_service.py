@@ -42,5 +42,6 @@ def entry_of(stub: Stub, kind: str) -> str:
     base = "http://127.0.0.1:1/v1" if kind == "down" else stub.base(kind)
     if kind == "anthropic":
         return f"model: anthropic/claude-3-haiku-20240307, api_base: '{base[:-3]}', api_key_env: STUB_KEY"
-    seconds = 0.4 if kind in ("slow", "stalls", "trickles") else 15
+    # `stalls` must say its first word in time even where other processes take the cores.
+    seconds = {"slow": 0.4, "trickles": 0.4, "stalls": 3}.get(kind, 15)
     return f"model: openai/stub, api_base: '{base}', api_key_env: STUB_KEY, timeout_seconds: {seconds}"
