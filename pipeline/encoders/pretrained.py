@@ -26,8 +26,9 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[A
     """Tokenizer and model in evaluation mode, on the device in use; a folder is loaded without any network.
 
     `kind` is the class of transformers that knows the model; `told` is how an error calls it, `the encoder 'x'`, and
-    `setting` where it was named. Weights are in fp32 whatever they are stored in, and code that comes with them is
-    never run. Torch's random numbers are left as they were, whatever loading draws.
+    `setting` where it was named. Where no hub answers, what it gave before is read from its cache. Weights are in fp32
+    whatever they are stored in, and code that comes with them is never run. Torch's random numbers are left as they
+    were, whatever loading draws.
 
     Raises:
         InputError: the files cannot be found, are damaged, or are not those of such a model and its tokenizer.
@@ -36,7 +37,8 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[A
 
     silence()
     folder, revision = place
-    source = {"revision": revision, "local_files_only": Path(folder).is_dir(), "trust_remote_code": False}
+    here = Path(folder).is_dir() or not _hub_answers()
+    source = {"revision": revision, "local_files_only": here, "trust_remote_code": False}
     try:
         whole = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         with torch.random.fork_rng(devices=()):
@@ -51,6 +53,17 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[A
         raise InputError(f"{told} cannot be used: {reason}; name another in {setting}")
     model.eval()
     return tokenizer, model.to(device())
+
+
+def _hub_answers() -> bool:
+    """Asked once: whoever loads a file asks a hub that is away again and again, for most of a minute."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception:  # of the HTTP library, whichever it is, or HF_HUB_OFFLINE is set
+        return False
+    return True
 
 
 def _lacking_package(error: Exception) -> str:

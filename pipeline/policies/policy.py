@@ -41,6 +41,12 @@ _GOES_WITH = {
     "budget_usd": ("budget",),
     "doubt": ("best", "willingness", "budget", "auto"),
 }
+_SAY_THE_SAME = (
+    ("quality_per_usd", "mean_budget_usd"),
+    ("quality_per_usd", "give_up"),
+    ("mean_budget_usd", "give_up"),
+    ("theta", "strong_share"),
+)
 
 
 class PolicyParams(Section):
@@ -73,7 +79,7 @@ class PolicyParams(Section):
         for name in sorted(said & _GOES_WITH.keys()):
             if self.kind not in (kinds := _GOES_WITH[name]):
                 raise ValueError(f"{name} goes with kind {', '.join(kinds)}, not with {self.kind}; leave it out")
-        for one, other in (("quality_per_usd", "mean_budget_usd"), ("theta", "strong_share")):
+        for one, other in _SAY_THE_SAME:
             if {one, other} <= said:
                 raise ValueError(f"{one} says what {other} would choose; give one of them")
         return self

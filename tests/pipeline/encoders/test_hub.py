@@ -38,7 +38,7 @@ for name in sys.argv[2:]:
         found[name] = str(error)
     try:
         urllib.request.urlopen(os.environ["HF_ENDPOINT"] + "/next-name")
-    except urllib.error.HTTPError:
+    except urllib.error.URLError:
         pass
 print(json.dumps([found, "HF_HUB_OFFLINE" in os.environ]))
 """
@@ -100,6 +100,13 @@ def test_a_name_on_a_hub_is_read_at_its_revision_then_from_the_cache(hub: Hub, f
     again = _ask("encoder", hub, first.home, PINNED, NAME, HF_HUB_OFFLINE="1")
     assert again.found == {name: first.found[name] for name in (PINNED, NAME)}
     assert [line for line in again.asked if NEXT not in line] == []
+
+
+def test_a_hub_that_is_away_leaves_what_was_read_before(first: Answers, hub: Hub) -> None:
+    away = _ask("encoder", hub, first.home, PINNED, "someone/else", HF_ENDPOINT="http://127.0.0.1:1")
+    assert away.found[PINNED] == first.found[PINNED]
+    assert "the encoder 'someone/else' cannot be loaded" in away.found["someone/else"]
+    assert away.asked == []
 
 
 def test_a_folder_asks_no_hub_and_leaves_the_next_name_its_own(hub: Hub, first: Answers) -> None:

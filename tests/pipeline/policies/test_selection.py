@@ -81,6 +81,7 @@ def test_a_lambda_that_is_given_is_not_chosen_again() -> None:
         ({"kind": "best", "quality_per_usd": 50.0}, "quality_per_usd goes with kind willingness, not with best"),
         ({"kind": "budget", "budget_usd": 1.0, "weak": "small"}, "weak goes with kind pair, not with budget"),
         ({"kind": "willingness", "quality_per_usd": 2.0, "mean_budget_usd": 1.0}, "give one of them"),
+        ({"kind": "willingness", "quality_per_usd": 2.0, "give_up": 0.1}, "give one of them"),
         ({"kind": "pair", "theta": 0.1, "strong_share": 0.3}, "theta says what strong_share would choose"),
     ],
 )
