@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.encoders.encoder_files import Place
+from pipeline.encoders.windows import LAST_TOKEN, MEAN, POOLING
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import InputError, one_line
 
@@ -20,6 +23,9 @@ _UNREAD = "pooler"
 _FOREIGN_CODE = "it asks for code of its own, by trust_remote_code, and such code is never run"
 _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 """What transformers call a learnt table of positions."""
+_NUMBER = re.compile(r"\b\d+\b")
+_UNKNOWN = "\U00010000"
+"""A letter of Linear B, which no vocabulary has: a tokenizer that needs a token for it and lacks that one fails."""
 
 
 def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[Any, Any]:
@@ -40,6 +46,7 @@ def load_pretrained(kind: str, place: Place, told: str, setting: str) -> tuple[A
     here = Path(folder).is_dir() or not _hub_answers()
     source = {"revision": revision, "local_files_only": here, "trust_remote_code": False}
     try:
+        _require_shards_inside(Path(folder))
         whole = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
         with torch.random.fork_rng(devices=()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **source)
@@ -66,6 +73,14 @@ def _hub_answers() -> bool:
     return True
 
 
+def _require_shards_inside(folder: Path) -> None:
+    """A folder's digest is over its own files, so an index must not name weights elsewhere; raises ValueError."""
+    for index in folder.glob("*.safetensors.index.json"):
+        for shard in set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()):
+            if Path(shard).name != shard:
+                raise ValueError(f"{index.name} names weights outside of the folder, {shard}")
+
+
 def _lacking_package(error: Exception) -> str:
     """How a message goes on where what failed is a SentencePiece file without the library that reads it."""
     if not re.search(r"\.model\b", str(error)) or importlib.util.find_spec("sentencepiece"):
@@ -81,12 +96,32 @@ def _fault(tokenizer: Any, model: Any, found: dict[str, Any]) -> str:
         return f"its files lack {len(lacking)} of the weights that its config.json asks for, such as {lacking[0]}"
     if model.config.is_encoder_decoder:
         return "it is an encoder with a decoder"
+    if (pooling := getattr(model.config, POOLING, MEAN)) not in (MEAN, LAST_TOKEN):
+        return f"its config.json says {POOLING} {pooling!r}, and known are {MEAN!r} and {LAST_TOKEN!r}"
+    return _faulty_weights(model, found["unexpected_keys"]) or _faulty_tokens(tokenizer, model)
+
+
+def _faulty_weights(model: Any, unexpected: Iterable[str]) -> str:
+    weights = dict(model.named_parameters())
+    if damaged := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
+        return f"its weights hold what is no finite number, such as in {damaged[0]}"
+    layers = {_NUMBER.sub("*", name) for name in weights if _NUMBER.search(name)}
+    # A checkpoint may be of the whole model where the weights are of its base: `bert.encoder.…`, `encoder.…`.
+    beyond = sorted(name for name in unexpected if any(_NUMBER.sub("*", name).endswith(layer) for layer in layers))
+    return (
+        f"its files hold {len(beyond)} weights of layers that its config.json leaves out, such as {beyond[0]}"
+        if beyond
+        else ""
+    )
+
+
+def _faulty_tokens(tokenizer: Any, model: Any) -> str:
     words = tokenizer.get_vocab()
     for special in tokenizer.all_special_tokens:
         words.pop(special, None)
     if len(words) < 2:
         return "it has no tokenizer that can be read here (best a tokenizer.json)"
-    used = max([*words.values(), *tokenizer("")["input_ids"]])
+    used = max([*words.values(), *tokenizer("")["input_ids"], *tokenizer(_UNKNOWN)["input_ids"]])
     rows = int(model.get_input_embeddings().weight.shape[0])
     return f"its tokenizer gives ids up to {used}, and the model knows {rows} tokens" if used >= rows else ""
 

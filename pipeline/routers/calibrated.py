@@ -106,6 +106,8 @@ class CalibratedRouter:
         outcomes = self._unprefixed(outcomes)
         found = self.scorer.cross_fit(outcomes, folds, int8)
         rows = np.flatnonzero(~np.isnan(found.scores).any(axis=1))
+        if not len(rows):
+            raise InputError("the encoder makes of the prompts what is no finite number; name another in train.encoder")
         if outcomes.is_labels:
             self.calibration = fit_calibration(
                 found.scores[rows], outcomes.quality[rows], folds[rows], outcomes.is_exclusive
@@ -252,7 +254,10 @@ class CalibratedRouter:
             raise VerificationFailed(
                 f"a damaged router: {found} candidates have scores, and {known} names; fit it again"
             )
-        return self._expected(scores)
+        expected = self._expected(scores)
+        if not np.isfinite(expected).all():
+            raise VerificationFailed("a damaged router: it expects what is no finite number; fit it again")
+        return expected
 
     def _expected(self, scores: FloatMatrix) -> FloatMatrix:
         """Expected quality in 0..1 from scores: calibrated where the router learnt from labels, else as they are."""

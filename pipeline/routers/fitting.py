@@ -18,6 +18,7 @@ from pipeline.routers.base.settings import FinetuningParams
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import new_router, open_router
 from pipeline.runtime.arrays import Indices
+from pipeline.runtime.checksums import write_checksums
 from pipeline.runtime.errors import InputError, one_line
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.tables import sha256_text
@@ -88,7 +89,7 @@ def learnt_prompts(folder: Path) -> frozenset[str]:
 
 
 def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = ()) -> None:
-    """Save a router's folder, whole or not at all, with the digests of the prompts that it learnt from.
+    """Save a router's folder, whole or not at all, with digests of the prompts that it learnt from and of its files.
 
     Raises:
         InputError: the folder exists or its place cannot be written.
@@ -100,6 +101,7 @@ def save_whole(router: CalibratedRouter, folder: Path, learnt: Iterable[str] = (
     try:
         router.save(partial)
         (partial / LEARNT_PROMPTS).write_text("\n".join(sorted(set(learnt))) + "\n", encoding="utf-8")
+        write_checksums(partial)
         for file in partial.rglob("*"):  # tensors are written for their owner alone
             file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
         partial.rename(folder)

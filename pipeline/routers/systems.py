@@ -28,6 +28,7 @@ from pipeline.routers.tags.router import TagsScorer
 from pipeline.routers.tasks.encoder_assignment import EncoderAssignment
 from pipeline.routers.tasks.router import TasksScorer
 from pipeline.runtime.arrays import Indices
+from pipeline.runtime.checksums import require_checksums
 from pipeline.runtime.errors import InputError, VerificationFailed
 from pipeline.runtime.progress import Progress
 
@@ -108,8 +109,9 @@ def open_router(folder: Path, *, engine: Path | None = None, threads: int = 2) -
 
     Raises:
         InputError: the folder holds no router of a known system.
-        VerificationFailed: it was written in a format that this release does not read.
+        VerificationFailed: a file is not what `fit` wrote, or is of a format that this release does not read.
     """
+    require_checksums(folder)
     blank = FinetuningParams()
     makers: dict[str, Callable[[], Scorer]] = {name: partial(make, blank, 0, None) for name, make in SYSTEMS.items()}
     own = folder / ENGINE

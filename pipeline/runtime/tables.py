@@ -304,10 +304,3 @@ def sha256_file_once(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _sha256_once(path: Path, _changed: int, _size: int) -> str:
     return sha256_file(path)
-
-
-def sha256_folder(folder: Path) -> str:
-    """One digest for a folder: the sha256 over each file's relative path and sha256, in path order."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n" for path in files]
-    return sha256_text("".join(lines))

@@ -11,10 +11,10 @@ from pipeline.data.fates import FATES, KEPT, TRAIN, fates_of_rows, write_fates
 from pipeline.data.prices import PRICES_FILE, read_prices
 from pipeline.data.stage_rows import read_joining, read_rows
 from pipeline.routers.systems import open_router
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_of
-from pipeline.runtime.tables import sha256_folder
 from pipeline.runtime.track import MODELS, Track
 
 NAME = "join"

@@ -26,10 +26,11 @@ from pipeline.metrics.precision_loss import PrecisionChoice, PrecisionLoss, diff
 from pipeline.policies.policy import BestPolicy, SubsetPolicy
 from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.systems import open_router
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.params import Section, read
 from pipeline.runtime.reproducibility import RunParams, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track
-from pipeline.runtime.tables import sha256_folder, write_json
+from pipeline.runtime.tables import write_json
 from pipeline.runtime.track import AGENTS, Track
 
 NAME = "optimize"

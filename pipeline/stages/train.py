@@ -22,12 +22,13 @@ from pipeline.routers.calibrated import CalibratedRouter
 from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import new_router
 from pipeline.runtime.arrays import Indices
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.errors import InputError
 from pipeline.runtime.params import read
 from pipeline.runtime.reproducibility import RunParams, fingerprint, pin
 from pipeline.runtime.stage import Summary, run_stage_on_track, shows_progress
 from pipeline.runtime.stage_progress import ProgressFile
-from pipeline.runtime.tables import sha256_folder, write_json, write_table
+from pipeline.runtime.tables import write_json, write_table
 from pipeline.runtime.track import AGENTS, Track
 
 if TYPE_CHECKING:

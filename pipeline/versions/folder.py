@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.encoders.engine_files import ENGINE
+from pipeline.runtime.checksums import file_digests
 from pipeline.runtime.errors import TableError, VerificationFailed
 from pipeline.runtime.plain import parsed
 from pipeline.runtime.stage import Summary
@@ -121,9 +122,7 @@ def summaries(stages: Path) -> dict[str, Summary]:
 
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of every file of a version's folder but the provenance, by path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    named = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: sha256_file(path) for name, path in named.items() if name != PROVENANCE}
+    return {name: digest for name, digest in file_digests(folder).items() if name != PROVENANCE}
 
 
 @dataclass(frozen=True)

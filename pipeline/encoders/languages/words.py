@@ -69,6 +69,26 @@ SCRIPTS = {
         "Thai letters",
         "วันนี้ อากาศ ดี กรุณา เขียน จดหมาย หนังสือ ทำงาน เมือง เวลา",
     ),
+    "LAO": Script(
+        "Lao letters",
+        "ມື້ນີ້ ອາກາດ ດີ ກະລຸນາ ຂຽນ ຈົດໝາຍ ປຶ້ມ ວຽກ",
+    ),
+    "KHMER": Script(
+        "Khmer letters",
+        "ថ្ងៃនេះ អាកាសធាតុ ល្អ សូម សរសេរ សំបុត្រ សៀវភៅ ការងារ",
+    ),
+    "MYANMAR": Script(
+        "Burmese letters",
+        "ယနေ့ ရာသီဥတု ကောင်း ကျေးဇူးပြု စာ ရေး စာအုပ် အလုပ်",
+    ),
+    "SINHALA": Script(
+        "Sinhala letters",
+        "අද කාලගුණය හොඳයි කරුණාකර ලිපිය ලියන්න පොත වැඩ",
+    ),
+    "ETHIOPIC": Script(
+        "Ethiopic letters",
+        "ዛሬ አየሩ ጥሩ ነው እባክዎ ደብዳቤ ይጻፉ መጽሐፍ ሥራ",
+    ),
     "GEORGIAN": Script(
         "Georgian letters",
         "დღეს კარგი ამინდია გთხოვთ წერილი დაწეროთ წიგნი მუშაობა",

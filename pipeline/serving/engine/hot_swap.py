@@ -20,8 +20,8 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.routers.calibrated import DESCRIPTION
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, none_in_service, one_line
-from pipeline.runtime.tables import sha256_folder
 from pipeline.serving.engine.engine import Engine
 from pipeline.serving.engine.log import log
 from pipeline.serving.engine.pool_file import PoolFile

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_encoders import BOUNDED, POSITIONS, UNBOUNDED, save_tiny, save_tiny_qwen2
 
 from pipeline.encoders.causal_lm import load_causal
@@ -76,6 +77,36 @@ def _encoder_and_decoder(folder: Path) -> None:
     T5Model(T5Config(vocab_size=400, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)).save_pretrained(folder)
 
 
+def _told_in_config(**said: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | said))
+
+    return spoil
+
+
+def _not_a_number(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def _weights_elsewhere(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "../outside.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _no_unknown_token(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    backend = json.loads(path.read_text())
+    backend["model"]["vocab"]["[ELSE]"] = backend["model"]["vocab"].pop("[UNK]")
+    backend["added_tokens"] = [token for token in backend["added_tokens"] if token["content"] != "[UNK]"]
+    path.write_text(json.dumps(backend))
+    (folder / "tokenizer_config.json").unlink()
+
+
 FAULTS = {
     "no weights": (_without("model.safetensors"), "cannot be loaded"),
     "damaged weights": (_holding("model.safetensors", b"x" * 40), "cannot be loaded"),
@@ -87,6 +118,14 @@ FAULTS = {
     "no tokenizer": (_without("tokenizer.json", "tokenizer_config.json"), "it has no tokenizer that can be read here"),
     "an empty tokenizer": (_holding("tokenizer.json", b"{}"), "cannot be loaded"),
     "the tokenizer of another": (_of_another("tokenizer.json"), r"gives ids up to \d+, and the model knows \d+ tokens"),
+    "weights that are no numbers": (_not_a_number, "its weights hold what is no finite number, such as in "),
+    "weights outside of the folder": (_weights_elsewhere, r"names weights outside of the folder, \.\./outside"),
+    "fewer layers than there are": (
+        _told_in_config(n_layers=1),
+        r"its files hold \d+ weights of layers that its config.json leaves out, such as transformer\.layer\.1\.",
+    ),
+    "a pooling that is not known": (_told_in_config(switchtender_pooling="max"), "says switchtender_pooling 'max'"),
+    "no token for what is unknown": (_no_unknown_token, r"cannot be loaded \(.*\[UNK\]"),
     "an encoder with a decoder": (_encoder_and_decoder, "it is an encoder with a decoder"),
 }
 

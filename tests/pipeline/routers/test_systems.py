@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.routers.finetuning import FinetuningParams
 from pipeline.routers.fitting import fit_router, save_whole
 from pipeline.routers.systems import SYSTEMS, new_router, open_router
 from pipeline.runtime.arrays import FloatMatrix
+from pipeline.runtime.checksums import CHECKSUMS
 from pipeline.runtime.errors import InputError, VerificationFailed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -237,6 +239,27 @@ def test_names_that_are_not_those_of_the_scores_are_a_damaged_router(names: list
     _describe(saved, candidates=names)
     with pytest.raises(VerificationFailed, match="damaged router"):
         open_router(saved).predict(NEW)
+
+
+def test_a_changed_or_lost_file_of_a_fitted_router_is_told(tmp_path: Path, params: FinetuningParams) -> None:
+    folder = tmp_path / "router"
+    save_whole(fit_router("tfidf", _labels(), params, seed=1), folder)
+    open_router(folder)
+    assert subprocess.run(["sha256sum", "-c", "--quiet", CHECKSUMS], cwd=folder, check=False).returncode == 0
+    _describe(folder, chosen_on={})
+    with pytest.raises(VerificationFailed, match=f"{DESCRIPTION} is not what was written, by {CHECKSUMS}"):
+        open_router(folder)
+    (folder / DESCRIPTION).unlink()
+    with pytest.raises(VerificationFailed, match=f"{DESCRIPTION} is missing"):
+        open_router(folder)
+
+
+def test_what_is_no_finite_number_is_never_answered_by(tmp_path: Path, params: FinetuningParams) -> None:
+    router = fit_router("tfidf", _labels(), params, seed=1)
+    assert router.calibration is not None
+    router.calibration = replace(router.calibration, slope=float("nan"))
+    with pytest.raises(VerificationFailed, match="expects what is no finite number"):
+        router.predict(NEW)
 
 
 def test_a_saved_router_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
