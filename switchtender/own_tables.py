@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, listed, one_line
+from pipeline.runtime.text import counted
 from switchtender.show import reading_bar, say_aside, training_bar
 
 if TYPE_CHECKING:
@@ -50,6 +51,25 @@ def warn_of_names(names: Iterable[str]) -> None:
 
     for doubt in doubts(names):
         say_aside(f"warning: {doubt}")
+
+
+def warn_of_labels(outcomes: Outcomes) -> None:
+    """Tell aside where a table with labels contradicts itself, or has an agent that folds cannot learn and judge."""
+    from pipeline.runtime.text import folded
+
+    if not outcomes.is_labels:
+        return
+    labels: dict[str, set[bytes]] = {}
+    for prompt, row in zip(outcomes.prompts, outcomes.quality, strict=True):
+        labels.setdefault(folded(prompt), set()).add(row.tobytes())
+    if contradicted := [prompt for prompt, each in labels.items() if len(each) > 1]:
+        say_aside(
+            f"warning: {counted(len(contradicted), 'prompt')} with several labels, such as "
+            f"{one_line(repr(contradicted[0]), 60)}; give each prompt one"
+        )
+    single = [name for name, column in zip(outcomes.candidates, outcomes.quality.T, strict=True) if column.sum() == 1]
+    if single:
+        say_aside(f"warning: one prompt alone names {listed(single)}, too few to learn from; label more")
 
 
 def outer_folds(outcomes: Outcomes, count: int, seed: int) -> Indices:
@@ -93,7 +113,7 @@ def training_params(
     from pipeline.policies.policy import AUTO
     from pipeline.routers.base.settings import FinetuningParams
     from pipeline.routers.fitting import DEFAULT_MODEL_ROUTER, DEFAULT_ROUTER, TrainParams
-    from pipeline.runtime.params import read
+    from pipeline.runtime.params import read, read_file
 
     usual = wished or (DEFAULT_ROUTER if is_labels else DEFAULT_MODEL_ROUTER)
     if params is None:
@@ -104,6 +124,8 @@ def training_params(
     named = train.router if "router" in train.model_fields_set else usual
     if wished and named != wished:
         raise InputError(f"{params} has train.router: {train.router}, and --router is {wished}; name the same, or one")
+    if "run" in read_file(params):
+        say_aside(f"note: the section run of {params} is for nights; here --device, --threads and --seed say that")
     if train.priced:
         raise InputError(f"{params} has train.priced, which nights alone read; leave it out, and say --pool PRICES")
     finetuning = train.finetuning()

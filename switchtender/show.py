@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runtime.errors import listed
 from pipeline.runtime.terminal import for_terminal
 from pipeline.runtime.text import counted, to_digits
 
@@ -113,8 +114,16 @@ def warn_of_language(which_seem: str, language: str) -> None:
     """Say that prompts (`the prompt seems`, `2 of 3 prompts seem`) are in what the encoder was not made for."""
     say_aside(
         f"warning: {which_seem} to be in {language}, which the encoder was not made for: the scores say little; "
-        "train.encoder: e5-small reads about 100 languages"
+        "e5-small reads about 100 languages (pip install 'switchtender[multilingual]', then train.encoder in the "
+        "file for --params)"
     )
+
+
+def warn_of_languages(found: Mapping[str, int], prompts: int) -> None:
+    """The same of a table, by how many of its prompts are in each; a short prompt's language is not told."""
+    if found:
+        each = listed(f"{language} ({count})" for language, count in found.items())
+        warn_of_language(f"at least {sum(found.values())} of {prompts} prompts seem", each)
 
 
 @contextmanager

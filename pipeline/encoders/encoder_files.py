@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.encoders.e5.packaged import E5_SMALL, locate_e5
 from pipeline.encoders.smollm2.hidden_states import SMOLLM2_HIDDEN, locate_hidden_states
-from pipeline.runtime.errors import InputError
+from pipeline.runtime.errors import InputError, suggestion
 from pipeline.runtime.tables import sha256_file_once, sha256_text
 
 BUNDLED = "minilm"
@@ -48,6 +48,12 @@ def locate(name: str, setting: str = SETTING) -> Place:
     if name == SMOLLM2_HIDDEN:
         return str(locate_hidden_states(setting)), None
     return place_of(name, "encoder", setting)
+
+
+def told_of(name: str) -> str:
+    """How an error calls an encoder: `the encoder 'e5small' (did you mean 'e5-small'?)` beside the packaged ones."""
+    near = "" if Path(name).name != name else suggestion(name, (BUNDLED, E5_SMALL, SMOLLM2_HIDDEN), "")
+    return f"the encoder '{name}'" + (f" ({near})" if near and name not in near else "")
 
 
 def place_of(name: str, kind: str, setting: str) -> Place:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.encoders.encoder_files import SETTING
+from pipeline.encoders.encoder_files import SETTING, told_of
 from pipeline.encoders.encoder_files import locate as locate
 from pipeline.encoders.pretrained import load_pretrained, require_positions
 from pipeline.encoders.windows import LAST_TOKEN, MEAN, POOLING, ContextWindow, TextEncoder, Tokens
@@ -43,7 +43,7 @@ class SentenceEncoder(TextEncoder):
         Raises:
             InputError: the files cannot be found or are not an encoder's, or it cannot read so many tokens at once.
         """
-        told = f"the encoder '{name}'"
+        told = told_of(name)
         tokenizer, model = load_pretrained("AutoModel", locate(name, setting), told, setting)
         lower = f"lower {TOKENS_SETTING} to that, or " if setting == SETTING else ""
         require_positions(model, max_tokens, told, f"{lower}name another in {setting}")

@@ -119,5 +119,6 @@ def write_verdict(gates: list[GateResult], stages: Path) -> Summary:
     """Write what the gates found, and whether all of them let it pass."""
     found = Verdict.of(gates)
     write_json(as_stored(found), stages / GATE / "verdict.json")
-    counts = {name: sum(gate.verdict == name for gate in gates) for name in (PASSED, FAILED, UNDECIDABLE)}
-    return {"verdict": found.verdict, "gates": len(gates), **{f"gates_{name}": n for name, n in counts.items()}}
+    told = [gate.told_verdict for gate in gates]
+    counts = {f"gates_{name.replace(' ', '_')}": told.count(name) for name in (PASSED, NOT_ASKED, FAILED, UNDECIDABLE)}
+    return {"verdict": found.verdict, "gates": len(gates), **counts}

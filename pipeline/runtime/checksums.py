@@ -22,8 +22,9 @@ def sha256_folder(folder: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Write SHA256SUMS over all that a folder holds."""
-    write_text("".join(f"{digest}  {name}\n" for name, digest in file_digests(folder).items()), folder / CHECKSUMS)
+    """Write SHA256SUMS over all else that a folder holds."""
+    found = {name: digest for name, digest in file_digests(folder).items() if name != CHECKSUMS}
+    write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), folder / CHECKSUMS)
 
 
 def require_checksums(folder: Path) -> None:

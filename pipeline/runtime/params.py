@@ -47,7 +47,7 @@ def read_file(path: Path = PARAMS_FILE) -> dict[str, Any]:
         # PyYAML takes it and DVC, which reads the file before each stage, does not.
         raise ParamsError(f"{path} is not valid YAML ({unquoted} holds a colon in brackets); write it in quotes")
     if not isinstance(content, dict):
-        raise ParamsError(f"{path} holds no sections; restore it with git checkout")
+        raise ParamsError(f"{path} holds no sections; write one, such as 'train:', or restore it with git checkout")
     return content
 
 
@@ -60,7 +60,8 @@ def read(section: str, model: type[S], path: Path = PARAMS_FILE) -> S:
     content = read_file(path)
     for name in section.split("."):
         if not isinstance(content, dict) or name not in content:
-            raise ParamsError(f"{path} has no section '{section}'{_nearest(name, content)}; add it")
+            found = listed(map(str, content)) if isinstance(content, dict) else "nothing"
+            raise ParamsError(f"{path} has no section '{section}' (found: {found}); add it, or mend its name")
         content = content[name] or {}
     return parse(section, model, content, path)
 

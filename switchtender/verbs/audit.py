@@ -235,10 +235,10 @@ def _print_labels(facts: VersionFacts) -> None:
         columns = ["row", "decision", "agents", "by", "on", "note", "standing"]
         print_table("People's decisions on labels", columns, reviews)
     suspects = facts.suspects[:MOST_SUSPECTS]
-    rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.review] for s in suspects]
+    rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.suggested, s.review] for s in suspects]
     if rows:
         title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
-        print_table(title, ["", "row", "quality", "doubted", "likeliest others", "decided"], rows)
+        print_table(title, ["", "row", "quality", "doubted", "likeliest others", "should be", "decided"], rows)
 
 
 def _print_figures(facts: VersionFacts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,8 @@ from switchtender.options import (
     Threads,
     WishedSystem,
 )
-from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_names
-from switchtender.show import print_json, say, say_aside, size_of, training_bar
+from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_labels, warn_of_names
+from switchtender.show import print_json, say, say_aside, size_of, training_bar, warn_of_languages
 
 if TYPE_CHECKING:
     from pipeline.policies.policy import Policy
@@ -54,6 +55,7 @@ def fit(
     router_name, finetuning, policy = training_params(params, system, outcomes.is_labels)
     with fast_reading(precision, threads), training_bar(router_name) as advance:
         router = fit_router(router_name, outcomes, finetuning, seed, advance, policy, prices)
+        languages = Counter(name for name in router.unsupported_languages(outcomes.prompts) or () if name)
     save_whole(router, out, map(learnt_digest, outcomes.prompts))
     if as_json:
         answers = {"policy": router.policy.to_json()["kind"], "answers": _answers(router.policy)}
@@ -62,6 +64,8 @@ def fit(
     else:
         say(f"{router_name} fitted on {size_of(len(outcomes), len(outcomes.candidates))}: {out}")
         say(f"It answers a prompt by {_answers(router.policy)}.")
+    warn_of_labels(outcomes)
+    warn_of_languages(languages, len(outcomes))
     if len(outcomes.candidates) == 1:
         say_aside(f"warning: {outcomes.candidates[0]} is the only candidate, so that there is nothing to choose")
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.runtime.errors import InputError, listed
+from pipeline.runtime.errors import InputError
 from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
 from switchtender.own_tables import fast_reading
-from switchtender.show import print_json, say, say_aside, size_of, warn_of_language
+from switchtender.show import print_json, say, say_aside, size_of, warn_of_languages
 
 app = typer.Typer()
 
@@ -81,9 +81,7 @@ def predict(
 
 def _print(made: PredictedTable) -> None:
     say(f"{size_of(made.prompts, made.candidates)}: {made.out}")
-    if found := made.unsupported_languages:
-        each = listed(f"{language} ({count})" for language, count in found.items())
-        warn_of_language(f"{sum(found.values())} of {made.prompts} prompts seem", each)
+    warn_of_languages(made.unsupported_languages or {}, made.prompts)
     if made.unanswered:
         say(f"no candidate is chosen for {len(made.unanswered)} of them, such as '{made.unanswered[0]}'")
     if made.prices == "training":

@@ -47,7 +47,8 @@ def route(
 def _asked(prompt: str) -> str:
     """The prompt as it was given, or what stands on stdin."""
     try:
-        text = sys.stdin.read() if prompt == "-" else prompt
+        # As bytes: Python may put halves of surrogate pairs in the place of what is not UTF-8.
+        text = sys.stdin.buffer.read().decode("utf-8") if prompt == "-" else prompt
     except UnicodeDecodeError as error:
         raise InputError("the prompt is not UTF-8; send it as UTF-8") from error
     if fault := fault_in_prompt(text):
@@ -82,7 +83,7 @@ def _print_choice(
     if language:
         warn_of_language("the prompt seems", language)
     if why:
-        _print_evidence(evidence, [name for name, _, _ in sorted(ranked, key=lambda row: not row[2])])
+        _print_evidence(evidence, [name for name, _, _ in sorted(ranked, key=lambda row: not row[2])], source)
 
 
 def _known_costs(predictions: Predictions, router: CalibratedRouter) -> dict[str, float]:
@@ -132,11 +133,12 @@ def _facts(policy: Policy, candidates: Sequence[str]) -> dict[str, Any]:
     return facts | {name: candidates[facts[name]] for name in ("strong", "weak") if name in facts}
 
 
-def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str]) -> None:
+def _print_evidence(evidence: dict[str, Any] | None, ranked: list[str], source: RouterSource) -> None:
     """In the words of the system."""
     if evidence is None:
-        more = "`tags`, `tasks` and `aptitude` can; a service tells the nearest prompts of train (POST /v1/route)"
-        say(f"This system cannot say more than its scores; {more}.")
+        # A version was registered with an index of what it learnt from; a folder has none.
+        more = "; its service tells the nearest prompts of train (POST /v1/route)" if source.version else ""
+        say(f"This system cannot say more than its scores, as `tags`, `tasks` and `aptitude` can{more}.")
     elif "reference" in evidence:
         _print_tags(evidence, ranked)
     else:

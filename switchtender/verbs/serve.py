@@ -83,6 +83,7 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
         InputError: a setting, option, version, folder or address cannot be used.
     """
     from flows.service.serve import Service, listen
+    from pipeline.runtime.track import AGENTS
     from pipeline.serving.engine.hot_swap import FolderSource
 
     refuse_both(folder, version, track)
@@ -94,6 +95,7 @@ def _run(options: ServeOptions, version: str, folder: Path | None, as_json: bool
             source = FolderSource(folder)
             if source.unproved:
                 say_aside(f"the router's signature was not checked: {source.unproved}")
+            say_aside(f"its journal and feedback are kept in {(root / AGENTS.journal).parent}")
             service = Service(source, params, root)
         else:
             assert project is not None

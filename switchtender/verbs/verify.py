@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.runtime.errors import VerificationFailed
+from pipeline.runtime.text import counted
 from switchtender.options import Json, TrackOption, VersionArgument
 from switchtender.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from flows.registry.findings import Verified
+    from flows.registry.findings import Finding, Verified
     from flows.registry.versions import Version
     from flows.workspace.project import Project
 
@@ -46,11 +47,16 @@ def verify(
         _print(results)
     faults = [finding for result in results for finding in result.findings if finding.is_fault]
     if faults:
-        lost = any(fault.where == "git" and fault.path.startswith("refs/") for fault in faults)
-        hint = "; if var came from another checkout: switchtender doctor --relocate" if lost else ""
-        raise VerificationFailed(
-            f"{len(faults)} faults; the first: {faults[0].where}: {faults[0].path} is {faults[0].state}{hint}"
-        )
+        first = f"{faults[0].where}: {faults[0].path} is {faults[0].state}"
+        raise VerificationFailed(f"{counted(len(faults), 'fault')}; the first: {first}; {_remedy(faults)}")
+
+
+def _remedy(faults: Sequence[Finding]) -> str:
+    if any(fault.where == "git" and fault.path.startswith("refs/") for fault in faults):
+        return "if var came from another checkout: switchtender doctor --relocate"
+    if faults[0].where == "version":
+        return "put it back from a copy of var/artifacts, or serve another version (switchtender rollback)"
+    return "docs/audit.md says what is checked there"
 
 
 def _checked(project: Project, version: str, every: bool, witnesses: list[str]) -> list[Verified]:
@@ -73,7 +79,7 @@ def _facts(result: Verified) -> dict[str, object]:
 
 def _print(results: list[Verified]) -> None:
     rows = [
-        [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:40]]
+        [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:16]]
         for r in results
         for f in r.findings
     ]

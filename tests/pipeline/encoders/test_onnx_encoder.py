@@ -14,8 +14,8 @@ from sandbox import ROOT
 from pipeline.encoders.onnx_encoder import FP32, INT8, OnnxEncoder
 from pipeline.encoders.onnx_export import export, require_parity
 from pipeline.encoders.sentence_encoder import SentenceEncoder
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.errors import SwitchtenderError, VerificationFailed
-from pipeline.runtime.tables import sha256_folder
 
 PROMPTS = [
     "fix my loop",

@@ -226,7 +226,8 @@ def test_the_stage_writes_a_verdict_that_passes_when_the_folder_says_there_is_no
     night(None, None)
     summary = gate(PARAMS, seed=1)
     assert summary["verdict"] == _written()[""]["verdict"] == PASSED
-    assert summary["gates_passed"] == summary["gates"] == 7
+    assert summary["gates_passed"] + summary["gates_not_asked"] == summary["gates"] == 7
+    assert summary["gates_not_asked"] == 3
 
 
 def test_one_gate_that_is_undecidable_closes_the_door(night: Callable[..., None]) -> None:

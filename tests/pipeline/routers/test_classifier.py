@@ -30,8 +30,8 @@ from pipeline.routers.classifier import ClassifierScorer
 from pipeline.routers.finetuning import TrainingRows, finetune, infer, new_network
 from pipeline.routers.fitting import TrainParams
 from pipeline.routers.systems import open_router
+from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.params import read
-from pipeline.runtime.tables import sha256_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FIT = """

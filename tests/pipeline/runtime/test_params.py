@@ -68,7 +68,7 @@ SLIPS: list[tuple[str, str, str]] = [
     ("out_of_range", GOOD.replace("2", "0"), ": bakery.ovens: input should be greater than or equal to 1 (found 0)"),
     ("list_for_a_section", "bakery: [1]\n", ": bakery: input should be a valid dictionary"),
     ("empty_section", "bakery:\n", ": bakery.ovens: field required"),
-    ("no_such_section", "bakry:\n  ovens: 2\n", " has no section 'bakery'; did you mean 'bakry'?; add it"),
+    ("no_such_section", "bakry:\n  ovens: 2\n", " has no section 'bakery' (found: bakry); add it, or mend its name"),
     ("not_yaml", "bakery: {ovens: 2\n", " is not valid YAML ("),
     (
         "colon_in_brackets",
@@ -76,8 +76,8 @@ SLIPS: list[tuple[str, str, str]] = [
         " is not valid YAML ('env:A' in line 5 holds a colon in brackets); write it in",
     ),
     ("not_utf8", "bakery: \udcff", " is not valid YAML ("),
-    ("empty_file", "", " holds no sections; restore it with git checkout"),
-    ("list_file", "- 1\n", " holds no sections; restore it with git checkout"),
+    ("empty_file", "", " holds no sections; write one, such as 'train:', or restore it with git checkout"),
+    ("list_file", "- 1\n", " holds no sections; write one, such as 'train:', or restore it with git checkout"),
 ]
 
 

@@ -11,7 +11,8 @@ import yaml
 from own_table import command
 from sandbox import ROOT
 
-from pipeline.runtime.tables import sha256_folder, write_table
+from pipeline.runtime.checksums import sha256_folder
+from pipeline.runtime.tables import write_table
 from switchtender.own_tables import training_params
 from switchtender.verbs.fit import fit
 
@@ -71,6 +72,19 @@ def test_without_a_wish_a_table_gets_the_router_that_nights_fit_on_its_kind(tmp_
         for params in (None, silent):
             assert training_params(params, None, is_labels)[0] == section["train"]["router"]
             assert training_params(params, "knn", is_labels)[0] == "knn"
+
+
+def test_labels_that_contradict_each_other_lonely_agents_and_settings_of_nights_are_told(prompts: Path) -> None:
+    rows = pd.read_csv(prompts)
+    odd = rows.iloc[[0, 1]].assign(prompt_id=["twice", "alone"], prompt=[rows.prompt[0].upper(), "an ode to the sea"])
+    write_table(pd.concat([rows, odd.assign(agents=["sales", "poetry"])]), prompts)
+    params = prompts.with_name("own.yaml")
+    params.write_text("run: {threads: two}\ntrain: {router: tfidf}\n", encoding="utf-8")
+    done = command("fit", prompts, "--params", params, "--out", "o", cwd=prompts.parent)
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 prompt with several labels, such as" in done.stderr
+    assert "warning: one prompt alone names poetry, too few to learn from" in done.stderr
+    assert "the section run of" in done.stderr
 
 
 def test_an_unknown_agent_is_named_with_its_line(prompts: Path) -> None:
