@@ -66,6 +66,7 @@ class SpoiltTable:
         """The suspects by each way to rank them."""
         found = {
             "margin, heads": margin(self.heads, self.given),
+            "cleanlab's own, heads": cleanlab_own(self.heads, self.given),
             "slips, heads": find_label_errors(self.heads, self.given),
         }
         if not heads_only:
@@ -118,6 +119,18 @@ def margin(probabilities: FloatMatrix, given: Binary) -> LabelErrors:
     logits = logit(np.clip(probabilities.astype(np.float64), 1e-6, 1 - 1e-6))
     right = np.where(given, logits, 0.0).sum(axis=1) / given.sum(axis=1)
     return LabelErrors(np.where(given, -np.inf, logits).max(axis=1) - right, probabilities >= 0.5)
+
+
+def cleanlab_own(probabilities: FloatMatrix, given: Binary) -> LabelErrors:
+    """cleanlab's ranking of rows with several labels by its defaults, an exponential moving average of self-confidence.
+
+    What it suggests is what is likelier than one half.
+    """
+    from cleanlab.multilabel_classification import get_label_quality_scores
+
+    labels = [np.flatnonzero(row).tolist() for row in given]
+    quality = get_label_quality_scores(labels, probabilities.astype(np.float64))
+    return LabelErrors(-np.asarray(quality), probabilities >= 0.5)
 
 
 @dataclass(frozen=True)
