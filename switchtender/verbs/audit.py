@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.data.names import SEPARATOR
 from pipeline.runtime.errors import InputError, VerificationFailed, listed
 from pipeline.runtime.text import clock, counted
 from pipeline.versions.commands import see_verify
@@ -235,10 +236,12 @@ def _print_labels(facts: VersionFacts) -> None:
         columns = ["row", "decision", "agents", "by", "on", "note", "standing"]
         print_table("People's decisions on labels", columns, reviews)
     suspects = facts.suspects[:MOST_SUSPECTS]
-    rows = [[s.rank, s.prompt_id, s.quality, s.doubted, s.missing, s.suggested, s.review] for s in suspects]
+    rows = [
+        [s.rank, s.prompt_id, s.quality, s.doubted, s.suggested.replace(SEPARATOR, ", "), s.review] for s in suspects
+    ]
     if rows:
         title = f"Label suspects: {len(rows)} of {len(facts.suspects)}"
-        print_table(title, ["", "row", "quality", "doubted", "likeliest others", "should be", "decided"], rows)
+        print_table(title, ["", "row", "quality", "doubted", "should be", "decided"], rows)
 
 
 def _print_figures(facts: VersionFacts) -> None:

@@ -11,7 +11,7 @@ import typer
 from pipeline.runtime.errors import VerificationFailed
 from pipeline.runtime.text import counted
 from switchtender.options import Json, TrackOption, VersionArgument
-from switchtender.show import print_json, print_table, say
+from switchtender.show import SHORT_SHA256, print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +79,14 @@ def _facts(result: Verified) -> dict[str, object]:
 
 def _print(results: list[Verified]) -> None:
     rows = [
-        [f"version {r.version}" if r.version else "logs", f.where, f.path, f.state, f.expected[:16], f.actual[:16]]
+        [
+            f"version {r.version}" if r.version else "logs",
+            f.where,
+            f.path,
+            f.state,
+            f.expected[:SHORT_SHA256],
+            f.actual[:SHORT_SHA256],
+        ]
         for r in results
         for f in r.findings
     ]
