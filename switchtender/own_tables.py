@@ -5,6 +5,7 @@ No DVC, MLflow or Prefect is involved.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.policies.policy import PolicyParams
     from pipeline.routers.base.protocol import Predictions
     from pipeline.routers.base.settings import FinetuningParams
+    from pipeline.routers.calibrated import CalibratedRouter
     from pipeline.runtime.arrays import Indices
 
 
@@ -53,19 +55,26 @@ def warn_of_names(names: Iterable[str]) -> None:
         say_aside(f"warning: {doubt}")
 
 
+def count_unsupported_languages(router: CalibratedRouter, prompts: Sequence[str]) -> dict[str, int]:
+    """How many of a table's prompts are in each language that the router's encoder was not made for."""
+    return dict(Counter(name for name in router.unsupported_languages(prompts) or () if name))
+
+
 def warn_of_labels(outcomes: Outcomes) -> None:
     """Tell aside where a table with labels contradicts itself, or has an agent that folds cannot learn and judge."""
-    from pipeline.runtime.text import folded
+    from pipeline.data.folds import same_prompts
 
     if not outcomes.is_labels:
         return
-    labels: dict[str, set[bytes]] = {}
-    for prompt, row in zip(outcomes.prompts, outcomes.quality, strict=True):
-        labels.setdefault(folded(prompt), set()).add(row.tobytes())
-    if contradicted := [prompt for prompt, each in labels.items() if len(each) > 1]:
+    labels: dict[int, set[bytes]] = {}
+    groups = same_prompts(outcomes.prompts).tolist()
+    for group, row in zip(groups, outcomes.quality, strict=True):
+        labels.setdefault(group, set()).add(row.tobytes())
+    if contradicted := [group for group, each in labels.items() if len(each) > 1]:
+        first = outcomes.prompts[groups.index(contradicted[0])]
         say_aside(
             f"warning: {counted(len(contradicted), 'prompt')} with several labels, such as "
-            f"{one_line(repr(contradicted[0]), 60)}; give each prompt one"
+            f"{one_line(repr(first), 60)}; give each prompt one"
         )
     single = [name for name, column in zip(outcomes.candidates, outcomes.quality.T, strict=True) if column.sum() == 1]
     if single:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +18,14 @@ from switchtender.options import (
     Threads,
     WishedSystem,
 )
-from switchtender.own_tables import fast_reading, outcomes_of, training_params, warn_of_labels, warn_of_names
+from switchtender.own_tables import (
+    count_unsupported_languages,
+    fast_reading,
+    outcomes_of,
+    training_params,
+    warn_of_labels,
+    warn_of_names,
+)
 from switchtender.show import print_json, say, say_aside, size_of, training_bar, warn_of_languages
 
 if TYPE_CHECKING:
@@ -55,7 +61,7 @@ def fit(
     router_name, finetuning, policy = training_params(params, system, outcomes.is_labels)
     with fast_reading(precision, threads), training_bar(router_name) as advance:
         router = fit_router(router_name, outcomes, finetuning, seed, advance, policy, prices)
-        languages = Counter(name for name in router.unsupported_languages(outcomes.prompts) or () if name)
+        languages = count_unsupported_languages(router, outcomes.prompts)
     save_whole(router, out, map(learnt_digest, outcomes.prompts))
     if as_json:
         answers = {"policy": router.policy.to_json()["kind"], "answers": _answers(router.policy)}

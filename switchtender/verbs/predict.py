@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from pipeline.runtime.errors import InputError
 from switchtender.options import DeviceOption, Json, PoolFile, Precision, Threads
-from switchtender.own_tables import fast_reading
+from switchtender.own_tables import count_unsupported_languages, fast_reading
 from switchtender.show import print_json, say, say_aside, size_of, warn_of_languages
 
 app = typer.Typer()
@@ -64,7 +63,7 @@ def predict(
     opened = open_router(router)
     with fast_reading(precision, threads):
         predictions = opened.predict(prompts, entries, labels)
-        languages = Counter(name for name in opened.unsupported_languages(prompts) or () if name)
+        languages = count_unsupported_languages(opened, prompts)
     if known := learnt_prompts(router):
         learnt = np.array([learnt_digest(prompt) in known for prompt in prompts], dtype=np.bool_)
         predictions = replace(predictions, learnt=learnt)
@@ -72,7 +71,7 @@ def predict(
     unanswered = [name for name, row in zip(ids, predictions.chosen, strict=True) if not row.any()]
     told = unanswered if pool or not opened.calibration else None  # that no agent is needed is an answer too
     prices = ("pool" if opened.can_reprice else "training") if pool else None
-    made = PredictedTable(len(ids), len(predictions.candidates), str(out), told, prices, dict(languages) or None)
+    made = PredictedTable(len(ids), len(predictions.candidates), str(out), told, prices, languages or None)
     if as_json:
         print_json({name: held for name, held in vars(made).items() if held is not None})
     else:
